@@ -1,0 +1,51 @@
+"""How the compiled extension is built; the rest is in pyproject.toml.
+
+Switches, each an environment variable (docs/development.md shows their use):
+
+LAYERSCAN_BUILD_DEBUG=1           bounds checks on, no optimisation, debug info
+LAYERSCAN_BUILD_SANITIZE=NAMES    gcc sanitizers: address,undefined or thread
+LAYERSCAN_BUILD_WERROR=1          warnings are errors, Cython's and the C compiler's
+"""
+
+import os
+
+from Cython.Build import cythonize
+from Cython.Compiler import Options
+from setuptools import Extension, setup
+
+debug = os.environ.get("LAYERSCAN_BUILD_DEBUG") == "1"
+sanitize = os.environ.get("LAYERSCAN_BUILD_SANITIZE", "")
+werror = os.environ.get("LAYERSCAN_BUILD_WERROR") == "1"
+
+compile_args = ["-std=gnu11", "-pthread", "-Wall", "-Wextra"]
+link_args = ["-pthread"]
+compile_args += ["-O0", "-g3"] if debug else ["-O3"]
+if sanitize:
+    compile_args += ["-g", "-fno-omit-frame-pointer", f"-fsanitize={sanitize}"]
+    link_args.append(f"-fsanitize={sanitize}")
+if werror:
+    Options.warning_errors = True
+    compile_args.append("-Werror")
+# Python's own headers and Cython's generated code trip over these two.
+compile_args += ["-Wno-unused-parameter", "-Wno-missing-field-initializers"]
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(
+                "layerscan._walk",
+                ["src/layerscan/_walk.pyx"],
+                extra_compile_args=compile_args,
+                extra_link_args=link_args,
+            )
+        ],
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": debug,
+            "wraparound": False,
+            "initializedcheck": debug,
+            "cdivision": True,
+        },
+        force=bool(debug or sanitize or werror),
+    )
+)
