@@ -1,0 +1,185 @@
+"""Image references: their grammar, their full form and the form people type.
+
+Alone knows that grammar. It is the one of distribution/reference as Docker
+uses it (``reference.go``, ``normalize.go``, ``regexp.go`` there), with two
+limits more: of digests only sha256 is taken, see ``digest``, and a registry's
+name is no longer than a repository's may be. It does not know what an image
+store or a registry holds under a name.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from functools import total_ordering
+
+from layerscan import digest as digests
+from layerscan.errors import ReferenceSyntaxError
+
+DEFAULT_REGISTRY = "docker.io"
+"""The registry of names that give none."""
+
+DEFAULT_TAG = "latest"
+"""The tag of names that give neither tag nor digest."""
+
+_LEGACY_REGISTRY = "index.docker.io"
+_OFFICIAL = "library/"
+_LONGEST_NAME = 255
+
+_HOST_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_HOST = rf"(?:{_HOST_LABEL}(?:\.{_HOST_LABEL})*|\[[a-fA-F0-9:]+\])"
+_REGISTRY = re.compile(rf"{_HOST}(?::[0-9]+)?", re.ASCII)
+_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
+_TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The name of an image, in its normal form; equal names compare equal.
+
+    Sorts by registry, path, tag, digest; a missing part comes first. Every
+    part is checked on construction, so no text with control characters, spaces
+    or separators in the wrong place ever gets into one.
+
+    Attributes:
+        registry: host and, where given, port: ``docker.io``, ``[::1]:5000``.
+        path: the repository within the registry: ``library/nginx``.
+        tag: the tag, or None.
+        digest: ``sha256:<hex>`` of a manifest or index, or None.
+
+    Raises:
+        ReferenceSyntaxError: a part breaks the grammar.
+    """
+
+    registry: str
+    path: str
+    tag: str | None
+    digest: str | None
+
+    def __post_init__(self) -> None:
+        _check_name("registry", self.registry, _REGISTRY)
+        if self.path != self.path.lower():
+            raise ReferenceSyntaxError(f"repository {_shown(self.path)} must be lower case")
+        _check_name("repository", self.path, _PATH)
+        if self.tag is not None and not _TAG.fullmatch(self.tag):
+            raise ReferenceSyntaxError(f"{_shown(self.tag)} is no tag")
+        if self.digest is not None and not digests.is_digest(self.digest):
+            raise ReferenceSyntaxError(
+                f"{_shown(self.digest)} is no digest (sha256: and 64 lower-case hex digits)"
+            )
+
+    @property
+    def repository(self) -> str:
+        """Registry and path: ``docker.io/library/nginx``."""
+        return f"{self.registry}/{self.path}"
+
+    @property
+    def familiar(self) -> str:
+        """The shortest text that `parse` reads as this: ``nginx:1.25``.
+
+        ``docker.io/`` and ``library/`` are dropped unless the rest would then
+        mean something else (``docker.io/localhost/x`` stays whole).
+        """
+        if self.registry != DEFAULT_REGISTRY:
+            return str(self)
+        name = self.path
+        rest = name.removeprefix(_OFFICIAL)
+        if "/" not in rest:
+            name = rest
+        first, slash, _ = name.partition("/")
+        bare = self.tag is None and self.digest is None
+        if (slash and _is_registry(first)) or (bare and digests.is_hex(name)):
+            name = f"{self.registry}/{name}"
+        return name + self._suffix
+
+    def with_tag(self, tag: str) -> "Reference":
+        """The same name under another tag; a digest is kept.
+
+        Raises:
+            ReferenceSyntaxError: `tag` is no tag.
+        """
+        return replace(self, tag=tag)
+
+    @property
+    def _suffix(self) -> str:
+        tag = "" if self.tag is None else f":{self.tag}"
+        return tag if self.digest is None else f"{tag}@{self.digest}"
+
+    @property
+    def _sort_key(self) -> tuple[str, str, str, str]:
+        # None does not compare with text, and no tag or digest is empty.
+        return self.registry, self.path, self.tag or "", self.digest or ""
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, Reference):
+            return NotImplemented
+        return self._sort_key < other._sort_key
+
+    def __str__(self) -> str:
+        return self.repository + self._suffix
+
+
+def parse(text: str, *, default_tag: bool = True) -> Reference:
+    """Read an image reference as Docker does.
+
+    Args:
+        text: what was typed: ``nginx``, ``nginx:1.25``, ``org/x@sha256:…``,
+            ``[::1]:5000/x``.
+        default_tag: a name with neither tag nor digest gets the tag ``latest``.
+
+    Returns:
+        The reference in its normal form.
+
+    Raises:
+        ReferenceSyntaxError: `text` is no reference; the message says why.
+    """
+    try:
+        return _parse(text, default_tag=default_tag)
+    except ReferenceSyntaxError as error:
+        raise ReferenceSyntaxError(f"no image reference: {_shown(text)}: {error}") from None
+
+
+def _parse(text: str, *, default_tag: bool) -> Reference:
+    if not text:
+        raise ReferenceSyntaxError("it is empty")
+    if digests.is_hex(text):
+        raise ReferenceSyntaxError("64 hex digits are an image id")
+    name, at, digest = text.partition("@")
+    # The registry is split off first: in "localhost:5000/x" the colon begins a
+    # port, in "localhost:5000" a tag.
+    registry, slash, rest = name.partition("/")
+    if not (slash and _is_registry(registry)):
+        registry, rest = DEFAULT_REGISTRY, name
+    elif registry == _LEGACY_REGISTRY:
+        registry = DEFAULT_REGISTRY
+    if registry == DEFAULT_REGISTRY and "/" not in rest:
+        rest = _OFFICIAL + rest
+    path, colon, tag = rest.partition(":")
+    if path == _OFFICIAL:
+        raise ReferenceSyntaxError("it has no repository name")
+    if not (colon or at) and default_tag:
+        colon, tag = ":", DEFAULT_TAG
+    return Reference(registry, path, tag if colon else None, digest if at else None)
+
+
+def _is_registry(component: str) -> bool:
+    """Whether the first component of a name names a registry, not a namespace."""
+    return (
+        "." in component
+        or ":" in component
+        or component == "localhost"
+        or component != component.lower()
+    )
+
+
+def _check_name(what: str, text: str, grammar: re.Pattern[str]) -> None:
+    if len(text) > _LONGEST_NAME:
+        raise ReferenceSyntaxError(f"its {what} is longer than {_LONGEST_NAME} characters")
+    if not grammar.fullmatch(text):
+        raise ReferenceSyntaxError(f"{_shown(text)} is no {what} name")
+
+
+def _shown(text: str) -> str:
+    """`text` for a message: bounded, and on one line whatever is in it."""
+    longest = 80
+    return repr(text) if len(text) <= longest else repr(text[:longest]) + "…"
