@@ -1,0 +1,397 @@
+import json
+import os
+import random
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from layerscan import layersmeta
+from layerscan.errors import DocumentError
+from layerscan.layersmeta import LayerMeta, LayersMeta
+
+A, B, C = (f"sha256:{digit * 64}" for digit in "abc")
+MAX = 2**63 - 1
+
+
+def schema(name: str) -> dict[str, Any]:
+    text = resources.files("layerscan").joinpath("schemas", name).read_text()
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+ONE = schema("layers-meta.schema.json")
+BY_ARCH = schema("layers-meta-by-arch.schema.json")
+
+figures = st.integers(0, MAX)
+digests = st.integers(0, 15).map(lambda number: f"sha256:{number:064x}")
+layers_of = st.dictionaries(
+    digests, st.builds(LayerMeta, figures, figures, st.none() | figures), max_size=8
+)
+metas = st.builds(LayersMeta, st.integers(1, MAX), layers_of)
+architectures = st.sampled_from(["amd64", "arm", "arm64", "386", "mips64_le", "riscv64"])
+metas_by_arch = st.dictionaries(architectures, metas)
+
+
+def document(**changes: object) -> dict[str, Any]:
+    layer = {"size": 1, "usage": 2}
+    return {"fs_block_size": 4096, "layers": {A: layer}} | changes
+
+
+# Reading and writing
+
+
+def test_the_document_is_that_of_the_contract() -> None:
+    meta = LayersMeta(4096, {B: LayerMeta(3, 4, 5), A: LayerMeta(1, 2)})
+    assert layersmeta.dumps(meta).decode() == (
+        "{\n"
+        '  "fs_block_size": 4096,\n'
+        '  "layers": {\n'
+        f'    "{A}": {{\n'
+        '      "size": 1,\n'
+        '      "usage": 2\n'
+        "    },\n"
+        f'    "{B}": {{\n'
+        '      "archive_size": 5,\n'
+        '      "size": 3,\n'
+        '      "usage": 4\n'
+        "    }\n"
+        "  }\n"
+        "}\n"
+    )
+    by_arch = json.loads(layersmeta.dumps_by_arch({"arm": meta, "amd64": LayersMeta(512, {})}))
+    assert list(by_arch) == ["amd64", "arm"]
+    assert by_arch["arm"] == json.loads(layersmeta.dumps(meta))
+
+
+@given(metas)
+def test_one_architecture_round_trip(meta: LayersMeta) -> None:
+    written = layersmeta.dumps(meta)
+    assert layersmeta.loads(written, "x") == meta
+    assert layersmeta.loads(written.decode(), "x") == meta
+    Draft202012Validator(ONE).validate(json.loads(written))
+
+
+@given(metas_by_arch)
+def test_several_architectures_round_trip(by_arch: dict[str, LayersMeta]) -> None:
+    written = layersmeta.dumps_by_arch(by_arch)
+    assert layersmeta.loads_by_arch(written, "x") == by_arch
+    Draft202012Validator(BY_ARCH).validate(json.loads(written))
+
+
+@given(metas, st.randoms(use_true_random=False))
+def test_equal_content_gives_equal_bytes(meta: LayersMeta, rng: random.Random) -> None:
+    items = list(meta.layers.items())
+    rng.shuffle(items)
+    assert layersmeta.dumps(LayersMeta(meta.fs_block_size, dict(items))) == layersmeta.dumps(meta)
+
+
+def test_unknown_keys_are_accepted() -> None:
+    layer = {"size": 1, "usage": 2, "files": 1.5, "big": 10**400}
+    content = json.dumps(document(layers={A: layer}, note={"by": ["x"]}))
+    assert layersmeta.loads(content, "x") == LayersMeta(4096, {A: LayerMeta(1, 2)})
+    Draft202012Validator(ONE).validate(json.loads(content))
+
+
+# What is refused, and where
+
+WRONG: list[tuple[object, str]] = [
+    ([], "$: must be an object"),
+    (None, "$: must be an object"),
+    ({"layers": {}}, '$: key "fs_block_size" is missing'),
+    ({"fs_block_size": 1}, '$: key "layers" is missing'),
+    (document(fs_block_size=0), "$.fs_block_size: must be positive"),
+    (document(fs_block_size=-1), "$.fs_block_size: must not be negative"),
+    (document(fs_block_size=True), "$.fs_block_size: must be an integer"),
+    (document(fs_block_size="4096"), "$.fs_block_size: must be an integer"),
+    (document(fs_block_size=4096.5), "$.fs_block_size: must be an integer"),
+    (document(fs_block_size=MAX + 1), f"$.fs_block_size: must be at most {MAX}"),
+    (document(layers=[]), "$.layers: must be an object"),
+    (document(layers={A: 1}), f'$.layers["{A}"]: must be an object'),
+    (document(layers={A: {"usage": 1}}), f'$.layers["{A}"]: key "size" is missing'),
+    (document(layers={A: {"size": 1}}), f'$.layers["{A}"]: key "usage" is missing'),
+    (
+        document(layers={A: {"size": -1, "usage": 1}}),
+        f'$.layers["{A}"].size: must not be negative',
+    ),
+    (
+        document(layers={A: {"size": 1, "usage": None}}),
+        f'$.layers["{A}"].usage: must be an integer',
+    ),
+    (
+        document(layers={A: {"size": 1, "usage": 1, "archive_size": None}}),
+        f'$.layers["{A}"].archive_size: must be an integer',
+    ),
+    (
+        document(layers={A.upper(): {}}),
+        f'$.layers["{A.upper()}"]: is no digest (sha256: and 64 lower-case hex digits)',
+    ),
+    (
+        document(layers={A + "\n": {"size": 1, "usage": 1}}),
+        f'$.layers["{A}\\n"]: is no digest (sha256: and 64 lower-case hex digits)',
+    ),
+]
+
+
+@pytest.mark.parametrize(("content", "fault"), WRONG)
+def test_a_fault_is_named_with_its_json_path(content: object, fault: str) -> None:
+    # The schemas refuse it too; only a line's end after a digest escapes them,
+    # because "$" matches before it in Python.
+    if "\\n" not in fault:
+        assert not Draft202012Validator(ONE).is_valid(content)
+        assert not Draft202012Validator(BY_ARCH).is_valid({"arm64": content})
+    text = json.dumps(content)
+    with pytest.raises(DocumentError) as caught:
+        layersmeta.loads(text, "a.json")
+    assert str(caught.value) == f"a.json: {fault}"
+    with pytest.raises(DocumentError) as caught:
+        layersmeta.loads_by_arch(f'{{"arm64": {text}}}', "a.json")
+    assert str(caught.value) == f"a.json: {fault.replace('$', '$.arm64', 1)}"
+
+
+@pytest.mark.parametrize(
+    ("literal", "fault"),
+    [
+        ("9" * 5000, f"must be at most {MAX}"),
+        ("9" * 20, f"must be at most {MAX}"),
+        (str(MAX + 1), f"must be at most {MAX}"),
+        ("-" + "9" * 5000, "must not be negative"),
+        ("1e400", "must be an integer"),
+        ("4096.0", "must be an integer"),
+    ],
+)
+def test_numbers_that_no_client_could_hold(literal: str, fault: str) -> None:
+    with pytest.raises(DocumentError) as caught:
+        layersmeta.loads(f'{{"layers": {{}}, "fs_block_size": {literal}}}', "a.json")
+    assert str(caught.value) == f"a.json: $.fs_block_size: {fault}"
+
+
+def test_the_largest_number_is_read() -> None:
+    content = json.dumps(document(fs_block_size=MAX, layers={}))
+    assert layersmeta.loads(content, "a.json").fs_block_size == MAX
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (b"\xff\xfe{", "is not UTF-8 at byte 0"),
+        (b"", "is not JSON: Expecting value at line 1 column 1"),
+        (b'{\n"a" 1}', "is not JSON: Expecting ':' delimiter at line 2 column 5"),
+        (b"{} {}", "is not JSON: Extra data at line 1 column 4"),
+        (b'{"a": NaN}', "$.a: NaN is no JSON number"),
+        (b'{"a": [1, -Infinity]}', "$.a[1]: -Infinity is no JSON number"),
+        (b"Infinity", "$: Infinity is no JSON number"),
+        (b'{"x": {"a": 1, "b": 2, "a": 1}}', '$.x: key "a" is given twice'),
+        (b'{"layers": {"": [{"b": 1, "b": NaN}]}}', '$.layers[""][0]: key "b" is given twice'),
+        (b'{"x\\n": NaN}', '$["x\\n"]: NaN is no JSON number'),
+    ],
+)
+def test_what_json_forbids_is_refused_anywhere(text: bytes, fault: str) -> None:
+    for read in (layersmeta.loads, layersmeta.loads_by_arch):
+        with pytest.raises(DocumentError) as caught:
+            read(text, "a.json")
+        assert str(caught.value) == f"a.json: {fault}"
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_deep_nesting_is_refused(opening: str) -> None:
+    with pytest.raises(DocumentError, match=r"^a\.json: is nested too deeply$"):
+        layersmeta.loads(opening * 1_000_000, "a.json")
+
+
+def test_many_duplicate_keys_take_linear_time() -> None:
+    keys = ", ".join(f'"{number}": 0' for number in range(200_000))
+    with pytest.raises(DocumentError, match='key "199999" is given twice'):
+        layersmeta.loads(f'{{{keys}, "199999": 0}}', "a.json")
+
+
+@pytest.mark.parametrize("name", ["", "AMD64", "arm64/v8", "-arm", "a b", "a" * 65, "amd64\n"])
+def test_an_architecture_has_a_go_name(name: str) -> None:
+    meta = layersmeta.loads(json.dumps(document()), "x")
+    with pytest.raises(DocumentError, match=r"^a\.json: .*is no architecture name$"):
+        layersmeta.loads_by_arch(json.dumps({name: document()}), "a.json")
+    with pytest.raises(DocumentError, match=r"^a\.json: .*is no architecture name$"):
+        layersmeta.merge([(name, meta, "a.json")])
+
+
+def test_one_architecture_where_several_are_expected() -> None:
+    with pytest.raises(DocumentError, match="is the document of one architecture, not of several"):
+        layersmeta.loads_by_arch(json.dumps(document()), "a.json")
+
+
+READERS: list[Callable[[bytes, str], object]] = [layersmeta.loads, layersmeta.loads_by_arch]
+near_json = st.lists(
+    st.sampled_from(
+        b'{ } [ ] , : " \\u - 1e9 NaN true \xff \n \x00 "layers" 4096 "size"'.split(b" ")
+    )
+    | st.just(b'"%s"' % A.encode())
+).map(b"".join)
+
+
+@given(st.binary() | near_json | st.text().map(lambda text: text.encode(errors="surrogatepass")))
+@example(b'{"\\ud800": NaN}')
+@example(b'{"layers": {"\\ud800": 1}, "fs_block_size": 1}')
+def test_any_bytes_are_read_or_refused(content: bytes) -> None:
+    for read in READERS:
+        message = "a.json: "
+        try:
+            read(content, "a.json")
+        except DocumentError as error:
+            message = str(error)
+        assert message.startswith("a.json: ")
+        assert message.isprintable()
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | digests,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["layers", "fs_block_size", "size", "usage", A, "x"]), inner
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(json_values)
+def test_any_json_is_judged_as_the_schema_judges_it(value: object) -> None:
+    try:
+        meta = layersmeta.loads(json.dumps(value), "a.json")
+    except DocumentError:
+        return
+    Draft202012Validator(ONE).validate(value)
+    assert layersmeta.loads(layersmeta.dumps(meta), "x") == meta
+
+
+# Files
+
+
+def test_files(tmp_path: Path) -> None:
+    meta = LayersMeta(4096, {A: LayerMeta(1, 2)})
+    path = str(tmp_path / "a.json")
+    with open(path, "wb") as file:
+        file.write(layersmeta.dumps(meta))
+    assert layersmeta.load(path) == meta
+    with open(path, "wb") as file:
+        file.write(layersmeta.dumps_by_arch({"arm": meta}))
+    assert layersmeta.load_by_arch(path) == {"arm": meta}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("missing.json", "missing.json: cannot be read: No such file or directory"),
+        (".", "cannot be read: Is a directory"),
+        ("nul\0", "cannot be read: embedded null byte"),
+        ("new\nline", "new\\nline': cannot be read: No such file or directory"),
+    ],
+)
+def test_a_file_that_cannot_be_read(tmp_path: Path, name: str, reason: str) -> None:
+    for read in (layersmeta.load, layersmeta.load_by_arch):
+        with pytest.raises(DocumentError) as caught:
+            read(os.path.join(tmp_path, name))
+        assert str(caught.value).endswith(reason)
+        assert "\n" not in str(caught.value)
+
+
+def test_an_endless_file_is_not_read_to_its_end() -> None:
+    with pytest.raises(DocumentError, match=r"^/dev/zero: is longer than 67108864 bytes$"):
+        layersmeta.load("/dev/zero")
+
+
+# Merging
+
+
+def test_merge_keeps_architectures_apart_and_unites_equal_ones() -> None:
+    first = LayersMeta(4096, {A: LayerMeta(1, 2), B: LayerMeta(3, 4)})
+    second = LayersMeta(4096, {B: LayerMeta(3, 4, 9), C: LayerMeta(5, 6)})
+    other = LayersMeta(512, {B: LayerMeta(7, 8)})
+    merged = layersmeta.merge(
+        [("arm", first, "1.json"), ("amd64", other, "2.json"), ("arm", second, "3.json")]
+    )
+    assert merged == {
+        "amd64": other,
+        "arm": LayersMeta(4096, {A: LayerMeta(1, 2), B: LayerMeta(3, 4, 9), C: LayerMeta(5, 6)}),
+    }
+    assert list(merged) == ["amd64", "arm"]
+    assert layersmeta.merge([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("changed", "path", "figures"),
+    [
+        (LayersMeta(512, {}), "$.fs_block_size", (512, 4096)),
+        (LayersMeta(4096, {A: LayerMeta(9, 2, 3)}), f'$.layers["{A}"].size', (9, 1)),
+        (LayersMeta(4096, {A: LayerMeta(1, 9, 3)}), f'$.layers["{A}"].usage', (9, 2)),
+        (LayersMeta(4096, {A: LayerMeta(1, 2, 9)}), f'$.layers["{A}"].archive_size', (9, 3)),
+    ],
+)
+def test_merge_refuses_a_contradiction_and_names_both_sides(
+    changed: LayersMeta, path: str, figures: tuple[int, int]
+) -> None:
+    first = ("arm", LayersMeta(4096, {A: LayerMeta(1, 2, 3)}), "first.json")
+    silent = ("arm", LayersMeta(4096, {B: LayerMeta(1, 2)}), "silent.json")
+    with pytest.raises(DocumentError) as caught:
+        layersmeta.merge([first, silent, ("arm", changed, "last.json")])
+    assert str(caught.value) == (
+        f"last.json: {path}: {figures[0]} contradicts {figures[1]} in first.json"
+        " (both are given as arm)"
+    )
+    assert layersmeta.merge([first, ("arm64", changed, "last.json")])["arm64"] == changed
+
+
+truth = {f"sha256:{number:064x}": LayerMeta(number, number + 1, number + 2) for number in range(6)}
+parts_of_truth = st.builds(
+    lambda digests, known: LayersMeta(
+        4096,
+        {
+            digest: truth[digest] if digest in known else LayerMeta(*_two(truth[digest]))
+            for digest in digests
+        },
+    ),
+    st.sets(st.sampled_from(sorted(truth))),
+    st.sets(st.sampled_from(sorted(truth))),
+)
+inputs = st.lists(st.tuples(architectures, parts_of_truth, st.just("x")), max_size=6)
+
+
+def _two(layer: LayerMeta) -> tuple[int, int]:
+    return layer.size, layer.usage
+
+
+@given(inputs, st.randoms(use_true_random=False))
+def test_merge_does_not_depend_on_the_order(
+    pairs: list[tuple[str, LayersMeta, str]], rng: random.Random
+) -> None:
+    merged = layersmeta.merge(pairs)
+    shuffled = pairs[:]
+    rng.shuffle(shuffled)
+    assert layersmeta.dumps_by_arch(layersmeta.merge(shuffled)) == layersmeta.dumps_by_arch(merged)
+
+
+@given(inputs)
+def test_merge_again_changes_nothing(pairs: list[tuple[str, LayersMeta, str]]) -> None:
+    merged = layersmeta.merge(pairs)
+    again = [(architecture, meta, "merged") for architecture, meta in merged.items()]
+    assert layersmeta.merge(again) == merged
+    assert layersmeta.merge([*again, *pairs, *pairs]) == merged
+    for architecture, meta, _ in pairs:
+        assert meta.layers.keys() <= merged[architecture].layers.keys()
+
+
+# Schemas
+
+
+@pytest.mark.parametrize("document_schema", [ONE, BY_ARCH])
+def test_a_schema_is_one(document_schema: dict[str, Any]) -> None:
+    Draft202012Validator.check_schema(document_schema)
+
+
+def test_the_schema_of_several_embeds_that_of_one() -> None:
+    assert BY_ARCH["$defs"]["layers-meta"] == ONE
