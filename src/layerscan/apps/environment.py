@@ -1,0 +1,127 @@
+"""The variables of a Compose App: the process's and those of its ``.env``.
+
+python-dotenv splits the file into names and values. Their interpolation is
+ours: python-dotenv's knows only ``${NAME}`` and ``${NAME:-text}``.
+"""
+
+import io
+import re
+from collections import ChainMap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from layerscan.apps.files import exists, read_text, shown
+from layerscan.apps.interpolation import interpolate
+from layerscan.errors import ComposeError
+
+if TYPE_CHECKING:
+    from dotenv.parser import Binding
+
+LONGEST_FILE = 256 * 1024
+"""Bytes of the longest ``.env`` that is read."""
+
+LONGEST_VALUES = 1024 * 1024
+"""Characters that its values may have in sum once interpolated."""
+
+_LONGEST_BLANK = 512
+_BLANK = re.compile(r"[^\S\r\n]+")
+_NAME = re.compile(r"[\w.\-\[\]]+")
+_LINE_END = re.compile(r"\r\n|\n|\r")
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The variables that an App's Compose file can use.
+
+    Attributes:
+        values: their values; the process's win over those of the ``.env``.
+        unset: by name of a variable from the ``.env`` those variables, set
+            nowhere, for which its value has empty text.
+    """
+
+    values: Mapping[str, str]
+    unset: Mapping[str, tuple[str, ...]]
+
+    def unset_behind(self, variables: tuple[str, ...]) -> tuple[str, ...]:
+        """The variables set nowhere that are used in the values of `variables`."""
+        return tuple(name for variable in variables for name in self.unset.get(variable, ()))
+
+
+def load_environment(path: str, *, root: str, process: Mapping[str, str]) -> Environment:
+    """Read the ``.env`` at `path`, which need not exist.
+
+    Values in single quotes are taken as they are; in others, variables of the
+    process and of earlier lines are replaced by the rules of Compose files.
+
+    Args:
+        path: the file.
+        root: the Apps root, which the file must not lie outside of.
+        process: the process's environment.
+
+    Raises:
+        ComposeError: the file cannot be read, or a line of it is malformed.
+    """
+    if not exists(path):
+        return Environment(process, {})
+    text = read_text(path, root=root, longest=LONGEST_FILE)
+    # python-dotenv's search for the comment behind a value takes time by the
+    # square of the length of a blank.
+    if any(len(blank[0]) > _LONGEST_BLANK for blank in _BLANK.finditer(text)):
+        raise ComposeError(f"{shown(path)}: has a blank of more than {_LONGEST_BLANK} characters")
+    return _read_lines(text, path, dict(process))
+
+
+def _read_lines(text: str, path: str, process: dict[str, str]) -> Environment:
+    from dotenv.parser import parse_stream
+
+    own: dict[str, str] = {}
+    unset: dict[str, tuple[str, ...]] = {}
+    environment = Environment(ChainMap(process, own), unset)
+    length = 0
+    for binding in parse_stream(io.StringIO(text)):
+        where = f"{shown(path)}:{_line(binding)}"
+        if binding.error:
+            raise ComposeError(f"{where}: is no NAME=value")
+        name, value = binding.key, binding.value
+        if name is None:  # a comment
+            continue
+        if not _NAME.fullmatch(name):
+            raise ComposeError(f"{where}: {shown(name)!r} is no variable's name")
+        if value is None or name in process:
+            # A name alone stands for the process's variable, and a value of
+            # the process's hides that of the file.
+            continue
+        own[name], unset[name] = _value(value, _quote(binding), environment, where)
+        length += len(own[name])
+        if length > LONGEST_VALUES:
+            raise ComposeError(f"{where}: the values have more than {LONGEST_VALUES} characters")
+    return environment
+
+
+def _value(
+    value: str, quote: str, environment: Environment, where: str
+) -> tuple[str, tuple[str, ...]]:
+    """The interpolated value, and the variables set nowhere behind it."""
+    if quote == "'":
+        return value, ()
+    if quote == '"':
+        # Compose reads this escape, python-dotenv leaves it alone.
+        value = value.replace(r"\$", "$$")
+    try:
+        result = interpolate(value, environment.values)
+    except ComposeError as error:
+        raise ComposeError(f"{where}: {error}") from None
+    return result.text, result.unset + environment.unset_behind(result.variables)
+
+
+def _quote(binding: "Binding") -> str:
+    """The character that the value begins with in the file, which may be a quote."""
+    return binding.original.string.partition("=")[2].lstrip()[:1]
+
+
+def _line(binding: "Binding") -> int:
+    """The line of the name; a binding begins with the empty lines before it."""
+    before = binding.original.string
+    blank = before[: len(before) - len(before.lstrip())]
+    return binding.original.line + len(_LINE_END.findall(blank))

@@ -1,0 +1,74 @@
+"""Reading the files of a Compose App, which may be anything.
+
+A file is read only if it is a regular one, of bounded length, and lies inside
+the Apps root once all symlinks are followed.
+"""
+
+import os
+import stat
+
+from layerscan.errors import ComposeError
+
+
+def exists(path: str) -> bool:
+    """Whether there is anything at `path`, a symlink that leads nowhere included.
+
+    Raises:
+        ComposeError: the folder cannot be looked into.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise ComposeError(f"{shown(path)}: {error.strerror}") from None
+    return True
+
+
+def read_text(path: str, *, root: str, longest: int) -> str:
+    """Content of the UTF-8 file `path`, without a byte order mark.
+
+    Args:
+        path: the file; may be a symlink or lie below one.
+        root: the Apps root, which the file must not lie outside of.
+        longest: most bytes that it may have.
+
+    Raises:
+        ComposeError: it is missing, unreadable, outside `root`, no regular
+            file, too long or no UTF-8.
+    """
+    try:
+        content = _read(path, root, longest)
+    except OSError as error:
+        raise ComposeError(f"{shown(path)}: {error.strerror}") from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ComposeError(f"{shown(path)}: is not UTF-8 at byte {error.start}") from None
+
+
+def shown(text: str) -> str:
+    """`text`, a file's name as a rule, for a message: bounded and on one line."""
+    longest = 400
+    if len(text) > longest:
+        text = text[:longest] + "…"
+    return text if text.isprintable() else repr(text)
+
+
+def _read(path: str, root: str, longest: int) -> bytes:
+    real, real_root = os.path.realpath(path, strict=True), os.path.realpath(root, strict=True)
+    if os.path.commonpath([real, real_root]) != real_root:
+        raise ComposeError(f"{shown(path)}: is a symlink that leads out of {shown(root)}")
+    # O_NONBLOCK: opening a FIFO must not wait for its writer.
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+    descriptor = os.open(real, flags)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ComposeError(f"{shown(path)}: is no regular file")
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(longest + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > longest:
+        raise ComposeError(f"{shown(path)}: is longer than {longest} bytes")
+    return content

@@ -1,0 +1,119 @@
+"""The images of Compose Apps: each service's, as a reference."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from layerscan import reference
+from layerscan.apps.compose import read_services
+from layerscan.apps.discovery import App, discover
+from layerscan.apps.environment import load_environment
+from layerscan.apps.files import read_text, shown
+from layerscan.apps.interpolation import interpolate
+from layerscan.errors import ComposeError, ReferenceSyntaxError
+from layerscan.reference import Reference
+
+FACTORY_REGISTRY = "hub.foundries.io"
+"""The registry whose images are tagged by the CI run that built them."""
+
+LONGEST_COMPOSE_FILE = 1024 * 1024
+"""Bytes of the longest Compose file that is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceImage:
+    """The image that a service names.
+
+    Attributes:
+        image: its name with the variables put in.
+        where: file, line and service, for messages about it.
+        unset: variables that are set nowhere and gave empty text in `image`.
+    """
+
+    image: str
+    where: str
+    unset: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AppImage:
+    """An image that a scan of Apps asks for.
+
+    Attributes:
+        app: name of the App.
+        service: name of the service in it.
+        reference: the image.
+        unset: variables that are set nowhere and gave empty text in the
+            image's name; worth a warning.
+    """
+
+    app: str
+    service: str
+    reference: Reference
+    unset: tuple[str, ...] = ()
+
+
+def service_images(app: App, environment: Mapping[str, str]) -> dict[str, ServiceImage]:
+    """The image of each service of `app`, by the service's name, sorted.
+
+    Args:
+        app: the App; its Compose file and the ``.env`` beside it are read.
+        environment: the process's environment, which wins over the ``.env``.
+
+    Raises:
+        ComposeError: a file cannot be read or is malformed, or a service has
+            no image. The message names file, line and service.
+    """
+    root = os.path.dirname(app.folder)
+    text = read_text(app.compose_file, root=root, longest=LONGEST_COMPOSE_FILE)
+    services = read_services(text, shown(app.compose_file))
+    variables = load_environment(os.path.join(app.folder, ".env"), root=root, process=environment)
+    images: dict[str, ServiceImage] = {}
+    for service in services:
+        where = f"{shown(app.compose_file)}:{service.line}: service {service.name}"
+        try:
+            result = interpolate(service.image, variables.values)
+        except ComposeError as error:
+            raise ComposeError(f"{where}: image {error}") from None
+        unset = {*result.unset, *variables.unset_behind(result.variables)}
+        images[service.name] = ServiceImage(result.text, where, tuple(sorted(unset)))
+    return images
+
+
+def app_images(
+    apps_root: str,
+    *,
+    tag: str | None,
+    factory_registry: str = FACTORY_REGISTRY,
+    environment: Mapping[str, str],
+) -> list[AppImage]:
+    """The images of all Apps below `apps_root`, sorted by App and service.
+
+    Args:
+        apps_root: the Apps root, see `discover`.
+        tag: the tag that CI gave to the factory's images: it replaces theirs,
+            or is added, unless a digest pins them. None leaves them alone.
+        factory_registry: the registry of the factory's images.
+        environment: the process's environment.
+
+    Raises:
+        ComposeError: see `discover` and `service_images`, or an image's name is
+            no image reference.
+        ReferenceSyntaxError: `tag` is no tag.
+    """
+    return [
+        AppImage(app.name, service, _retagged(image, tag, factory_registry), image.unset)
+        for app in discover(apps_root)
+        for service, image in service_images(app, environment).items()
+    ]
+
+
+def _retagged(image: ServiceImage, tag: str | None, factory_registry: str) -> Reference:
+    try:
+        found = reference.parse(image.image)
+    except ReferenceSyntaxError as error:
+        hint = f" (set nowhere: {', '.join(image.unset)[:200]})" if image.unset else ""
+        raise ComposeError(f"{image.where}: {error}{hint}") from None
+    if tag is None or found.digest is not None or found.registry != factory_registry:
+        return found
+    return found.with_tag(tag)
