@@ -1,0 +1,127 @@
+"""What Docker remembers of registries: the digest of a layer in each repository.
+
+Owns the format of the folder ``distribution`` and its checks. A layer that was
+never pushed or pulled is not in there, which is no fault.
+"""
+
+from dataclasses import dataclass, field
+from typing import Self
+
+from layerscan import digest as digests
+from layerscan.errors import ReferenceSyntaxError
+from layerscan.reference import parse
+from layerscan.stores.safefs import Fault, Folder, parse_json, shown
+
+_LONGEST = 1 << 20
+_MOST_ENTRIES = 50
+"""As many as Docker keeps for a diff_id, the newest last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The digests of one diff_id.
+
+    Attributes:
+        newest: the last one recorded, whatever the repository.
+        by_repository: the last one recorded in each, by its full name
+            (``docker.io/library/nginx``).
+        digests: all of them, in the order in which they were recorded.
+    """
+
+    newest: str | None = None
+    by_repository: dict[str, str] = field(default_factory=dict)
+    digests: tuple[str, ...] = ()
+
+
+class Distribution:
+    """The folder ``distribution`` of one store, held open while it is read.
+
+    Args:
+        image_root: the folder ``image/overlay2``.
+
+    Raises:
+        Fault: it is there, but cannot be opened.
+    """
+
+    def __init__(self, image_root: Folder) -> None:
+        self._by_diff_id = _folder_if_there(image_root, "v2metadata-by-diffid")
+        try:
+            self._by_digest = _folder_if_there(image_root, "diffid-by-digest")
+        except Fault:
+            if self._by_diff_id is not None:
+                self._by_diff_id.close()
+            raise
+        self._repositories: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for folder in (self._by_diff_id, self._by_digest):
+            if folder is not None:
+                folder.close()
+
+    def read(self, diff_id: str) -> Known:
+        """What is known of `diff_id`.
+
+        Raises:
+            Fault: its file cannot be read or has another form.
+        """
+        if self._by_diff_id is None:
+            return Known()
+        name = diff_id.removeprefix("sha256:")
+        raw = self._by_diff_id.read_if_there(name, _LONGEST)
+        if raw is None:
+            return Known()
+        where = self._by_diff_id.where(name)
+        entries = parse_json(raw, where)
+        if not isinstance(entries, list):
+            raise Fault(where, "is no JSON list of digests")
+        by_repository: dict[str, str] = {}
+        order = []
+        for index, entry in enumerate(entries[-_MOST_ENTRIES:]):
+            digest, repository = self._entry(entry, f"entry {index}", where)
+            order.append(digest)
+            if repository:
+                by_repository[repository] = digest
+        return Known(order[-1] if order else None, by_repository, tuple(dict.fromkeys(order)))
+
+    def _entry(self, entry: object, which: str, where: str) -> tuple[str, str]:
+        """Digest and full repository name (empty: not recorded) of an entry."""
+        if not isinstance(entry, dict):
+            raise Fault(where, f"{which} is no JSON object")
+        digest, source = entry.get("Digest"), entry.get("SourceRepository")
+        if not isinstance(digest, str) or not digests.is_digest(digest):
+            raise Fault(where, f"Digest of {which} is {shown(digest)}")
+        if not isinstance(source, str):
+            raise Fault(where, f"SourceRepository of {which} is {shown(source)}")
+        if source and source not in self._repositories:
+            try:
+                self._repositories[source] = parse(source, default_tag=False).repository
+            except ReferenceSyntaxError:
+                raise Fault(where, f"SourceRepository of {which} is {shown(source)}") from None
+        return digest, self._repositories.get(source, "")
+
+    def paths(self, diff_id: str, known: Known) -> list[str]:
+        """The files here that exist because of `diff_id`.
+
+        Raises:
+            Fault: one of them cannot be looked at.
+        """
+        files = [(self._by_diff_id, diff_id)]
+        files += [(self._by_digest, digest) for digest in known.digests]
+        paths = []
+        for folder, digest in files:
+            name = digest.removeprefix("sha256:")
+            if folder is not None and folder.look(name) is not None:
+                paths.append(folder.where(name))
+        return paths
+
+
+def _folder_if_there(image_root: Folder, kind: str) -> Folder | None:
+    try:
+        return image_root.folder("distribution", kind, "sha256")
+    except Fault as fault:
+        if fault.gone:
+            return None
+        raise

@@ -1,0 +1,260 @@
+"""One reading of a Docker image store, from names to digests.
+
+Owns how names, configs, layers and digests become images, and which images
+are lost with what could not be read. Reads every file at most once.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from layerscan.digest import chain_id
+from layerscan.errors import Problem
+from layerscan.stores.docker_distribution import Distribution, Known
+from layerscan.stores.docker_imagedb import (
+    REPOSITORIES,
+    Config,
+    list_images,
+    read_config,
+    read_names,
+)
+from layerscan.stores.docker_layerdb import LayerDb
+from layerscan.stores.model import Image, Layer
+from layerscan.stores.safefs import Fault, Folder
+
+if TYPE_CHECKING:
+    from layerscan.reference import Reference
+
+_MOST_NAMED = 3
+"""Of the images lost with a file, how many its problem names."""
+
+
+class Pass:
+    """What one reading of the store found.
+
+    Args:
+        root: the store's data root.
+        image_root: the folder ``image/overlay2`` in it.
+        exact: also find the `exact_paths` of layers and images.
+
+    Attributes:
+        images: the images that could be read whole, sorted by image id.
+        seen: a name for the user of each image that there seems to be, by its
+            image id, whether it could be read or not.
+        settled: False if something was missing or changed meanwhile, which
+            another reading may mend.
+    """
+
+    def __init__(self, root: Folder, image_root: Folder, *, exact: bool) -> None:
+        self.images: list[Image] = []
+        self.seen: dict[str, str] = {}
+        self.settled = True
+        self._root = root
+        self._image_root = image_root
+        self._exact = exact
+        self._names: dict[str, list[Reference]] = defaultdict(list)
+        self._lost: dict[tuple[str, str], set[str]] = {}
+        self._chains: dict[tuple[str | None, str], str] = {}
+        self._paths: dict[str, list[str]] = {}
+        before = image_root.look(REPOSITORIES)
+        self._read()
+        if image_root.look(REPOSITORIES) != before:
+            self.settled = False
+
+    def problems(self) -> list[Problem]:
+        """What could not be read, each with the images lost with it."""
+        return [
+            Problem(where, what + _left_out(lost)) for (where, what), lost in self._lost.items()
+        ]
+
+    def _read(self) -> None:
+        configs = self._read_configs()
+        wanted: dict[str, tuple[str | None, str]] = {}
+        stacks = {image_id: self._stack(config, wanted) for image_id, config in configs.items()}
+        known = self._read_digests(dict.fromkeys(diff_id for _, diff_id in wanted.values()))
+        layers = self._read_layers(wanted)
+        for image_id, stack in stacks.items():
+            found = [layers[chain] for chain in stack]
+            whole = tuple(layer for layer in found if isinstance(layer, Layer))
+            for fault in found:
+                if isinstance(fault, Fault):
+                    self._note(fault, lost=self.seen[image_id])
+            if len(whole) == len(stack):
+                self.images.append(self._image(image_id, configs[image_id], whole, known))
+
+    def _note(self, fault: Fault, *, then: str = "", lost: str | None = None) -> None:
+        """Keep a fault: `then` is what follows from it, `lost` the image lost with it."""
+        labels = self._lost.setdefault((fault.where, fault.what + then), set())
+        if lost is not None:
+            labels.add(lost)
+        if fault.gone:
+            self.settled = False
+
+    # Names and configs.
+
+    def _read_configs(self) -> dict[str, Config]:
+        nameless = self._read_names()
+        try:
+            with self._image_root.folder("imagedb", "content", "sha256") as content:
+                image_ids, faults = list_images(content)
+                for stray in faults:
+                    self._note(stray)
+                # Those with a name that are not there, too: reading them says so.
+                image_ids = sorted({*image_ids, *self._names})
+                self.seen = {image_id: self._label(image_id) for image_id in image_ids}
+                if nameless and image_ids:
+                    self._note(nameless, then="; no name of an image is known")
+                return self._parse_configs(content, image_ids)
+        except Fault as fault:
+            self.seen = {image_id: self._label(image_id) for image_id in self._names}
+            # Without images, an engine that never had one may not have made it.
+            if self.seen or not fault.gone:
+                self._note(fault)
+            for label in self.seen.values():
+                self._note(fault, lost=label)
+            if nameless and not nameless.gone:
+                self._note(nameless)
+            return {}
+
+    def _read_names(self) -> Fault | None:
+        """Fill `_names`. Returns why there are none to be known, if so."""
+        try:
+            names, faults = read_names(self._image_root)
+        except Fault as fault:
+            return fault
+        for stray in faults:
+            self._note(stray)
+        for name, image_id in sorted(names.items()):
+            self._names[image_id].append(name)
+        return None
+
+    def _parse_configs(self, content: Folder, image_ids: list[str]) -> dict[str, Config]:
+        configs = {}
+        for image_id in image_ids:
+            try:
+                configs[image_id] = read_config(content, image_id)
+            except Fault as fault:
+                self._note(fault, lost=self.seen[image_id])
+        return configs
+
+    def _label(self, image_id: str) -> str:
+        names = self._names.get(image_id)
+        if not names:
+            return image_id[: len("sha256:") + 12]
+        return next((name for name in names if name.tag), names[0]).familiar
+
+    # Layers and digests.
+
+    def _stack(self, config: Config, wanted: dict[str, tuple[str | None, str]]) -> list[str]:
+        """The chain_ids of an image's layers, bottom up; each is put into `wanted`."""
+        stack: list[str] = []
+        parent = None
+        for diff_id in config.diff_ids:
+            chain = self._chains.get((parent, diff_id))
+            if chain is None:
+                chain = self._chains[parent, diff_id] = chain_id(parent, diff_id)
+                wanted[chain] = (parent, diff_id)
+            stack.append(chain)
+            parent = chain
+        return stack
+
+    def _read_layers(self, wanted: dict[str, tuple[str | None, str]]) -> dict[str, Layer | Fault]:
+        if not wanted:
+            return {}
+        layers: dict[str, Layer | Fault] = {}
+        try:
+            with LayerDb(self._root) as layerdb:
+                for chain, (parent, diff_id) in wanted.items():
+                    try:
+                        layers[chain] = layerdb.read(chain, parent, diff_id)
+                    except Fault as fault:
+                        layers[chain] = fault
+                _refuse_shared_folders(layers)
+                if self._exact:
+                    self._add_exact_paths(layerdb, layers)
+        except Fault as fault:
+            return dict.fromkeys(wanted, fault)
+        return layers
+
+    def _add_exact_paths(self, layerdb: LayerDb, layers: dict[str, Layer | Fault]) -> None:
+        for chain, layer in layers.items():
+            if isinstance(layer, Layer):
+                try:
+                    paths = self._paths.get(layer.diff_id, ())
+                    layers[chain] = layerdb.with_exact_paths(layer, paths)
+                except Fault as fault:
+                    self._note(fault, then=f"; exact accounting of layer {chain} is incomplete")
+
+    def _read_digests(self, diff_ids: Iterable[str]) -> dict[str, Known]:
+        known: dict[str, Known] = {}
+        try:
+            with Distribution(self._image_root) as distribution:
+                for diff_id in diff_ids:
+                    try:
+                        known[diff_id] = distribution.read(diff_id)
+                        if self._exact:
+                            self._paths[diff_id] = distribution.paths(diff_id, known[diff_id])
+                    except Fault as fault:
+                        self._note(fault, then=f"; no digest is known of layer {diff_id}")
+        except Fault as fault:
+            self._note(fault, then="; no digest of a layer is known")
+        return known
+
+    # Images.
+
+    def _image(
+        self, image_id: str, config: Config, layers: tuple[Layer, ...], known: dict[str, Known]
+    ) -> Image:
+        names = tuple(self._names.get(image_id, ()))
+        stack = [known.get(layer.diff_id, Known()) for layer in layers]
+        digests: dict[str, tuple[str | None, ...]] = {
+            repository: tuple(digests.by_repository.get(repository) for digests in stack)
+            for repository in dict.fromkeys(name.repository for name in names)
+        }
+        if not names:
+            digests[""] = tuple(digests.newest for digests in stack)
+        return Image(
+            image_id=image_id,
+            names=names,
+            architecture=config.architecture,
+            os=config.os,
+            variant=config.variant,
+            layers=layers,
+            digests=digests,
+            exact_paths=self._image_paths(image_id) if self._exact else (),
+        )
+
+    def _image_paths(self, image_id: str) -> tuple[str, ...]:
+        name = image_id.removeprefix("sha256:")
+        paths = [self._image_root.where(f"imagedb/content/sha256/{name}")]
+        try:
+            with self._image_root.folder("imagedb", "metadata", "sha256", name) as metadata:
+                paths += [metadata.path, *(metadata.where(entry) for entry in metadata.names())]
+        except Fault as fault:
+            # An image that was pulled, and got no name since, has none.
+            if not fault.gone:
+                self._note(fault, then=f"; exact accounting of image {image_id} is incomplete")
+        return tuple(paths)
+
+
+def _refuse_shared_folders(layers: dict[str, Layer | Fault]) -> None:
+    """Put a fault in the place of layers that name the same folder: one is a lie."""
+    by_folder: dict[str, list[Layer]] = defaultdict(list)
+    for layer in layers.values():
+        if isinstance(layer, Layer):
+            by_folder[layer.folder].append(layer)
+    for folder, sharing in by_folder.items():
+        if len(sharing) > 1:
+            fault = Fault(
+                folder, f"is claimed by {len(sharing)} layers, {sharing[0].chain_id} first"
+            )
+            layers.update(dict.fromkeys((layer.chain_id for layer in sharing), fault))
+
+
+def _left_out(lost: set[str]) -> str:
+    if not lost:
+        return ""
+    labels = sorted(lost)
+    more = len(labels) - _MOST_NAMED
+    named = ", ".join(labels[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return f"; left out: {named}"

@@ -1,0 +1,100 @@
+"""What every image store gives: images, and the layers they are made of.
+
+A store turns a folder on disk into these facts. It never walks: what a layer
+costs is for ``scan`` to find out, from the paths named here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from layerscan.errors import Problem
+from layerscan.reference import Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer as the store keeps it. Equal chain_id, equal layer.
+
+    Attributes:
+        chain_id: identity of the layer on top of its parents, ``sha256:<hex>``.
+        diff_id: digest of its uncompressed tar, ``sha256:<hex>``.
+        parent: chain_id of the layer beneath, None at the bottom.
+        folder: absolute path of the folder that holds all of the layer's data.
+        content: name of the sub-folder of `folder` that holds the layer's files.
+        metadata_files: absolute paths of the files whose ``st_size`` the docker
+            accounting rule adds to the usage of `folder`.
+        exact_paths: absolute paths of further files and folders of the store
+            that exist because of this layer; the exact accounting rule adds
+            the blocks of each, not descending into sub-folders.
+        recorded_size: the `size` in bytes that the store has on record, by
+            Docker's rule, or None where it records none.
+    """
+
+    chain_id: str
+    diff_id: str
+    parent: str | None
+    folder: str
+    content: str
+    metadata_files: tuple[str, ...] = ()
+    exact_paths: tuple[str, ...] = ()
+    recorded_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image: a config and its layers, bottom up.
+
+    Attributes:
+        image_id: digest of the image's config, ``sha256:<hex>``.
+        names: every reference the store knows the image by, sorted; empty for
+            a dangling image.
+        architecture: as the image's config says it (``amd64``, ``arm64``, …).
+        os: as the image's config says it.
+        variant: as the image's config says it (``v7``), empty where absent.
+        layers: its layers, bottom up.
+        digests: for each repository (``registry/path``) that the image has a
+            name in, the digest of each layer there, bottom up, None where it
+            is unknown; for an image without a name one entry under ``""``.
+        exact_paths: absolute paths of files of the store that exist because of
+            this image and belong to no layer of it; see `Layer.exact_paths`.
+    """
+
+    image_id: str
+    names: tuple[Reference, ...]
+    architecture: str
+    os: str
+    variant: str
+    layers: tuple[Layer, ...]
+    digests: dict[str, tuple[str | None, ...]] = field(default_factory=dict, hash=False)
+    exact_paths: tuple[str, ...] = ()
+
+
+class Store(Protocol):
+    """An image store on disk, read without its daemon."""
+
+    @property
+    def kind(self) -> str:
+        """``overlay2``, ``containerd`` or ``containers-storage``."""
+
+    @property
+    def root(self) -> str:
+        """Absolute path of the store's data root."""
+
+    def images(self) -> Sequence[Image]:
+        """Every image that can be read whole, dangling ones included.
+
+        What cannot be read is left out and named in `problems`. Each call
+        reads the store anew.
+        """
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What the last call of `images` could not read, sorted."""
+
+    def still_has(self, layer: Layer) -> bool:
+        """Whether `layer` is there still, in the very folder it names.
+
+        An engine may have removed it since `images` was called, or removed it
+        and pulled it anew into another folder.
+        """

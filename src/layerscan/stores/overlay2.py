@@ -1,0 +1,185 @@
+"""The image store of Docker's overlay2 graph driver.
+
+Owns the order in which its parts are read, what is lost with a part that
+cannot be used, and reading again what an engine at work has changed. The
+formats are those of ``docker_imagedb``, ``docker_layerdb`` and
+``docker_distribution``; how files are opened is ``safefs``'s matter.
+"""
+
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from time import sleep
+
+from layerscan.errors import Problem, StoreError
+from layerscan.stores.docker_layerdb import read_cache_id
+from layerscan.stores.docker_pass import Pass
+from layerscan.stores.model import Image, Layer
+from layerscan.stores.safefs import Fault, Folder, shown
+
+PAUSES = (0.05, 0.1, 0.2)
+"""Seconds to wait before each further reading of a store that is changing."""
+
+_DRIVER = "overlay2"
+_CONTAINERD_HINT = (
+    "; it has a folder containerd, where Docker 29 and later keep images: "
+    "this version cannot read those yet"
+)
+
+
+class Overlay2Store:
+    """A Docker data root with images of the overlay2 graph driver.
+
+    Only opening is checked on construction; every call of `images` reads the
+    store anew. Nothing stays open between calls.
+
+    Args:
+        root: the data root; it may be a symbolic link, inside it none is followed.
+        exact: also find the `exact_paths` of layers and images; about twice
+            the system calls.
+
+    Raises:
+        StoreError: there is no such store, or it cannot be opened; the
+            message says why.
+    """
+
+    kind = _DRIVER
+
+    def __init__(self, root: str, *, exact: bool = False) -> None:
+        self._root = _real(root)
+        self._exact = exact
+        self._problems: tuple[Problem, ...] = ()
+        self._vanished: tuple[str, ...] = ()
+        self._has_containerd = _check(self._root)
+
+    @property
+    def root(self) -> str:
+        """Absolute path of the data root, symbolic links resolved."""
+        return self._root
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What the last call of `images` could not read, sorted."""
+        return self._problems
+
+    @property
+    def vanished(self) -> Sequence[str]:
+        """Images that were removed during the last call of `images`, sorted.
+
+        That an engine at work removes images is no problem: they are gone.
+        """
+        return self._vanished
+
+    @property
+    def empty_note(self) -> str:
+        """One line for the user if `images` found none and met no problem."""
+        hint = _CONTAINERD_HINT if self._has_containerd else ""
+        return f"{self._root}: the {_DRIVER} image store has no images{hint}"
+
+    def images(self) -> list[Image]:
+        """Every image that can be read whole, sorted by image id.
+
+        While Docker is at work, files vanish under the reader. Then the store
+        is read again, up to three times; what still does not fit is a problem.
+
+        Raises:
+            StoreError: the store itself is gone or cannot be opened any more.
+        """
+        done = self._read()
+        first = done
+        for pause in PAUSES:
+            if done.settled:
+                break
+            sleep(pause)
+            done = self._read()
+        self._problems = tuple(sorted(done.problems()))
+        self._vanished = tuple(
+            sorted(label for image_id, label in first.seen.items() if image_id not in done.seen)
+        )
+        return done.images
+
+    def still_has(self, layer: Layer) -> bool:
+        """Whether the store has `layer` on record as `images` gave it.
+
+        To be asked after its folder was read: Docker takes a layer off its
+        records before it deletes the first file of it. False where the record
+        cannot be read any more.
+        """
+        # By its path, six system calls: the answer is all that comes of it.
+        chain = layer.chain_id.removeprefix("sha256:")
+        try:
+            with Folder(f"{self._root}/image/{_DRIVER}/layerdb/sha256/{chain}") as files:
+                return read_cache_id(files) == os.path.basename(layer.folder)
+        except Fault:
+            return False
+
+    def _read(self) -> Pass:
+        try:
+            with Folder(self._root) as root, root.folder("image", _DRIVER) as image_root:
+                return Pass(root, image_root, exact=self._exact)
+        except Fault as fault:
+            raise StoreError(str(fault)) from fault
+
+
+def _real(root: str) -> str:
+    """`root` as an absolute path without symbolic links, and a folder."""
+    try:
+        real = os.path.realpath(root, strict=True)
+        mode = os.stat(real).st_mode
+    except FileNotFoundError:
+        raise StoreError(f"{root}: there is no such folder") from None
+    except PermissionError:
+        raise StoreError(f"{root}: permission denied; use sudo") from None
+    except NotADirectoryError:
+        raise StoreError(f"{root}: is not a folder, nor in one") from None
+    except OSError as error:
+        raise StoreError(f"{root}: {error.strerror}") from None
+    except ValueError:  # a null character
+        raise StoreError(f"{shown(root)}: is no path") from None
+    if not stat.S_ISDIR(mode):
+        raise StoreError(f"{root}: is not a folder")
+    return real
+
+
+def _check(root: str) -> bool:
+    """Make sure that `root` holds an overlay2 store.
+
+    Returns:
+        Whether there is a folder of containerd in it, too.
+    """
+    try:
+        with Folder(root) as top:
+            containerd = top.look("containerd")
+            has_containerd = containerd is not None and containerd.kind == stat.S_IFDIR
+            try:
+                top.folder("image", _DRIVER).close()
+            except Fault as fault:
+                if not fault.gone:
+                    raise
+                hint = _CONTAINERD_HINT if has_containerd else ""
+                raise StoreError(_absent(top) + hint) from None
+            return has_containerd
+    except Fault as fault:
+        raise StoreError(str(fault)) from fault
+
+
+def _absent(top: Folder) -> str:
+    """Why a folder without ``image/overlay2`` is no store that can be read."""
+    drivers = _drivers(top)
+    if not drivers:
+        return f"{top.path}: no image store here: looked for image/{_DRIVER} in it"
+    names = ", ".join(drivers)
+    return f"{top.path}: its images are of the graph driver {names}; only {_DRIVER} can be read"
+
+
+def _drivers(top: Folder) -> Iterable[str]:
+    """Names of the graph drivers that have images under `top`, for a message."""
+    try:
+        with top.folder("image") as image:
+            found = [(name, image.look(name)) for name in image.names()]
+    except Fault as fault:
+        if fault.gone:
+            return []
+        raise
+    plain = [name for name, entry in found if entry is not None and entry.kind == stat.S_IFDIR]
+    return [name if name.isascii() and name.isprintable() else shown(name) for name in plain]

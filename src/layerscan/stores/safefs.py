@@ -1,0 +1,237 @@
+"""Reading small files of a store that may be damaged, hostile or in use.
+
+Owns how a file is opened: relative to the open folder it is in, never through
+a symbolic link, never waiting for a FIFO, at most so many bytes. Knows
+nothing of any store's layout.
+"""
+
+import errno
+import json
+import os
+import stat
+from types import TracebackType
+from typing import NamedTuple, Self
+
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
+
+_LONGEST_SHOWN = 80
+
+
+class Fault(Exception):  # noqa: N818 - kept as a value more often than raised
+    """Something in a store that cannot be used. Never leaves ``stores``.
+
+    Attributes:
+        where: absolute path of the file or folder.
+        what: what is wrong with it, to be read after its path and a colon.
+        gone: it is not there: if the engine is at work, it may just have been
+            removed, and what is here in its place may be found by reading again.
+    """
+
+    def __init__(self, where: str, what: str, *, gone: bool = False) -> None:
+        super().__init__(f"{where}: {what}")
+        self.where = where
+        self.what = what
+        self.gone = gone
+
+
+class Entry(NamedTuple):
+    """What a name in a folder is.
+
+    Attributes:
+        kind: the file type, ``stat.S_IFMT`` of its mode.
+        identity: differs if the entry was replaced or written to meanwhile.
+    """
+
+    kind: int
+    identity: tuple[int, int, int, int]
+
+
+class Folder:
+    """A folder held open, so that what its path means cannot change meanwhile.
+
+    Args:
+        path: absolute path of the folder.
+        within: the open folder that it is directly in; without it `path` is
+            opened as it is, its last component being no symbolic link.
+
+    Attributes:
+        path: as given.
+        fd: its descriptor, until `close`.
+
+    Raises:
+        Fault: it cannot be opened, or is no folder.
+    """
+
+    def __init__(self, path: str, within: "Folder | None" = None) -> None:
+        self.path = path
+        at = None if within is None else within.fd
+        name = path if within is None else os.path.basename(path)
+        try:
+            self.fd: int = os.open(name, _FOLDER, dir_fd=at)
+        except OSError as error:
+            raise _fault(error, path, name, at, stat.S_IFDIR) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the descriptor back. The folder cannot be used any more."""
+        os.close(self.fd)
+
+    def where(self, name: str) -> str:
+        """The absolute path of `name` in this folder."""
+        return f"{self.path}/{name}"
+
+    def folder(self, *names: str) -> "Folder":
+        """Open a folder inside, each of `names` inside the one before it.
+
+        Raises:
+            Fault: one of them cannot be opened, or is no folder.
+        """
+        found = self
+        for name in names:
+            outer = found
+            try:
+                found = Folder(outer.where(name), within=outer)
+            finally:
+                if outer is not self:
+                    outer.close()
+        return found
+
+    def read(self, name: str, limit: int) -> bytes:
+        """All of the regular file `name`: four system calls.
+
+        Raises:
+            Fault: it cannot be read, is no regular file, or is longer than
+                `limit` bytes.
+        """
+        try:
+            file = os.open(name, _FILE, dir_fd=self.fd)
+        except OSError as error:
+            raise _fault(error, self.where(name), name, self.fd, stat.S_IFREG) from error
+        try:
+            found = os.fstat(file)
+            if not stat.S_ISREG(found.st_mode):
+                raise Fault(self.where(name), "is no regular file")
+            if found.st_size > limit:
+                raise Fault(self.where(name), f"is longer than {limit} bytes")
+            # A byte more than there should be, to see that it is all.
+            content = os.read(file, found.st_size + 1)
+        except OSError as error:
+            raise Fault(self.where(name), _reason(error)) from error
+        finally:
+            os.close(file)
+        if len(content) != found.st_size:
+            # Engines replace these files whole; another reading may see it still.
+            raise Fault(self.where(name), "changed while it was read", gone=True)
+        return content
+
+    def read_if_there(self, name: str, limit: int) -> bytes | None:
+        """As `read`, but None where there is no such file."""
+        try:
+            return self.read(name, limit)
+        except Fault as fault:
+            if fault.gone:
+                return None
+            raise
+
+    def look(self, name: str) -> Entry | None:
+        """What `name`, a path within this folder, is; None if it is not there.
+
+        The last component is not followed; for a path of several components
+        the caller has looked at those before it.
+
+        Raises:
+            Fault: it cannot be looked at.
+        """
+        try:
+            found = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise Fault(self.where(name), _reason(error)) from error
+        identity = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
+        return Entry(stat.S_IFMT(found.st_mode), identity)
+
+    def require(self, name: str, kind: int) -> None:
+        """Make sure that `name`, a path as in `look`, is there and of `kind`.
+
+        Raises:
+            Fault: it is not.
+        """
+        entry = self.look(name)
+        if entry is None:
+            raise Fault(self.where(name), "is missing", gone=True)
+        if entry.kind != kind:
+            raise Fault(self.where(name), _is_not(kind, entry.kind))
+
+    def names(self) -> list[str]:
+        """The names in this folder, sorted.
+
+        Raises:
+            Fault: it cannot be listed.
+        """
+        try:
+            return sorted(os.listdir(self.fd))
+        except OSError as error:
+            raise Fault(self.path, _reason(error)) from error
+
+
+def parse_json(content: bytes, where: str) -> object:
+    """The JSON value that is the whole of `content`.
+
+    Raises:
+        Fault: it is no JSON, or more than can be read safely.
+    """
+    try:
+        # Decoded here: json would take UTF-16 and UTF-32 as well.
+        return json.loads(content.decode())
+    except UnicodeDecodeError as error:
+        raise Fault(where, f"is no UTF-8, at byte {error.start}") from error
+    except json.JSONDecodeError as error:
+        position = f"line {error.lineno} column {error.colno}"
+        raise Fault(where, f"is no JSON: {error.msg} at {position}") from error
+    except RecursionError as error:
+        raise Fault(where, "is no JSON of this kind: nested too deeply") from error
+    except ValueError as error:  # an integer of thousands of digits
+        raise Fault(where, "is no JSON of this kind: a number is too long") from error
+
+
+def shown(value: object) -> str:
+    """`value` for a message: bounded, and printable whatever is in it."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+
+
+def _fault(error: OSError, where: str, name: str, at: int | None, wanted: int) -> Fault:
+    """The fault for an `open` of `name` that failed; says what is there instead."""
+    if isinstance(error, FileNotFoundError):
+        return Fault(where, "is missing", gone=True)
+    if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENXIO):
+        try:
+            kind = stat.S_IFMT(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode)
+        except OSError:
+            return Fault(where, _reason(error))
+        return Fault(where, _is_not(wanted, kind))
+    return Fault(where, _reason(error))
+
+
+def _is_not(wanted: int, kind: int) -> str:
+    if kind == stat.S_IFLNK:
+        return "is a symbolic link, which is not followed here"
+    return "is no folder" if wanted == stat.S_IFDIR else "is no regular file"
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "permission denied; use sudo"
+    return error.strerror or str(error)
