@@ -1,0 +1,85 @@
+"""layerscan: know what every container image layer really costs on disk.
+
+    from layerscan import open_store, scan, walk
+
+    usage = walk("/var/lib/docker/overlay2")    # of any folder
+    result = scan(open_store())                 # of every image layer of this machine
+
+Nothing is imported before it is used: the names below load their modules when
+they are first asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from layerscan.accounting import Accounting
+    from layerscan.errors import LayerscanError, Problem
+    from layerscan.layersmeta import LayerMeta, LayersMeta, merge
+    from layerscan.scanner import LayerCost, Scan, scan
+    from layerscan.selection import Selection, Wanted, want
+    from layerscan.stores import open_store
+    from layerscan.stores.model import Image, Layer, Store
+    from layerscan.walker import Progress, Usage, WalkError, walk, walk_many
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Accounting": "accounting",
+    "Image": "stores.model",
+    "Layer": "stores.model",
+    "LayerCost": "scanner",
+    "LayerMeta": "layersmeta",
+    "LayersMeta": "layersmeta",
+    "LayerscanError": "errors",
+    "Problem": "errors",
+    "Progress": "walker",
+    "Scan": "scanner",
+    "Selection": "selection",
+    "Store": "stores.model",
+    "Usage": "walker",
+    "WalkError": "walker",
+    "Wanted": "selection",
+    "merge": "layersmeta",
+    "open_store": "stores",
+    "scan": "scanner",
+    "walk": "walker",
+    "walk_many": "walker",
+    "want": "selection",
+}
+
+__all__ = [
+    "Accounting",
+    "Image",
+    "Layer",
+    "LayerCost",
+    "LayerMeta",
+    "LayersMeta",
+    "LayerscanError",
+    "Problem",
+    "Progress",
+    "Scan",
+    "Selection",
+    "Store",
+    "Usage",
+    "WalkError",
+    "Wanted",
+    "merge",
+    "open_store",
+    "scan",
+    "walk",
+    "walk_many",
+    "want",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

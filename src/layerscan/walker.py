@@ -129,7 +129,8 @@ def walk(
     Raises:
         OSError: `path` itself could not be read; whatever lies below is in
             `Usage.errors` instead.
-        LayerscanError: LAYERSCAN_WALK asks for a walk that does not exist.
+        LayerscanError: LAYERSCAN_WALK asks for a walk that does not exist, or
+            the compiled walk cannot be loaded.
         ValueError: `path` contains a NUL byte, or `threads` is less than 1.
     """
     (usage,) = walk_many(
@@ -214,7 +215,13 @@ def _implementation() -> _WalkTrees:
     if implementation_name() == "python":
         from layerscan._pywalk import walk_trees
     else:
-        from layerscan._walk import walk_trees
+        try:
+            from layerscan._walk import walk_trees
+        except ImportError as error:
+            raise LayerscanError(
+                f"the compiled walk cannot be loaded ({error}): install layerscan again, or set "
+                "LAYERSCAN_WALK=python to do with the slow one"
+            ) from error
     return lambda paths, *rest: list(zip(paths, walk_trees(paths, *rest), strict=True))
 
 
@@ -229,6 +236,18 @@ def _usage(root: bytes, facts: "TreeFacts") -> Usage:
 
 
 def _from_tally(tally: "Tally", faults: "list[Fault]", child: Usage | None) -> Usage:
-    *counts, error_count = tally
-    errors = tuple(WalkError(path, errno) for path, errno, _ in faults)
-    return Usage(*counts, errors=errors, error_count=error_count, child=child)
+    blocks, size, files, directories, symlinks, others, duplicates, mounts, vanished, errors = tally
+    return Usage(
+        blocks=blocks,
+        size=size,
+        files=files,
+        directories=directories,
+        symlinks=symlinks,
+        others=others,
+        duplicates=duplicates,
+        mounts=mounts,
+        vanished=vanished,
+        errors=tuple(WalkError(path, errno) for path, errno, _ in faults),
+        error_count=errors,
+        child=child,
+    )
