@@ -1,0 +1,42 @@
+"""``layerscan merge``: documents of one architecture each → one document."""
+
+import argparse
+
+from layerscan.cli.output import check_out_file, write_data
+from layerscan.errors import LayerscanError
+
+HELP = "put the layers metadata of several architectures together"
+DESCRIPTION = "Put the layers metadata of several architectures together, one key each."
+EPILOG = """an architecture may be given twice if its documents do not contradict each other.
+
+example:
+  layerscan merge amd64=amd64.json arm64=arm64.json -o layers_meta.json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "documents",
+        metavar="ARCH=FILE",
+        nargs="+",
+        help="an architecture, and the file that 'layerscan scan -o FILE' wrote on it",
+    )
+    parser.add_argument(
+        "-o", "--out-file", metavar="FILE", default="-", help="where to write (default: stdout)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns the exit status."""
+    from layerscan import layersmeta
+
+    check_out_file(options.out_file)
+    pairs = []
+    for argument in options.documents:
+        architecture, equals, path = argument.partition("=")
+        if not (equals and path and layersmeta.is_architecture(architecture)):
+            raise LayerscanError(f"{argument!r}: expected ARCH=FILE, such as arm64=arm64.json")
+        pairs.append((architecture, layersmeta.load(path), path))
+    write_data(options.out_file, layersmeta.dumps_by_arch(layersmeta.merge(pairs)))
+    return 0

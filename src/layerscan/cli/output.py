@@ -1,0 +1,101 @@
+"""Where output goes: data to stdout or atomically to a file, messages to stderr."""
+
+import os
+import stat
+import sys
+
+from layerscan.errors import LayerscanError
+
+
+def complain(kind: str, message: str) -> None:
+    """One line on stderr: ``layerscan: warning: …``."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+    print(f"layerscan: {kind}: {line}", file=sys.stderr)
+
+
+def is_for_people() -> bool:
+    """Whether stderr is a terminal that may show colour and progress."""
+    return (
+        sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    )
+
+
+def check_out_file(path: str) -> None:
+    """Find out that `path` cannot be written before the work, not after it.
+
+    Raises:
+        LayerscanError: it cannot.
+    """
+    if path == "-":
+        return
+    target = os.path.realpath(path)
+    folder = os.path.dirname(target)
+    if os.path.isdir(target):
+        raise LayerscanError(f"{path}: is a directory; -o takes a file")
+    if not os.path.isdir(folder):
+        raise LayerscanError(f"{path}: there is no folder {folder}; make it first")
+    writable = target if _is_special(target) else folder
+    if not os.access(writable, os.W_OK):
+        raise LayerscanError(f"{path}: no permission to write in {writable}")
+
+
+def write_data(path: str, data: bytes) -> None:
+    """Write `data` to the file `path`, whole or not at all; ``-`` is stdout.
+
+    A new file takes the old one's place only when all of it is on the disk; a
+    symlink stays, its target is replaced.
+
+    Raises:
+        LayerscanError: it cannot be written; what was there is untouched.
+    """
+    if path == "-":
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return
+    target = os.path.realpath(path)
+    try:
+        if _is_special(target):
+            with open(target, "wb") as device:
+                device.write(data)
+        else:
+            _replace(target, data)
+    except OSError as error:
+        raise LayerscanError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _is_special(path: str) -> bool:
+    """Whether `path` is there and no regular file: a FIFO, /dev/stdout."""
+    return os.path.exists(path) and not os.path.isfile(path)
+
+
+def _replace(target: str, data: bytes) -> None:
+    import tempfile  # for nobody who writes to stdout
+
+    folder, name = os.path.split(target)
+    fd, temporary = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".tmp", dir=folder)
+    try:
+        with open(fd, "wb") as file:
+            file.write(data)
+            os.fchmod(fd, _mode(target))
+            file.flush()
+            os.fsync(fd)
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder_fd)
+    finally:
+        os.close(folder_fd)
+
+
+def _mode(target: str) -> int:
+    """The mode of the file that is replaced, or that of a new one."""
+    try:
+        return stat.S_IMODE(os.stat(target).st_mode)
+    except FileNotFoundError:
+        umask = os.umask(0)
+        os.umask(umask)
+        return 0o666 & ~umask

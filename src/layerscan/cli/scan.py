@@ -1,0 +1,222 @@
+"""``layerscan scan``: image store → layers metadata, or a report for people."""
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from layerscan.cli.output import check_out_file, complain, is_for_people, write_data
+from layerscan.cli.status import ExitStatus
+from layerscan.errors import LayerscanError
+
+if TYPE_CHECKING:
+    from layerscan.scanner import Scan
+    from layerscan.selection import Wanted
+
+HELP = "what each layer of the images in a store costs (the default command)"
+DESCRIPTION = """Read an image store and say for every layer how much content it holds (size)
+and how much disk it takes (usage).
+
+Without -o: a report on stdout. With -o FILE: the layers metadata of one
+architecture as JSON, written whole or not at all."""
+EPILOG = """examples:
+  sudo layerscan scan
+  sudo layerscan scan --image nginx:1.25 --format json
+  sudo layerscan scan --apps-root apps --tag 1043 -o layers_meta.json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    _add_store_arguments(parser)
+    _add_image_arguments(parser)
+    _add_output_arguments(parser)
+
+
+def _add_store_arguments(parser: argparse.ArgumentParser) -> None:
+    store = parser.add_argument_group("the store")
+    store.add_argument(
+        "-s",
+        "--store",
+        choices=["auto", "overlay2", "containerd", "containers-storage"],
+        default="auto",
+        help="its kind (default: auto, the one found)",
+    )
+    store.add_argument(
+        "-d",
+        "--data-root",
+        "--docker-data-root",
+        metavar="PATH",
+        help="its folder (default: where its engine keeps it)",
+    )
+    store.add_argument(
+        "--accounting",
+        choices=["docker", "exact"],
+        default="docker",
+        help="usage as update clients expect it, or every block that a layer makes the "
+        "engine use (default: docker)",
+    )
+    store.add_argument(
+        "-j", "--threads", metavar="N", type=_threads, help="threads of the walk (default: auto)"
+    )
+
+
+def _add_image_arguments(parser: argparse.ArgumentParser) -> None:
+    images = parser.add_argument_group("the images (default: all that have a name)")
+    images.add_argument(
+        "-i",
+        "--image",
+        metavar="REF",
+        action="append",
+        default=[],
+        help="this image, by any form of reference or by its id; may be repeated",
+    )
+    images.add_argument("-a", "--apps-root", metavar="DIR", help="those of the Compose Apps in DIR")
+    images.add_argument(
+        "-t", "--tag", metavar="TAG", help="the tag that CI gave to the factory's images"
+    )
+    images.add_argument(
+        "--factory-registry",
+        metavar="HOST",
+        default="hub.foundries.io",
+        help="the registry of the factory's images (default: %(default)s)",
+    )
+    images.add_argument(
+        "--all", action="store_true", help="also images without a name (dangling, intermediate)"
+    )
+    images.add_argument(
+        "--arch", metavar="ARCH", help="only those of this architecture: amd64, arm64, arm, …"
+    )
+
+
+def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "-o", "--out-file", metavar="FILE", help="write the layers metadata there; - is stdout"
+    )
+    output.add_argument(
+        "--by-arch",
+        action="store_true",
+        help="write the document of 'layerscan merge', a key for each architecture",
+    )
+    output.add_argument(
+        "--format",
+        choices=["table", "json"],
+        help="the report on stdout (default: table, none with -o)",
+    )
+    output.add_argument(
+        "--allow-partial",
+        action="store_true",
+        help="write the metadata although something could not be read",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns the exit status."""
+    from layerscan.cli.progress import ScanProgress
+    from layerscan.scanner import scan
+    from layerscan.selection import Selection
+    from layerscan.stores import open_store
+
+    _check(options)
+    wanted = _wanted(options)
+    store = open_store(options.store, options.data_root, exact=options.accounting == "exact")
+    selection = Selection(wanted, architecture=options.arch, dangling=options.all)
+    with ScanProgress(shown=is_for_people()) as progress:
+        result = scan(
+            store,
+            selection,
+            accounting=options.accounting,
+            threads=options.threads,
+            on_progress=progress.update if progress.shown else None,
+        )
+    _tell(result, options)
+    _write(result, options)
+    return ExitStatus.PARTIAL if result.problems else ExitStatus.DONE
+
+
+def _threads(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text[:9]) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of threads")
+    return int(text[:9])
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.out_file is not None:
+        check_out_file(options.out_file)
+    if options.out_file == "-" and options.format is not None:
+        raise LayerscanError("-o - and --format both want stdout: give one of them")
+    if options.tag is not None and options.apps_root is None:
+        raise LayerscanError("--tag is the tag of the images of Apps: give --apps-root too")
+    if options.all and (options.image or options.apps_root is not None):
+        raise LayerscanError("--all is about every image: give it without --image and --apps-root")
+
+
+def _wanted(options: argparse.Namespace) -> "tuple[Wanted, ...] | None":
+    """The images asked for, None for all; warns of variables that are not set."""
+    from layerscan.selection import Wanted, want
+
+    wanted = [want(text) for text in options.image]
+    if options.apps_root is not None:
+        from layerscan.apps.images import app_images
+
+        for image in app_images(
+            options.apps_root,
+            tag=options.tag,
+            factory_registry=options.factory_registry,
+            environment=os.environ,
+        ):
+            if image.unset:
+                names = ", ".join(image.unset)
+                complain(
+                    "warning",
+                    f"App {image.app}, service {image.service}: the image's name uses variables "
+                    f"that are not set: {names}",
+                )
+            text = f"{image.reference.familiar} (App {image.app}, service {image.service})"
+            wanted.append(Wanted(text, image.reference, required=False))
+    elif not wanted:
+        return None
+    return tuple(wanted)
+
+
+def _tell(result: "Scan", options: argparse.Namespace) -> None:
+    architectures = result.architectures
+    if len(architectures) > 1 and options.arch is None and not options.by_arch:
+        complain(
+            "warning",
+            f"the images are of several architectures: {', '.join(architectures)}; choose one "
+            "with --arch, or tell them apart with --by-arch",
+        )
+    for warning in result.warnings:
+        complain("warning", warning)
+    for problem in result.problems:
+        complain("error", str(problem))
+    if not result.chosen and not result.problems:
+        asked = " asked for" if options.image or options.apps_root or options.arch else ""
+        complain("warning", f"{result.store.root}: the store holds no image{asked}")
+
+
+def _write(result: "Scan", options: argparse.Namespace) -> None:
+    if options.out_file is None or options.format is not None:
+        from layerscan.cli import report
+
+        if options.format == "json":
+            report.print_json(result)
+        else:
+            report.print_table(result)
+    if options.out_file is None:
+        return
+    if result.problems and not options.allow_partial:
+        complain(
+            "error",
+            f"{options.out_file} is not written, since something could not be read; "
+            "--allow-partial writes what could",
+        )
+        return
+    from layerscan import layersmeta
+
+    if options.by_arch:
+        data = layersmeta.dumps_by_arch(result.documents())
+    else:
+        data = layersmeta.dumps(result.document())
+    write_data(options.out_file, data)

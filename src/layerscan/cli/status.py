@@ -1,0 +1,15 @@
+"""The exit status of the program."""
+
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """What the program ends with; docs/commands.md has the table."""
+
+    DONE = 0
+    DOES_NOT_FIT = 1
+    BAD_INPUT = 2
+    PARTIAL = 3
+    INTERRUPTED = 130
+    PIPE_CLOSED = 141
+    TERMINATED = 143

@@ -1,0 +1,360 @@
+"""A scan: the images of a store, and what each of their layers costs.
+
+Alone decides which layers are walked: each once however many images share it,
+all in one pool of threads, and again where the engine changed them meanwhile.
+It prints nothing; what there is to say is in the result.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from errno import EACCES, EPERM
+
+from layerscan.accounting import Accounting, image_usage, layer_usage
+from layerscan.errors import LayerscanError, Problem
+from layerscan.layersmeta import LayerMeta, LayersMeta
+from layerscan.selection import (
+    Choice,
+    Chosen,
+    Selection,
+    Wanted,
+    architectures,
+    choose,
+    same_repository,
+)
+from layerscan.stores.model import Image, Layer, Store
+from layerscan.walker import Progress, Usage, printable, walk_many
+
+_ATTEMPTS = 4
+"""How often a layer that changes under the walk is walked before it is given up."""
+
+_ERRORS_TOLD = 10
+"""How many unreadable files of one layer are named one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """What one layer costs.
+
+    Attributes:
+        layer: the layer.
+        size: bytes of content: as the store recorded it, else as walked.
+        usage: bytes of disk, by the scan's accounting.
+        walked: what was found in the layer's folder.
+    """
+
+    layer: Layer
+    size: int
+    usage: int
+    walked: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The result of a scan.
+
+    Attributes:
+        store: the store that was scanned.
+        accounting: the rule of `usage`.
+        fs_block_size: block size in bytes of the store's file system.
+        chosen: the images that the scan is about, each whole.
+        costs: what each layer costs, by chain_id.
+        image_usage: bytes that each image takes beside its layers, by image_id.
+        sharing: how many images have each layer, by chain_id, among all images
+            of the store that have a name and those of the scan.
+        warnings: what the reader should know; the figures are right.
+        problems: what could not be read; the figures lack it.
+    """
+
+    store: Store
+    accounting: Accounting
+    fs_block_size: int
+    chosen: tuple[Chosen, ...]
+    costs: dict[str, LayerCost]
+    image_usage: dict[str, int]
+    sharing: dict[str, int]
+    warnings: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def architectures(self) -> list[str]:
+        """The architectures of the images, sorted."""
+        return architectures(self.chosen)
+
+    def document(self) -> LayersMeta:
+        """The layers metadata of all images of the scan, as of one architecture."""
+        return _document(self, self.chosen)
+
+    def documents(self) -> dict[str, LayersMeta]:
+        """The layers metadata by architecture, as `layerscan.merge` gives it."""
+        return {
+            architecture: _document(
+                self, [one for one in self.chosen if one.image.architecture == architecture]
+            )
+            for architecture in self.architectures
+        }
+
+
+def scan(
+    store: Store,
+    selection: Selection | None = None,
+    *,
+    accounting: Accounting | str = Accounting.DOCKER,
+    threads: int | None = None,
+    on_progress: Callable[[Progress, int], object] | None = None,
+) -> Scan:
+    """Scan `store`.
+
+    Args:
+        store: from `open_store`; opened for the exact rule if that is asked for.
+        selection: which images; default: all that have a name.
+        accounting: the rule of `usage`, ``docker`` or ``exact``.
+        threads: for the walk; default: by the cores and the work at hand.
+        on_progress: called about ten times a second with how far the walk has
+            come and how many layers there are to walk.
+
+    Raises:
+        LayerscanError: an image that is required is not there, or the
+            selection fits no image.
+        ValueError: there is no such accounting.
+    """
+    return _Scanner(
+        store, selection or Selection(), Accounting(accounting), threads, on_progress
+    ).run()
+
+
+class _Scanner:
+    """One scan while it runs."""
+
+    def __init__(
+        self,
+        store: Store,
+        selection: Selection,
+        accounting: Accounting,
+        threads: int | None,
+        on_progress: Callable[[Progress, int], object] | None,
+    ) -> None:
+        self.store = store
+        self.selection = selection
+        self.accounting = accounting
+        self.threads = threads
+        self.on_progress = on_progress
+        self.warnings: list[str] = []
+        # All of these are of the last attempt.
+        self.problems: list[Problem] = []
+        self.changed: set[str] = set()
+        self.image_usage: dict[str, int] = {}
+        # Kept from one attempt to the next.
+        self.costs: dict[Layer, LayerCost] = {}
+
+    def run(self) -> Scan:
+        images, first = self._attempt()
+        last = first
+        for _ in range(_ATTEMPTS - 1):
+            if not self.changed:
+                break
+            images, last = self._attempt()
+        whole = tuple(one for one in last.chosen if self._is_whole(one))
+        for wanted in last.absent:
+            self.warnings.append(
+                f"image {_absent(wanted, images)}: not built for this architecture? skipped"
+            )
+        self._tell_removed(first, last)
+        costs = {layer.chain_id: self.costs[layer] for one in whole for layer in one.image.layers}
+        self._tell_damage(costs.values())
+        for one in whole:
+            self._tell_undigested(one)
+        return Scan(
+            store=self.store,
+            accounting=self.accounting,
+            fs_block_size=os.statvfs(self.store.root).f_bsize,
+            chosen=whole,
+            costs=costs,
+            image_usage={one.image.image_id: self.image_usage[one.image.image_id] for one in whole},
+            sharing=_sharing(
+                [image for image in images if image.names] + [one.image for one in whole]
+            ),
+            warnings=tuple(self.warnings),
+            problems=tuple(sorted({*self.store.problems, *self.problems})),
+        )
+
+    def _attempt(self) -> tuple[list[Image], Choice]:
+        """Read the store, and walk what has not been walked whole so far.
+
+        An engine may pull and remove images meanwhile: then `changed` says what
+        has to be done once more.
+
+        Returns:
+            All images of the store, and those chosen.
+        """
+        self.problems.clear()
+        self.changed.clear()
+        self.image_usage.clear()
+        images = list(self.store.images())
+        choice = choose(images, self.selection)
+        for wanted in choice.absent:
+            if wanted.required:
+                raise LayerscanError(f"image {_absent(wanted, images)}")
+        layers = list(
+            dict.fromkeys(
+                layer
+                for one in choice.chosen
+                for layer in one.image.layers
+                if layer not in self.costs
+            )
+        )
+        for layer, walked in zip(layers, self._walk(layers), strict=True):
+            self._take(layer, walked)
+        for one in choice.chosen:
+            self._take_image(one.image)
+        return images, choice
+
+    def _walk(self, layers: list[Layer]) -> list[Usage]:
+        on_progress = self.on_progress
+        return walk_many(
+            [layer.folder for layer in layers],
+            child=layers[0].content if layers else None,
+            threads=self.threads,
+            on_progress=on_progress and (lambda progress: on_progress(progress, len(layers))),
+        )
+
+    def _take(self, layer: Layer, walked: Usage) -> None:
+        """Keep what was found of a layer if it is whole.
+
+        Its metadata is read after the walk, and last whether the store still
+        has the layer: an engine takes a layer off its records before it
+        deletes the first file.
+        """
+        try:
+            usage = layer_usage(layer, walked, self.accounting)
+            if walked.vanished or not self.store.still_has(layer):
+                self.changed.add(layer.chain_id)
+                return
+        except FileNotFoundError:
+            self.changed.add(layer.chain_id)
+            return
+        except OSError as error:
+            self.problems.append(Problem(str(error.filename), str(error.strerror)))
+            return
+        if walked.errors or walked.child is None:
+            self._tell_errors(layer, walked)
+            return
+        size = walked.child.size if layer.recorded_size is None else layer.recorded_size
+        self.costs[layer] = LayerCost(layer, size, usage, walked)
+
+    def _take_image(self, image: Image) -> None:
+        try:
+            self.image_usage[image.image_id] = image_usage(image, self.accounting)
+        except FileNotFoundError:
+            self.changed.add(image.image_id)
+        except OSError as error:
+            self.problems.append(Problem(str(error.filename), str(error.strerror)))
+
+    def _is_whole(self, one: Chosen) -> bool:
+        """Whether all of an image could be read; tells it if not."""
+        changed = {one.image.image_id} if one.image.image_id in self.changed else set()
+        changed.update(
+            layer.chain_id for layer in one.image.layers if layer.chain_id in self.changed
+        )
+        if changed:
+            self.problems.append(
+                Problem(f"image {one.label}", "kept changing while it was scanned: scan again")
+            )
+            return False
+        lost = [layer.chain_id for layer in one.image.layers if layer not in self.costs]
+        if lost:
+            self.problems.append(
+                Problem(f"image {one.label}", f"is left out: layer {lost[0]} could not be read")
+            )
+        return not lost and one.image.image_id in self.image_usage
+
+    def _tell_errors(self, layer: Layer, walked: Usage) -> None:
+        if not walked.errors:
+            self.problems.append(Problem(layer.folder, f"has no folder {layer.content}"))
+        for error in walked.errors[:_ERRORS_TOLD]:
+            hint = "; use sudo" if error.errno in (EACCES, EPERM) else ""
+            path = printable(error.path)
+            self.problems.append(Problem(path, os.strerror(error.errno) + hint))
+        untold = walked.error_count - _ERRORS_TOLD
+        if untold > 0:
+            self.problems.append(
+                Problem(layer.folder, f"{untold:,} more entries of this layer cannot be read")
+            )
+
+    def _tell_removed(self, first: Choice, last: Choice) -> None:
+        there = {one.image.image_id for one in last.chosen}
+        self.warnings += [
+            f"image {one.label} was removed or renamed while the scan ran: left out"
+            for one in first.chosen
+            if one.image.image_id not in there
+        ]
+
+    def _tell_damage(self, costs: Iterable[LayerCost]) -> None:
+        for cost in costs:
+            walked, recorded = cost.walked.child, cost.layer.recorded_size
+            if walked and recorded is not None and walked.size != recorded:
+                self.warnings.append(
+                    f"layer {cost.layer.chain_id}: its files hold {walked.size} bytes, the store "
+                    f"recorded {recorded}: the layer was damaged or tampered with"
+                )
+            if cost.walked.mounts:
+                self.warnings.append(
+                    f"layer {cost.layer.chain_id}: another file system is mounted in its folder "
+                    "and hides files"
+                )
+
+    def _tell_undigested(self, one: Chosen) -> None:
+        missing = _undigested(one)
+        if not missing:
+            return
+        where = " or ".join(name for name in one.repositories if name)
+        of = "its only layer" if len(one.image.layers) == 1 else f"{len(missing)} of its layers"
+        if len(missing) == len(one.image.layers) > 1:
+            of = f"all {len(missing)} layers"
+        self.warnings.append(
+            f"image {one.label}: {of} without a digest"
+            + (f" in {where}" if where else "")
+            + ", never pushed there? left out of the document: "
+            + ", ".join(missing)
+        )
+
+
+def _document(scan: Scan, chosen: Iterable[Chosen]) -> LayersMeta:
+    layers: dict[str, LayerMeta] = {}
+    for one in chosen:
+        for repository in one.repositories:
+            digests = one.image.digests.get(repository, ())
+            for layer, digest in zip(one.image.layers, digests, strict=False):
+                if digest is not None:
+                    cost = scan.costs[layer.chain_id]
+                    # The same content on another parent is another layer of the
+                    # same digest, and may take another block: the larger counts.
+                    known = layers.get(digest, LayerMeta(0, 0))
+                    layers[digest] = LayerMeta(
+                        max(cost.size, known.size), max(cost.usage, known.usage)
+                    )
+    return LayersMeta(scan.fs_block_size, layers)
+
+
+def _undigested(one: Chosen) -> list[str]:
+    """The diff_ids of the layers that have a digest in none of the image's repositories."""
+    known = [one.image.digests.get(repository, ()) for repository in one.repositories]
+    return [
+        layer.diff_id
+        for index, layer in enumerate(one.image.layers)
+        if not any(digests[index : index + 1] and digests[index] for digests in known)
+    ]
+
+
+def _absent(wanted: Wanted, images: Iterable[Image]) -> str:
+    there = same_repository(wanted, images)
+    hint = f"; of that repository it holds {', '.join(there[:5])}" if there else ""
+    return f"{wanted.text} is not in the store{hint}"
+
+
+def _sharing(images: Iterable[Image]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for image in {image.image_id: image for image in images}.values():
+        for layer in image.layers:
+            counts[layer.chain_id] = counts.get(layer.chain_id, 0) + 1
+    return counts
