@@ -46,6 +46,7 @@ setup(
             "initializedcheck": debug,
             "cdivision": True,
         },
+        build_dir="build/cython",
         force=bool(debug or sanitize or werror),
     )
 )

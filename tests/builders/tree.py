@@ -307,7 +307,9 @@ def tar_headers(ops: Iterable[Op]) -> Iterator[tuple[bytes, str, int]]:
 def _tar_entries(op: Op) -> Iterator[tuple[tarfile.TarInfo, Iterable[bytes]]]:
     header = tarfile.TarInfo(os.fsdecode(op.path))
     header.mtime = MTIME
-    header.mode = getattr(op, "mode", 0o777 if isinstance(op, Symlink) else 0)
+    # Whoever unpacks a hard link gives its mode to the inode.
+    unsaid = {Symlink: 0o777, Link: 0o644}.get(type(op), 0)
+    header.mode = getattr(op, "mode", unsaid)
     content: Iterable[bytes] = ()
     match op:
         case Dir() | Opaque():

@@ -1,0 +1,64 @@
+# What there is to do: `make help`. Each target sets up what it needs.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml setup.py $(wildcard src/layerscan/_*.pyx src/layerscan/_*.pxd)
+READY := $(VENV)/ready
+TOOLS := $(VENV)/tools-ready
+# The store that `make scan` makes where there is none.
+SAMPLE := .sample-store
+# CI treats warnings of the extension's build as errors.
+export LAYERSCAN_BUILD_WERROR = $(if $(CI),1)
+
+.DEFAULT_GOAL := help
+.PHONY: help scan test bench lint sanitize engines clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+scan: $(READY) ## scan the image store of this machine, or a sample where there is none
+	@if $(BIN)/python -m tests.builders.found; then \
+	    $(BIN)/layerscan scan; \
+	else \
+	    echo "Scanning a sample store instead, made in $(SAMPLE)." >&2; \
+	    test -d $(SAMPLE) || $(BIN)/python -m tests.builders.sample $(SAMPLE); \
+	    $(BIN)/layerscan scan --data-root $(SAMPLE); \
+	fi
+
+test: lint sanitize engines ## run all tests, real engines included
+	$(BIN)/python -m pytest
+
+bench: $(TOOLS) ## measure the walk and the scan against du and the like
+	$(BIN)/python -m pytest benchmarks --benchmark-columns=min,median,rounds --benchmark-group-by=group
+
+lint: $(TOOLS) ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PATH=$(BIN):$$PATH $(BIN)/cython-lint src/layerscan
+
+sanitize: $(TOOLS) ## run the walk's tests under ASan, UBSan and TSan, with bounds checks
+	tests/sanitize $(BIN)/python address,undefined
+	tests/sanitize $(BIN)/python thread
+
+engines:
+	tests/engines/install
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) $(SAMPLE) build dist src/*.egg-info src/layerscan/_walk.c src/layerscan/*.so
+
+# Editable: a changed Python file needs no new installation, a changed part of
+# the extension is compiled again.
+$(READY): $(SOURCES) | $(VENV)
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+$(TOOLS): $(READY)
+	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/pip install --quiet --group test --group lint
+	@touch $@
+
+$(VENV):
+	tests/engines/python $(PYTHON)
+	$(PYTHON) -m venv $(VENV)

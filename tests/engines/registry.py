@@ -1,0 +1,114 @@
+"""A registry of the tests' own on a free port of the loopback interface."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import tempfile
+import urllib.request
+from typing import TYPE_CHECKING, Self
+
+from tests.engines.docker import Daemon, EngineError, missing_programs
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+PROGRAMS = ("docker-registry", "setpriv")
+
+REQUEST_SECONDS = 10
+
+
+class Registry:
+    """An OCI registry over plain HTTP that keeps its blobs in a temporary folder.
+
+    Alive between `start` and `stop`. Docker and skopeo (``--tls-verify=false``)
+    take loopback addresses as plain HTTP.
+
+    Attributes:
+        address: ``127.0.0.1:PORT``, what an image name starts with.
+        root: absolute path of the folder of its blobs.
+    """
+
+    def __init__(self) -> None:
+        self.address = ""
+        self.root = ""
+        self._cleanup = contextlib.ExitStack()
+
+    def start(self) -> Self:
+        """Start it and wait until it answers; leaves nothing behind if that fails."""
+        missing = missing_programs(PROGRAMS)
+        if missing:
+            raise EngineError(f"not installed: {', '.join(missing)}; run tests/engines/install")
+        with contextlib.ExitStack() as cleanup:
+            state = tempfile.mkdtemp(prefix="lsregistry-")
+            cleanup.callback(shutil.rmtree, state)
+            self.root = os.path.join(state, "blobs")
+            self.address = f"127.0.0.1:{_free_port()}"
+            config = os.path.join(state, "config.yml")
+            with open(config, "w", encoding="utf-8") as out:
+                json.dump(self._config(), out)  # JSON is YAML
+            argv = ["docker-registry", "serve", config]
+            daemon = Daemon(argv, log=os.path.join(state, "log"))
+            cleanup.callback(daemon.stop)
+            daemon.wait_until(self._answers)
+            self._cleanup = cleanup.pop_all()
+        return self
+
+    def stop(self) -> None:
+        """End it and remove all it kept. Idempotent."""
+        self._cleanup.close()
+
+    def _config(self) -> dict[str, object]:
+        return {
+            "version": 0.1,
+            "log": {"level": "warn", "accesslog": {"disabled": True}},
+            "storage": {
+                "filesystem": {"rootdirectory": self.root},
+                "delete": {"enabled": True},
+            },
+            "http": {"addr": self.address},
+        }
+
+    def _answers(self) -> bool:
+        try:
+            self.get("")
+        except OSError:
+            return False
+        return True
+
+    def get(self, path: str, *, accept: str = "*/*") -> bytes:
+        """The body of ``GET /v2/PATH``.
+
+        Raises:
+            OSError: urllib.error.HTTPError for a status that is no success,
+                or no connection.
+        """
+        request = urllib.request.Request(
+            f"http://{self.address}/v2/{path}", headers={"Accept": accept}
+        )
+        # A proxy of the environment has no business with the loopback interface.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=REQUEST_SECONDS) as response:
+            body: bytes = response.read()
+            return body
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def _free_port() -> int:
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
