@@ -201,32 +201,45 @@ def test_data_root_may_be_a_symbolic_link(built: StoreBuilder, tmp_path: Path) -
     assert store.images()[0].layers[0].folder.startswith(built.root + "/")
 
 
-def test_exact_paths_are_what_exists_because_of_layer_and_image(built: StoreBuilder) -> None:
+def test_exact_paths_are_what_a_pull_leaves_beside_the_content(built: StoreBuilder) -> None:
     layers = stack(built, "a", "b")
     image_id = built.image(layers, names=["x:1"], pushed={"docker.io/library/x": None})
-    pulled = built.image(layers[:1])
-    images = read(built, exact=True)
+    image = read(built, exact=True)[image_id]
     top = layers[1]
-    files = ["cache-id", "diff", "parent", "size", "tar-split.json.gz"]
-    assert sorted(images[image_id].layers[1].exact_paths) == sorted(
+    folder = built.path("overlay2", top.cache_id)
+    records = ["cache-id", "diff", "parent", "size", "tar-split.json.gz"]
+    assert sorted(image.layers[1].exact_paths) == sorted(
         [
+            folder,
+            *(f"{folder}/{name}" for name in ("link", "lower", "work")),
             built.layer_path(top),
-            *(built.layer_path(top, name) for name in files),
+            *(built.layer_path(top, name) for name in records),
             built.path("overlay2", "l", top.link),
             built.v2metadata_path(top.diff_id),
             built.diffid_path(blob_digest(top.diff_id)),
         ]
     )
-    metadata = built.image_metadata_path(image_id)
-    assert images[image_id].exact_paths == (
-        built.config_path(image_id),
-        metadata,
-        f"{metadata}/lastUpdated",
-    )
-    assert images[pulled].exact_paths == (built.config_path(pulled),)
-    for image in images.values():
-        for path in (*image.exact_paths, *(p for layer in image.layers for p in layer.exact_paths)):
-            assert os.path.lexists(path)
+    assert image.exact_paths == (built.config_path(image_id),)
+    bottom = set(image.layers[0].exact_paths)
+    assert not {path for path in bottom if path.endswith(("/parent", "/lower", "/work"))}
+    for path in (*image.exact_paths, *image.layers[0].exact_paths, *image.layers[1].exact_paths):
+        assert os.path.lexists(path)
+
+
+def test_exact_paths_of_a_layer_never_pushed_name_what_a_pull_would_make(
+    built: StoreBuilder,
+) -> None:
+    layers = stack(built, "a")
+    image_id = built.image(layers, names=["x:1"])
+    absent = {
+        path
+        for path in read(built, exact=True)[image_id].layers[0].exact_paths
+        if not os.path.lexists(path)
+    }
+    assert absent == {
+        built.v2metadata_path(layers[0].diff_id),
+        built.diffid_path(layers[0].diff_id),
+    }
 
 
 def test_every_file_is_opened_once(built: StoreBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +260,7 @@ def test_every_file_is_opened_once(built: StoreBuilder, monkeypatch: pytest.Monk
     assert len(store.images()) == 3
     again = {path for path, count in opened.items() if count > 1}
     # Only the folders that several parts of the store are in, on the way to those.
-    assert again == {built.path("image"), built.image_path(), built.image_path("distribution")}
+    assert again == {built.path("image"), built.image_path()}
     assert all(os.path.isdir(path) for path in again)
 
 

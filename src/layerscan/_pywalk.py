@@ -24,7 +24,7 @@ class _Tally:
     """The counts of one tree; see `layerscan.walker.Usage` for what each is."""
 
     def __init__(self) -> None:
-        self.blocks = self.size = self.files = self.directories = self.symlinks = 0
+        self.blocks = self.size = self.holes = self.files = self.directories = self.symlinks = 0
         self.others = self.duplicates = self.mounts = self.vanished = self.errors = 0
         self.linked: set[tuple[int, int]] = set()
 
@@ -41,13 +41,15 @@ class _Tally:
             self.directories += 1
             return
         self.size += st.st_size
-        self.files += kind == stat.S_IFREG
+        if kind == stat.S_IFREG:
+            self.files += 1
+            self.holes += max(0, st.st_size - st.st_blocks * 512)
         self.symlinks += kind == stat.S_IFLNK
         self.others += kind not in (stat.S_IFREG, stat.S_IFLNK)
 
     def facts(self) -> "Tally":
         return (
-            self.blocks, self.size, self.files, self.directories, self.symlinks,
+            self.blocks, self.size, self.holes, self.files, self.directories, self.symlinks,
             self.others, self.duplicates, self.mounts, self.vanished, self.errors,
         )  # fmt: skip
 

@@ -12,6 +12,9 @@ cdef struct Tally:
     # bits, and what overflowed them (sparse files can).
     uint64_t size
     uint64_t size_high
+    # Bytes of regular files that no block stands for, in the same two parts.
+    uint64_t holes
+    uint64_t holes_high
     # Inodes by kind, each counted once.
     uint64_t files
     uint64_t directories
@@ -40,6 +43,9 @@ cdef inline void add_inode(
     tally.size_high += tally.size < size
     if kind == S_IFREG:
         tally.files += 1
+        if size > blocks * 512:
+            tally.holes += size - blocks * 512
+            tally.holes_high += tally.holes < size - blocks * 512
     elif kind == S_IFLNK:
         tally.symlinks += 1
     else:
@@ -50,6 +56,8 @@ cdef inline void add_tally(Tally *total, const Tally *part) noexcept nogil:
     total.blocks += part.blocks
     total.size += part.size
     total.size_high += part.size_high + (total.size < part.size)
+    total.holes += part.holes
+    total.holes_high += part.holes_high + (total.holes < part.holes)
     total.files += part.files
     total.directories += part.directories
     total.symlinks += part.symlinks

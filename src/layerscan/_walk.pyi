@@ -1,14 +1,14 @@
 """What the compiled walk offers to Python; `layerscan.walker` is its only caller.
 
-A tally is a tuple of ten integers: blocks (of 512 bytes), size (bytes), files,
-directories, symlinks, others, duplicates, mounts, vanished, errors: the fields
-of `layerscan.walker.Usage` in their order.
+A tally is a tuple of eleven integers: blocks (of 512 bytes), size and holes
+(bytes), files, directories, symlinks, others, duplicates, mounts, vanished,
+errors; `layerscan.walker.Usage` says what each is.
 """
 
 from collections.abc import Callable
 from typing import TypeAlias
 
-Tally: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int]
+Tally: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int]
 # Path, errno, and whether it is in the named child.
 Fault: TypeAlias = tuple[bytes, int, bool]
 # Root's errno or 0; the tree's tally; the named child's, if the tree has it; faults by path.

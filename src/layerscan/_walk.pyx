@@ -195,6 +195,7 @@ cdef tuple tally_facts(const Tally *tally):
     return (
         tally.blocks,
         (<object>tally.size_high << 64) | <object>tally.size,
+        (<object>tally.holes_high << 64) | <object>tally.holes,
         tally.files,
         tally.directories,
         tally.symlinks,

@@ -12,7 +12,7 @@ from errno import EACCES, EPERM
 
 from layerscan.accounting import Accounting, image_usage, layer_usage
 from layerscan.errors import LayerscanError, Problem
-from layerscan.layersmeta import LayerMeta, LayersMeta
+from layerscan.layersmeta import LayerMeta, LayersMeta, is_architecture
 from layerscan.selection import (
     Choice,
     Chosen,
@@ -86,7 +86,18 @@ class Scan:
         return _document(self, self.chosen)
 
     def documents(self) -> dict[str, LayersMeta]:
-        """The layers metadata by architecture, as `layerscan.merge` gives it."""
+        """The layers metadata by architecture, as `layerscan.merge` gives it.
+
+        Raises:
+            LayerscanError: what an image's config gives as its architecture
+                can be no key of the document.
+        """
+        for one in self.chosen:
+            if not is_architecture(one.image.architecture):
+                raise LayerscanError(
+                    f"image {one.label}: its config gives the architecture "
+                    f"{one.image.architecture!r}, which is none; leave it out with --arch"
+                )
         return {
             architecture: _document(
                 self, [one for one in self.chosen if one.image.architecture == architecture]
@@ -139,6 +150,7 @@ class _Scanner:
         self.accounting = accounting
         self.threads = threads
         self.on_progress = on_progress
+        self.block_size = os.statvfs(store.root).f_bsize
         self.warnings: list[str] = []
         # All of these are of the last attempt.
         self.problems: list[Problem] = []
@@ -167,7 +179,7 @@ class _Scanner:
         return Scan(
             store=self.store,
             accounting=self.accounting,
-            fs_block_size=os.statvfs(self.store.root).f_bsize,
+            fs_block_size=self.block_size,
             chosen=whole,
             costs=costs,
             image_usage={one.image.image_id: self.image_usage[one.image.image_id] for one in whole},
@@ -226,7 +238,7 @@ class _Scanner:
         deletes the first file.
         """
         try:
-            usage = layer_usage(layer, walked, self.accounting)
+            usage = layer_usage(layer, walked, self.accounting, self.block_size)
             if walked.vanished or not self.store.still_has(layer):
                 self.changed.add(layer.chain_id)
                 return
@@ -244,7 +256,7 @@ class _Scanner:
 
     def _take_image(self, image: Image) -> None:
         try:
-            self.image_usage[image.image_id] = image_usage(image, self.accounting)
+            self.image_usage[image.image_id] = image_usage(image, self.accounting, self.block_size)
         except FileNotFoundError:
             self.changed.add(image.image_id)
         except OSError as error:

@@ -69,6 +69,8 @@ class Usage:
         directories: directories, the root included.
         symlinks: symbolic links, each inode once.
         others: device nodes, FIFOs and sockets, each inode once.
+        holes: bytes of regular files for which the file system keeps no block:
+            what `blocks` would gain if they were copied as zeros.
         duplicates: further names of inodes that are counted already.
         mounts: directories on which another file system is mounted; neither
             entered nor counted.
@@ -86,6 +88,7 @@ class Usage:
     directories: int
     symlinks: int
     others: int
+    holes: int = 0
     duplicates: int = 0
     mounts: int = 0
     vanished: int = 0
@@ -236,10 +239,23 @@ def _usage(root: bytes, facts: "TreeFacts") -> Usage:
 
 
 def _from_tally(tally: "Tally", faults: "list[Fault]", child: Usage | None) -> Usage:
-    blocks, size, files, directories, symlinks, others, duplicates, mounts, vanished, errors = tally
+    (
+        blocks,
+        size,
+        holes,
+        files,
+        directories,
+        symlinks,
+        others,
+        duplicates,
+        mounts,
+        vanished,
+        errors,
+    ) = tally
     return Usage(
         blocks=blocks,
         size=size,
+        holes=holes,
         files=files,
         directories=directories,
         symlinks=symlinks,

@@ -83,10 +83,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or (arguments[0].startswith("-") and not _is_for_all(arguments[0])):
         arguments.insert(0, "scan")
     try:
+        return _run(arguments)
+    except BrokenPipeError:
+        # Whoever read the output has enough.
+        _drop_output()
+        return ExitStatus.PIPE_CLOSED
+
+
+def _run(arguments: list[str]) -> int:
+    try:
         signal.signal(signal.SIGTERM, _terminate)
-        for stream in (sys.stdout, sys.stderr):
-            # A name may hold what the terminal's encoding does not.
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        _prepare_output()
         options = build_parser().parse_args(arguments)
         status: int = options.run(options)
         sys.stdout.flush()
@@ -97,11 +104,39 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain("error", "interrupted")
         return ExitStatus.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has enough. What is still buffered must not
-        # make the interpreter complain when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitStatus.PIPE_CLOSED
+        raise
+    except OSError as error:
+        # What cannot be read is told where it is read; left is, as a rule, a
+        # full disk behind stdout.
+        _drop_output()
+        complain("error", f"{error.filename or 'stdout'}: {error.strerror}")
+        return ExitStatus.BAD_INPUT
+    except SystemExit:
+        # Of --help and --version, whose output may be in the buffer still.
+        sys.stdout.flush()
+        raise
     return status
+
+
+def _prepare_output() -> None:
+    # Python has no stream where the caller closed the descriptor: then writing
+    # data fails, as it does for other programs, and messages go nowhere.
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    for stream in (sys.stdout, sys.stderr):
+        # A name may hold what the terminal's encoding does not.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _drop_output() -> None:
+    """Let go of what is buffered and cannot be written, or the interpreter's end complains."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _is_for_all(option: str) -> bool:

@@ -20,21 +20,27 @@ def is_for_people() -> bool:
     )
 
 
+def is_stdout(path: str) -> bool:
+    """Whether `path`, as ``-o`` takes it, means stdout."""
+    return path in ("-", "/dev/stdout")
+
+
 def check_out_file(path: str) -> None:
     """Find out that `path` cannot be written before the work, not after it.
 
     Raises:
         LayerscanError: it cannot.
     """
-    if path == "-":
+    if is_stdout(path):
         return
-    target = os.path.realpath(path)
-    folder = os.path.dirname(target)
-    if os.path.isdir(target):
+    if not path:
+        raise LayerscanError("-o takes the name of a file, not an empty one")
+    folder = os.path.dirname(os.path.realpath(path))
+    if os.path.isdir(path):
         raise LayerscanError(f"{path}: is a directory; -o takes a file")
     if not os.path.isdir(folder):
         raise LayerscanError(f"{path}: there is no folder {folder}; make it first")
-    writable = target if _is_special(target) else folder
+    writable = path if _is_special(path) else folder
     if not os.access(writable, os.W_OK):
         raise LayerscanError(f"{path}: no permission to write in {writable}")
 
@@ -47,25 +53,28 @@ def write_data(path: str, data: bytes) -> None:
 
     Raises:
         LayerscanError: it cannot be written; what was there is untouched.
+        OSError: stdout cannot be written.
     """
-    if path == "-":
+    if is_stdout(path):
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    target = os.path.realpath(path)
     try:
-        if _is_special(target):
-            with open(target, "wb") as device:
+        if _is_special(path):
+            with open(path, "wb") as device:
                 device.write(data)
         else:
-            _replace(target, data)
+            _replace(os.path.realpath(path), data)
     except OSError as error:
         raise LayerscanError(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def _is_special(path: str) -> bool:
-    """Whether `path` is there and no regular file: a FIFO, /dev/stdout."""
+    """Whether `path` is there and no regular file: a FIFO, /dev/null, /dev/fd/63.
+
+    To be asked of the path as given: what /dev/fd/63 links to is no path.
+    """
     return os.path.exists(path) and not os.path.isfile(path)
 
 
@@ -73,7 +82,8 @@ def _replace(target: str, data: bytes) -> None:
     import tempfile  # for nobody who writes to stdout
 
     folder, name = os.path.split(target)
-    fd, temporary = tempfile.mkstemp(prefix=f".{name[:100]}.", suffix=".tmp", dir=folder)
+    # Of the name so much that 255 bytes are enough, whatever its characters.
+    fd, temporary = tempfile.mkstemp(prefix=f".{name[:50]}.", suffix=".tmp", dir=folder)
     try:
         with open(fd, "wb") as file:
             file.write(data)

@@ -26,6 +26,8 @@ class ScanProgress:
 
     def update(self, progress: "Progress", layers: int) -> None:
         """Show how far the walk of so many `layers` has come."""
+        if self._bar is None and progress.trees_done == layers:
+            return
         if self._bar is None or self._layers is None:
             self._bar, self._layers = _start()
         elapsed = self._bar.tasks[0].elapsed

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layerscan import selection
+from layerscan.walker import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,6 +19,9 @@ _SHORT = 12
 """Hex digits of a digest in a table, as Docker shows them."""
 
 _KIB = 1024
+
+_WIDEST_TABLE = 10_000
+"""Characters of a line; a name has at most some 900."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +108,23 @@ def print_table(result: "Scan") -> None:
     """Print the report for people: a table of images, one of layers, totals."""
     from rich.console import Console
 
-    # Lines that are wider than a pipe's imagined 80 columns must not be cut.
-    width = None if sys.stdout.isatty() else 10_000
-    console = Console(highlight=False, width=width, soft_wrap=True)
+    # Never narrower than its content: a terminal wraps a long line, rich would
+    # cut names and leave out figures. What a store says is text, not markup.
+    console = Console(
+        highlight=False, markup=False, emoji=False, width=_WIDEST_TABLE, soft_wrap=True
+    )
     for table in (_image_table(result), _layer_table(result)):
-        console.print(table)
-        print()
+        # Printed here, not by rich, which ends the program in its own way if
+        # stdout is a pipe that nobody reads any more.
+        with console.capture() as captured:
+            console.print(table)
+        print(captured.get())
     totals = _totals(result)
     print(
         f"{totals['images']} images, {totals['layers']} layers, {totals['files']:,} files: "
         f"size {human(totals['size'])}, usage {human(totals['usage'])} "
-        f"({result.accounting} accounting) in {result.store.kind} store {result.store.root}"
+        f"({result.accounting} accounting) in {result.store.kind} store "
+        f"{printable(result.store.root)}"
     )
 
 

@@ -4,7 +4,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from layerscan.cli.output import check_out_file, complain, is_for_people, write_data
+from layerscan.cli.output import check_out_file, complain, is_for_people, is_stdout, write_data
 from layerscan.cli.status import ExitStatus
 from layerscan.errors import LayerscanError
 
@@ -143,8 +143,10 @@ def _threads(text: str) -> int:
 def _check(options: argparse.Namespace) -> None:
     if options.out_file is not None:
         check_out_file(options.out_file)
-    if options.out_file == "-" and options.format is not None:
-        raise LayerscanError("-o - and --format both want stdout: give one of them")
+    if options.out_file and is_stdout(options.out_file) and options.format is not None:
+        raise LayerscanError(
+            f"-o {options.out_file} and --format both want stdout: give one of them"
+        )
     if options.tag is not None and options.apps_root is None:
         raise LayerscanError("--tag is the tag of the images of Apps: give --apps-root too")
     if options.all and (options.image or options.apps_root is not None):

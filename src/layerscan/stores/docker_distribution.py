@@ -44,22 +44,15 @@ class Distribution:
     """
 
     def __init__(self, image_root: Folder) -> None:
-        self._by_diff_id = _folder_if_there(image_root, "v2metadata-by-diffid")
-        try:
-            self._by_digest = _folder_if_there(image_root, "diffid-by-digest")
-        except Fault:
-            if self._by_diff_id is not None:
-                self._by_diff_id.close()
-            raise
+        self._by_diff_id = _folder_if_there(image_root)
         self._repositories: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for folder in (self._by_diff_id, self._by_digest):
-            if folder is not None:
-                folder.close()
+        if self._by_diff_id is not None:
+            self._by_diff_id.close()
 
     def read(self, diff_id: str) -> Known:
         """What is known of `diff_id`.
@@ -102,25 +95,10 @@ class Distribution:
                 raise Fault(where, f"SourceRepository of {which} is {shown(source)}") from None
         return digest, self._repositories.get(source, "")
 
-    def paths(self, diff_id: str, known: Known) -> list[str]:
-        """The files here that exist because of `diff_id`.
 
-        Raises:
-            Fault: one of them cannot be looked at.
-        """
-        files = [(self._by_diff_id, diff_id)]
-        files += [(self._by_digest, digest) for digest in known.digests]
-        paths = []
-        for folder, digest in files:
-            name = digest.removeprefix("sha256:")
-            if folder is not None and folder.look(name) is not None:
-                paths.append(folder.where(name))
-        return paths
-
-
-def _folder_if_there(image_root: Folder, kind: str) -> Folder | None:
+def _folder_if_there(image_root: Folder) -> Folder | None:
     try:
-        return image_root.folder("distribution", kind, "sha256")
+        return image_root.folder("distribution", "v2metadata-by-diffid", "sha256")
     except Fault as fault:
         if fault.gone:
             return None

@@ -6,8 +6,6 @@ belongs together. Which layers there are to read, an image's config says.
 
 import re
 import stat
-from collections.abc import Collection
-from dataclasses import replace
 from typing import Self
 
 from layerscan.stores.model import Layer
@@ -80,27 +78,17 @@ class LayerDb:
             recorded_size=size,
         )
 
-    def with_exact_paths(self, layer: Layer, distribution: Collection[str]) -> Layer:
-        """The same layer with its `exact_paths`.
-
-        Args:
-            layer: from `read`.
-            distribution: paths of the files under ``distribution`` that exist
-                because of its diff_id.
+    def link(self, layer: Layer) -> str:
+        """The name of `layer` in ``overlay2/l``.
 
         Raises:
-            Fault: something of it cannot be read.
+            Fault: it cannot be read, or is no such name.
         """
-        with self._chains.folder(_hex(layer.chain_id)) as files:
-            paths = [files.path, *(files.where(name) for name in files.names())]
         with Folder(layer.folder, within=self._folders) as folder:
             link = _text(folder, "link")
             if not _LINK.fullmatch(link):
                 raise Fault(folder.where("link"), f"holds no link name but {shown(link)}")
-        self._folders.require("l", stat.S_IFDIR)
-        if self._folders.look(f"l/{link}") is not None:
-            paths.append(self._folders.where(f"l/{link}"))
-        return replace(layer, exact_paths=(*paths, *distribution))
+        return link
 
 
 def read_cache_id(files: Folder) -> str:

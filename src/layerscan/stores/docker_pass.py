@@ -6,11 +6,13 @@ are lost with what could not be read. Reads every file at most once.
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layerscan.digest import chain_id
 from layerscan.errors import Problem
 from layerscan.stores.docker_distribution import Distribution, Known
+from layerscan.stores.docker_footprint import image_paths, layer_paths
 from layerscan.stores.docker_imagedb import (
     REPOSITORIES,
     Config,
@@ -55,7 +57,6 @@ class Pass:
         self._names: dict[str, list[Reference]] = defaultdict(list)
         self._lost: dict[tuple[str, str], set[str]] = {}
         self._chains: dict[tuple[str | None, str], str] = {}
-        self._paths: dict[str, list[str]] = {}
         before = image_root.look(REPOSITORIES)
         self._read()
         if image_root.look(REPOSITORIES) != before:
@@ -72,7 +73,7 @@ class Pass:
         wanted: dict[str, tuple[str | None, str]] = {}
         stacks = {image_id: self._stack(config, wanted) for image_id, config in configs.items()}
         known = self._read_digests(dict.fromkeys(diff_id for _, diff_id in wanted.values()))
-        layers = self._read_layers(wanted)
+        layers = self._read_layers(wanted, known)
         for image_id, stack in stacks.items():
             found = [layers[chain] for chain in stack]
             whole = tuple(layer for layer in found if isinstance(layer, Layer))
@@ -158,7 +159,9 @@ class Pass:
             parent = chain
         return stack
 
-    def _read_layers(self, wanted: dict[str, tuple[str | None, str]]) -> dict[str, Layer | Fault]:
+    def _read_layers(
+        self, wanted: dict[str, tuple[str | None, str]], known: dict[str, Known]
+    ) -> dict[str, Layer | Fault]:
         if not wanted:
             return {}
         layers: dict[str, Layer | Fault] = {}
@@ -171,19 +174,24 @@ class Pass:
                         layers[chain] = fault
                 _refuse_shared_folders(layers)
                 if self._exact:
-                    self._add_exact_paths(layerdb, layers)
+                    self._add_exact_paths(layerdb, layers, known)
         except Fault as fault:
             return dict.fromkeys(wanted, fault)
         return layers
 
-    def _add_exact_paths(self, layerdb: LayerDb, layers: dict[str, Layer | Fault]) -> None:
+    def _add_exact_paths(
+        self, layerdb: LayerDb, layers: dict[str, Layer | Fault], known: dict[str, Known]
+    ) -> None:
         for chain, layer in layers.items():
             if isinstance(layer, Layer):
                 try:
-                    paths = self._paths.get(layer.diff_id, ())
-                    layers[chain] = layerdb.with_exact_paths(layer, paths)
+                    link = layerdb.link(layer)
                 except Fault as fault:
-                    self._note(fault, then=f"; exact accounting of layer {chain} is incomplete")
+                    layers[chain] = fault
+                else:
+                    digests = known.get(layer.diff_id, Known()).digests
+                    paths = layer_paths(self._root.path, layer, link, digests)
+                    layers[chain] = replace(layer, exact_paths=paths)
 
     def _read_digests(self, diff_ids: Iterable[str]) -> dict[str, Known]:
         known: dict[str, Known] = {}
@@ -192,8 +200,6 @@ class Pass:
                 for diff_id in diff_ids:
                     try:
                         known[diff_id] = distribution.read(diff_id)
-                        if self._exact:
-                            self._paths[diff_id] = distribution.paths(diff_id, known[diff_id])
                     except Fault as fault:
                         self._note(fault, then=f"; no digest is known of layer {diff_id}")
         except Fault as fault:
@@ -221,20 +227,8 @@ class Pass:
             variant=config.variant,
             layers=layers,
             digests=digests,
-            exact_paths=self._image_paths(image_id) if self._exact else (),
+            exact_paths=image_paths(self._root.path, image_id) if self._exact else (),
         )
-
-    def _image_paths(self, image_id: str) -> tuple[str, ...]:
-        name = image_id.removeprefix("sha256:")
-        paths = [self._image_root.where(f"imagedb/content/sha256/{name}")]
-        try:
-            with self._image_root.folder("imagedb", "metadata", "sha256", name) as metadata:
-                paths += [metadata.path, *(metadata.where(entry) for entry in metadata.names())]
-        except Fault as fault:
-            # An image that was pulled, and got no name since, has none.
-            if not fault.gone:
-                self._note(fault, then=f"; exact accounting of image {image_id} is incomplete")
-        return tuple(paths)
 
 
 def _refuse_shared_folders(layers: dict[str, Layer | Fault]) -> None:

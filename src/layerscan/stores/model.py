@@ -24,9 +24,9 @@ class Layer:
         content: name of the sub-folder of `folder` that holds the layer's files.
         metadata_files: absolute paths of the files whose ``st_size`` the docker
             accounting rule adds to the usage of `folder`.
-        exact_paths: absolute paths of further files and folders of the store
-            that exist because of this layer; the exact accounting rule adds
-            the blocks of each, not descending into sub-folders.
+        exact_paths: absolute paths of the files and folders that an engine
+            keeps because of this layer beside `content`, there or not; exact
+            accounting counts the blocks of each by itself, and one at the least.
         recorded_size: the `size` in bytes that the store has on record, by
             Docker's rule, or None where it records none.
     """
@@ -56,8 +56,7 @@ class Image:
         digests: for each repository (``registry/path``) that the image has a
             name in, the digest of each layer there, bottom up, None where it
             is unknown; for an image without a name one entry under ``""``.
-        exact_paths: absolute paths of files of the store that exist because of
-            this image and belong to no layer of it; see `Layer.exact_paths`.
+        exact_paths: the same for this image, beside its layers.
     """
 
     image_id: str

@@ -1,0 +1,58 @@
+"""What a Docker store keeps of a layer and of an image beside the layer's content.
+
+Owns the list that exact accounting counts by. Found by comparing every inode
+of an ext4 before and after pulls (docs/accounting.md has the figures): what is
+here, the content, and the growth of folders that all layers share is all that
+a pull leaves behind.
+
+A path is listed whether it is there or not. A layer that was built here and
+never pushed has no files under ``distribution``, but it will have them where
+it is pulled, and that is where its cost matters.
+"""
+
+from collections.abc import Sequence
+
+from layerscan.stores.model import Layer
+
+_LAYER_FILES = ("diff", "size", "cache-id", "tar-split.json.gz")
+
+
+def layer_paths(root: str, layer: Layer, link: str, digests: Sequence[str]) -> tuple[str, ...]:
+    """Files and folders that exist because of `layer`, each by itself.
+
+    Args:
+        root: the store's data root.
+        layer: the layer.
+        link: its name in ``overlay2/l``.
+        digests: its digests, in whatever repository.
+    """
+    image_root = f"{root}/image/overlay2"
+    record = f"{image_root}/layerdb/sha256/{_hex(layer.chain_id)}"
+    distribution = f"{image_root}/distribution"
+    # Without a digest, a file is still to come; the diff_id stands for its name.
+    names = dict.fromkeys(digests) or [layer.diff_id]
+    paths = [
+        layer.folder,
+        f"{layer.folder}/link",
+        f"{root}/overlay2/l/{link}",
+        record,
+        *(f"{record}/{name}" for name in _LAYER_FILES),
+        f"{distribution}/v2metadata-by-diffid/sha256/{_hex(layer.diff_id)}",
+        *(f"{distribution}/diffid-by-digest/sha256/{_hex(digest)}" for digest in names),
+    ]
+    if layer.parent is not None:
+        # Of `work` the folder alone: what a build left in it, a pull does not make.
+        paths += [f"{layer.folder}/lower", f"{layer.folder}/work", f"{record}/parent"]
+    return tuple(paths)
+
+
+def image_paths(root: str, image_id: str) -> tuple[str, ...]:
+    """Files that exist because of an image, each by itself.
+
+    ``imagedb/metadata`` is not among them: a pull does not make it.
+    """
+    return (f"{root}/image/overlay2/imagedb/content/sha256/{_hex(image_id)}",)
+
+
+def _hex(digest: str) -> str:
+    return digest.removeprefix("sha256:")

@@ -1,0 +1,121 @@
+"""What is shipped: the sdist and the wheel, built and used as a stranger would."""
+
+import os
+import subprocess
+import sys
+import tarfile
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+SHIPPED = {
+    "layerscan/_walk.pyx",
+    "layerscan/_walk.pxd",
+    "layerscan/_walk.pyi",
+    "layerscan/_tally.pxd",
+    "layerscan/py.typed",
+    "layerscan/schemas/layers-meta.schema.json",
+    "layerscan/schemas/layers-meta-by-arch.schema.json",
+}
+
+
+def run(*command: object, **environment: str) -> str:
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [os.fspath(part) for part in command],  # type: ignore[call-overload]
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env=clean | environment,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist, and the wheel that was built from it, in isolation."""
+    out = tmp_path_factory.mktemp("dist")
+    # With warnings as errors, so that the generated C of the newest Cython is held to it too.
+    run(sys.executable, "-m", "build", "--outdir", out, ROOT, LAYERSCAN_BUILD_WERROR="1")
+    return out
+
+
+@pytest.fixture(scope="module")
+def stranger(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The python of an environment that has the wheel and what it asks for, no more."""
+    home = tmp_path_factory.mktemp("stranger") / "venv"
+    venv.create(home, with_pip=True)
+    (wheel,) = built.glob("*.whl")
+    run(home / "bin/pip", "install", "--quiet", wheel)
+    return home / "bin/python"
+
+
+def test_the_sdist_has_all_that_the_build_needs(built: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {f"src/{name}" for name in SHIPPED} <= names
+    assert {"pyproject.toml", "setup.py", "README.md", "LICENSE"} <= names
+    assert not [name for name in names if name.endswith((".c", ".so"))]
+
+
+def test_the_wheel_has_what_others_compile_and_type_against(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert names >= SHIPPED
+    assert [name for name in names if name.startswith("layerscan/_walk.") and name.endswith(".so")]
+    assert not [name for name in names if name.startswith("tests")]
+    assert not [name for name in names if name.endswith(".c")]
+
+
+def test_a_stranger_can_walk(stranger: Path, tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"hello")
+    code = f"import layerscan; print(layerscan.walk({str(tmp_path)!r}).size, layerscan.__file__)"
+    size, file = run(stranger, "-c", code).split()
+    assert size == "5"
+    assert str(stranger.parent.parent) in file
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--version"],
+        ["--help"],
+        ["scan", "--help"],
+        ["merge", "--help"],
+        ["completion", "bash"],
+    ],
+)
+def test_no_command_needs_a_development_package(stranger: Path, arguments: list[str]) -> None:
+    assert run(stranger, "-m", "layerscan", *arguments).strip()
+    assert run(stranger.parent / "layerscan", *arguments).strip()
+
+
+def test_every_part_can_be_imported(stranger: Path) -> None:
+    code = (
+        "import importlib, pkgutil, layerscan\n"
+        "for part in pkgutil.walk_packages(layerscan.__path__, 'layerscan.'):\n"
+        "    if not part.name.endswith('__main__'):\n"
+        "        importlib.import_module(part.name)\n"
+        "print([getattr(layerscan, name) for name in layerscan.__all__])"
+    )
+    assert "function walk" in run(stranger, "-W", "error", "-c", code)
+
+
+def test_a_stranger_can_scan_for_people_and_programs(stranger: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    subprocess.run([sys.executable, "-m", "tests.builders.sample", store], check=True, cwd=ROOT)
+    assert "acme/app:1" in run(stranger, "-m", "layerscan", "-d", store)
+    assert '"fs_block_size"' in run(stranger, "-m", "layerscan", "-d", store, "-o", "-")
+    apps = tmp_path / "apps/app"
+    apps.mkdir(parents=True)
+    (apps / "docker-compose.yml").write_text("services: {a: {image: 'acme/app:1'}}\n")
+    (apps / ".env").write_text("A=b\n")
+    out = run(stranger, "-m", "layerscan", "-d", store, "-a", apps.parent, "-o", "-")
+    assert "sha256:" in out
