@@ -9,19 +9,26 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from layerscan import __version__
 from layerscan.cli import completion, merge, scan
-from layerscan.cli.output import complain
+from layerscan.cli.output import complain, drop_output
 from layerscan.cli.status import ExitStatus
 from layerscan.errors import LayerscanError
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 _COMMANDS = {"scan": scan, "merge": merge, "completion": completion}
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+    """A parser whose errors are one line, and whose help is output like any other."""
+
+    def print_help(self, file: "SupportsWrite[str] | None" = None) -> None:
+        # argparse itself passes over what it cannot write.
+        print(self.format_help(), end="", file=file)
 
     def error(self, message: str) -> NoReturn:
         complain("error", f"{message}; see {self.prog} --help")
@@ -86,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(arguments)
     except BrokenPipeError:
         # Whoever read the output has enough.
-        _drop_output()
+        drop_output()
         return ExitStatus.PIPE_CLOSED
 
 
@@ -94,7 +101,7 @@ def _run(arguments: list[str]) -> int:
     try:
         signal.signal(signal.SIGTERM, _terminate)
         _prepare_output()
-        options = build_parser().parse_args(arguments)
+        options = _parse(arguments)
         status: int = options.run(options)
         sys.stdout.flush()
     except LayerscanError as error:
@@ -108,35 +115,36 @@ def _run(arguments: list[str]) -> int:
     except OSError as error:
         # What cannot be read is told where it is read; left is, as a rule, a
         # full disk behind stdout.
-        _drop_output()
+        drop_output()
         complain("error", f"{error.filename or 'stdout'}: {error.strerror}")
         return ExitStatus.BAD_INPUT
+    return status
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    try:
+        return build_parser().parse_args(arguments)
     except SystemExit:
         # Of --help and --version, whose output may be in the buffer still.
         sys.stdout.flush()
         raise
-    return status
 
 
 def _prepare_output() -> None:
     # Python has no stream where the caller closed the descriptor: then writing
     # data fails, as it does for other programs, and messages go nowhere.
     if sys.stdout is None:
-        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
+        sys.stdout = _stream(os.O_RDONLY)
     if sys.stderr is None:
-        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+        sys.stderr = _stream(os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         # A name may hold what the terminal's encoding does not.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
-def _drop_output() -> None:
-    """Let go of what is buffered and cannot be written, or the interpreter's end complains."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+def _stream(flags: int) -> TextIO:
+    """A stream of nothing, for the rest of the process."""
+    return open(os.open(os.devnull, flags), "w", closefd=False)
 
 
 def _is_for_all(option: str) -> bool:

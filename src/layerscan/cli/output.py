@@ -3,14 +3,35 @@
 import os
 import stat
 import sys
+from contextlib import suppress
+from errno import EPIPE
 
 from layerscan.errors import LayerscanError
 
 
 def complain(kind: str, message: str) -> None:
-    """One line on stderr: ``layerscan: warning: …``."""
+    """One line on stderr: ``layerscan: warning: …``.
+
+    Raises:
+        BrokenPipeError: stderr is a pipe that nobody reads.
+    """
     line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
-    print(f"layerscan: {kind}: {line}", file=sys.stderr)
+    try:
+        print(f"layerscan: {kind}: {line}", file=sys.stderr)
+    except OSError as error:
+        if error.errno == EPIPE:
+            raise
+        # Of anything else, a full disk say, there is nowhere left to tell.
+        drop_output()
+
+
+def drop_output() -> None:
+    """Let go of what is buffered and cannot be written, or the interpreter's end complains."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def is_for_people() -> bool:
@@ -79,26 +100,31 @@ def _is_special(path: str) -> bool:
 
 
 def _replace(target: str, data: bytes) -> None:
-    import tempfile  # for nobody who writes to stdout
-
     folder, name = os.path.split(target)
     # Of the name so much that 255 bytes are enough, whatever its characters.
-    fd, temporary = tempfile.mkstemp(prefix=f".{name[:50]}.", suffix=".tmp", dir=folder)
+    temporary = os.path.join(folder, f".{name[:50]}.{os.urandom(8).hex()}.tmp")
     try:
-        with open(fd, "wb") as file:
+        # Made in here, and not by tempfile: an interrupt at any moment leaves nothing.
+        with open(temporary, "xb", opener=_open_for_me) as file:
+            os.fchmod(file.fileno(), _mode(target))
             file.write(data)
-            os.fchmod(fd, _mode(target))
             file.flush()
-            os.fsync(fd)
+            os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:
-        os.unlink(temporary)
+        # It may not be there yet, or no more.
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
         raise
     folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder_fd)
     finally:
         os.close(folder_fd)
+
+
+def _open_for_me(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _mode(target: str) -> int:

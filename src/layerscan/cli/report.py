@@ -1,5 +1,6 @@
 """The report of a scan: tables for people, the same facts as JSON for programs."""
 
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -108,17 +109,24 @@ def print_table(result: "Scan") -> None:
     """Print the report for people: a table of images, one of layers, totals."""
     from rich.console import Console
 
+    # Printed here, not by rich, which ends the program in its own way if stdout
+    # is a pipe that nobody reads any more.
+    text = io.StringIO()
     # Never narrower than its content: a terminal wraps a long line, rich would
     # cut names and leave out figures. What a store says is text, not markup.
     console = Console(
-        highlight=False, markup=False, emoji=False, width=_WIDEST_TABLE, soft_wrap=True
+        file=text,
+        force_terminal=sys.stdout.isatty(),
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=_WIDEST_TABLE,
+        soft_wrap=True,
     )
     for table in (_image_table(result), _layer_table(result)):
-        # Printed here, not by rich, which ends the program in its own way if
-        # stdout is a pipe that nobody reads any more.
-        with console.capture() as captured:
-            console.print(table)
-        print(captured.get())
+        console.print(table)
+        console.print()
+    print(text.getvalue(), end="")
     totals = _totals(result)
     print(
         f"{totals['images']} images, {totals['layers']} layers, {totals['files']:,} files: "
