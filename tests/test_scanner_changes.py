@@ -1,0 +1,395 @@
+"""A scan while an engine is at work in the store, and of what cannot be read."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from layerscan import scanner
+from layerscan.errors import LayerscanError, Problem
+from layerscan.layersmeta import LayerMeta
+from layerscan.scanner import scan
+from layerscan.selection import Selection, want
+from layerscan.stores import open_store
+from layerscan.stores.model import Image, Layer
+from layerscan.walker import Usage, walk_many
+from tests.builders.overlay2 import BuiltLayer, StoreBuilder, blob_digest
+from tests.builders.tree import File
+from tests.builders.user import as_nobody
+from tests.cli_runner import expected_usage, let_all_read, open_to_all
+from tests.requirements import require_root
+
+KEPT_CHANGING = "kept changing while it was scanned: scan again"
+
+
+@dataclass
+class ScriptedStore:
+    """A real store, with an engine at work in it.
+
+    Attributes:
+        before: what the engine does before each reading of the images.
+        gone: whether the store has a layer no more, asked each time.
+    """
+
+    built: StoreBuilder
+    before: list[Callable[[], object]] = field(default_factory=list)
+    gone: Callable[[Layer], bool] = lambda _: False
+    readings: int = 0
+    kind: str = "scripted"
+
+    def __post_init__(self) -> None:
+        self.real = open_store(root=self.built.root)
+
+    @property
+    def root(self) -> str:
+        return self.real.root
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        return self.real.problems
+
+    def images(self) -> Sequence[Image]:
+        self.readings += 1
+        if self.before:
+            self.before.pop(0)()
+        return self.real.images()
+
+    def still_has(self, layer: Layer) -> bool:
+        return not self.gone(layer) and self.real.still_has(layer)
+
+
+def nothing() -> None:
+    """What an engine does that does nothing."""
+
+
+@dataclass
+class TwoImages:
+    """A store with one image on a base, and another on the same."""
+
+    built: StoreBuilder
+    base: BuiltLayer
+    one: BuiltLayer
+    two: BuiltLayer
+
+    @classmethod
+    def build(cls, root: Path) -> "TwoImages":
+        built = StoreBuilder(root)
+        base = built.layer(None, File("base", size=10))
+        one, two = (built.layer(base, File(name, size=20)) for name in ("one", "two"))
+        for name, layer in (("one", one), ("two", two)):
+            built.image(
+                [base, layer], names=[f"{name}:1"], pushed={f"docker.io/library/{name}": None}
+            )
+        return cls(built, base, one, two)
+
+    def once(self, layer: BuiltLayer) -> Callable[[Layer], bool]:
+        """That the store has no `layer` when it is first asked."""
+        asked: list[Layer] = []
+
+        def gone(found: Layer) -> bool:
+            if found.chain_id == layer.chain_id:
+                asked.append(found)
+            return found.chain_id == layer.chain_id and len(asked) == 1
+
+        return gone
+
+    def remove(self, name: str, layer: BuiltLayer) -> None:
+        """Remove an image as Docker does: its names, its record, then its files."""
+        for text in [text for names in self.built.repositories.values() for text in names]:
+            if text.startswith((f"{name}:", f"{name}@")):
+                image_id = self.built.repositories[name][text]
+                self.built.untag(text)
+                Path(self.built.config_path(image_id)).unlink(missing_ok=True)
+        shutil.rmtree(self.built.layer_path(layer))
+        shutil.rmtree(self.built.folder_path(layer))
+
+    def meta(self, *layers: BuiltLayer) -> dict[str, LayerMeta]:
+        return {
+            blob_digest(layer.diff_id): LayerMeta(layer.size, expected_usage(self.built, layer))
+            for layer in layers
+        }
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> TwoImages:
+    return TwoImages.build(tmp_path / "docker")
+
+
+def test_layer_that_changed_once_is_walked_again_alone(
+    there: TwoImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walks: list[list[str]] = []
+    real = walk_many
+
+    def counting(paths: Sequence[str], **options: object) -> list[Usage]:
+        walks.append(list(paths))
+        return real(paths, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(scanner, "walk_many", counting)
+    store = ScriptedStore(there.built, gone=there.once(there.one))
+    result = scan(store)
+    assert store.readings == 2
+    assert len(walks[0]) == 3
+    assert walks[1:] == [[there.built.folder_path(there.one)]]
+    assert (result.warnings, result.problems) == ((), ())
+    assert result.document().layers == there.meta(there.base, there.one, there.two)
+
+
+def test_layer_that_keeps_changing_costs_its_images_alone(there: TwoImages) -> None:
+    store = ScriptedStore(there.built, gone=lambda layer: layer.chain_id == there.one.chain_id)
+    result = scan(store)
+    assert store.readings == 4
+    assert result.problems == (Problem("image one:1", KEPT_CHANGING),)
+    assert [one.label for one in result.chosen] == ["two:1"]
+    assert result.document().layers == there.meta(there.base, there.two)
+    assert there.one.chain_id not in result.costs
+
+
+def test_store_in_which_everything_changes_gives_no_figure(there: TwoImages) -> None:
+    store = ScriptedStore(there.built, gone=lambda _: True)
+    result = scan(store)
+    assert result.problems == (
+        Problem("image one:1", KEPT_CHANGING),
+        Problem("image two:1", KEPT_CHANGING),
+    )
+    assert (result.chosen, result.costs, result.document().layers) == ((), {}, {})
+
+
+def test_image_removed_between_attempts_is_told_and_left_out(there: TwoImages) -> None:
+    store = ScriptedStore(
+        there.built,
+        before=[nothing, lambda: there.remove("one", there.one)],
+        gone=there.once(there.one),
+    )
+    result = scan(store)
+    assert result.problems == ()
+    assert result.warnings == ("image one:1 was removed or renamed while the scan ran: left out",)
+    assert result.document().layers == there.meta(there.base, there.two)
+    assert result.sharing[there.base.chain_id] == 1
+
+
+def test_image_asked_for_that_is_removed_between_attempts_is_an_error(there: TwoImages) -> None:
+    store = ScriptedStore(
+        there.built,
+        before=[nothing, lambda: there.remove("one", there.one)],
+        gone=there.once(there.one),
+    )
+    with pytest.raises(LayerscanError, match=r"^image one:1 is not in the store$"):
+        scan(store, Selection((want("one:1"),)))
+
+
+def test_image_pulled_between_attempts_is_scanned(there: TwoImages) -> None:
+    def pull() -> None:
+        layer = there.built.layer(there.base, File("three"))
+        there.built.image([there.base, layer], names=["three:1"])
+
+    store = ScriptedStore(there.built, [nothing, pull], gone=there.once(there.one))
+    assert [one.label for one in scan(store).chosen] == ["one:1", "three:1", "two:1"]
+
+
+def test_layer_pulled_anew_into_another_folder_has_the_figures_of_that(
+    there: TwoImages,
+) -> None:
+    moved = there.built.path("overlay2", "f" * 64)
+
+    def pull_anew() -> None:
+        # As tampered with: what the first walk saw must not be what is told.
+        os.rename(there.built.folder_path(there.one), moved)
+        Path(there.built.layer_path(there.one, "cache-id")).write_text("f" * 64)
+        Path(moved, "diff", "more").write_bytes(bytes(50_000))
+
+    def pull_after_walk(layer: Layer) -> bool:
+        if layer.chain_id == there.one.chain_id and not os.path.exists(moved):
+            pull_anew()
+        return False
+
+    store = ScriptedStore(there.built, gone=pull_after_walk)
+    result = scan(store)
+    assert store.readings == 2
+    cost = result.costs[there.one.chain_id]
+    assert cost.layer.folder == moved
+    du = subprocess.run(["du", "-sk", moved], check=True, capture_output=True).stdout
+    tar_split = os.stat(there.built.layer_path(there.one, "tar-split.json.gz")).st_size
+    assert cost.usage == int(du.split()[0]) * 1024 + tar_split
+    assert result.problems == ()
+
+
+def test_entries_that_vanish_under_the_walk_make_it_walk_again(
+    there: TwoImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = walk_many
+    calls: list[int] = []
+
+    def vanishing(paths: Sequence[str], **options: object) -> list[Usage]:
+        calls.append(len(paths))
+        found = real(paths, **options)  # type: ignore[arg-type]
+        if len(calls) == 1:
+            object.__setattr__(found[0], "vanished", 1)
+        return found
+
+    monkeypatch.setattr(scanner, "walk_many", vanishing)
+    result = scan(open_store(root=there.built.root))
+    assert calls == [3, 1]
+    assert result.document().layers == there.meta(there.base, there.one, there.two)
+
+
+def test_record_that_vanishes_after_the_walk_makes_it_walk_again(there: TwoImages) -> None:
+    tar_split = Path(there.built.layer_path(there.one, "tar-split.json.gz"))
+    content = tar_split.read_bytes()
+    real = walk_many
+
+    def removing(paths: Sequence[str], **options: object) -> list[Usage]:
+        found = real(paths, **options)  # type: ignore[arg-type]
+        tar_split.unlink()
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scanner, "walk_many", removing)
+
+        def bring_back() -> None:
+            tar_split.write_bytes(content)
+            patch.undo()
+
+        store = ScriptedStore(there.built, [nothing, bring_back])
+        result = scan(store)
+    assert store.readings == 2
+    assert result.problems == ()
+    assert result.document().layers == there.meta(there.base, there.one, there.two)
+
+
+def test_problems_of_an_attempt_are_forgotten_with_it(there: TwoImages) -> None:
+    record = Path(there.built.layer_path(there.two, "size"))
+    good = record.read_bytes()
+    record.write_bytes(b"none")
+    diff = there.built.folder_path(there.base, "diff")
+    os.rename(diff, f"{diff}.away")
+    real_images = ScriptedStore.images
+
+    def repair() -> None:
+        record.write_bytes(good)
+        os.rename(f"{diff}.away", diff)
+
+    def break_again(store: ScriptedStore) -> Sequence[Image]:
+        # The layer is whole when the store looks at it, and not when it is walked.
+        if store.readings == 0:
+            os.rename(f"{diff}.away", diff)
+        images = real_images(store)
+        if store.readings == 1:
+            os.rename(diff, f"{diff}.away")
+        return images
+
+    store = ScriptedStore(there.built, [nothing, repair], gone=there.once(there.one))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptedStore, "images", break_again)
+        result = scan(store)
+    assert store.readings == 2
+    assert result.problems == ()
+    assert result.document().layers == there.meta(there.base, there.one, there.two)
+
+
+# What cannot be read.
+
+
+@pytest.fixture
+def readable() -> Iterator[TwoImages]:
+    require_root()
+    with open_to_all() as folder:
+        there = TwoImages.build(folder / "docker")
+        let_all_read(there.built)
+        yield there
+
+
+def test_file_that_may_not_be_read_costs_the_images_of_its_layer(readable: TwoImages) -> None:
+    closed = readable.built.folder_path(readable.one, "diff", "closed")
+    os.mkdir(closed, mode=0)
+
+    def labels_and_problems() -> tuple[list[str], tuple[Problem, ...]]:
+        result = scan(open_store(root=readable.built.root))
+        return [one.label for one in result.chosen], result.problems
+
+    labels, problems = as_nobody(labels_and_problems)
+    assert labels == ["two:1"]
+    assert problems == (
+        Problem(closed, "Permission denied; use sudo"),
+        Problem("image one:1", f"is left out: layer {readable.one.chain_id} could not be read"),
+    )
+
+
+def test_of_many_unreadable_files_some_are_named_and_the_rest_counted(
+    readable: TwoImages,
+) -> None:
+    diff = readable.built.folder_path(readable.base, "diff")
+    for number in range(25):
+        os.mkdir(f"{diff}/{number:02}", mode=0)
+    problems = as_nobody(lambda: scan(open_store(root=readable.built.root)).problems)
+    denied = [problem.where for problem in problems if problem.what.startswith("Permission")]
+    assert denied == [f"{diff}/{number:02}" for number in range(10)]
+    folder = readable.built.folder_path(readable.base)
+    assert Problem(folder, "15 more entries of this layer cannot be read") in problems
+    lost = [problem.where for problem in problems if "left out" in problem.what]
+    assert lost == ["image one:1", "image two:1"]
+
+
+def test_names_of_unreadable_files_are_escaped(readable: TwoImages) -> None:
+    diff = os.fsencode(readable.built.folder_path(readable.one, "diff"))
+    os.mkdir(diff + b"/\x1b[31m\n\xff", mode=0)
+    problems = as_nobody(lambda: scan(open_store(root=readable.built.root)).problems)
+    assert problems[0].where == os.fsdecode(diff) + r"/\x1b[31m\n\xff"
+    assert str(problems[0]).isprintable()
+
+
+@pytest.mark.root
+def test_file_system_mounted_in_a_layer_is_warned_of(there: TwoImages) -> None:
+    require_root()
+    mount = there.built.folder_path(there.one, "diff", "mnt")
+    os.mkdir(mount)
+    before = scan(open_store(root=there.built.root)).costs[there.one.chain_id].size
+    subprocess.run(["mount", "-t", "tmpfs", "none", mount], check=True)
+    try:
+        Path(mount, "hidden").write_bytes(bytes(100_000))
+        result = scan(open_store(root=there.built.root))
+    finally:
+        subprocess.run(["umount", mount], check=True)
+    assert result.warnings == (
+        f"layer {there.one.chain_id}: another file system is mounted in its folder and hides files",
+    )
+    assert result.costs[there.one.chain_id].size == before
+    assert result.problems == ()
+
+
+def test_layer_folder_that_is_gone_while_its_record_stays_is_a_problem(
+    there: TwoImages,
+) -> None:
+    folder = there.built.folder_path(there.one)
+    real = walk_many
+
+    def removing(paths: Sequence[str], **options: object) -> list[Usage]:
+        shutil.rmtree(folder, ignore_errors=True)
+        return real(paths, **options)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scanner, "walk_many", removing)
+        result = scan(open_store(root=there.built.root))
+    assert result.problems == (
+        Problem(folder, "No such file or directory"),
+        Problem("image one:1", f"is left out: layer {there.one.chain_id} could not be read"),
+    )
+    assert [one.label for one in result.chosen] == ["two:1"]
+
+
+def test_layer_folder_without_content_is_a_problem(there: TwoImages) -> None:
+    folder = there.built.folder_path(there.one)
+    real = walk_many
+
+    def removing(paths: Sequence[str], **options: object) -> list[Usage]:
+        shutil.rmtree(f"{folder}/diff", ignore_errors=True)
+        return real(paths, **options)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scanner, "walk_many", removing)
+        result = scan(open_store(root=there.built.root))
+    assert Problem(folder, "has no folder diff") in result.problems
