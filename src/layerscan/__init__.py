@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from layerscan.selection import Selection, Wanted, want
     from layerscan.stores import open_store
     from layerscan.stores.model import Image, Layer, Store
+    from layerscan.table import Kind, block_histogram, file_table, usage_with_block_size
     from layerscan.walker import Progress, Usage, WalkError, walk, walk_many
 
 __version__ = "0.1.0"
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Accounting": "accounting",
     "Image": "stores.model",
+    "Kind": "table",
     "Layer": "stores.model",
     "LayerCost": "scanner",
     "LayerMeta": "layersmeta",
@@ -40,9 +42,12 @@ _HOME = {
     "Usage": "walker",
     "WalkError": "walker",
     "Wanted": "selection",
+    "block_histogram": "table",
+    "file_table": "table",
     "merge": "layersmeta",
     "open_store": "stores",
     "scan": "scanner",
+    "usage_with_block_size": "table",
     "walk": "walker",
     "walk_many": "walker",
     "want": "selection",
@@ -51,6 +56,7 @@ _HOME = {
 __all__ = [
     "Accounting",
     "Image",
+    "Kind",
     "Layer",
     "LayerCost",
     "LayerMeta",
@@ -64,9 +70,12 @@ __all__ = [
     "Usage",
     "WalkError",
     "Wanted",
+    "block_histogram",
+    "file_table",
     "merge",
     "open_store",
     "scan",
+    "usage_with_block_size",
     "walk",
     "walk_many",
     "want",
