@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from layerscan import __version__
-from layerscan.cli import completion, merge, scan
+from layerscan.cli import completion, du, merge, scan
 from layerscan.cli.output import complain
 from layerscan.cli.status import ExitStatus
 from layerscan.errors import LayerscanError
 
-_COMMANDS = {"scan": scan, "merge": merge, "completion": completion}
+_COMMANDS = {"scan": scan, "merge": merge, "du": du, "completion": completion}
 
 
 class _Parser(argparse.ArgumentParser):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from layerscan.cli.output import check_out_file, complain, is_for_people, is_stdout, write_data
 from layerscan.cli.status import ExitStatus
+from layerscan.cli.threads import add_threads_argument
 from layerscan.errors import LayerscanError
 
 if TYPE_CHECKING:
@@ -55,9 +56,7 @@ def _add_store_arguments(parser: argparse.ArgumentParser) -> None:
         help="usage as update clients expect it, or every block that a layer makes the "
         "engine use (default: docker)",
     )
-    store.add_argument(
-        "-j", "--threads", metavar="N", type=_threads, help="threads of the walk (default: auto)"
-    )
+    add_threads_argument(store)
 
 
 def _add_image_arguments(parser: argparse.ArgumentParser) -> None:
@@ -132,12 +131,6 @@ def run(options: argparse.Namespace) -> int:
     _tell(result, options)
     _write(result, options)
     return ExitStatus.PARTIAL if result.problems else ExitStatus.DONE
-
-
-def _threads(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text[:9]) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of threads")
-    return int(text[:9])
 
 
 def _check(options: argparse.Namespace) -> None:
