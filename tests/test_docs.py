@@ -26,7 +26,7 @@ from jsonschema import Draft202012Validator
 from layerscan import layersmeta
 from layerscan.apps.compose import read_services
 from layerscan.apps.interpolation import interpolate
-from layerscan.cli import build_parser
+from layerscan.cli.parser import build_parser
 from layerscan.cli.status import ExitStatus
 from layerscan.errors import ComposeError
 from layerscan.layersmeta import LayersMeta

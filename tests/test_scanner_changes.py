@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from layerscan import scanner
-from layerscan.errors import LayerscanError, Problem
+from layerscan.errors import LayerscanError
 from layerscan.layersmeta import LayerMeta
+from layerscan.problem import Problem
 from layerscan.scanner import scan
 from layerscan.selection import Selection, want
 from layerscan.stores import open_store

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from layerscan import Usage, walk, walk_many
 from layerscan.errors import LayerscanError
-from layerscan.walker import Progress, WalkError, implementation_name, printable
+from layerscan.implementation import implementation_name
+from layerscan.walker import Progress, WalkError, printable
 from tests.builders.tree import Device, Dir, Fifo, File, Link, Op, Sparse, Symlink, apply, many
 from tests.builders.user import as_nobody
 from tests.requirements import require, require_root

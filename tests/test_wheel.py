@@ -16,6 +16,7 @@ SHIPPED = {
     "layerscan/_walk.pyx",
     "layerscan/_walk.pxd",
     "layerscan/_walk.pyi",
+    "layerscan/_linux.pxd",
     "layerscan/_tally.pxd",
     "layerscan/py.typed",
     "layerscan/schemas/layers-meta.schema.json",
@@ -89,6 +90,7 @@ def test_a_stranger_can_walk(stranger: Path, tmp_path: Path) -> None:
         ["--help"],
         ["scan", "--help"],
         ["merge", "--help"],
+        ["du", "/dev/null"],
         ["completion", "bash"],
     ],
 )
@@ -119,3 +121,53 @@ def test_a_stranger_can_scan_for_people_and_programs(stranger: Path, tmp_path: P
     (apps / ".env").write_text("A=b\n")
     out = run(stranger, "-m", "layerscan", "-d", store, "-a", apps.parent, "-o", "-")
     assert "sha256:" in out
+
+
+CIMPORTER = """
+from layerscan._walk cimport Tally, walk_path
+
+
+def blocks_and_files(bytes path, int threads):
+    cdef Tally tally
+    cdef const char *root = path
+    cdef int error
+    with nogil:
+        error = walk_path(root, threads, &tally)
+    if error:
+        raise OSError(error, path)
+    return tally.blocks, tally.files
+"""
+
+CIMPORTER_SETUP = """
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+setup(name="cimporter", py_modules=[], ext_modules=cythonize([Extension("cimporter", ["c.pyx"])]))
+"""
+
+
+def test_another_cython_package_can_cimport_the_walk(
+    built: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    home = tmp_path_factory.mktemp("cimporter") / "venv"
+    venv.create(home, with_pip=True)
+    pip = (home / "bin/pip", "install", "--quiet")
+    (wheel,) = built.glob("*.whl")
+    run(*pip, "--upgrade", wheel, "cython", "setuptools")
+    project = home.parent / "project"
+    project.mkdir()
+    (project / "c.pyx").write_text(CIMPORTER)
+    (project / "setup.py").write_text(CIMPORTER_SETUP)
+    run(*pip, "--no-build-isolation", project)
+    code = (
+        "import sys, cimporter, layerscan\n"
+        "usage = layerscan.walk(sys.prefix)\n"
+        "for threads in (0, 1, 8):\n"
+        "    got = cimporter.blocks_and_files(sys.prefix.encode(), threads)\n"
+        "    assert got == (usage.blocks, usage.files), got\n"
+        "try:\n"
+        "    cimporter.blocks_and_files(b'/nowhere', 0)\n"
+        "except FileNotFoundError:\n"
+        "    print('same')\n"
+    )
+    assert run(home / "bin/python", "-c", code) == "same\n"

@@ -2,6 +2,10 @@
 
 import sys
 
-from layerscan.cli import main
+try:
+    from layerscan.cli import main
+except KeyboardInterrupt:
+    sys.exit(130)
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -22,9 +22,11 @@ from libc.string cimport memcmp, memcpy, memset, strlen
 
 from layerscan._inodes cimport InodeSet
 from layerscan._linux cimport (
-    AT_FDCWD, Stat, close, ls_open_directory, ls_stat, pthread_cond_t, pthread_mutex_lock,
+    AT_FDCWD, Stat, close, ls_open_directory, ls_stat, pthread_cond_signal, pthread_cond_t,
+    pthread_mutex_lock,
     pthread_mutex_t, pthread_mutex_unlock, pthread_t, usleep,
 )
+from layerscan._rows cimport Rows
 from layerscan._tally cimport Tally
 
 
@@ -46,7 +48,11 @@ cdef struct Tree:
     Tally whole
     Tally child
     bint has_child
-    InodeSet linked
+    # What was counted already: the tree's own set, or that of all trees.
+    InodeSet *linked
+    InodeSet own_linked
+    Rows *rows              # NULL: no table is asked for
+    bint skipped            # its root was counted in a tree before
     Fault *faults
     # The errno for which the root itself could not be read.
     int error
@@ -64,6 +70,7 @@ cdef struct Folder:
     size_t refs             # users, and folders below that still exist
     size_t waiting          # sub-folders that nobody opened yet
     unsigned int users      # who reads it, is about to, or has its descriptor in use
+    uint32_t depth
     bint in_child
     const char *name
 
@@ -72,6 +79,11 @@ cdef struct Walk:
     Tree *trees
     size_t tree_count
     bint cross_mounts
+    # One tree after the other, and what one counted counts in no later one.
+    bint in_order
+    # Every inode is looked for among those counted, not only what has several names.
+    bint all_inodes
+    InodeSet linked
     pthread_mutex_t lock
     pthread_cond_t work     # there is something to take, or the walk has ended
     pthread_cond_t ended
@@ -124,6 +136,7 @@ cdef inline Folder *new_folder(
     folder.refs = 1
     folder.users = 1
     folder.in_child = in_child
+    folder.depth = parent.depth + 1 if parent != NULL else 0
     if parent == NULL:
         folder.name = tree.path
     else:
@@ -299,6 +312,14 @@ cdef inline int settle(Walk *w, Folder *folder) noexcept nogil:
     return fd
 
 
+cdef inline void end_tree(Walk *w) noexcept nogil:
+    """One tree more is done. Lock held."""
+    w.trees_done += 1
+    if w.in_order and w.sleeping:
+        # Whoever waits for the next tree to become due.
+        pthread_cond_signal(&w.work)
+
+
 cdef inline void drop(Walk *w, Folder *folder) noexcept nogil:
     """Give up one reference; frees what nobody refers to, upwards. Lock held."""
     cdef Folder *parent
@@ -307,7 +328,8 @@ cdef inline void drop(Walk *w, Folder *folder) noexcept nogil:
         if folder.refs > 0:
             return
         parent = folder.parent
-        w.trees_done += parent == NULL
+        if parent == NULL:
+            end_tree(w)
         free(folder)
         folder = parent
 

@@ -46,13 +46,14 @@ cdef extern from * nogil:
 
     /* What the walk needs of an inode, and no more: each further field may cost
        the file system a lookup. AT_STATX_DONT_SYNC: a network file system may
-       answer from its cache. A kernel or seccomp filter without statx gets
-       fstatat. Returns 0 or the errno. */
+       answer from its cache. Where there is no statx, fstatat does: an old
+       kernel says ENOSYS, glibc's stand-in for it EINVAL, an old seccomp filter
+       EPERM. Returns 0 or the errno. */
     static inline int ls_stat(int fd, const char *name, struct statx *st) {
         if (statx(fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
                   STATX_TYPE | STATX_NLINK | STATX_INO | STATX_SIZE | STATX_BLOCKS, st) == 0)
             return 0;
-        if (errno != ENOSYS)
+        if (errno != ENOSYS && errno != EINVAL && errno != EPERM)
             return errno;
         struct stat old;
         if (fstatat(fd, name, &old, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) != 0)

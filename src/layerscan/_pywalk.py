@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from layerscan._walk import Fault, Tally, TreeFacts
+    from layerscan._walk import Cancel, Fault, Tally, TreeFacts
 
 _VANISHED = {errno.ENOENT, errno.ESTALE, errno.ENOTDIR, errno.ELOOP}
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -23,45 +23,59 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_
 class _Tally:
     """The counts of one tree; see `layerscan.walker.Usage` for what each is."""
 
-    def __init__(self) -> None:
-        self.blocks = self.size = self.holes = self.files = self.directories = self.symlinks = 0
-        self.others = self.duplicates = self.mounts = self.vanished = self.errors = 0
-        self.linked: set[tuple[int, int]] = set()
+    def __init__(self, seen: set[tuple[int, int]] | None = None) -> None:
+        self.blocks = self.size = self.holes = self.directory_size = 0
+        self.files = self.directories = self.symlinks = self.others = 0
+        self.duplicates = self.mounts = self.vanished = self.errors = 0
+        # Inodes that count once: those of this tree, or of all trees in order.
+        self.in_order = seen is not None
+        self.seen = set[tuple[int, int]]() if seen is None else seen
 
-    def add(self, st: os.stat_result) -> None:
-        """Count one entry, its inode only if it is new here."""
+    def add(self, st: os.stat_result) -> bool:
+        """Count one entry, its inode only if it is new here. Whether it was."""
         kind = stat.S_IFMT(st.st_mode)
-        if kind != stat.S_IFDIR and st.st_nlink > 1:
-            if (st.st_dev, st.st_ino) in self.linked:
-                self.duplicates += 1
-                return
-            self.linked.add((st.st_dev, st.st_ino))
+        inode = (st.st_dev, st.st_ino)
+        if self.in_order or (kind != stat.S_IFDIR and st.st_nlink > 1):
+            if inode in self.seen:
+                self.duplicates += kind != stat.S_IFDIR
+                return False
+            self.seen.add(inode)
         self.blocks += st.st_blocks
         if kind == stat.S_IFDIR:
             self.directories += 1
-            return
+            self.directory_size += st.st_size
+            return True
         self.size += st.st_size
         if kind == stat.S_IFREG:
             self.files += 1
             self.holes += max(0, st.st_size - st.st_blocks * 512)
         self.symlinks += kind == stat.S_IFLNK
         self.others += kind not in (stat.S_IFREG, stat.S_IFLNK)
+        return True
 
     def facts(self) -> "Tally":
         return (
-            self.blocks, self.size, self.holes, self.files, self.directories, self.symlinks,
-            self.others, self.duplicates, self.mounts, self.vanished, self.errors,
+            self.blocks, self.size, self.holes, self.directory_size,
+            self.files, self.directories, self.symlinks, self.others,
+            self.duplicates, self.mounts, self.vanished, self.errors,
         )  # fmt: skip
 
 
 class _Tree:
     """The walk of one root."""
 
-    def __init__(self, root: bytes, child_name: bytes | None, *, cross_mounts: bool) -> None:
+    def __init__(
+        self,
+        root: bytes,
+        child_name: bytes | None,
+        seen: set[tuple[int, int]] | None,
+        *,
+        cross_mounts: bool,
+    ) -> None:
         self.root = root
         self.child_name = child_name
         self.cross_mounts = cross_mounts
-        self.whole = _Tally()
+        self.whole = _Tally(seen)
         self.child: _Tally | None = None
         self.faults: list[Fault] = []
 
@@ -72,8 +86,10 @@ class _Tree:
         except OSError as error:
             return (_errno(error), self.whole.facts(), None, [])
         self.device = st.st_dev
-        self.whole.add(st)
+        is_new = self.whole.add(st)
         tick(1)
+        if not is_new:
+            return (0, _Tally().facts(), None, [])
         pending: list[tuple[bytes, ...]] = [()] if stat.S_ISDIR(st.st_mode) else []
         while pending:
             folder = pending.pop()
@@ -128,12 +144,12 @@ class _Tree:
             self.child = _Tally()
         tallies = [self.whole, self.child] if in_child and self.child else [self.whole]
         is_mount = stat.S_ISDIR(st.st_mode) and st.st_dev != self.device and not self.cross_mounts
-        for tally in tallies:
-            if is_mount:
+        if is_mount:
+            for tally in tallies:
                 tally.mounts += 1
-            else:
-                tally.add(st)
-        if stat.S_ISDIR(st.st_mode) and not is_mount:
+            return
+        is_new = [tally.add(st) for tally in tallies]
+        if stat.S_ISDIR(st.st_mode) and is_new[0]:
             pending.append(entry)
 
     def _report(self, entry: tuple[bytes, ...], error: OSError) -> None:
@@ -153,8 +169,11 @@ def walk_trees(
     child: bytes | None,
     threads: int,  # noqa: ARG001 - there is one
     cross_mounts: bool,  # noqa: FBT001 - the signature of the compiled walk
+    in_order: bool,  # noqa: FBT001
+    all_inodes: bool,  # noqa: ARG001, FBT001 - in order, this one always looks at all
     on_progress: Callable[[int, int], object] | None,
     interval: float,
+    cancel: "Cancel | None",
 ) -> "list[TreeFacts]":
     """Walk each of `paths`; see ``_walk.pyi``."""
     entries = trees_done = 0
@@ -163,6 +182,8 @@ def walk_trees(
     def tick(count: int) -> None:
         nonlocal entries, last
         entries += count
+        if cancel is not None and cancel.is_set():
+            raise InterruptedError("the walk was cancelled")
         if on_progress is not None and time.monotonic() - last >= interval:
             last = time.monotonic()
             on_progress(entries, trees_done)
@@ -171,8 +192,9 @@ def walk_trees(
     for path in paths:
         if b"\0" in path:
             raise ValueError("a path cannot contain a NUL byte")
+    seen = set[tuple[int, int]]() if in_order else None
     for path in paths:
-        facts.append(_Tree(path, child, cross_mounts=cross_mounts).walk(tick))
+        facts.append(_Tree(path, child, seen, cross_mounts=cross_mounts).walk(tick))
         trees_done += 1
     if on_progress is not None:
         on_progress(entries, trees_done)

@@ -15,6 +15,9 @@ cdef struct Tally:
     # Bytes of regular files that no block stands for, in the same two parts.
     uint64_t holes
     uint64_t holes_high
+    # Sum of st_size in bytes of directories: what they need for their names,
+    # in units that are the file system's own affair.
+    uint64_t directory_size
     # Inodes by kind, each counted once.
     uint64_t files
     uint64_t directories
@@ -38,6 +41,7 @@ cdef inline void add_inode(
     tally.blocks += blocks
     if kind == S_IFDIR:
         tally.directories += 1
+        tally.directory_size += size
         return
     tally.size += size
     tally.size_high += tally.size < size
@@ -58,6 +62,7 @@ cdef inline void add_tally(Tally *total, const Tally *part) noexcept nogil:
     total.size_high += part.size_high + (total.size < part.size)
     total.holes += part.holes
     total.holes_high += part.holes_high + (total.holes < part.holes)
+    total.directory_size += part.directory_size
     total.files += part.files
     total.directories += part.directories
     total.symlinks += part.symlinks

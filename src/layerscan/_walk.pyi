@@ -1,26 +1,34 @@
-"""What the compiled walk offers to Python; `layerscan.walker` is its only caller.
+"""What the compiled walk offers to Python; `layerscan.walker` and `layerscan.table` call it.
 
-A tally is a tuple of eleven integers: blocks (of 512 bytes), size and holes
-(bytes), files, directories, symlinks, others, duplicates, mounts, vanished,
-errors; `layerscan.walker.Usage` says what each is.
+A tally is a tuple of twelve integers: blocks (of 512 bytes), size, holes and
+directory_size (bytes), files, directories, symlinks, others, duplicates,
+mounts, vanished, errors; `layerscan.walker.Usage` says what each is.
 """
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
-Tally: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int]
+from typing_extensions import Buffer
+
+Tally: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int]
 # Path, errno, and whether it is in the named child.
 Fault: TypeAlias = tuple[bytes, int, bool]
 # Root's errno or 0; the tree's tally; the named child's, if the tree has it; faults by path.
 TreeFacts: TypeAlias = tuple[int, Tally, Tally | None, list[Fault]]
+
+class Cancel(Protocol):
+    def is_set(self) -> bool: ...
 
 def walk_trees(
     paths: list[bytes],
     child: bytes | None,
     threads: int,
     cross_mounts: bool,
+    in_order: bool,
+    all_inodes: bool,
     on_progress: Callable[[int, int], object] | None,
     interval: float,
+    cancel: Cancel | None,
 ) -> list[TreeFacts]:
     """Walk each of `paths` in one pool of threads, without the GIL.
 
@@ -29,11 +37,34 @@ def walk_trees(
         child: name of an entry of each root to be counted apart as well.
         threads: how many; 0 chooses by the cores and the descriptors allowed.
         cross_mounts: enter other file systems that are mounted in a tree.
+        in_order: one tree after the other; what one has counted, a directory
+            with all below it or an inode with several names, counts in no
+            later one. A root counted before gives a tally of zeros.
+        all_inodes: with `in_order`, look for inodes with one name as well:
+            needed where a root is no directory.
         on_progress: called with the entries counted and the trees done so far,
             from the calling thread; what it raises ends the walk.
         interval: seconds between two such calls, in steps of 0.05.
+        cancel: looked at every 0.05 seconds: when it is set the walk ends.
 
     Raises:
+        InterruptedError: `cancel` was set.
         MemoryError: there was not enough for the walk's own bookkeeping.
         ValueError: a path contains a NUL byte.
+    """
+
+class RowBuffer(Buffer):
+    """Rows as `layerscan.table.ROW` lays them out, in one piece of memory."""
+
+def list_inodes(
+    path: bytes,
+    threads: int,
+    cross_mounts: bool,
+    on_progress: Callable[[int, int], object] | None,
+    interval: float,
+    cancel: Cancel | None,
+) -> tuple[TreeFacts, RowBuffer]:
+    """Walk `path`, and keep a row for each inode, in no order.
+
+    Arguments and errors are those of `walk_trees`.
     """

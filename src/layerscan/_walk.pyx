@@ -15,6 +15,7 @@ face `walk_trees`. Its parts, from the ground up:
 Python.
 """
 
+from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport ENOMEM
@@ -30,6 +31,7 @@ from layerscan._linux cimport (
     ls_thread_start, pthread_cond_broadcast, pthread_cond_destroy, pthread_join,
     pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock, pthread_t,
 )
+from layerscan._rows cimport Row, Rows, rows_free
 from layerscan._work cimport BUFFER, Scratch, work
 
 
@@ -45,6 +47,8 @@ cdef enum:
     # keeps when the limit is high: it gains nothing from more.
     DESCRIPTORS_SPARED = 16
     MOST_DESCRIPTORS = 4096
+    # Milliseconds between two looks at signals and cancellation.
+    PAUSE = 50
     # In `Walk.cancelled`, beside the errno of a walk that gave up.
     CANCELLED = -1
 
@@ -55,7 +59,7 @@ cdef void work_with_scratch(Walk *w, size_t buffer_size, uint64_t most_entries) 
         give_up(w, ENOMEM)
         return
     s.buffer_size = buffer_size
-    s.linked_count = 0
+    s.linked_count = s.row_count = 0
     memset(&s.whole, 0, sizeof(Tally))
     memset(&s.child, 0, sizeof(Tally))
     work(w, s, most_entries)
@@ -81,7 +85,16 @@ cdef int prepare(Walk *w, size_t tree_count, bint cross_mounts) noexcept nogil:
     w.tree_count = tree_count
     for i in range(tree_count):
         pthread_mutex_init(&w.trees[i].lock, NULL)
+        w.trees[i].linked = &w.trees[i].own_linked
     return 0
+
+
+cdef void count_once(Walk *w) noexcept nogil:
+    """Let trees be walked in order, none counting what one before it counted."""
+    cdef size_t i
+    w.in_order = True
+    for i in range(w.tree_count):
+        w.trees[i].linked = &w.linked
 
 
 cdef void start(Walk *w, int threads) noexcept nogil:
@@ -162,8 +175,9 @@ cdef void stop(Walk *w) noexcept nogil:
 cdef void dispose(Walk *w) noexcept nogil:
     cdef size_t i
     cdef Fault *fault
+    inode_set_free(&w.linked)
     for i in range(w.tree_count):
-        inode_set_free(&w.trees[i].linked)
+        inode_set_free(&w.trees[i].own_linked)
         pthread_mutex_destroy(&w.trees[i].lock)
         while w.trees[i].faults != NULL:
             fault = w.trees[i].faults
@@ -196,6 +210,7 @@ cdef tuple tally_facts(const Tally *tally):
         tally.blocks,
         (<object>tally.size_high << 64) | <object>tally.size,
         (<object>tally.holes_high << 64) | <object>tally.holes,
+        tally.directory_size,
         tally.files,
         tally.directories,
         tally.symlinks,
@@ -223,54 +238,6 @@ cdef tuple tree_facts(const Tree *tree):
     )
 
 
-def walk_trees(
-    list paths, bytes child, int threads, bint cross_mounts, on_progress, double interval
-):
-    """Walk each of `paths` in one pool; see _walk.pyi."""
-    cdef Walk w
-    cdef size_t i
-    cdef bint ended = False
-    cdef long pause = 50
-    cdef double since = 0
-    cdef bytes path
-    cdef int error
-    for path in paths:
-        if b"\0" in path:
-            raise ValueError("a path cannot contain a NUL byte")
-    error = prepare(&w, len(paths), cross_mounts)
-    try:
-        if error != 0:
-            raise MemoryError
-        for i in range(w.tree_count):
-            w.trees[i].path = PyBytes_AS_STRING(paths[i])
-            if child is not None:
-                w.trees[i].child_name = PyBytes_AS_STRING(child)
-                w.trees[i].child_length = PyBytes_GET_SIZE(child)
-        with nogil:
-            start(&w, threads)
-            ended = wait_for(&w, 0)
-        while not ended:
-            with nogil:
-                ended = wait_for(&w, pause)
-            PyErr_CheckSignals()
-            since += pause / 1000.0
-            if on_progress is not None and since >= interval:
-                since = 0
-                on_progress(*progress(&w))
-        with nogil:
-            stop(&w)
-        error = ls_load(&w.cancelled)
-        if error == ENOMEM:
-            raise MemoryError
-        if on_progress is not None:
-            on_progress(*progress(&w))
-        return [tree_facts(&w.trees[i]) for i in range(w.tree_count)]
-    finally:
-        with nogil:
-            stop(&w)
-            dispose(&w)
-
-
 cdef tuple progress(Walk *w):
     cdef uint64_t entries
     cdef size_t trees_done
@@ -280,3 +247,100 @@ cdef tuple progress(Walk *w):
         trees_done = w.trees_done
         pthread_mutex_unlock(&w.lock)
     return entries, trees_done
+
+
+cdef int set_up(Walk *w, list paths, bint cross_mounts) except -1:
+    """Prepare a walk of `paths`, which must outlive it. `dispose` must follow in any case."""
+    cdef size_t i
+    cdef bytes path
+    if prepare(w, len(paths), cross_mounts) != 0:
+        raise MemoryError
+    for i in range(w.tree_count):
+        path = paths[i]
+        if b"\0" in path:
+            raise ValueError("a path cannot contain a NUL byte")
+        w.trees[i].path = PyBytes_AS_STRING(path)
+    return 0
+
+
+cdef int drive(Walk *w, int threads, on_progress, double interval, cancel) except -1:
+    """Run the walk to its end, looking after signals, progress and `cancel` meanwhile."""
+    cdef bint ended = False
+    cdef double since = 0
+    with nogil:
+        start(w, threads)
+        ended = wait_for(w, 0)
+    while not ended:
+        with nogil:
+            ended = wait_for(w, PAUSE)
+        PyErr_CheckSignals()
+        if not ended and cancel is not None and cancel.is_set():
+            raise InterruptedError("the walk was cancelled")
+        since += PAUSE / 1000.0
+        if on_progress is not None and since >= interval:
+            since = 0
+            on_progress(*progress(w))
+    with nogil:
+        stop(w)
+    if ls_load(&w.cancelled) == ENOMEM:
+        raise MemoryError
+    if on_progress is not None:
+        on_progress(*progress(w))
+    return 0
+
+
+cdef void tear_down(Walk *w):
+    with nogil:
+        stop(w)
+        dispose(w)
+
+
+def walk_trees(
+    list paths, bytes child, int threads, bint cross_mounts, bint in_order, bint all_inodes,
+    on_progress, double interval, cancel,
+):
+    """Walk each of `paths` in one pool; see _walk.pyi."""
+    cdef Walk w
+    cdef size_t i
+    try:
+        set_up(&w, paths, cross_mounts)
+        if in_order:
+            count_once(&w)
+            w.all_inodes = all_inodes
+        if child is not None:
+            for i in range(w.tree_count):
+                w.trees[i].child_name = PyBytes_AS_STRING(child)
+                w.trees[i].child_length = PyBytes_GET_SIZE(child)
+        drive(&w, threads, on_progress, interval, cancel)
+        return [tree_facts(&w.trees[i]) for i in range(w.tree_count)]
+    finally:
+        tear_down(&w)
+
+
+cdef class RowBuffer:
+    """Memory of `Row`s; gives itself as a buffer of bytes, without a copy."""
+
+    cdef Rows rows
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        PyBuffer_FillInfo(
+            buffer, self, self.rows.items, self.rows.count * sizeof(Row), False, flags
+        )
+
+    def __dealloc__(self):
+        rows_free(&self.rows)
+
+
+def list_inodes(
+    bytes path, int threads, bint cross_mounts, on_progress, double interval, cancel
+):
+    """Walk `path` and keep a row for each inode; see _walk.pyi."""
+    cdef Walk w
+    cdef RowBuffer buffer = RowBuffer()
+    try:
+        set_up(&w, [path], cross_mounts)
+        w.trees[0].rows = &buffer.rows
+        drive(&w, threads, on_progress, interval, cancel)
+        return tree_facts(&w.trees[0]), buffer
+    finally:
+        tear_down(&w)

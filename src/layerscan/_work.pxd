@@ -17,7 +17,9 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
 from layerscan._faults cimport give_up, report
-from layerscan._folders cimport Folder, Tree, Walk, device, enter, is_child, leave, new_folder
+from layerscan._folders cimport (
+    Folder, Tree, Walk, device, end_tree, enter, is_child, leave, new_folder,
+)
 from layerscan._inodes cimport IN_CHILD, IN_TREE, inode_set_add
 from layerscan._linux cimport (
     AT_FDCWD, S_IFDIR, S_IFMT, Stat, close, ls_dirent, ls_getdents, ls_load, ls_stat,
@@ -25,6 +27,7 @@ from layerscan._linux cimport (
     pthread_mutex_unlock,
 )
 from layerscan._order cimport Entry, sort_by_inode
+from layerscan._rows cimport Row, rows_add
 from layerscan._tally cimport Tally, add_inode, add_tally
 
 
@@ -39,9 +42,7 @@ cdef enum:
 
 
 cdef struct LinkedInode:
-    uint64_t ino
-    uint64_t blocks
-    uint64_t size
+    Row row
     uint32_t dev
     unsigned short mode
     bint in_child
@@ -53,43 +54,78 @@ cdef struct Scratch:
     size_t linked_count
     Tally whole
     Tally child
+    size_t row_count
+    Row rows[MOST_ENTRIES]
     Entry entries[MOST_ENTRIES]
     Entry spare[MOST_ENTRIES]
     LinkedInode linked[MOST_ENTRIES]
     char buffer[BUFFER]
 
 
-cdef inline void settle_counts(Walk *w, Scratch *s, Tree *tree) noexcept nogil:
-    """Add a batch to its tree, with each linked inode that is new there."""
+cdef inline void fill_row(Row *row, const Stat *st, uint32_t depth) noexcept nogil:
+    row.inode = st.stx_ino
+    row.size = st.stx_size
+    row.blocks = st.stx_blocks
+    row.nlink = st.stx_nlink
+    row.depth = depth
+    # The type as readdir(3) numbers it: DT_REG, DT_DIR, ….
+    row.kind = st.stx_mode >> 12
+
+
+cdef inline int settle_linked(Scratch *s, Tree *tree) noexcept nogil:
+    """Count each linked inode that is new in its tree. Returns 0, or -1 without memory."""
     cdef size_t i
     cdef LinkedInode *inode
     cdef int new
-    cdef bint starved = False
-    pthread_mutex_lock(&tree.lock)
     for i in range(s.linked_count):
         inode = &s.linked[i]
         new = inode_set_add(
-            &tree.linked, inode.ino, inode.dev, IN_TREE | IN_CHILD if inode.in_child else IN_TREE
+            tree.linked,
+            inode.row.inode,
+            inode.dev,
+            IN_TREE | IN_CHILD if inode.in_child else IN_TREE,
         )
         if new < 0:
-            starved = True
-            break
+            return -1
         if new & IN_TREE:
-            add_inode(&s.whole, inode.mode, inode.blocks, inode.size)
+            add_inode(&s.whole, inode.mode, inode.row.blocks, inode.row.size)
+            if tree.rows != NULL and rows_add(tree.rows, &inode.row, 1) != 0:
+                return -1
         else:
             s.whole.duplicates += 1
         if new & IN_CHILD:
-            add_inode(&s.child, inode.mode, inode.blocks, inode.size)
+            add_inode(&s.child, inode.mode, inode.row.blocks, inode.row.size)
         elif inode.in_child:
             s.child.duplicates += 1
+    return 0
+
+
+cdef inline void settle_counts(Walk *w, Scratch *s, Tree *tree) noexcept nogil:
+    """Add a batch to its tree."""
+    cdef int starved
+    pthread_mutex_lock(&tree.lock)
+    starved = settle_linked(s, tree)
+    if tree.rows != NULL and starved == 0:
+        starved = rows_add(tree.rows, s.rows, s.row_count)
     add_tally(&tree.whole, &s.whole)
     add_tally(&tree.child, &s.child)
     pthread_mutex_unlock(&tree.lock)
-    s.linked_count = 0
+    s.linked_count = s.row_count = 0
     memset(&s.whole, 0, sizeof(Tally))
     memset(&s.child, 0, sizeof(Tally))
-    if starved:
+    if starved != 0:
         give_up(w, ENOMEM)
+
+
+cdef inline bint is_counted(Walk *w, Tree *tree, const Stat *st) noexcept nogil:
+    """Whether a directory was counted in a tree before; marks it as counted."""
+    cdef int new
+    pthread_mutex_lock(&tree.lock)
+    new = inode_set_add(tree.linked, st.stx_ino, device(st), IN_TREE)
+    pthread_mutex_unlock(&tree.lock)
+    if new < 0:
+        give_up(w, ENOMEM)
+    return new == 0
 
 
 cdef inline void wake(Walk *w, size_t count) noexcept nogil:
@@ -122,25 +158,28 @@ cdef inline Folder *measure_entry(
             s.whole.mounts += 1
             s.child.mounts += in_child
             return NULL
+        if w.in_order and is_counted(w, tree, &st):
+            return NULL
         found = new_folder(tree, folder, name, &st, in_child)
         if found == NULL:
             give_up(w, ENOMEM)
             return NULL
     else:
         found = NULL
-        if st.stx_nlink > 1:
+        if st.stx_nlink > 1 or w.all_inodes:
             inode = &s.linked[s.linked_count]
             s.linked_count += 1
-            inode.ino = st.stx_ino
+            fill_row(&inode.row, &st, folder.depth + 1)
             inode.dev = device(&st)
             inode.mode = st.stx_mode
-            inode.blocks = st.stx_blocks
-            inode.size = st.stx_size
             inode.in_child = in_child
             return NULL
     add_inode(&s.whole, st.stx_mode, st.stx_blocks, st.stx_size)
     if in_child:
         add_inode(&s.child, st.stx_mode, st.stx_blocks, st.stx_size)
+    if tree.rows != NULL:
+        fill_row(&s.rows[s.row_count], &st, folder.depth + 1)
+        s.row_count += 1
     return found
 
 
@@ -237,17 +276,25 @@ cdef inline Folder *begin_tree(Walk *w, Tree *tree) noexcept nogil:
     """Count a root. Returns a fresh folder if it is one."""
     cdef Folder *folder = NULL
     cdef Stat st
+    cdef Row row
     tree.error = ls_stat(AT_FDCWD, tree.path, &st)
     if tree.error == 0:
         tree.dev = device(&st)
+        tree.skipped = w.in_order and is_counted(w, tree, &st)
+    if tree.error == 0 and not tree.skipped:
         add_inode(&tree.whole, st.stx_mode, st.stx_blocks, st.stx_size)
+        if tree.rows != NULL:
+            fill_row(&row, &st, 0)
+            if rows_add(tree.rows, &row, 1) != 0:
+                give_up(w, ENOMEM)
         if st.stx_mode & S_IFMT == S_IFDIR:
             folder = new_folder(tree, NULL, NULL, &st, False)
             if folder == NULL:
                 give_up(w, ENOMEM)
     pthread_mutex_lock(&w.lock)
     w.entries += tree.error == 0
-    w.trees_done += folder == NULL
+    if folder == NULL:
+        end_tree(w)
     pthread_mutex_unlock(&w.lock)
     return folder
 
@@ -264,12 +311,12 @@ cdef inline void work(Walk *w, Scratch *s, uint64_t most_entries) noexcept nogil
         if folder != NULL:
             w.top = folder.next
             folder.next = NULL
-        elif w.trees_begun < w.tree_count:
+        elif w.trees_begun < w.tree_count and not (w.in_order and w.trees_done < w.trees_begun):
             tree = &w.trees[w.trees_begun]
             w.trees_begun += 1
         else:
             w.busy -= 1
-            if w.busy == 0:
+            if w.busy == 0 and w.trees_begun == w.tree_count:
                 # Nobody is left who could find more.
                 w.finished = True
                 pthread_cond_broadcast(&w.work)

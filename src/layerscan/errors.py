@@ -1,10 +1,8 @@
-"""What can go wrong, as values and exceptions.
+"""The exceptions that end a command.
 
-Owns the exception that ends a command and the problem that does not. It does
-not print and does not choose an exit status; ``cli`` does both.
+Owns their types only. ``cli`` prints them and chooses the exit status;
+``problem`` has what goes wrong without ending anything.
 """
-
-from dataclasses import dataclass
 
 
 class LayerscanError(Exception):
@@ -28,21 +26,3 @@ class DocumentError(LayerscanError):
 
 class ComposeError(LayerscanError):
     """A Compose App that cannot be read: its folder, file, YAML or variables."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
-    """Something that could not be read while the rest could.
-
-    A scan that met one is partial: exit status 3.
-
-    Attributes:
-        where: the file, folder, layer or image concerned.
-        what: what is wrong with it and, where it helps, what to do.
-    """
-
-    where: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}"

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from errno import EACCES, EPERM
 
 from layerscan.accounting import Accounting, image_usage, layer_usage
-from layerscan.errors import LayerscanError, Problem
+from layerscan.errors import LayerscanError
 from layerscan.layersmeta import LayerMeta, LayersMeta, is_architecture
+from layerscan.problem import Problem
 from layerscan.selection import (
     Choice,
     Chosen,
@@ -60,8 +61,8 @@ class Scan:
         chosen: the images that the scan is about, each whole.
         costs: what each layer costs, by chain_id.
         image_usage: bytes that each image takes beside its layers, by image_id.
-        sharing: how many images have each layer, by chain_id, among all images
-            of the store that have a name and those of the scan.
+        sharing: how many images of the store keep each layer, by chain_id;
+            steps of a build whose outcome is there are not counted.
         warnings: what the reader should know; the figures are right.
         problems: what could not be read; the figures lack it.
     """
@@ -174,8 +175,7 @@ class _Scanner:
         self._tell_removed(first, last)
         costs = {layer.chain_id: self.costs[layer] for one in whole for layer in one.image.layers}
         self._tell_damage(costs.values())
-        for one in whole:
-            self._tell_undigested(one)
+        self._tell_undigested(whole)
         return Scan(
             store=self.store,
             accounting=self.accounting,
@@ -183,9 +183,7 @@ class _Scanner:
             chosen=whole,
             costs=costs,
             image_usage={one.image.image_id: self.image_usage[one.image.image_id] for one in whole},
-            sharing=_sharing(
-                [image for image in images if image.names] + [one.image for one in whole]
-            ),
+            sharing=_sharing(images, whole),
             warnings=tuple(self.warnings),
             problems=tuple(sorted({*self.store.problems, *self.problems})),
         )
@@ -295,10 +293,12 @@ class _Scanner:
 
     def _tell_removed(self, first: Choice, last: Choice) -> None:
         there = {one.image.image_id for one in last.chosen}
+        removed = [one.label for one in first.chosen if one.image.image_id not in there]
+        if self.selection.wanted is None:
+            removed += self.store.vanished
         self.warnings += [
-            f"image {one.label} was removed or renamed while the scan ran: left out"
-            for one in first.chosen
-            if one.image.image_id not in there
+            f"image {label} was removed or renamed while the scan ran: left out"
+            for label in dict.fromkeys(removed)
         ]
 
     def _tell_damage(self, costs: Iterable[LayerCost]) -> None:
@@ -307,7 +307,8 @@ class _Scanner:
             if walked and recorded is not None and walked.size != recorded:
                 self.warnings.append(
                     f"layer {cost.layer.chain_id}: its files hold {walked.size} bytes, the store "
-                    f"recorded {recorded}: the layer was damaged or tampered with"
+                    f"recorded {recorded}: the layer was damaged or tampered with, or has paths "
+                    "too long for the engine"
                 )
             if cost.walked.mounts:
                 self.warnings.append(
@@ -315,20 +316,28 @@ class _Scanner:
                     "and hides files"
                 )
 
-    def _tell_undigested(self, one: Chosen) -> None:
-        missing = _undigested(one)
-        if not missing:
-            return
-        where = " or ".join(name for name in one.repositories if name)
-        of = "its only layer" if len(one.image.layers) == 1 else f"{len(missing)} of its layers"
-        if len(missing) == len(one.image.layers) > 1:
-            of = f"all {len(missing)} layers"
-        self.warnings.append(
-            f"image {one.label}: {of} without a digest"
-            + (f" in {where}" if where else "")
-            + ", never pushed there? left out of the document: "
-            + ", ".join(missing)
-        )
+    def _tell_undigested(self, chosen: Iterable[Chosen]) -> None:
+        """Name the layers that the document will lack, each image's by themselves."""
+        known = {
+            layer.chain_id
+            for one in chosen
+            for repository in one.repositories
+            for layer, digest in zip(
+                one.image.layers, one.image.digests.get(repository, ()), strict=False
+            )
+            if digest is not None
+        }
+        for one in chosen:
+            missing = [layer.diff_id for layer in one.image.layers if layer.chain_id not in known]
+            if missing:
+                layers = "layer" if len(missing) == 1 else f"{len(missing)} layers"
+                where = " or ".join(name for name in one.repositories if name)
+                self.warnings.append(
+                    f"image {one.label}: {layers} without a digest"
+                    + (f" in {where}" if where else "")
+                    + " (never pushed, or pulled when it was here already?), left out of the "
+                    + f"document: {', '.join(missing)}"
+                )
 
 
 def _document(scan: Scan, chosen: Iterable[Chosen]) -> LayersMeta:
@@ -348,25 +357,28 @@ def _document(scan: Scan, chosen: Iterable[Chosen]) -> LayersMeta:
     return LayersMeta(scan.fs_block_size, layers)
 
 
-def _undigested(one: Chosen) -> list[str]:
-    """The diff_ids of the layers that have a digest in none of the image's repositories."""
-    known = [one.image.digests.get(repository, ()) for repository in one.repositories]
-    return [
-        layer.diff_id
-        for index, layer in enumerate(one.image.layers)
-        if not any(digests[index : index + 1] and digests[index] for digests in known)
-    ]
-
-
 def _absent(wanted: Wanted, images: Iterable[Image]) -> str:
     there = same_repository(wanted, images)
     hint = f"; of that repository it holds {', '.join(there[:5])}" if there else ""
     return f"{wanted.text} is not in the store{hint}"
 
 
-def _sharing(images: Iterable[Image]) -> dict[str, int]:
+def _sharing(images: Iterable[Image], chosen: Iterable[Chosen]) -> dict[str, int]:
+    """How many images keep each layer on the disk.
+
+    An image without a name counts as well, unless it is a step of a build whose
+    outcome is there: that one's removal takes the steps with it.
+    """
+    named = [image for image in images if image.names]
+    built = {layer.chain_id for image in named for layer in image.layers}
+    keeping = {
+        image.image_id: image
+        for image in images
+        if image.names or not image.layers or image.layers[-1].chain_id not in built
+    }
+    keeping.update((one.image.image_id, one.image) for one in chosen)
     counts: dict[str, int] = {}
-    for image in {image.image_id: image for image in images}.values():
-        for layer in image.layers:
-            counts[layer.chain_id] = counts.get(layer.chain_id, 0) + 1
+    for image in keeping.values():
+        for chain in dict.fromkeys(layer.chain_id for layer in image.layers):
+            counts[chain] = counts.get(chain, 0) + 1
     return counts

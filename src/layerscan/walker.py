@@ -12,19 +12,24 @@ symlinks as themselves. Other file systems mounted in the tree are not entered.
 """
 
 import os
+import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from layerscan.errors import LayerscanError
+from layerscan.implementation import implementation_name
 
 if TYPE_CHECKING:
-    from layerscan._walk import Fault, Tally, TreeFacts
+    from types import ModuleType
+
+    from layerscan._walk import Cancel, Fault, Tally, TreeFacts
 
 AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
-# Seconds between two calls of on_progress.
-_PROGRESS_INTERVAL = 0.1
+PROGRESS_INTERVAL = 0.1
+"""Seconds between two calls of on_progress."""
 
 
 class WalkError(NamedTuple):
@@ -71,6 +76,8 @@ class Usage:
         others: device nodes, FIFOs and sockets, each inode once.
         holes: bytes of regular files for which the file system keeps no block:
             what `blocks` would gain if they were copied as zeros.
+        directory_size: sum of ``st_size`` in bytes of the directories, which
+            is in no other figure; what it says is the file system's own affair.
         duplicates: further names of inodes that are counted already.
         mounts: directories on which another file system is mounted; neither
             entered nor counted.
@@ -89,6 +96,7 @@ class Usage:
     symlinks: int
     others: int
     holes: int = 0
+    directory_size: int = 0
     duplicates: int = 0
     mounts: int = 0
     vanished: int = 0
@@ -114,6 +122,7 @@ def walk(
     threads: int | None = None,
     one_file_system: bool = True,
     on_progress: Callable[[Progress], object] | None = None,
+    cancel: "Cancel | None" = None,
 ) -> Usage:
     """Walk the tree at `path`.
 
@@ -128,10 +137,13 @@ def walk(
         one_file_system: do not enter other file systems mounted in the tree.
         on_progress: called about ten times a second, and at the end, from the
             calling thread. What it raises ends the walk.
+        cancel: a `threading.Event`, or anything with an ``is_set``: when
+            another thread sets it, the walk ends within a fraction of a second.
 
     Raises:
         OSError: `path` itself could not be read; whatever lies below is in
             `Usage.errors` instead.
+        InterruptedError: `cancel` was set.
         LayerscanError: LAYERSCAN_WALK asks for a walk that does not exist, or
             the compiled walk cannot be loaded.
         ValueError: `path` contains a NUL byte, or `threads` is less than 1.
@@ -142,10 +154,10 @@ def walk(
         threads=threads,
         one_file_system=one_file_system,
         on_progress=on_progress,
+        cancel=cancel,
     )
     if not usage.entries and usage.errors:
-        error = usage.errors[0].errno
-        raise OSError(error, os.strerror(error), os.fspath(path))
+        raise os_error(usage.errors[0].errno, path)
     return usage
 
 
@@ -155,45 +167,80 @@ def walk_many(
     child: str | bytes | None = None,
     threads: int | None = None,
     one_file_system: bool = True,
+    count_once: bool = False,
     on_progress: Callable[[Progress], object] | None = None,
+    cancel: "Cancel | None" = None,
 ) -> list[Usage]:
     """Walk several trees in one pool of threads.
 
     Like `walk` for each of `paths`, but a root that cannot be read raises
-    nothing: its `Usage` is all zeros, with the error in `Usage.errors`. An
-    inode that two of the trees share counts in both.
+    nothing: its `Usage` is all zeros, with the error in `Usage.errors`.
+
+    Args:
+        paths: the roots.
+        child: as for `walk`.
+        threads: as for `walk`.
+        one_file_system: as for `walk`.
+        count_once: as du does with several arguments: the trees are walked in
+            their order, and what one has counted, an inode or a directory with
+            all below it, counts in no later one. The `Usage` of a root that
+            was counted before is all zeros. By default each tree counts by
+            itself all that is in it.
+        on_progress: as for `walk`.
+        cancel: as for `walk`.
+
+    Raises:
+        ValueError: see `walk`; or both `child` and `count_once` are given.
 
     Returns:
         One `Usage` for each of `paths`, in their order. It does not depend on
         the number of threads.
     """
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads must be at least 1, not {threads}")
-    walk_trees = _implementation()
-    trees = walk_trees(
-        [os.fsencode(path) for path in paths],
+    if count_once and child is not None:
+        raise ValueError("a child can be counted apart only where each tree counts by itself")
+    roots = [os.fsencode(path) for path in paths]
+    trees = _implementation()(
+        roots,
         None if child is None else os.fsencode(child),
-        threads or 0,
+        checked_threads(threads),
         not one_file_system,
-        None if on_progress is None else lambda *facts: on_progress(Progress(*facts)),
-        _PROGRESS_INTERVAL,
+        count_once,
+        count_once and not all(map(_is_directory, roots)),
+        told(on_progress),
+        PROGRESS_INTERVAL,
+        cancel,
     )
-    return [_usage(root, facts) for root, facts in trees]
+    return [_usage(root, facts) for root, facts in zip(roots, trees, strict=True)]
 
 
-def implementation_name() -> str:
-    """Which walk is in use: ``compiled``, or ``python`` where LAYERSCAN_WALK says so.
+def _is_directory(path: bytes) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(path, follow_symlinks=False).st_mode)
+    except (OSError, ValueError):
+        return False  # the walk will say so
+
+
+def checked_threads(threads: int | None) -> int:
+    """The number of threads for the compiled walk, which chooses where it is 0.
 
     Raises:
-        LayerscanError: LAYERSCAN_WALK says something else.
+        ValueError: `threads` is less than 1.
     """
-    name = os.environ.get("LAYERSCAN_WALK") or "compiled"
-    if name not in ("compiled", "python"):
-        raise LayerscanError(
-            f"LAYERSCAN_WALK={name!r}: there is no such walk; unset it, or set it to "
-            "'compiled' or 'python'"
-        )
-    return name
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads must be at least 1, not {threads}")
+    return threads or 0
+
+
+def told(
+    on_progress: Callable[[Progress], object] | None,
+) -> Callable[[int, int], object] | None:
+    """The callback as the compiled walk calls it."""
+    return None if on_progress is None else lambda *facts: on_progress(Progress(*facts))
+
+
+def os_error(error: int, path: AnyPath) -> OSError:
+    """The exception for an errno of the root `path`."""
+    return OSError(error, os.strerror(error), os.fspath(path))
 
 
 def printable(path: bytes | str) -> str:
@@ -209,23 +256,43 @@ def _escape(c: str) -> str:
 
 
 _WalkTrees: TypeAlias = Callable[
-    [list[bytes], bytes | None, int, bool, Callable[[int, int], object] | None, float],
-    "list[tuple[bytes, TreeFacts]]",
+    [
+        list[bytes],
+        bytes | None,
+        int,
+        bool,
+        bool,
+        bool,
+        Callable[[int, int], object] | None,
+        float,
+        "Cancel | None",
+    ],
+    "list[TreeFacts]",
 ]
 
 
 def _implementation() -> _WalkTrees:
     if implementation_name() == "python":
         from layerscan._pywalk import walk_trees
-    else:
-        try:
-            from layerscan._walk import walk_trees
-        except ImportError as error:
-            raise LayerscanError(
-                f"the compiled walk cannot be loaded ({error}): install layerscan again, or set "
-                "LAYERSCAN_WALK=python to do with the slow one"
-            ) from error
-    return lambda paths, *rest: list(zip(paths, walk_trees(paths, *rest), strict=True))
+
+        return walk_trees
+    compiled: _WalkTrees = load_compiled().walk_trees
+    return compiled
+
+
+def load_compiled() -> "ModuleType":
+    """The compiled walk.
+
+    Raises:
+        LayerscanError: it cannot be loaded; nothing takes its place silently.
+    """
+    try:
+        return import_module("layerscan._walk")
+    except ImportError as error:
+        raise LayerscanError(
+            f"the compiled walk cannot be loaded ({error}): install layerscan again, or set "
+            "LAYERSCAN_WALK=python to do with the slow one"
+        ) from error
 
 
 def _usage(root: bytes, facts: "TreeFacts") -> Usage:
@@ -243,6 +310,7 @@ def _from_tally(tally: "Tally", faults: "list[Fault]", child: Usage | None) -> U
         blocks,
         size,
         holes,
+        directory_size,
         files,
         directories,
         symlinks,
@@ -256,6 +324,7 @@ def _from_tally(tally: "Tally", faults: "list[Fault]", child: Usage | None) -> U
         blocks=blocks,
         size=size,
         holes=holes,
+        directory_size=directory_size,
         files=files,
         directories=directories,
         symlinks=symlinks,

@@ -1,82 +1,28 @@
 """The command line: one module per command, and here what is common to all.
 
-Owns the parser, the exit status and what becomes of an error. Only ``cli``
-prints: data to stdout, everything else to stderr.
+Owns the exit status and what becomes of an error. Only ``cli`` prints: data to
+stdout, everything else to stderr. What is imported here, every call of the
+program waits for; the rest is imported where it is used.
 """
 
-import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from layerscan import __version__
-from layerscan.cli import completion, merge, scan
 from layerscan.cli.output import complain, drop_output
 from layerscan.cli.status import ExitStatus
 from layerscan.errors import LayerscanError
+from layerscan.implementation import implementation_name
 
+TYPE_CHECKING = False  # type checkers know the name; importing typing costs 5 ms
 if TYPE_CHECKING:
-    from _typeshed import SupportsWrite
-
-_COMMANDS = {"scan": scan, "merge": merge, "completion": completion}
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, and whose help is output like any other."""
-
-    def print_help(self, file: "SupportsWrite[str] | None" = None) -> None:
-        # argparse itself passes over what it cannot write.
-        print(self.format_help(), end="", file=file)
-
-    def error(self, message: str) -> NoReturn:
-        complain("error", f"{message}; see {self.prog} --help")
-        self.exit(ExitStatus.BAD_INPUT)
+    import argparse
+    from collections.abc import Sequence
+    from typing import NoReturn, TextIO
 
 
-class _Version(argparse.Action):
-    """Print the version and the walk in use, without loading the walk."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        from layerscan.walker import implementation_name
-
-        try:
-            print(f"layerscan {__version__} ({implementation_name()} walk)")
-        except LayerscanError as error:
-            parser.error(str(error))
-        parser.exit()
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
-    parser = _Parser(
-        prog="layerscan",
-        description="Know what every container image layer really costs on disk.",
-        epilog="Without a command it scans: 'layerscan scan --help' has the options. "
-        "Exit status: 0 done; 2 usage error or bad input; 3 something could not be read; "
-        "130 interrupted.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--version", action=_Version, nargs=0, help="show the version and the walk in use, and exit"
-    )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, module in _COMMANDS.items():
-        command = commands.add_parser(
-            name,
-            help=module.HELP,
-            description=module.DESCRIPTION,
-            epilog=module.EPILOG,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: "Sequence[str] | None" = None) -> int:
     """Run the program.
 
     Args:
@@ -101,6 +47,8 @@ def _run(arguments: list[str]) -> int:
     try:
         signal.signal(signal.SIGTERM, _terminate)
         _prepare_output()
+        if arguments[0] == "--version":
+            return _print_version()
         options = _parse(arguments)
         status: int = options.run(options)
         sys.stdout.flush()
@@ -121,13 +69,21 @@ def _run(arguments: list[str]) -> int:
     return status
 
 
-def _parse(arguments: list[str]) -> argparse.Namespace:
+def _parse(arguments: list[str]) -> "argparse.Namespace":
+    from layerscan.cli.parser import build_parser
+
     try:
         return build_parser().parse_args(arguments)
     except SystemExit:
-        # Of --help and --version, whose output may be in the buffer still.
+        # Of --help, whose output may be in the buffer still.
         sys.stdout.flush()
         raise
+
+
+def _print_version() -> int:
+    print(f"layerscan {__version__} ({implementation_name()} walk)")
+    sys.stdout.flush()
+    return ExitStatus.DONE
 
 
 def _prepare_output() -> None:
@@ -142,7 +98,7 @@ def _prepare_output() -> None:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
-def _stream(flags: int) -> TextIO:
+def _stream(flags: int) -> "TextIO":
     """A stream of nothing, for the rest of the process."""
     return open(os.open(os.devnull, flags), "w", closefd=False)
 
@@ -151,5 +107,5 @@ def _is_for_all(option: str) -> bool:
     return option in ("-h", "--help", "--version")
 
 
-def _terminate(*_: object) -> NoReturn:
+def _terminate(*_: object) -> "NoReturn":
     raise SystemExit(ExitStatus.TERMINATED)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from layerscan.cli.output import check_out_file, complain, is_for_people, is_stdout, write_data
 from layerscan.cli.status import ExitStatus
+from layerscan.cli.threads import add_threads_argument
 from layerscan.errors import LayerscanError
 
 if TYPE_CHECKING:
@@ -55,9 +56,7 @@ def _add_store_arguments(parser: argparse.ArgumentParser) -> None:
         help="usage as update clients expect it, or every block that a layer makes the "
         "engine use (default: docker)",
     )
-    store.add_argument(
-        "-j", "--threads", metavar="N", type=_threads, help="threads of the walk (default: auto)"
-    )
+    add_threads_argument(store)
 
 
 def _add_image_arguments(parser: argparse.ArgumentParser) -> None:
@@ -134,12 +133,6 @@ def run(options: argparse.Namespace) -> int:
     return ExitStatus.PARTIAL if result.problems else ExitStatus.DONE
 
 
-def _threads(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text[:9]) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of threads")
-    return int(text[:9])
-
-
 def _check(options: argparse.Namespace) -> None:
     if options.out_file is not None:
         check_out_file(options.out_file)
@@ -194,8 +187,9 @@ def _tell(result: "Scan", options: argparse.Namespace) -> None:
     for problem in result.problems:
         complain("error", str(problem))
     if not result.chosen and not result.problems:
-        asked = " asked for" if options.image or options.apps_root or options.arch else ""
-        complain("warning", f"{result.store.root}: the store holds no image{asked}")
+        asked = options.image or options.apps_root or options.arch
+        missing = f"{result.store.root}: the store holds no image asked for"
+        complain("warning", missing if asked else result.store.empty_note)
 
 
 def _write(result: "Scan", options: argparse.Namespace) -> None:

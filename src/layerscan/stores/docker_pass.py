@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layerscan.digest import chain_id
-from layerscan.errors import Problem
+from layerscan.problem import Problem
 from layerscan.stores.docker_distribution import Distribution, Known
 from layerscan.stores.docker_footprint import image_paths, layer_paths
 from layerscan.stores.docker_imagedb import (

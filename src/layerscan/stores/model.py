@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from layerscan.errors import Problem
+from layerscan.problem import Problem
 from layerscan.reference import Reference
 
 
@@ -90,6 +90,14 @@ class Store(Protocol):
     @property
     def problems(self) -> Sequence[Problem]:
         """What the last call of `images` could not read, sorted."""
+
+    @property
+    def vanished(self) -> Sequence[str]:
+        """What to call the images that were removed during the last call of `images`."""
+
+    @property
+    def empty_note(self) -> str:
+        """One line for the user if `images` found none and met no problem."""
 
     def still_has(self, layer: Layer) -> bool:
         """Whether `layer` is there still, in the very folder it names.

@@ -11,7 +11,8 @@ import stat
 from collections.abc import Iterable, Sequence
 from time import sleep
 
-from layerscan.errors import Problem, StoreError
+from layerscan.errors import StoreError
+from layerscan.problem import Problem
 from layerscan.stores.docker_layerdb import read_cache_id
 from layerscan.stores.docker_pass import Pass
 from layerscan.stores.model import Image, Layer

@@ -1,0 +1,119 @@
+"""``layerscan du``: the walk as a command; prints what ``du -sk`` prints."""
+
+import argparse
+import os
+import stat
+import sys
+from typing import TYPE_CHECKING
+
+from layerscan.cli.output import complain
+from layerscan.cli.status import ExitStatus
+from layerscan.cli.threads import add_threads_argument
+
+if TYPE_CHECKING:
+    from layerscan.walker import Usage, WalkError
+
+HELP = "what folders take of the disk: du -sk, faster"
+DESCRIPTION = """Print what du -sk prints: for each PATH its disk usage in KiB.
+
+An inode that several of the paths share counts for the first of them, and a
+path that lies in one before it is left out, as du does it."""
+EPILOG = """examples:
+  layerscan du /var/lib/docker/overlay2
+  layerscan du --apparent-size --bytes src docs
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("paths", metavar="PATH", nargs="*", default=["."], help="(default: .)")
+    parser.add_argument(
+        "-s", "--summarize", action="store_true", help="a total for each PATH; always the case"
+    )
+    parser.add_argument("-k", action="store_true", help="count in KiB; always, but with --bytes")
+    parser.add_argument(
+        "--apparent-size", action="store_true", help="add up lengths, not disk usage"
+    )
+    parser.add_argument(
+        "-b", "--bytes", action="store_true", help="the same as --apparent-size, in bytes"
+    )
+    parser.add_argument(
+        "-x", "--one-file-system", action="store_true", help="skip other file systems' mounts"
+    )
+    parser.add_argument(
+        "--format", choices=["text", "json"], default="text", help="(default: text)"
+    )
+    add_threads_argument(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns the exit status."""
+    from layerscan.walker import walk_many
+
+    usages = walk_many(
+        options.paths,
+        threads=options.threads,
+        one_file_system=options.one_file_system,
+        count_once=len(options.paths) > 1,
+    )
+    found = list(zip(options.paths, usages, strict=True))
+    errors = [error for usage in usages for error in usage.errors]
+    if options.format == "json":
+        _print_json(found)
+    else:
+        for path, usage in found:
+            # No entry: it is missing, or was counted in a path before it.
+            if usage.entries:
+                line = b"%d\t%s\n" % (_figure(usage, options), os.fsencode(path))
+                sys.stdout.buffer.write(line)
+    for error in errors:
+        complain("error", _told(error))
+    untold = sum(usage.error_count for usage in usages) - len(errors)
+    if untold:
+        complain("error", f"{untold} more entries could not be read")
+    return ExitStatus.PARTIAL if errors else ExitStatus.DONE
+
+
+def _figure(usage: "Usage", options: argparse.Namespace) -> int:
+    if not (options.apparent_size or options.bytes):
+        return usage.usage // 1024
+    # du adds the lengths of directories up too (until coreutils 9.1).
+    length = usage.size + usage.directory_size
+    return length if options.bytes else -(-length // 1024)
+
+
+def _told(error: "WalkError") -> str:
+    """The error as du words it."""
+    try:
+        is_folder = stat.S_ISDIR(os.lstat(error.path).st_mode)
+    except OSError:
+        is_folder = False
+    return f"cannot {'read directory' if is_folder else 'access'} {error}"
+
+
+def _print_json(found: "list[tuple[str, Usage]]") -> None:
+    import json
+
+    report = [
+        {
+            "path": path,
+            "usage": usage.usage,
+            "size": usage.size,
+            "apparent_size": usage.size + usage.directory_size,
+            "blocks": usage.blocks,
+            "files": usage.files,
+            "directories": usage.directories,
+            "symlinks": usage.symlinks,
+            "others": usage.others,
+            "duplicates": usage.duplicates,
+            "mounts": usage.mounts,
+            "vanished": usage.vanished,
+            "errors": [
+                {"path": os.fsdecode(error.path), "errno": error.errno} for error in usage.errors
+            ],
+            "error_count": usage.error_count,
+        }
+        for path, usage in found
+    ]
+    json.dump(report, sys.stdout, indent=2)
+    print()

@@ -1,0 +1,54 @@
+"""The parser of the whole command line, with one module for each command."""
+
+import argparse
+from typing import TYPE_CHECKING, NoReturn
+
+from layerscan.cli import completion, du, merge, scan
+from layerscan.cli.output import complain
+from layerscan.cli.status import ExitStatus
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
+_COMMANDS = {"scan": scan, "merge": merge, "du": du, "completion": completion}
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, and whose help is output like any other."""
+
+    def print_help(self, file: "SupportsWrite[str] | None" = None) -> None:
+        # argparse itself passes over what it cannot write.
+        print(self.format_help(), end="", file=file)
+
+    def error(self, message: str) -> NoReturn:
+        complain("error", f"{message}; see {self.prog} --help")
+        self.exit(ExitStatus.BAD_INPUT)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = _Parser(
+        prog="layerscan",
+        description="Know what every container image layer really costs on disk.",
+        epilog="Without a command it scans: 'layerscan scan --help' has the options. "
+        "Exit status: 0 done; 2 usage error or bad input; 3 something could not be read; "
+        "130 interrupted.",
+        allow_abbrev=False,
+    )
+    # For --help only: `main` answers it before there is a parser.
+    parser.add_argument(
+        "--version", action="store_true", help="show the version and the walk in use, and exit"
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, module in _COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.DESCRIPTION,
+            epilog=module.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser

@@ -1,0 +1,21 @@
+"""What could not be read, as a value: the rest goes on without it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """Something that could not be read while the rest could.
+
+    A scan that met one is partial: exit status 3.
+
+    Attributes:
+        where: the file, folder, layer or image concerned.
+        what: what is wrong with it and, where it helps, what to do.
+    """
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"

@@ -1,0 +1,156 @@
+"""``layerscan du``: held against GNU du, argument by argument."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from layerscan.cli import main
+from tests.builders.tree import Dir, Fifo, File, Link, Op, Sparse, Symlink, apply, many
+from tests.builders.user import as_nobody
+from tests.requirements import require_root
+
+TREE: tuple[Op, ...] = (
+    File("a/f", size=5000),
+    File("a/one", size=1),
+    Link("b/f", "a/f"),
+    Link("f", "a/f"),
+    File("b/c/deep", size=70_000),
+    Sparse("b/sparse", 1 << 20),
+    Symlink("b/link", "c"),
+    Fifo("fifo"),
+    Dir("empty"),
+)
+PATHS = [".", "a", "b", "b/c", "b/link", "b/link/", "f", "a/f", "b/f", "a/one", "fifo", "empty"]
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    apply(tmp_path, *TREE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def du(*arguments: str) -> tuple[bytes, int]:
+    """Output and exit status of GNU du."""
+    done = subprocess.run(["du", *arguments], check=False, capture_output=True)
+    return done.stdout, done.returncode
+
+
+def ours(*arguments: str) -> tuple[bytes, int, str]:
+    """Output, exit status and messages of ours, as a whole process."""
+    done = subprocess.run(
+        [sys.executable, "-m", "layerscan", "du", *arguments], check=False, capture_output=True
+    )
+    return done.stdout, done.returncode, done.stderr.decode()
+
+
+@pytest.mark.usefixtures("tree")
+@pytest.mark.parametrize("flags", [[], ["--apparent-size"], ["-b"], ["-x"], ["-b", "-x"]])
+@pytest.mark.parametrize("path", [[], *([path] for path in PATHS)])
+def test_one_path_as_du_has_it(
+    flags: list[str], path: list[str], capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    expected, _ = du("-sk" if "-b" not in flags else "-s", *flags, *path)
+    assert main(["du", *flags, *path]) == 0
+    assert capfdbinary.readouterr().out == expected
+
+
+@pytest.mark.usefixtures("tree")
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(paths=st.lists(st.sampled_from(PATHS), min_size=1, max_size=5), python=st.booleans())
+def test_several_paths_as_du_has_them(
+    capfdbinary: pytest.CaptureFixture[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    paths: list[str],
+    *,
+    python: bool,
+) -> None:
+    monkeypatch.setenv("LAYERSCAN_WALK", "python" if python else "compiled")
+    expected, _ = du("-sk", *paths)
+    capfdbinary.readouterr()
+    assert main(["du", *paths]) == 0
+    assert capfdbinary.readouterr().out == expected
+
+
+def test_many_files_shared_by_many_paths(tmp_path: Path) -> None:
+    apply(tmp_path, *many("d0", 3000, size=10))
+    for number in range(1, 5):
+        (tmp_path / f"d{number}").mkdir()
+        for file in range(0, 3000, number):
+            os.link(tmp_path / f"d0/f{file:05d}", tmp_path / f"d{number}/f{file:05d}")
+    paths = [str(tmp_path / f"d{number}") for number in (3, 1, 0, 4, 2)]
+    expected, _ = du("-sk", *paths)
+    for threads in ("1", "32"):
+        assert ours("-j", threads, *paths)[:2] == (expected, 0)
+
+
+def test_mounts_as_du_has_them(tmp_path: Path) -> None:
+    require_root()
+    apply(tmp_path, File("a/f", size=3000), Dir("a/m"))
+    subprocess.run(["mount", "-t", "tmpfs", "none", tmp_path / "a/m"], check=True)
+    try:
+        apply(tmp_path / "a/m", File("g", size=9000), Dir("e"))
+        for flags in ([], ["-x"]):
+            assert ours(*flags, str(tmp_path))[:2] == du("-sk", *flags, str(tmp_path))
+    finally:
+        subprocess.run(["umount", tmp_path / "a/m"], check=True)
+
+
+@pytest.mark.usefixtures("tree")
+def test_a_missing_path_is_told_and_the_rest_printed() -> None:
+    out, status, messages = ours("nowhere", "a")
+    assert out == du("-sk", "a")[0]
+    assert status == 3
+    assert messages == "layerscan: error: cannot access nowhere: No such file or directory\n"
+
+
+def test_what_may_not_be_read_is_told(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    tmp_path.chmod(0o755)
+    for folder in list(tmp_path.parents)[:-2]:
+        folder.chmod(folder.stat().st_mode | 0o055)
+    apply(tmp_path, File("a/f", size=10), Dir("a/closed", mode=0))
+
+    def both() -> tuple[int, tuple[bytes, int]]:
+        return main(["du", os.fspath(tmp_path)]), du("-sk", os.fspath(tmp_path))
+
+    status, (expected, _) = as_nobody(both)
+    told = capfdbinary.readouterr()
+    assert status == 3
+    assert told.out == expected
+    closed = f"{tmp_path}/a/closed"
+    message = f"layerscan: error: cannot read directory {closed}: Permission denied\n"
+    assert told.err.decode() == message
+
+
+def test_a_path_that_is_no_utf8_is_printed_as_it_is(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/\xff\n"
+    os.mkdir(path)
+    done = subprocess.run(
+        [sys.executable, "-m", "layerscan", "du", path], check=True, capture_output=True
+    )
+    assert done.stdout == subprocess.run(["du", "-sk", path], capture_output=True).stdout  # noqa: PLW1510
+
+
+@pytest.mark.usefixtures("tree")
+def test_json_has_every_figure() -> None:
+    out, status, _ = ours("--format", "json", "a", "b")
+    first, second = json.loads(out)
+    assert status == 0
+    assert first["path"] == "a"
+    assert first["usage"] == int(du("-sk", "a")[0].split()[0]) * 1024
+    assert (first["size"], first["files"], first["directories"]) == (5001, 2, 1)
+    # The second name of a/f counts in the first path only.
+    assert (second["files"], second["duplicates"], second["symlinks"]) == (2, 1, 1)
+    assert second["errors"] == []
