@@ -20,6 +20,7 @@ def image(image_id: str, *names: str, architecture: str = "amd64", digits: str =
         os="linux",
         variant="",
         layers=(),
+        digests={},
     )
 
 

@@ -13,8 +13,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from layerscan import digest as digests
 from layerscan.errors import DocumentError
@@ -29,8 +28,7 @@ _ARCHITECTURE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class LayerMeta:
+class LayerMeta(NamedTuple):
     """What one layer costs, in bytes; the rules are those of accounting.md.
 
     Attributes:
@@ -44,8 +42,7 @@ class LayerMeta:
     archive_size: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LayersMeta:
+class LayersMeta(NamedTuple):
     """The layers of one architecture.
 
     Attributes:
@@ -172,8 +169,7 @@ def _unite(architecture: str, documents: list[tuple[LayersMeta, str]]) -> Layers
     return LayersMeta(documents[0][0].fs_block_size, dict(sorted(layers.items())))
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """A value's place: the document, and the JSON path within it."""
 
     source: str
@@ -190,8 +186,7 @@ class _Place:
         return DocumentError(f"{_printable(self.source)}: {self.path}: {what}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Refused:
+class _Refused(NamedTuple):
     """Stands in the decoded document where JSON was read that is refused."""
 
     what: str

@@ -1,10 +1,9 @@
 """What could not be read, as a value: the rest goes on without it."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class Problem(NamedTuple):
     """Something that could not be read while the rest could.
 
     A scan that met one is partial: exit status 3.

@@ -8,8 +8,8 @@ store or a registry holds under a name.
 """
 
 import re
-from dataclasses import dataclass, replace
 from functools import total_ordering
+from typing import NoReturn
 
 from layerscan import digest as digests
 from layerscan.errors import ReferenceSyntaxError
@@ -20,6 +20,7 @@ DEFAULT_REGISTRY = "docker.io"
 DEFAULT_TAG = "latest"
 """The tag of names that give neither tag nor digest."""
 
+_PARTS = ("registry", "path", "tag", "digest")
 _LEGACY_REGISTRY = "index.docker.io"
 _OFFICIAL = "library/"
 _LONGEST_NAME = 255
@@ -33,7 +34,6 @@ _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 
 
 @total_ordering
-@dataclass(frozen=True, slots=True)
 class Reference:
     """The name of an image, in its normal form; equal names compare equal.
 
@@ -51,22 +51,32 @@ class Reference:
         ReferenceSyntaxError: a part breaks the grammar.
     """
 
+    __slots__ = ("digest", "path", "registry", "tag")
+
     registry: str
     path: str
     tag: str | None
     digest: str | None
 
-    def __post_init__(self) -> None:
-        _check_name("registry", self.registry, _REGISTRY)
-        if self.path != self.path.lower():
-            raise ReferenceSyntaxError(f"repository {_shown(self.path)} must be lower case")
-        _check_name("repository", self.path, _PATH)
-        if self.tag is not None and not _TAG.fullmatch(self.tag):
-            raise ReferenceSyntaxError(f"{_shown(self.tag)} is no tag")
-        if self.digest is not None and not digests.is_digest(self.digest):
+    def __init__(self, registry: str, path: str, tag: str | None, digest: str | None) -> None:
+        _check_name("registry", registry, _REGISTRY)
+        if path != path.lower():
+            raise ReferenceSyntaxError(f"repository {_shown(path)} must be lower case")
+        _check_name("repository", path, _PATH)
+        if tag is not None and not _TAG.fullmatch(tag):
+            raise ReferenceSyntaxError(f"{_shown(tag)} is no tag")
+        if digest is not None and not digests.is_digest(digest):
             raise ReferenceSyntaxError(
-                f"{_shown(self.digest)} is no digest (sha256: and 64 lower-case hex digits)"
+                f"{_shown(digest)} is no digest (sha256: and 64 lower-case hex digits)"
             )
+        for name, part in zip(_PARTS, (registry, path, tag, digest), strict=True):
+            object.__setattr__(self, name, part)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a reference does not change: cannot set {name}")
+
+    def __reduce__(self) -> tuple[type["Reference"], tuple[str | None, ...]]:
+        return Reference, (self.registry, self.path, self.tag, self.digest)
 
     @property
     def repository(self) -> str:
@@ -98,7 +108,7 @@ class Reference:
         Raises:
             ReferenceSyntaxError: `tag` is no tag.
         """
-        return replace(self, tag=tag)
+        return Reference(self.registry, self.path, tag, self.digest)
 
     @property
     def _suffix(self) -> str:
@@ -109,6 +119,17 @@ class Reference:
     def _sort_key(self) -> tuple[str, str, str, str]:
         # None does not compare with text, and no tag or digest is empty.
         return self.registry, self.path, self.tag or "", self.digest or ""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Reference):
+            return NotImplemented
+        return self._sort_key == other._sort_key
+
+    def __hash__(self) -> int:
+        return hash(self._sort_key)
+
+    def __repr__(self) -> str:
+        return f"Reference({str(self)!r})"
 
     def __lt__(self, other: object) -> bool:
         if not isinstance(other, Reference):

@@ -7,8 +7,8 @@ It prints nothing; what there is to say is in the result.
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from errno import EACCES, EPERM
+from typing import NamedTuple
 
 from layerscan.accounting import Accounting, image_usage, layer_usage
 from layerscan.errors import LayerscanError
@@ -33,8 +33,7 @@ _ERRORS_TOLD = 10
 """How many unreadable files of one layer are named one by one."""
 
 
-@dataclass(frozen=True, slots=True)
-class LayerCost:
+class LayerCost(NamedTuple):
     """What one layer costs.
 
     Attributes:
@@ -50,8 +49,7 @@ class LayerCost:
     walked: Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(NamedTuple):
     """The result of a scan.
 
     Attributes:

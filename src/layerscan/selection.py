@@ -6,7 +6,7 @@ default. It reads no store; it chooses among the images that a store gave.
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from layerscan import reference
 from layerscan.errors import LayerscanError, ReferenceSyntaxError
@@ -16,8 +16,7 @@ from layerscan.stores.model import Image
 _IMAGE_ID = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """An image that is asked for.
 
     Attributes:
@@ -31,8 +30,7 @@ class Wanted:
     required: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """What a scan is about.
 
     Attributes:
@@ -46,8 +44,7 @@ class Selection:
     dangling: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(NamedTuple):
     """An image that a scan is about.
 
     Attributes:
@@ -65,8 +62,7 @@ class Chosen:
         return label(self.image)
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """The outcome of a selection.
 
     Attributes:

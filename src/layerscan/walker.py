@@ -14,7 +14,6 @@ symlinks as themselves. Other file systems mounted in the tree are not entered.
 import os
 import stat
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -61,8 +60,7 @@ class Progress(NamedTuple):
     trees_done: int
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """What a walk found in one tree.
 
     Attributes:

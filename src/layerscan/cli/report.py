@@ -4,8 +4,7 @@ import io
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from layerscan import selection
 from layerscan.walker import printable
@@ -25,8 +24,7 @@ _WIDEST_TABLE = 10_000
 """Characters of a line; a name has at most some 900."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageTotals:
+class ImageTotals(NamedTuple):
     """What an image costs, in bytes; `usage` is `shared` plus `own`.
 
     Attributes:

@@ -4,8 +4,8 @@ Owns the format of the folder ``distribution`` and its checks. A layer that was
 never pushed or pulled is not in there, which is no fault.
 """
 
-from dataclasses import dataclass, field
-from typing import Self
+from collections.abc import Mapping
+from typing import NamedTuple, Self
 
 from layerscan import digest as digests
 from layerscan.errors import ReferenceSyntaxError
@@ -17,8 +17,7 @@ _MOST_ENTRIES = 50
 """As many as Docker keeps for a diff_id, the newest last."""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """The digests of one diff_id.
 
     Attributes:
@@ -28,9 +27,13 @@ class Known:
         digests: all of them, in the order in which they were recorded.
     """
 
-    newest: str | None = None
-    by_repository: dict[str, str] = field(default_factory=dict)
-    digests: tuple[str, ...] = ()
+    newest: str | None
+    by_repository: Mapping[str, str]
+    digests: tuple[str, ...]
+
+
+UNKNOWN = Known(None, {}, ())
+"""What is known of a layer that was never pushed or pulled."""
 
 
 class Distribution:
@@ -61,11 +64,11 @@ class Distribution:
             Fault: its file cannot be read or has another form.
         """
         if self._by_diff_id is None:
-            return Known()
+            return UNKNOWN
         name = diff_id.removeprefix("sha256:")
         raw = self._by_diff_id.read_if_there(name, _LONGEST)
         if raw is None:
-            return Known()
+            return UNKNOWN
         where = self._by_diff_id.where(name)
         entries = parse_json(raw, where)
         if not isinstance(entries, list):

@@ -5,7 +5,7 @@ both. Layers are not looked at: a config only says which diff_ids it has.
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from layerscan import digest as digests
 from layerscan.errors import ReferenceSyntaxError
@@ -27,8 +27,7 @@ _TEMPORARY = ".tmp-"
 """What the names of files begin with that Docker has not finished writing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """What matters here of an image config.
 
     Attributes:

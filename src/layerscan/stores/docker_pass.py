@@ -6,12 +6,11 @@ are lost with what could not be read. Reads every file at most once.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layerscan.digest import chain_id
 from layerscan.problem import Problem
-from layerscan.stores.docker_distribution import Distribution, Known
+from layerscan.stores.docker_distribution import UNKNOWN, Distribution, Known
 from layerscan.stores.docker_footprint import image_paths, layer_paths
 from layerscan.stores.docker_imagedb import (
     REPOSITORIES,
@@ -189,9 +188,9 @@ class Pass:
                 except Fault as fault:
                     layers[chain] = fault
                 else:
-                    digests = known.get(layer.diff_id, Known()).digests
+                    digests = known.get(layer.diff_id, UNKNOWN).digests
                     paths = layer_paths(self._root.path, layer, link, digests)
-                    layers[chain] = replace(layer, exact_paths=paths)
+                    layers[chain] = layer._replace(exact_paths=paths)
 
     def _read_digests(self, diff_ids: Iterable[str]) -> dict[str, Known]:
         known: dict[str, Known] = {}
@@ -212,7 +211,7 @@ class Pass:
         self, image_id: str, config: Config, layers: tuple[Layer, ...], known: dict[str, Known]
     ) -> Image:
         names = tuple(self._names.get(image_id, ()))
-        stack = [known.get(layer.diff_id, Known()) for layer in layers]
+        stack = [known.get(layer.diff_id, UNKNOWN) for layer in layers]
         digests: dict[str, tuple[str | None, ...]] = {
             repository: tuple(digests.by_repository.get(repository) for digests in stack)
             for repository in dict.fromkeys(name.repository for name in names)

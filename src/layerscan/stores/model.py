@@ -5,15 +5,13 @@ costs is for ``scan`` to find out, from the paths named here.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from layerscan.problem import Problem
 from layerscan.reference import Reference
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(NamedTuple):
     """One layer as the store keeps it. Equal chain_id, equal layer.
 
     Attributes:
@@ -41,8 +39,7 @@ class Layer:
     recorded_size: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """One image: a config and its layers, bottom up.
 
     Attributes:
@@ -65,7 +62,7 @@ class Image:
     os: str
     variant: str
     layers: tuple[Layer, ...]
-    digests: dict[str, tuple[str | None, ...]] = field(default_factory=dict, hash=False)
+    digests: dict[str, tuple[str | None, ...]]
     exact_paths: tuple[str, ...] = ()
 
 
