@@ -1,10 +1,10 @@
-"""``python -m layerscan``: the same program as the console script."""
+"""The program: ``python -m layerscan``, and the console script, which calls `main` too."""
 
 import sys
 
 try:
     from layerscan.cli import main
-except KeyboardInterrupt:
+except KeyboardInterrupt:  # while it is imported: there is nothing to tell it with
     sys.exit(130)
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ class Scan(NamedTuple):
         image_usage: bytes that each image takes beside its layers, by image_id.
         sharing: how many images of the store keep each layer, by chain_id;
             steps of a build whose outcome is there are not counted.
+        images_in_store: how many images the store holds, with a name or not.
         warnings: what the reader should know; the figures are right.
         problems: what could not be read; the figures lack it.
     """
@@ -72,6 +73,7 @@ class Scan(NamedTuple):
     costs: dict[str, LayerCost]
     image_usage: dict[str, int]
     sharing: dict[str, int]
+    images_in_store: int
     warnings: tuple[str, ...]
     problems: tuple[Problem, ...]
 
@@ -151,6 +153,7 @@ class _Scanner:
         self.on_progress = on_progress
         self.block_size = os.statvfs(store.root).f_bsize
         self.warnings: list[str] = []
+        self.vanished: list[str] = []
         # All of these are of the last attempt.
         self.problems: list[Problem] = []
         self.changed: set[str] = set()
@@ -182,6 +185,7 @@ class _Scanner:
             costs=costs,
             image_usage={one.image.image_id: self.image_usage[one.image.image_id] for one in whole},
             sharing=_sharing(images, whole),
+            images_in_store=len(images),
             warnings=tuple(self.warnings),
             problems=tuple(sorted({*self.store.problems, *self.problems})),
         )
@@ -199,6 +203,7 @@ class _Scanner:
         self.changed.clear()
         self.image_usage.clear()
         images = list(self.store.images())
+        self.vanished += self.store.vanished
         choice = choose(images, self.selection)
         for wanted in choice.absent:
             if wanted.required:
@@ -293,7 +298,9 @@ class _Scanner:
         there = {one.image.image_id for one in last.chosen}
         removed = [one.label for one in first.chosen if one.image.image_id not in there]
         if self.selection.wanted is None:
-            removed += self.store.vanished
+            # Unless it was pulled again before the last attempt.
+            back = {one.label for one in last.chosen}
+            removed += [label for label in self.vanished if label not in back]
         self.warnings += [
             f"image {label} was removed or renamed while the scan ran: left out"
             for label in dict.fromkeys(removed)

@@ -19,7 +19,5 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
     import shtab
 
-    from layerscan.cli.parser import build_parser
-
-    print(shtab.complete(build_parser(), options.shell))
+    print(shtab.complete(options.parser, options.shell))
     return 0

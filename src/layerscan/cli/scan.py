@@ -188,8 +188,13 @@ def _tell(result: "Scan", options: argparse.Namespace) -> None:
         complain("error", str(problem))
     if not result.chosen and not result.problems:
         asked = options.image or options.apps_root or options.arch
-        missing = f"{result.store.root}: the store holds no image asked for"
-        complain("warning", missing if asked else result.store.empty_note)
+        if asked:
+            note = f"{result.store.root}: the store holds no image asked for"
+        elif result.images_in_store:
+            note = f"{result.store.root}: no image has a name; --all is about the others too"
+        else:
+            note = result.store.empty_note
+        complain("warning", note)
 
 
 def _write(result: "Scan", options: argparse.Namespace) -> None:
