@@ -145,6 +145,15 @@ def warning(text: object) -> str:
     return f"layerscan: warning: {text}"
 
 
+def undigested(image: str, where: str, *diff_ids: str) -> str:
+    """What is said of layers that no chosen image gives a digest; `where` may be empty."""
+    count = "layer" if len(diff_ids) == 1 else f"{len(diff_ids)} layers"
+    return (
+        f"image {image}: {count} without a digest{' in ' if where else ''}{where} (never pushed, "
+        f"or pulled when it was here already?), left out of the document: {', '.join(diff_ids)}"
+    )
+
+
 @contextmanager
 def open_to_all() -> Iterator[Path]:
     """A folder that every user gets to; pytest's own are for one alone."""
@@ -199,12 +208,8 @@ class Fleet:
 
     @property
     def never_pushed(self) -> str:
-        """The warning of the image that was never pushed."""
-        missing = [self.base.diff_id, self.web.diff_id, self.draft.diff_id]
-        return warning(
-            "image draft:latest: all 3 layers without a digest in docker.io/library/draft, never "
-            f"pushed there? left out of the document: {', '.join(missing)}"
-        )
+        """The warning of the image that was never pushed, where all images are chosen."""
+        return warning(undigested("draft:latest", "docker.io/library/draft", self.draft.diff_id))
 
 
 def expected_usage(store: StoreBuilder, layer: BuiltLayer) -> int:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
 
 # Usage.
 
-CHOICES = "choose from 'scan', 'merge', 'completion'"
+CHOICES = "choose from 'scan', 'merge', 'du', 'completion'"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_usage_errors_are_one_line(
     assert err.replace(CHOICES.replace("'", ""), CHOICES) == error(message + "\n")
 
 
-@pytest.mark.parametrize("command", ["scan", "merge", "completion"])
+@pytest.mark.parametrize("command", ["scan", "merge", "du", "completion"])
 def test_help_of_every_command(command: str) -> None:
     result = run(command, "--help")
     assert (result.status, result.lines) == (0, [])
@@ -154,6 +155,15 @@ def test_version_names_the_walk_in_use() -> None:
     result = run("--version", env={"LAYERSCAN_WALK": "bogus"})
     assert (result.status, result.out, len(result.lines)) == (2, b"", 1)
     assert result.lines[0].startswith(error("LAYERSCAN_WALK='bogus': there is no such walk"))
+
+
+def test_version_is_asked_for_first(fleet: Fleet) -> None:
+    version = run("--version")
+    assert run("--version", "scan", "-d", fleet.store.root) == version
+    for arguments in (["scan"], ["-d", fleet.store.root], ["du"]):
+        result = run(*arguments, "--version")
+        assert (result.status, result.out, len(result.lines)) == (2, b"", 1)
+        assert result.lines[0].startswith(error("unrecognized arguments: --version; see "))
 
 
 # Signals.
@@ -201,6 +211,60 @@ def test_signal_ends_it_and_leaves_no_file(
     assert interrupted(program, number, fleet, "-o", out) == expected
     assert list(tmp_path.iterdir()) == [out]
     assert out.read_text() == "what was there"
+
+
+# How the console script begins that pip makes.
+CONSOLE_SCRIPT = """
+import sys
+from {module} import {name}
+if __name__ == "__main__":
+    sys.exit({name}())
+"""
+
+# Ctrl-C at the moment at which a certain module is looked for.
+SITE_CUSTOMIZE = """
+import os, signal, sys
+class Interrupting:
+    def find_spec(self, name, path, target=None):
+        if name == os.environ["INTERRUPTED"]:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting())
+# Where the tests run in the background, Ctrl-C may be ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""
+
+
+def console_script() -> list[str]:
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
+    module, _, name = project["project"]["scripts"]["layerscan"].partition(":")
+    return ["-c", CONSOLE_SCRIPT.format(module=module, name=name)]
+
+
+@pytest.mark.parametrize("program", [PROGRAM, console_script()], ids=["module", "script"])
+@pytest.mark.parametrize(
+    ("module", "lines"),
+    [
+        # Before there is anything that could tell it.
+        ("layerscan.cli", []),
+        ("layerscan.cli.output", []),
+        ("layerscan.implementation", []),
+        ("argparse", [error("interrupted")]),
+        ("layerscan.cli.parser", [error("interrupted")]),
+        ("layerscan.scanner", [error("interrupted")]),
+    ],
+)
+def test_interrupt_during_an_import_is_no_traceback(
+    fleet: Fleet, tmp_path: Path, program: list[str], module: str, lines: list[str]
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SITE_CUSTOMIZE)
+    env = {"PYTHONPATH": f"{tmp_path}:{environment()['PYTHONPATH']}", "INTERRUPTED": module}
+    result = python([*program, "-d", fleet.store.root], env=env)
+    assert result == Result(130, b"", lines)
+
+
+def test_console_script_is_the_program(fleet: Fleet) -> None:
+    arguments = ["-d", fleet.store.root, "--arch", "arm64"]
+    assert python([*console_script(), *arguments]) == run(*arguments)
 
 
 # Progress.
@@ -298,16 +362,15 @@ HEAVY = {"numpy", "yaml", "rich", "dotenv", "jsonschema", "shtab", "http", "ssl"
 
 def test_version_loads_next_to_nothing() -> None:
     modules = loaded("--version")
-    assert not modules & {*HEAVY, "tempfile", "json"}
-    ours = {name for name in modules if name.startswith("layerscan")}
-    assert not ours & {
-        "layerscan._walk",
-        "layerscan.apps",
-        "layerscan.cli.report",
-        "layerscan.scanner",
-        "layerscan.stores",
+    assert not modules & {*HEAVY, "argparse", "dataclasses", "inspect", "json", "re", "typing"}
+    assert {name for name in modules if name.startswith("layerscan")} == {
+        "layerscan",
+        "layerscan.cli",
+        "layerscan.cli.output",
+        "layerscan.cli.status",
+        "layerscan.errors",
+        "layerscan.implementation",
     }
-    assert "layerscan.walker" in ours
 
 
 def test_scan_loads_nothing_heavy(fleet: Fleet, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tests.cli_runner import (
     open_to_all,
     run,
     run_as_nobody,
+    undigested,
     warning,
 )
 from tests.requirements import require_root
@@ -164,8 +165,8 @@ def test_digests_that_cannot_be_read(fleet: Fleet) -> None:
     path.write_bytes(b"[{}]")
     result = scan(fleet, "-i", "nginx:1.25", "-o", "-", "--allow-partial")
     assert result.status == 3
-    undigested, damaged = result.lines
-    assert undigested.startswith(warning("image nginx:1.25: 1 of its layers without a digest in "))
+    missing, damaged = result.lines
+    assert missing == warning(undigested("nginx:1.25", "docker.io/library/nginx", fleet.db.diff_id))
     assert damaged.startswith(error(f"{path}: "))
     assert list(json.loads(result.out)["layers"]) == [blob_digest(fleet.base.diff_id)]
 
@@ -177,7 +178,7 @@ def test_size_that_differs_is_only_a_warning(fleet: Fleet) -> None:
     assert result.lines == [
         warning(
             f"layer {fleet.db.chain_id}: its files hold 7 bytes, the store recorded 100000: the "
-            "layer was damaged or tampered with"
+            "layer was damaged or tampered with, or has paths too long for the engine"
         )
     ]
     assert json.loads(result.out)["layers"][blob_digest(fleet.db.diff_id)]["size"] == 100_000

@@ -23,6 +23,7 @@ from tests.cli_runner import (
     open_to_all,
     run,
     run_as_nobody,
+    undigested,
     warning,
 )
 from tests.requirements import require_root
@@ -252,16 +253,13 @@ def test_images_without_a_name_only_with_all(built: StoreBuilder) -> None:
     image_id = built.image([layer])
     result = scan(built, "-o", "-")
     assert result.status == 0
+    nameless = f"{built.root}: no image has a name; --all is about the others too"
+    assert result.lines == [warning(nameless)]
     assert json.loads(result.out)["layers"] == {}
     result = scan(built, "--all")
     short = image_id.removeprefix("sha256:")[:12]
     assert short in result.text
-    assert result.lines == [
-        warning(
-            f"image {short}: its only layer without a digest, never pushed there? left out of the "
-            f"document: {layer.diff_id}"
-        )
-    ]
+    assert result.lines == [warning(undigested(short, "", layer.diff_id))]
 
 
 # Compose Apps.
@@ -362,13 +360,25 @@ def test_store_of_a_kind_that_cannot_be_read_yet(fleet: Fleet) -> None:
 def test_empty_store(built: StoreBuilder) -> None:
     result = scan(built)
     assert result.status == 0
-    (line,) = result.lines
-    assert line.startswith(warning(built.root))
+    line = warning(f"{built.root}: the overlay2 image store has no images")
+    assert result.lines == [line]
     assert "0 images, 0 layers, 0 files: size 0 B, usage 0 B" in result.text
     written = scan(built, "-o", "-")
     assert written.lines == [line]
     assert json.loads(written.out) == document(built)
     validate(json.loads(written.out), "layers-meta.schema.json")
+
+
+def test_empty_store_beside_one_of_containerd(built: StoreBuilder) -> None:
+    os.mkdir(built.path("containerd"))
+    result = scan(built)
+    assert result.status == 0
+    assert result.lines == [
+        warning(
+            f"{built.root}: the overlay2 image store has no images; it has a folder containerd, "
+            "where Docker 29 and later keep images: this version cannot read those yet"
+        )
+    ]
 
 
 def test_store_without_permission() -> None:

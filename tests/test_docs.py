@@ -7,39 +7,49 @@ the documents".
 import argparse
 import ast
 import importlib.util
+import inspect
 import json
 import os
 import re
 import shlex
 import subprocess
-import sys
 import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
-from layerscan import layersmeta
+import layerscan
+from layerscan import Kind, file_table, walk, walk_many
 from layerscan.apps.compose import read_services
 from layerscan.apps.interpolation import interpolate
 from layerscan.cli.parser import build_parser
 from layerscan.cli.status import ExitStatus
 from layerscan.errors import ComposeError
-from layerscan.layersmeta import LayersMeta
+from layerscan.table import ROW
 from layerscan.walker import Usage
-from tests.cli_runner import Fleet, environment
+from tests.docs_reader import (
+    DOCUMENTS,
+    ROOT,
+    Block,
+    anchors,
+    blocks,
+    code,
+    commands,
+    links,
+    read,
+    section,
+    tables,
+)
+from tests.docs_workbench import Workbench
 from tests.requirements import require
 
-ROOT = Path(__file__).parent.parent
 SOURCES = ROOT / "src" / "layerscan"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
-DOCUMENTS += sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
-
 # Commands that are looked up instead of run, each with the reason.
 NOT_RUN = {
     "make": "a target builds, tests or measures everything",
@@ -48,139 +58,13 @@ NOT_RUN = {
     "tests/engines/install": "it installs packages",
 }
 
-# Programs that a document takes to be on PATH, and what they are here.
-STAND_INS = {
-    "python": f'exec "{sys.executable}" "$@"',
-    "layerscan": f'exec "{sys.executable}" -m layerscan "$@"',
-    "sudo": 'exec "$@"',
-}
-
-# Where an engine keeps its store is, here, where the test made one.
-SITE_CUSTOMIZE = """
-import os
-from layerscan import stores
-stores.DOCKER_ROOT = os.environ["DOCS_DOCKER_ROOT"]
-stores.DOCKER_CONFIG = stores.DOCKER_ROOT + "/no/daemon.json"
-"""
-
-_FENCE = re.compile(r"^```(\S*) *(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _FIGURE = r"\d[\d,]*(?:\.\d+)? (?:B|KiB|MiB|GiB)"
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
-@dataclass(frozen=True)
-class Block:
-    """A fenced block; `title` is the second word of its fence."""
-
-    language: str
-    title: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Table:
-    head: list[str]
-    rows: list[list[str]]
-
-
-def read(document: str) -> str:
-    return (ROOT / document).read_text(encoding="utf-8")
-
-
-def blocks(document: str) -> list[Block]:
-    return [Block(*match.groups()) for match in _FENCE.finditer(read(document))]
-
-
-def tables(text: str, first: str) -> list[Table]:
-    """The tables in `text` whose first column is headed `first`."""
-    found = []
-    for match in re.finditer(r"^\|.*\|\n\|[-|]+\|\n(?:\|.*\|\n)*", text, re.MULTILINE):
-        lines = match[0].splitlines()
-        head, _, *rows = [
-            [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-            for line in lines
-        ]
-        assert all(len(row) == len(head) for row in rows), lines
-        if head[0] == first:
-            found.append(Table(head, rows))
-    return found
-
-
-def code(cell: str) -> str:
-    """The one code span that a cell is."""
-    assert re.fullmatch(r"`[^`]+`", cell), cell
-    return cell.strip("`")
-
-
-def section(document: str, heading: str) -> str:
-    """The text below `## heading`, up to the next heading of that level."""
-    flags = re.MULTILINE | re.DOTALL
-    (text,) = re.findall(rf"^## {heading}\n(.*?)(?=^## |\Z)", read(document), flags)
-    return str(text)
-
-
-# The workbench: a folder where the commands of a document find what they need.
-
-
-@dataclass(frozen=True)
-class Workbench:
-    folder: Path
-    # Paths in the documents, and what they are here.
-    places: dict[str, str]
-    environment: dict[str, str]
-
-    def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [self.here(word) for word in command],
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            cwd=self.folder,
-            env=self.environment,
-            text=True,
-            timeout=60,
-        )
-
-    def here(self, text: str) -> str:
-        for there, here in self.places.items():
-            text = text.replace(there, here)
-        return text
-
-    def there(self, text: str) -> str:
-        for there, here in self.places.items():
-            text = text.replace(here, there)
-        return text
-
-
 @pytest.fixture
 def workbench(tmp_path: Path) -> Workbench:
-    programs, customized = tmp_path / "programs", tmp_path / "customized"
-    programs.mkdir()
-    customized.mkdir()
-    for name, script in STAND_INS.items():
-        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
-        (programs / name).chmod(0o755)
-    (customized / "sitecustomize.py").write_text(SITE_CUSTOMIZE)
-    folder = tmp_path / "work"
-    (folder / "apps" / "shop").mkdir(parents=True)
-    (app,) = [block.text for block in blocks("docs/apps.md") if block.language == "yaml"]
-    (folder / "apps" / "shop" / "docker-compose.yml").write_text(app)
-    for architecture in ("amd64", "arm64"):
-        document = layersmeta.dumps(LayersMeta(4096, {}))
-        (folder / f"{architecture}.json").write_bytes(document)
-    docker = tmp_path / "docker"
-    fleet = Fleet.build(docker)
-    name = "hub.foundries.io/fleet/app"
-    fleet.store.image([fleet.base], names=[f"{name}:1043"], pushed={name: None})
-    more = environment(
-        PATH=f"{programs}:{os.environ['PATH']}",
-        PYTHONPATH=":".join(map(str, (customized, ROOT / "src", ROOT))),
-        DOCS_DOCKER_ROOT=str(docker),
-    )
-    places = {"/var/lib/docker": str(docker), "/tmp/sample": str(tmp_path / "sample")}
-    return Workbench(folder, places, more)
+    return Workbench.build(tmp_path)
 
 
 @pytest.fixture
@@ -192,17 +76,6 @@ def sample(workbench: Workbench) -> Workbench:
 
 
 # Commands and snippets.
-
-
-def commands(block: Block) -> Iterator[tuple[str, str | None]]:
-    """Each command of a block, with what it must print; None: anything."""
-    if block.language == "sh":
-        for line in block.text.replace("\\\n", " ").splitlines():
-            yield line, None
-        return
-    for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
-        line, _, printed = part.partition("\n")
-        yield line, printed
 
 
 def look_up(command: str) -> bool:
@@ -300,10 +173,19 @@ def test_python_snippets_run(document: str, workbench: Workbench) -> None:
             assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_sessions_are_as_printed(document: str, workbench: Workbench) -> None:
+    for block in blocks(document):
+        if block.language == "pycon":
+            (workbench.folder / "session").write_text(workbench.here(block.text))
+            done = workbench.run("python", "-W", "error", "-m", "doctest", "session")
+            assert done.returncode == 0, done.stdout
+
+
 def test_cython_snippet_compiles_and_walks(workbench: Workbench) -> None:
     for package in ("Cython", "setuptools"):
         require(importlib.util.find_spec(package), f"{package} is not installed")
-    (snippet,) = [block.text for block in blocks("docs/development.md") if block.language == "pyx"]
+    (snippet,) = [block.text for block in blocks("docs/library.md") if block.language == "pyx"]
     (workbench.folder / "snippet.pyx").write_text(snippet)
     done = workbench.run("python", "-m", "Cython.Build.Cythonize", "-i", "-3", "snippet.pyx")
     assert done.returncode == 0, done.stdout
@@ -328,16 +210,15 @@ def test_the_compose_file_can_be_read() -> None:
 # JSON.
 
 
-def documented(title: str) -> dict[str, Any]:
+def documented(title: str) -> Any:  # noqa: ANN401 - JSON
     (text,) = [block.text for block in blocks("docs/commands.md") if block.title == title]
-    document: dict[str, Any] = json.loads(text)
-    return document
+    return json.loads(text)
 
 
 def without_usage(value: object) -> object:
     """`value` without the figures that are the file system's."""
     if isinstance(value, dict):
-        kept = value.keys() - {"usage", "shared", "own", "fs_block_size"}
+        kept = value.keys() - {"usage", "blocks", "shared", "own", "fs_block_size"}
         return {key: without_usage(value[key]) for key in kept}
     return [without_usage(inner) for inner in value] if isinstance(value, list) else value
 
@@ -356,6 +237,9 @@ def test_json_is_what_the_program_writes(sample: Workbench) -> None:
         done = sample.run("layerscan", "-d", "/tmp/sample", "-i", image, *output)
         real = json.loads(sample.there(done.stdout))
         assert without_usage(real) == without_usage(documented(title))
+    (sample.folder / "file").write_text("hello")
+    real = json.loads(sample.run("layerscan", "du", "--format", "json", "file").stdout)
+    assert without_usage(real) == without_usage(documented("du"))
 
 
 def fields(value: object, path: str) -> Iterator[str]:
@@ -372,6 +256,10 @@ def test_every_field_of_the_report_is_described() -> None:
     (table,) = tables(section("docs/commands.md", "scan"), "field")
     report = documented("report") | {"problems": [{"where": "", "what": ""}]}
     assert [code(row[0]) for row in table.rows] == list(fields(report, ""))
+    (table,) = tables(section("docs/commands.md", "du"), "field")
+    (entry,) = documented("du")
+    entry["errors"] = [{"path": "", "errno": 0}]
+    assert [code(row[0]) for row in table.rows] == list(fields(entry, ""))
 
 
 # Tables that the program must bear out.
@@ -427,8 +315,39 @@ def test_every_exit_status_is_documented(document: str) -> None:
 
 def test_every_figure_of_the_walk_is_described() -> None:
     (table,) = tables(read("docs/accounting.md"), "field of `Usage`")
-    exist = [name for name in dir(Usage) if not name.startswith("_")]
-    assert sorted(code(row[0]) for row in table.rows) == exist
+    properties = [name for name, value in vars(Usage).items() if isinstance(value, property)]
+    exist = {*Usage._fields, *properties}
+    assert sorted(code(row[0]) for row in table.rows) == sorted(exist)
+
+
+def test_rows_of_a_file_table_are_described() -> None:
+    (table,) = tables(read("docs/library.md"), "field of a row")
+    assert [(code(row[0]), np.dtype(code(row[1]))) for row in table.rows] == [
+        (name, ROW[name]) for name in ROW.names or ()
+    ]
+    assert f"{ROW.itemsize} bytes a row" in read("docs/library.md")
+    (table,) = tables(read("docs/library.md"), "`Kind`")
+    assert {code(row[0]): int(row[1]) for row in table.rows} == dict(Kind.__members__)
+
+
+def test_every_name_of_the_library_is_described() -> None:
+    (table,) = tables(read("docs/library.md"), "names")
+    described = [name for row in table.rows for name in row[0].replace("`", "").split()]
+    assert sorted(described) == layerscan.__all__
+
+
+@pytest.mark.parametrize("function", [walk, walk_many, file_table])
+def test_every_argument_of_the_walk_is_described(function: Callable[..., object]) -> None:
+    (table,) = tables(section("docs/library.md", "walk"), "argument")
+    arguments = inspect.signature(function).parameters
+    for name, default, _ in table.rows:
+        if code(name) in arguments and default:
+            assert str(arguments[code(name)].default) == code(default)
+    if function is walk:
+        assert [code(row[0]) for row in table.rows] == list(arguments)
+    else:
+        text = read("docs/library.md")
+        assert all(f"`{name}`" in text or f"`{name}=" in text for name in [*arguments][1:])
 
 
 def test_interpolation_is_as_the_table_says() -> None:
@@ -513,15 +432,9 @@ def test_every_dependency_has_a_reason(heading: str, packages: list[str]) -> Non
     assert all(row[1] for row in table.rows)
 
 
-def anchors(document: str) -> set[str]:
-    text = _FENCE.sub("", read(document))
-    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
-
-
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_somewhere(document: str) -> None:
-    for target in _LINK.findall(_FENCE.sub("", read(document))):
+    for target in links(document):
         path, _, anchor = target.partition("#")
         if path.startswith("https:"):
             continue

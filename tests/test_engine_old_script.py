@@ -120,5 +120,5 @@ def test_scan_goes_on_where_the_script_ended_with_a_traceback(
     result = run("-d", data_root, "--image", alone, "--image", name, "-o", out)
     assert result.status == 0
     (line,) = result.lines
-    assert f"image {alone}: 1 of its layers without a digest" in line
+    assert f"image {alone}: layer without a digest in {alone.rpartition(':')[0]} (" in line
     assert json.loads(out.read_bytes()) == old_script(data_root, [name])

@@ -1,13 +1,9 @@
-"""Damaged and hostile stores: what fails is named, the rest is read."""
+"""Damaged and hostile layers, digests and anything: what fails is named, the rest is read."""
 
 import json
 import os
-import shutil
-import socket
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,66 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from layerscan.digest import chain_id, is_digest
-from layerscan.errors import StoreError
 from layerscan.stores import overlay2
 from layerscan.stores.overlay2 import Overlay2Store
-from tests.builders.overlay2 import BuiltLayer, StoreBuilder, sha256
+from tests.builders.overlay2 import sha256
 from tests.builders.tree import File
-from tests.builders.user import as_nobody
-
-LINK = "is a symbolic link, which is not followed here"
-OPEN = 0o755
-HEX = "0123456789abcdef" * 4
-
-
-@dataclass
-class Case:
-    """A store with two images on one base, ``one:1`` and ``two:1``."""
-
-    store: StoreBuilder
-    base: BuiltLayer
-    one: BuiltLayer
-    two: BuiltLayer
-    image_one: str
-    image_two: str
-
-    @classmethod
-    def build(cls, root: Path) -> "Case":
-        store = StoreBuilder(root)
-        base = store.layer(None, File("base", size=10))
-        one, two = (store.layer(base, File(name, size=20)) for name in ("one", "two"))
-        ids = [
-            store.image(
-                [base, layer], names=[f"{name}:1"], pushed={f"docker.io/library/{name}": None}
-            )
-            for name, layer in (("one", one), ("two", two))
-        ]
-        return cls(store, base, one, two, *ids)
-
-    def layer(self, name: str) -> Path:
-        """A file of the layer that only ``one:1`` has."""
-        return Path(self.store.layer_path(self.one, name))
-
-    def folder(self, name: str = "") -> Path:
-        """A file in the folder of that layer in overlay2, or the folder."""
-        return Path(self.store.folder_path(self.one), name)
-
-    def names(self) -> Path:
-        return Path(self.store.repositories_path())
-
-    def config(self) -> Path:
-        return Path(self.store.config_path(self.image_one))
-
-    def known(self) -> Path:
-        return Path(self.store.v2metadata_path(self.one.diff_id))
-
-    def replace_config(self, content: bytes) -> Path:
-        """Give ``one:1`` another config, which hashes to its name."""
-        image_id = self.store.raw_image(content)
-        os.unlink(self.config())
-        self.store.repositories = {"one": {"one:1": image_id}, "two": {"two:1": self.image_two}}
-        self.store._write_repositories()
-        return Path(self.store.config_path(image_id))
+from tests.overlay2_case import HEX, LINK, Case, check, replace_by
 
 
 @pytest.fixture
@@ -85,17 +26,6 @@ def case(tmp_path: Path) -> Case:
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overlay2, "PAUSES", (0,))
-
-
-def check(case: Case, expected: dict[Path, str], survivors: set[str]) -> None:
-    """Read the store: exactly these problems, exactly these images by name."""
-    store = Overlay2Store(case.store.root)
-    names = {name.familiar for image in store.images() for name in image.names if name.tag}
-    found = {problem.where: problem.what for problem in store.problems}
-    assert found == {os.fspath(path): what for path, what in expected.items()}
-    assert len(found) == len(store.problems)
-    assert names == survivors
-    assert all(what.isprintable() for what in found.values())
 
 
 # A file of a layer, replaced.
@@ -145,28 +75,6 @@ def test_file_of_a_layer_that_is_none(case: Case, name: str, kind: str) -> None:
     path = case.layer(name)
     what = replace_by(path, kind)
     check(case, {path: f"{what}; left out: one:1"}, {"two:1"})
-
-
-def replace_by(path: Path, kind: str) -> str:
-    """Put another kind of thing in a file's place. Returns what is said of it."""
-    moved = path.with_name("moved")
-    path.rename(moved)
-    if kind == "missing":
-        return "is missing"
-    if kind == "link":
-        path.symlink_to(moved)
-        return LINK
-    if kind == "folder":
-        path.mkdir()
-    elif kind == "fifo":
-        os.mkfifo(path)
-    else:
-        here = os.open(path.parent, os.O_RDONLY)
-        # A socket's path is short: from the folder, which may be deep.
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(f"/proc/self/fd/{here}/{path.name}")
-        os.close(here)
-    return "is no regular file"
 
 
 def test_bottom_layer_with_a_parent(case: Case) -> None:
@@ -236,183 +144,6 @@ def test_many_images_lost_with_one_layer(case: Case) -> None:
     )
 
 
-# Configs.
-
-
-def test_config_that_does_not_hash_to_its_name(case: Case) -> None:
-    path = case.config()
-    path.write_bytes(path.read_bytes() + b" ")
-    what = "does not hash to its name: it was damaged or tampered with; left out: one:1"
-    check(case, {path: what}, {"two:1"})
-
-
-def test_image_without_a_name_is_named_by_its_id(case: Case) -> None:
-    case.store.untag("one:1")
-    case.store.repositories.pop("one")
-    case.store._write_repositories()
-    path = case.config()
-    path.write_bytes(b"")
-    what = "does not hash to its name: it was damaged or tampered with; left out: "
-    check(case, {path: what + case.image_one[:19]}, {"two:1"})
-
-
-def test_name_of_an_image_that_is_not_there(case: Case) -> None:
-    case.config().unlink()
-    check(case, {case.config(): "is missing; left out: one:1"}, {"two:1"})
-
-
-def with_rootfs(rootfs: object) -> bytes:
-    return json.dumps({"architecture": "amd64", "os": "linux", "rootfs": rootfs}).encode()
-
-
-CONFIGS = [
-    (b"", "is no JSON: Expecting value at line 1 column 1"),
-    (b"{\n", "is no JSON: Expecting property name enclosed in double quotes at line 2 column 1"),
-    (b"\xff\xfe{\0}\0", "is no UTF-8, at byte 0"),
-    (b"[" * 100_000, "is no JSON of this kind: nested too deeply"),
-    (b'{"a":' * 100_000, "is no JSON of this kind: nested too deeply"),
-    (b"1" * 10_000, "is no JSON of this kind: a number is too long"),
-    (b"[]", "is no image config: no JSON object"),
-    (b"null", "is no image config: no JSON object"),
-    (b"{}", "is no image config: rootfs is None"),
-    (with_rootfs([]), "is no image config: rootfs is []"),
-    (with_rootfs({"diff_ids": {}}), "is no image config: rootfs.diff_ids is {}"),
-    (with_rootfs({"diff_ids": "sha256"}), "is no image config: rootfs.diff_ids is 'sha256'"),
-    (with_rootfs({"diff_ids": [1]}), "is no image config: rootfs.diff_ids[0] is 1"),
-    (with_rootfs({"diff_ids": [[]]}), "is no image config: rootfs.diff_ids[0] is []"),
-    (
-        with_rootfs({"diff_ids": [f"sha256:{HEX}", f"sha512:{HEX}"]}),
-        f"is no image config: rootfs.diff_ids[1] is 'sha512:{HEX}'",
-    ),
-    (
-        b'{"architecture":"\\u001b[31m","rootfs":{}}',
-        "is no image config: architecture is '\\x1b[31m'",
-    ),
-    (b'{"architecture":["amd64"],"rootfs":{}}', "is no image config: architecture is ['amd64']"),
-    (b'{"os":7,"rootfs":{}}', "is no image config: os is 7"),
-    (b'{"os":"\\ud800","rootfs":{}}', "is no image config: os is '\\ud800'"),
-    (b'{"variant":"two words","rootfs":{}}', "is no image config: variant is 'two words'"),
-    (
-        b'{"variant":"%s","rootfs":{}}' % (b"v" * 65),
-        "is no image config: variant is '" + "v" * 65 + "'",
-    ),
-]
-
-
-@pytest.mark.parametrize(("content", "what"), CONFIGS)
-def test_config_of_another_form(case: Case, content: bytes, what: str) -> None:
-    path = case.replace_config(content)
-    check(case, {path: f"{what}; left out: one:1"}, {"two:1"})
-
-
-def test_config_that_is_too_long(case: Case) -> None:
-    path = case.replace_config(b" " * (8 << 20) + b"{}")
-    check(case, {path: "is longer than 8388608 bytes; left out: one:1"}, {"two:1"})
-
-
-def test_config_with_a_hundred_thousand_layers(case: Case) -> None:
-    path = case.replace_config(with_rootfs({"diff_ids": [f"sha256:{HEX}"] * 100_000}))
-    check(
-        case,
-        {path: "is no image config: it has 100000 layers; left out: one:1"},
-        {"two:1"},
-    )
-
-
-@pytest.mark.parametrize("kind", ["link", "folder", "fifo"])
-def test_config_that_is_no_file(case: Case, kind: str) -> None:
-    path = case.config()
-    what = replace_by(path, kind)
-    folder = path.parent
-    check(
-        case,
-        {path: f"{what}; left out: one:1", folder: "'moved' is no image id"},
-        {"two:1"},
-    )
-
-
-def test_name_in_imagedb_that_is_no_image_id(case: Case) -> None:
-    folder = os.fsencode(case.config().parent)
-    Path(os.fsdecode(folder + b"/\xff\n\x1b")).touch()
-    check(
-        case,
-        {case.config().parent: "'\\udcff\\n\\x1b' is no image id"},
-        {"one:1", "two:1"},
-    )
-
-
-def test_imagedb_that_is_lost(case: Case) -> None:
-    path = case.config().parent
-    shutil.rmtree(path)
-    check(case, {path: "is missing; left out: one:1, two:1"}, set())
-    path.symlink_to("/etc")
-    check(case, {path: f"{LINK}; left out: one:1, two:1"}, set())
-
-
-# Names.
-
-
-@pytest.mark.parametrize(
-    ("content", "what"),
-    [
-        (b"", "is no JSON: Expecting value at line 1 column 1"),
-        (b"[]", 'does not have the form {"Repositories": {…}}'),
-        (b"{}", 'does not have the form {"Repositories": {…}}'),
-        (b'{"Repositories":[]}', 'does not have the form {"Repositories": {…}}'),
-        (b"[" * 100_000, "is no JSON of this kind: nested too deeply"),
-    ],
-)
-def test_names_that_cannot_be_used_at_all(case: Case, content: bytes, what: str) -> None:
-    case.names().write_bytes(content)
-    store = Overlay2Store(case.store.root)
-    assert [image.names for image in store.images()] == [(), ()]
-    message = f"{case.names()}: {what}; no name of an image is known"
-    assert [str(problem) for problem in store.problems] == [message]
-
-
-def test_names_that_are_missing_or_too_long(case: Case) -> None:
-    case.names().unlink()
-    check(case, {case.names(): "is missing; no name of an image is known"}, set())
-    with case.names().open("wb") as file:
-        file.truncate((64 << 20) + 1)
-    what = "is longer than 67108864 bytes; no name of an image is known"
-    check(case, {case.names(): what}, set())
-
-
-@pytest.mark.parametrize(
-    ("repository", "entries", "what"),
-    [
-        ("x", [], "the names of 'x' are no JSON object"),
-        ("x", {"x": "{one}"}, "the name 'x' has neither tag nor digest"),
-        ("x", {"X\n:1": "{one}"}, "no image reference: 'X\\n:1': "),
-        ("x", {"x:1": HEX}, f"x:1 names no image id but '{HEX}'"),
-        ("x", {"x:1": None}, "x:1 names no image id but None"),
-        ("x", {"one:1": "{two}"}, "one:1 names two images, {one} and {two}"),
-        ("x", {"docker.io/library/one:1": "{two}"}, "one:1 names two images, {one} and {two}"),
-    ],
-)
-def test_entry_that_names_no_image(case: Case, repository: str, entries: object, what: str) -> None:
-    ids = {"{one}": case.image_one, "{two}": case.image_two}
-    document = json.dumps({"Repositories": {**case.store.repositories, repository: entries}})
-    for key, value in ids.items():
-        document, what = document.replace(key, value), what.replace(key, value)
-    case.names().write_text(document)
-    store = Overlay2Store(case.store.root)
-    assert len(store.images()) == 2
-    (problem,) = store.problems
-    assert problem.where == os.fspath(case.names())
-    assert problem.what.startswith(what)
-    assert problem.what.isprintable()
-    names = sorted(name.familiar for image in store.images() for name in image.names if name.tag)
-    assert names == ["one:1", "two:1"]
-
-
-def test_names_of_images_that_were_lost_are_all_told(case: Case) -> None:
-    document = {"Repositories": {"a": {"a:1": f"sha256:{HEX}", "a:2": f"sha256:{HEX}"}}}
-    case.names().write_text(json.dumps(document))
-    check(case, {case.config().with_name(HEX): "is missing; left out: a:1"}, set())
-
-
 # Digests.
 
 GOOD = {"Digest": f"sha256:{HEX}", "SourceRepository": "docker.io/library/one", "HMAC": ""}
@@ -475,77 +206,6 @@ def test_damaged_link_matters_to_exact_accounting_only(case: Case, content: byte
     (problem,) = store.problems
     assert problem.where == os.fspath(case.folder("link"))
     assert problem.what.endswith("; left out: one:1")
-
-
-# A user who may not read everything.
-
-
-@pytest.fixture
-def readable() -> Iterator[Case]:
-    """A store that everybody may read, where everybody gets to."""
-    with tempfile.TemporaryDirectory() as folder:
-        case = Case.build(Path(folder) / "docker")
-        for path, _, files in os.walk(folder):
-            os.chmod(path, OPEN)
-            for name in files:
-                os.chmod(os.path.join(path, name), 0o644)
-        yield case
-        for path, _, _ in os.walk(folder):
-            os.chmod(path, 0o700)
-
-
-def test_store_that_may_not_be_read(readable: Case) -> None:
-    root = readable.store.root
-
-    def opened() -> str:
-        try:
-            Overlay2Store(root)
-        except StoreError as error:
-            return str(error)
-        return "opened"
-
-    assert as_nobody(opened) == "opened"
-    os.chmod(readable.store.path("image"), 0)
-    assert as_nobody(opened) == f"{root}/image: permission denied; use sudo"
-    os.chmod(readable.store.path("image"), OPEN)
-    os.chmod(root, 0)
-    assert as_nobody(opened) == f"{root}: permission denied; use sudo"
-    os.chmod(root, OPEN)
-    os.chmod(os.path.dirname(root), 0)
-    assert as_nobody(opened) == f"{root}: permission denied; use sudo"
-    os.chmod(os.path.dirname(root), OPEN)
-
-
-def test_parts_that_may_not_be_read(readable: Case) -> None:
-    os.chmod(readable.layer("size"), 0)
-    os.chmod(readable.known(), 0)
-
-    def read() -> tuple[int, list[str]]:
-        store = Overlay2Store(readable.store.root)
-        return len(store.images()), [str(problem) for problem in store.problems]
-
-    count, problems = as_nobody(read)
-    denied = "permission denied; use sudo"
-    assert count == 1
-    assert problems == sorted(
-        [
-            f"{readable.layer('size')}: {denied}; left out: one:1",
-            f"{readable.known()}: {denied}; no digest is known of layer {readable.one.diff_id}",
-        ]
-    )
-
-
-def test_folder_of_all_layers_that_may_not_be_read(readable: Case) -> None:
-    path = Path(readable.store.image_path("layerdb"))
-    path.chmod(0)
-
-    def read() -> list[str]:
-        store = Overlay2Store(readable.store.root)
-        store.images()
-        return [str(problem) for problem in store.problems]
-
-    denied = "permission denied; use sudo; left out: one:1, two:1"
-    assert as_nobody(read) == [f"{path}: {denied}"]
 
 
 # Anything at all.

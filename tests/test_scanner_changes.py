@@ -34,11 +34,13 @@ class ScriptedStore:
     Attributes:
         before: what the engine does before each reading of the images.
         gone: whether the store has a layer no more, asked each time.
+        vanishing: what the store says vanished, reading by reading.
     """
 
     built: StoreBuilder
     before: list[Callable[[], object]] = field(default_factory=list)
     gone: Callable[[Layer], bool] = lambda _: False
+    vanishing: list[list[str]] = field(default_factory=list)
     readings: int = 0
     kind: str = "scripted"
 
@@ -52,6 +54,14 @@ class ScriptedStore:
     @property
     def problems(self) -> Sequence[Problem]:
         return self.real.problems
+
+    @property
+    def vanished(self) -> Sequence[str]:
+        return self.vanishing.pop(0) if self.vanishing else self.real.vanished
+
+    @property
+    def empty_note(self) -> str:
+        return self.real.empty_note
 
     def images(self) -> Sequence[Image]:
         self.readings += 1
@@ -168,9 +178,31 @@ def test_image_removed_between_attempts_is_told_and_left_out(there: TwoImages) -
     )
     result = scan(store)
     assert result.problems == ()
-    assert result.warnings == ("image one:1 was removed or renamed while the scan ran: left out",)
+    assert result.warnings == (removed("one:1"),)
     assert result.document().layers == there.meta(there.base, there.two)
     assert result.sharing[there.base.chain_id] == 1
+
+
+def removed(label: str) -> str:
+    return f"image {label} was removed or renamed while the scan ran: left out"
+
+
+def test_image_removed_while_the_store_is_read_is_told(there: TwoImages) -> None:
+    store = ScriptedStore(there.built, vanishing=[["three:1"]])
+    result = scan(store)
+    assert (result.warnings, result.problems) == ((removed("three:1"),), ())
+    assert [one.label for one in result.chosen] == ["one:1", "two:1"]
+    # Where images are asked for by name, others are nobody's concern.
+    store = ScriptedStore(there.built, vanishing=[["three:1"]])
+    assert scan(store, Selection((want("one:1"),))).warnings == ()
+
+
+def test_image_removed_during_a_reading_that_was_not_the_last_is_told(there: TwoImages) -> None:
+    # One that was pulled again meanwhile is there.
+    vanishing = [["three:1", "two:1"], []]
+    store = ScriptedStore(there.built, gone=there.once(there.one), vanishing=vanishing)
+    result = scan(store)
+    assert (store.readings, result.warnings) == (2, (removed("three:1"),))
 
 
 def test_image_asked_for_that_is_removed_between_attempts_is_an_error(there: TwoImages) -> None:
@@ -229,7 +261,7 @@ def test_entries_that_vanish_under_the_walk_make_it_walk_again(
         calls.append(len(paths))
         found = real(paths, **options)  # type: ignore[arg-type]
         if len(calls) == 1:
-            object.__setattr__(found[0], "vanished", 1)
+            found[0] = found[0]._replace(vanished=1)
         return found
 
     monkeypatch.setattr(scanner, "walk_many", vanishing)

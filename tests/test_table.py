@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,18 @@ def test_a_table_with_rows_missing_is_none(tmp_path: Path) -> None:
         return str(caught.value.filename), caught.value.__notes__
 
     assert as_nobody(refused) == (f"{tmp_path}/x", ["and 1 more entries could not be read"])
+
+
+def test_tables_and_walks_in_several_threads_at_once(tree: Path) -> None:
+    expected, usage = file_table(tree), walk(tree)
+    with ThreadPoolExecutor(8) as pool:
+        tables = [pool.submit(file_table, tree) for _ in range(8)]
+        walks = [pool.submit(walk, tree) for _ in range(8)]
+    for table in tables:
+        # Of an inode with several names, the depth is that of one of them.
+        assert (table.result()["inode"] == expected["inode"]).all()
+        assert (table.result()["blocks"] == expected["blocks"]).all()
+    assert {done.result() for done in walks} == {usage}
 
 
 def test_another_thread_can_cancel(tree: Path) -> None:

@@ -341,7 +341,7 @@ class _Scanner:
                     f"image {one.label}: {layers} without a digest"
                     + (f" in {where}" if where else "")
                     + " (never pushed, or pulled when it was here already?), left out of the "
-                    + f"document: {', '.join(missing)}"
+                    f"document: {', '.join(missing)}"
                 )
 
 

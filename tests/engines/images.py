@@ -144,8 +144,9 @@ DEEP_PATH = "/".join(f"{level:02d}{'d' * 252}" for level in range(DEEP_LEVELS)) 
 DEEP = add(File(DEEP_PATH, b"deep\n"))
 """A path as long as a container may have: from the store's root, longer than PATH_MAX.
 
-Only BuildKit keeps it, and pushes it; the classic builder loses its end
-silently, ``docker import`` and pull refuse it.
+Only BuildKit keeps it, in the layer's folder. A push succeeds, but what is
+pushed lacks the file: the engine cannot open it for the layer's tar. The
+classic builder loses its end silently, ``docker import`` and pull refuse it.
 """
 
 SPECIAL = add(
