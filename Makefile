@@ -6,16 +6,20 @@ BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard src/layerscan/_*.pyx src/layerscan/_*.pxd)
 READY := $(VENV)/ready
 TOOLS := $(VENV)/tools-ready
+BENCH := $(VENV)/bench-ready
+# What the benchmarks run on: large (what the targets are stated for) or small.
+SIZE ?= large
+BENCHMARK = LAYERSCAN_BENCH_SIZE=$(SIZE) $(BIN)/python -m
 # The store that `make scan` makes where there is none.
 SAMPLE := .sample-store
 # CI treats warnings of the extension's build as errors.
 export LAYERSCAN_BUILD_WERROR = $(if $(CI),1)
 
 .DEFAULT_GOAL := help
-.PHONY: help scan test bench lint sanitize engines clean
+.PHONY: help scan test bench bench-scaling bench-compare lint sanitize engines clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
 
 scan: $(READY) ## scan the image store of this machine, or a sample where there is none
 	@if $(BIN)/python -m tests.builders.found; then \
@@ -26,11 +30,21 @@ scan: $(READY) ## scan the image store of this machine, or a sample where there 
 	    $(BIN)/layerscan scan --data-root $(SAMPLE); \
 	fi
 
-test: lint sanitize engines ## run all tests, real engines included
+test: lint sanitize engines $(BENCH) ## run all tests, real engines included
 	$(BIN)/python -m pytest
 
-bench: $(TOOLS) ## measure the walk and the scan against du and the like
-	$(BIN)/python -m pytest benchmarks --benchmark-columns=min,median,rounds --benchmark-group-by=group
+bench: $(BENCH) ## measure against du and other tools; SIZE=small takes two minutes
+	benchmarks/install
+	@mkdir -p build/bench
+	$(BENCHMARK) pytest benchmarks -q -rfE --timeout=3600 -p no:cacheprovider \
+	    --benchmark-quiet --benchmark-json=build/bench/pytest-benchmark.json
+
+bench-scaling: $(BENCH) ## measure how cost grows with files, threads and images
+	$(BENCHMARK) benchmarks.scaling
+
+bench-compare: $(BENCH) ## measure the commit REV against HEAD, in turns
+	@test -n "$(REV)" || { echo "which commit? make bench-compare REV=HEAD~1" >&2; exit 2; }
+	$(BENCHMARK) benchmarks.compare $(REV) HEAD
 
 lint: $(TOOLS) ## check style and types
 	$(BIN)/ruff check .
@@ -57,6 +71,10 @@ $(READY): $(SOURCES) | $(VENV)
 $(TOOLS): $(READY)
 	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/pip install --quiet --group test --group lint
+	@touch $@
+
+$(BENCH): $(TOOLS)
+	$(BIN)/pip install --quiet --group bench
 	@touch $@
 
 $(VENV):
