@@ -10,7 +10,7 @@ from statistics import median
 from benchmarks import targets
 from benchmarks.contest import Duel, Outcome
 from benchmarks.groups import GROUPS, Group, RefusedError, Ring
-from benchmarks.machine import OtherLoad
+from benchmarks.machine import OtherLoad, commit
 from benchmarks.peers import WALKERS, Role
 from benchmarks.results import Row, Standing
 from benchmarks.settings import Size
@@ -29,12 +29,15 @@ class Arena:
 
     Attributes:
         other_load: what other programs did meanwhile.
+        commit: what is measured.
     """
 
     def __init__(self, size: Size, root: str) -> None:
         self.size = size
         self.root = root
         self.other_load = OtherLoad()
+        # Now: at the end of a long run something else may be checked out.
+        self.commit = commit()
         self._rings: dict[str, Ring | RefusedError] = {}
         self._ours: dict[str, Outcome] = {}
         self._duels: dict[tuple[str, str], Duel] = {}

@@ -10,6 +10,8 @@ from benchmarks.targets import TARGETS, Verdict
 _ARENA = pytest.StashKey[Arena]()
 _VERDICTS = pytest.StashKey[dict[str, Verdict]]()
 _SELECTED = pytest.StashKey[int]()
+# What was interrupted has rows missing.
+_TO_THE_END = (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,7 +37,7 @@ def verdicts(request: pytest.FixtureRequest) -> dict[str, Verdict]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
     arena = config.stash[_ARENA]
     rows = arena.rows()
@@ -45,7 +47,7 @@ def pytest_terminal_summary(
     results = report.results_of(
         arena,
         [config.stash[_VERDICTS][t.name] for t in TARGETS if t.name in config.stash[_VERDICTS]],
-        complete=config.stash[_SELECTED] == everything,
+        complete=config.stash[_SELECTED] == everything and exitstatus in _TO_THE_END,
     )
     terminalreporter.section("benchmarks")
     terminalreporter.write_line(report.table(results))

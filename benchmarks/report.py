@@ -32,7 +32,7 @@ _HEADER = ("group", "contestant", "median", "ratio", "entries/s", "memory", "equ
 def results_of(arena: "Arena", verdicts: Iterable[Verdict], *, complete: bool) -> Results:
     """The run in `arena` as data."""
     return Results(
-        commit=machine.commit(),
+        commit=arena.commit,
         machine=machine.machine(arena.root),
         size=arena.size.value,
         when=datetime.now(UTC).isoformat(timespec="seconds"),
