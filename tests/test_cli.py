@@ -112,10 +112,6 @@ CHOICES = "choose from 'scan', 'merge', 'du', 'completion'"
             "argument -j/--threads: '²' is no number of threads; see layerscan scan --help",
         ),
         (
-            ["scan", "--tag", "x"],
-            "--tag is the tag of the images of Apps: give --apps-root too",
-        ),
-        (
             ["scan", "--all", "-i", "x"],
             "--all is about every image: give it without --image and --apps-root",
         ),

@@ -394,6 +394,13 @@ def test_store_without_permission() -> None:
         assert json.loads(result.out) == document(fleet.store, fleet.base, fleet.db)
 
 
+def test_tag_without_apps_is_warned_of(fleet: Fleet) -> None:
+    plain, tagged = scan(fleet.store, "-o", "-"), scan(fleet.store, "-t", "1", "-o", "-")
+    assert tagged.out == plain.out
+    line = "--tag is for the images of Apps: without --apps-root it does nothing"
+    assert tagged.lines == [warning(line), *plain.lines]
+
+
 def test_walk_that_does_not_exist(fleet: Fleet) -> None:
     result = scan(fleet.store, env={"LAYERSCAN_WALK": "bogus"})
     assert (result.status, result.out) == (2, b"")

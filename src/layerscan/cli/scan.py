@@ -141,7 +141,7 @@ def _check(options: argparse.Namespace) -> None:
             f"-o {options.out_file} and --format both want stdout: give one of them"
         )
     if options.tag is not None and options.apps_root is None:
-        raise LayerscanError("--tag is the tag of the images of Apps: give --apps-root too")
+        complain("warning", "--tag is for the images of Apps: without --apps-root it does nothing")
     if options.all and (options.image or options.apps_root is not None):
         raise LayerscanError("--all is about every image: give it without --image and --apps-root")
 
