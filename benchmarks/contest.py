@@ -117,8 +117,8 @@ class Duel:
 
     @property
     def ratios(self) -> list[float]:
-        """The ratio of each round."""
-        return [b / a for a, b in zip(self.our_seconds, self.peer_seconds, strict=True)]
+        """The ratio of each whole round: an interrupt may leave half of one."""
+        return [b / a for a, b in zip(self.our_seconds, self.peer_seconds, strict=False)]
 
     @property
     def spread(self) -> tuple[float, float]:

@@ -332,10 +332,39 @@ def test_all_walks_agree_with_each_other_and_with_du(
         expected = walk(root, child=child)
     for threads in (1, 2, 32):
         assert walk(root, child=child, threads=threads) == expected
-    with descriptors_limited(open_descriptors() + 24):
+    with descriptors_limited(64):
         assert walk(root, child=child, threads=32) == expected
     assert expected.usage == du(root) * 1024
     assert expected.usage == walk_many([root, root])[1].usage
+
+
+CLOSED = [0o755, 0o000, 0o311, 0o744, 0o711]
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(ops=trees(), modes=st.lists(st.sampled_from(CLOSED), min_size=41, max_size=41))
+def test_all_walks_agree_for_a_user_who_may_not_read_everything(
+    ops: list[Op], modes: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    require_root()
+    root = tmp_path_factory.mktemp("closed")
+    closed = zip(ops, modes, strict=False)
+    apply(root, *(Dir(op.path, mode) if isinstance(op, Dir) else op for op, mode in closed))
+    _open_way_to(root)
+
+    def every_walk() -> tuple[list[Usage], Usage, bytes]:
+        compiled = [walk(root, threads=threads) for threads in (1, 32)]
+        with in_python():
+            expected = walk(root)
+        command = ["du", "-skx", root]
+        return compiled, expected, subprocess.run(command, check=False, capture_output=True).stdout
+
+    compiled, expected, told = as_nobody(every_walk)
+    assert compiled == [expected, expected]
+    assert expected.usage == int(told.split()[0]) * 1024
+    assert expected.error_count == len(expected.errors)
 
 
 def test_a_real_tree_with_any_number_of_threads() -> None:
