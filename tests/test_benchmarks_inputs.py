@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +19,16 @@ SHAPES = [Recipe(shape, 1500) for shape in ("wide", "flat", "deep", "linked")]
 
 
 # The corpus.
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In the place of pytest's, which a later run removes by recursion: these are deep."""
+    root = tempfile.mkdtemp(prefix="layerscan-corpus-")
+    try:
+        yield Path(root)
+    finally:
+        subprocess.run(["rm", "-rf", root], check=True)
 
 
 @pytest.mark.parametrize("recipe", SHAPES, ids=lambda recipe: recipe.shape)

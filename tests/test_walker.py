@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -403,12 +404,15 @@ def remove_deep(root: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def comb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, int]]:
+def comb() -> Iterator[tuple[Path, int]]:
     """A deep comb, and how many folders it has."""
-    root = tmp_path_factory.mktemp("deep") / "comb"
-    root.mkdir()
-    yield root, make_comb(root, 2000)
-    remove_deep(root)
+    # Not among pytest's folders: what a killed run leaves there, the next one
+    # removes by recursion.
+    root = Path(tempfile.mkdtemp(prefix="layerscan-comb-"))
+    try:
+        yield root, make_comb(root, 2000)
+    finally:
+        remove_deep(root)
 
 
 @pytest.mark.parametrize("spare", [8, 40, 900])
