@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from layerscan import walk
 from layerscan.cli import main
 from tests.builders.tree import Dir, Fifo, File, Link, Op, Sparse, Symlink, apply, many
 from tests.builders.user import as_nobody
@@ -141,6 +142,18 @@ def test_a_path_that_is_no_utf8_is_printed_as_it_is(tmp_path: Path) -> None:
         [sys.executable, "-m", "layerscan", "du", path], check=True, capture_output=True
     )
     assert done.stdout == subprocess.run(["du", "-sk", path], capture_output=True).stdout  # noqa: PLW1510
+
+
+@pytest.mark.usefixtures("tree")
+def test_what_vanished_meanwhile_is_told(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    changing = walk("a")._replace(vanished=2)
+    monkeypatch.setattr("layerscan.walker.walk_many", lambda *_, **__: [changing])
+    assert main(["du", "a"]) == 0
+    told = capfd.readouterr()
+    assert told.out == f"{changing.usage // 1024}\ta\n"
+    assert told.err == "layerscan: warning: a: 2 entries vanished while it was read\n"
 
 
 @pytest.mark.usefixtures("tree")

@@ -66,6 +66,9 @@ def run(options: argparse.Namespace) -> int:
             if usage.entries:
                 line = b"%d\t%s\n" % (_figure(usage, options), os.fsencode(path))
                 sys.stdout.buffer.write(line)
+    for path, usage in found:
+        if usage.vanished:
+            complain("warning", f"{path}: {usage.vanished} entries vanished while it was read")
     for error in errors:
         complain("error", _told(error))
     untold = sum(usage.error_count for usage in usages) - len(errors)
