@@ -48,6 +48,8 @@ def _met(verdict: Verdict) -> str:
         return "not measured"
     if not verdict.judged:
         return "not judged at this size"
+    if verdict.out_of_reach:
+        return "OUT OF REACH"
     return "met" if verdict.met else "MISSED"
 
 
@@ -208,9 +210,10 @@ def _remarks(found: Results, shown: Sequence[Row]) -> Iterator[str]:
     )
     if any(row.standing is Standing.STAND_IN for row in shown):
         yield "¹ Not run: `du`'s time in this run, times a ratio that was measured elsewhere."
-    missed = [words for _, met, words in found.targets if met == "MISSED"]
-    if missed:
-        yield f"\nMissed: {'; '.join(missed)}."
+    for standing, head in (("MISSED", "Missed"), ("OUT OF REACH", "Out of reach on this machine")):
+        those = [words for _, met, words in found.targets if met == standing]
+        if those:
+            yield f"\n{head}: {'; '.join(those)}."
 
 
 def main() -> int:

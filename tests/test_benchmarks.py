@@ -105,6 +105,19 @@ def test_a_missed_target_is_missed() -> None:
     assert not targets.judge(target, slow, Size.SMALL).judged
 
 
+def test_a_target_that_the_limit_misses_too_is_out_of_reach() -> None:
+    (target,) = (target for target in TARGETS if target.name == "cold walk, du")
+    cold = [replace(one, group="walk, cold") for one in ROWS]
+    verdict = targets.judge(target, cold, Size.LARGE)
+    assert verdict.out_of_reach
+    assert str(verdict).endswith("; on this machine bare loop in C has 2.21")
+    quick_disk = [
+        replace(one, ratio=0.5) if one.contestant == target.limit else one for one in cold
+    ]
+    verdict = targets.judge(target, quick_disk, Size.LARGE)
+    assert (verdict.met, verdict.out_of_reach) == (False, False)
+
+
 def test_targets_name_groups_and_peers_that_there_are() -> None:
     for target in (*TARGETS, *SMALL_GATES):
         group = GROUPS[target.group]
