@@ -1,0 +1,234 @@
+"""JSON documents that cannot be trusted: reading them, and saying where one is wrong.
+
+Owns what every reader of a document here has in common: bounds, strict JSON,
+and messages that name the document and the JSON path of the fault. What a
+document must hold, its own module knows. Keys that a reader does not ask for
+are none of its business.
+"""
+
+import json
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from layerscan import digest as digests
+from layerscan.errors import DocumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_INTEGER = 2**63 - 1
+"""The largest integer: what other programs' signed 64-bit fields hold."""
+
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+
+class Place(NamedTuple):
+    """A value's place: the document, and the JSON path within it."""
+
+    source: str
+    path: str = "$"
+
+    def key(self, key: str | int) -> "Place":
+        """The place of what is under `key`, or at that index, here."""
+        if isinstance(key, int):
+            step = f"[{key}]"
+        else:
+            step = f".{key}" if _PLAIN_KEY.fullmatch(key) else f"[{quoted(key)}]"
+        return Place(self.source, self.path + step)
+
+    def fault(self, what: str) -> DocumentError:
+        """The error that says `what` is wrong here."""
+        return DocumentError(f"{printable(self.source)}: {self.path}: {what}")
+
+
+def decode(text: str | bytes, source: str) -> object:
+    """The JSON value of `text`, of which nothing but the JSON grammar is sure.
+
+    Args:
+        text: the document; bytes must be UTF-8.
+        source: what to call it in messages.
+
+    Raises:
+        DocumentError: it is no JSON, nested too deeply, or has a key twice or
+            a number that JSON has not.
+    """
+    refused: list[_Refused] = []
+
+    def refuse(what: str) -> _Refused:
+        refused.append(_Refused(what))
+        return refused[-1]
+
+    def to_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Refused:
+        document = dict(pairs)
+        if len(document) == len(pairs):
+            return document
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)
+        return refuse(f"key {quoted(twice)} is given twice")
+
+    name = printable(source)
+    try:
+        value: object = json.loads(
+            text if isinstance(text, str) else text.decode(),
+            object_pairs_hook=to_dict,
+            parse_constant=lambda constant: refuse(f"{constant} is no JSON number"),
+            parse_int=_bounded_int,
+        )
+    except UnicodeDecodeError as error:
+        raise DocumentError(f"{name}: is not UTF-8 at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise DocumentError(
+            f"{name}: is not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+        ) from None
+    except RecursionError:
+        raise DocumentError(f"{name}: is nested too deeply") from None
+    if refused:
+        raise _fault_of_refused(value, source)
+    return value
+
+
+def _bounded_int(literal: str) -> int:
+    # Longer literals would cost time or exceed int()'s own limit. Twenty
+    # characters hold every figure allowed; what is longer is out of range
+    # whatever its digits are, and all that counts is on which side.
+    if len(literal) <= len(str(MAX_INTEGER)) + 1:
+        return int(literal)
+    return -(MAX_INTEGER + 1) if literal.startswith("-") else MAX_INTEGER + 1
+
+
+def _fault_of_refused(document: object, source: str) -> DocumentError:
+    """The fault of the first refused value, in document order."""
+    # The path is spelt out for that one value only: a document can hold
+    # millions of values at a depth of hundreds.
+    steps: list[str | int] = []
+    levels: list[Iterator[tuple[str | int, object]]] = [iter([("$", document)])]
+    while levels:
+        entry = next(levels[-1], None)
+        if entry is None:
+            levels.pop()
+            del steps[-1:]
+            continue
+        step, value = entry
+        if isinstance(value, _Refused):
+            place = Place(source)
+            for inner in [*steps, step][1:]:
+                place = place.key(inner)
+            return place.fault(value.what)
+        if isinstance(value, dict | list):
+            steps.append(step)
+            levels.append(iter(value.items() if isinstance(value, dict) else enumerate(value)))
+    raise AssertionError("a refused value is part of the document")
+
+
+class _Refused(NamedTuple):
+    """Stands in the decoded document where JSON was read that is refused."""
+
+    what: str
+
+
+def mapping(value: object, place: Place) -> dict[str, object]:
+    """`value` as an object.
+
+    Raises:
+        DocumentError: it is none.
+    """
+    if not isinstance(value, dict):
+        raise place.fault("must be an object")
+    return value
+
+
+def array(value: object, place: Place, *, longest: int) -> list[object]:
+    """`value` as an array of at most `longest` entries.
+
+    Raises:
+        DocumentError: it is none, or longer.
+    """
+    if not isinstance(value, list):
+        raise place.fault("must be an array")
+    if len(value) > longest:
+        raise place.fault(f"has more than {longest} entries")
+    return value
+
+
+def member(document: dict[str, object], key: str, place: Place) -> object:
+    """What `document`, which is at `place`, has under `key`.
+
+    Raises:
+        DocumentError: it has no such key.
+    """
+    if key not in document:
+        raise place.fault(f'key "{key}" is missing')
+    return document[key]
+
+
+def integer(document: dict[str, object], key: str, place: Place) -> int:
+    """The figure under `key`: from 0 to `MAX_INTEGER`.
+
+    Raises:
+        DocumentError: there is none, or it is something else.
+    """
+    value = member(document, key, place)
+    # JSON's true is Python's 1, and 4096.0 is no integer to the clients.
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise place.key(key).fault("must be an integer")
+    if value < 0:
+        raise place.key(key).fault("must not be negative")
+    if value > MAX_INTEGER:
+        raise place.key(key).fault(f"must be at most {MAX_INTEGER}")
+    return value
+
+
+def text(document: dict[str, object], key: str, place: Place, default: str | None = None) -> str:
+    """The text under `key`; `default`, if there is one, where the key is absent.
+
+    Raises:
+        DocumentError: there is none, or it is something else.
+    """
+    if default is not None and key not in document:
+        return default
+    value = member(document, key, place)
+    if not isinstance(value, str):
+        raise place.key(key).fault("must be a string")
+    return value
+
+
+def digest(document: dict[str, object], key: str, place: Place) -> str:
+    """The digest under `key`, as ``sha256:<hex>``.
+
+    Raises:
+        DocumentError: there is none, or it is something else.
+    """
+    value = text(document, key, place)
+    if not digests.is_digest(value):
+        raise place.key(key).fault("is no digest (sha256: and 64 lower-case hex digits)")
+    return value
+
+
+def read_file(path: str, limit: int) -> bytes:
+    """Content of the file `path`.
+
+    Raises:
+        DocumentError: it cannot be read, or is longer than `limit` bytes.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read(limit + 1)
+    except (OSError, ValueError) as error:
+        # A path with a NUL character is a ValueError.
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise DocumentError(f"{printable(path)}: cannot be read: {reason}") from None
+    if len(content) > limit:
+        raise DocumentError(f"{printable(path)}: is longer than {limit} bytes")
+    return content
+
+
+def quoted(text: str) -> str:
+    """`text` as a JSON string for a message: bounded, ASCII, on one line."""
+    longest = 100
+    return json.dumps(text if len(text) <= longest else text[:longest] + "…")
+
+
+def printable(source: str) -> str:
+    """A file's name for a message: on one line whatever is in it."""
+    return source if source.isprintable() else repr(source)

@@ -1,0 +1,233 @@
+"""OCI image documents: manifests, indexes and configs, read from raw bytes.
+
+Owns their types and media types, and how to read them strictly; the fields are
+those of the OCI image specification ("Image Manifest", "Image Index", "Content
+Descriptors"), and of Docker's schema 2, which has the same ones. It knows
+nothing of where a document comes from. Digests are of the bytes as received,
+never of JSON that was written again.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from layerscan import jsondoc
+from layerscan.errors import DocumentError
+from layerscan.jsondoc import Place
+
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+
+INDEX_TYPES = (OCI_INDEX, DOCKER_LIST)
+MANIFEST_TYPES = (OCI_MANIFEST, DOCKER_MANIFEST)
+
+MAX_MANIFEST = 4 * 1024 * 1024
+"""Bytes of the longest manifest or index that is read: what registries take."""
+
+MAX_CONFIG = 8 * 1024 * 1024
+"""Bytes of the longest image config that is read."""
+
+_MOST_ENTRIES = 10_000
+"""Descriptors in one list; an image has at most some hundred layers."""
+
+_ATTESTATION = "unknown"
+"""What BuildKit gives as the platform of a manifest that is no image."""
+
+
+class Platform(NamedTuple):
+    """What an image runs on.
+
+    Attributes:
+        architecture: GOARCH name: ``amd64``, ``arm``, …; empty where not given.
+        os: GOOS name, empty where not given.
+        variant: ``v7``, empty where not given.
+    """
+
+    architecture: str
+    os: str = ""
+    variant: str = ""
+
+
+class Descriptor(NamedTuple):
+    """A reference to a document or blob by its content.
+
+    Attributes:
+        media_type: of what it refers to.
+        digest: of its bytes, ``sha256:<hex>``.
+        size: how many bytes there are.
+        platform: what it runs on, None where not given.
+        annotations: as they are.
+    """
+
+    media_type: str
+    digest: str
+    size: int
+    platform: Platform | None = None
+    annotations: Mapping[str, str] = {}
+
+    @property
+    def is_attestation(self) -> bool:
+        """Whether it says of itself that it is no image: platform unknown/unknown."""
+        platform = self.platform
+        return platform is not None and platform[:2] == (_ATTESTATION, _ATTESTATION)
+
+
+class Manifest(NamedTuple):
+    """An image manifest, or an App manifest, which is one with `manifests`.
+
+    Attributes:
+        media_type: as it says itself or its descriptor did.
+        config: the image's config.
+        layers: bottom up.
+        manifests: of an App manifest, the layers manifests; else empty.
+        annotations: as they are.
+    """
+
+    media_type: str
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    manifests: tuple[Descriptor, ...] = ()
+    annotations: Mapping[str, str] = {}
+
+
+class Index(NamedTuple):
+    """An image index, or a layers manifest, which is one with `layers` alone.
+
+    Attributes:
+        media_type: as it says itself or its descriptor did.
+        manifests: what it refers to, in its order.
+        layers: of a layers manifest, the layers; else empty.
+        platform: of a layers manifest; else None.
+        annotations: as they are.
+    """
+
+    media_type: str
+    manifests: tuple[Descriptor, ...]
+    layers: tuple[Descriptor, ...] = ()
+    platform: Platform | None = None
+    annotations: Mapping[str, str] = {}
+
+
+class Config(NamedTuple):
+    """An image config, so far as it concerns layers.
+
+    Attributes:
+        platform: what the image runs on.
+        diff_ids: of its layers, bottom up.
+    """
+
+    platform: Platform
+    diff_ids: tuple[str, ...]
+
+
+def loads(raw: bytes, source: str, *, media_type: str | None = None) -> Manifest | Index:
+    """Read a manifest or an index.
+
+    Args:
+        raw: the document.
+        source: what to call it in messages.
+        media_type: what its descriptor or the registry says it is; what it says
+            itself must be the same.
+
+    Raises:
+        DocumentError: it is malformed, or of a type that is neither.
+    """
+    place = Place(source)
+    if len(raw) > MAX_MANIFEST:
+        raise DocumentError(f"{jsondoc.printable(source)}: is longer than {MAX_MANIFEST} bytes")
+    document = jsondoc.mapping(jsondoc.decode(raw, source), place)
+    found = _media_type(document, place, media_type)
+    if found not in INDEX_TYPES + MANIFEST_TYPES:
+        raise place.fault(
+            f"is of type {jsondoc.quoted(found)}; only image manifests and indexes can be read"
+        )
+    # Docker's schema 1 has other fields under the same types' predecessors.
+    if jsondoc.integer(document, "schemaVersion", place) != 2:  # noqa: PLR2004 - its only value
+        raise place.key("schemaVersion").fault("must be 2")
+    layers = _descriptors(document, "layers", place, required=found in MANIFEST_TYPES)
+    is_index = found in INDEX_TYPES
+    # An index with layers is a layers manifest and refers to no manifest.
+    manifests = _descriptors(document, "manifests", place, required=is_index and not layers)
+    annotations = _annotations(document, place)
+    if is_index:
+        return Index(found, manifests, layers, _platform(document, place), annotations)
+    config = _descriptor(jsondoc.member(document, "config", place), place.key("config"))
+    return Manifest(found, config, layers, manifests, annotations)
+
+
+def loads_config(raw: bytes, source: str) -> Config:
+    """Read an image config.
+
+    Raises:
+        DocumentError: it is malformed.
+    """
+    place = Place(source)
+    document = jsondoc.mapping(jsondoc.decode(raw, source), place)
+    at = place.key("rootfs")
+    rootfs = jsondoc.mapping(jsondoc.member(document, "rootfs", place), at)
+    at_ids = at.key("diff_ids")
+    # An image without layers may have null there.
+    entries = rootfs.get("diff_ids") or []
+    ids = jsondoc.array(entries, at_ids, longest=_MOST_ENTRIES)
+    named: dict[str, object] = {str(index): entry for index, entry in enumerate(ids)}
+    platform = Platform(
+        jsondoc.text(document, "architecture", place),
+        jsondoc.text(document, "os", place, ""),
+        jsondoc.text(document, "variant", place, ""),
+    )
+    return Config(platform, tuple(jsondoc.digest(named, key, at_ids) for key in named))
+
+
+def _media_type(document: dict[str, object], place: Place, given: str | None) -> str:
+    """The type of a document; what it is given as and what it says must agree."""
+    if "mediaType" not in document:
+        if given is not None:
+            return given
+        # OCI documents need not say it: only an index has manifests and no config.
+        return OCI_MANIFEST if "config" in document else OCI_INDEX
+    own = jsondoc.text(document, "mediaType", place)
+    if given is not None and own != given:
+        raise place.key("mediaType").fault(
+            f"is {jsondoc.quoted(own)}, but it was given as {jsondoc.quoted(given)}"
+        )
+    return own
+
+
+def _descriptors(
+    document: dict[str, object], key: str, place: Place, *, required: bool
+) -> tuple[Descriptor, ...]:
+    value = jsondoc.member(document, key, place) if required else document.get(key)
+    if value is None and not required:
+        return ()
+    at = place.key(key)
+    entries = jsondoc.array(value, at, longest=_MOST_ENTRIES)
+    return tuple(_descriptor(entry, at.key(index)) for index, entry in enumerate(entries))
+
+
+def _descriptor(value: object, place: Place) -> Descriptor:
+    document = jsondoc.mapping(value, place)
+    return Descriptor(
+        jsondoc.text(document, "mediaType", place, ""),
+        jsondoc.digest(document, "digest", place),
+        jsondoc.integer(document, "size", place),
+        _platform(document, place),
+        _annotations(document, place),
+    )
+
+
+def _platform(document: dict[str, object], place: Place) -> Platform | None:
+    if document.get("platform") is None:
+        return None
+    at = place.key("platform")
+    platform = jsondoc.mapping(document["platform"], at)
+    return Platform(*(jsondoc.text(platform, key, at, "") for key in Platform._fields))
+
+
+def _annotations(document: dict[str, object], place: Place) -> dict[str, str]:
+    if document.get("annotations") is None:
+        return {}
+    at = place.key("annotations")
+    annotations = jsondoc.mapping(document["annotations"], at)
+    return {key: jsondoc.text(annotations, key, at) for key in annotations}
