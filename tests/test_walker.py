@@ -1,56 +1,21 @@
-"""The walk: its rules, held against declared trees, plain Python and GNU du."""
+"""The rules of the walk, which both implementations keep to the byte."""
 
-import contextlib
 import errno
-import itertools
 import os
-import resource
-import signal
-import stat
 import subprocess
 import sys
-import tempfile
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
 
-from layerscan import Usage, walk, walk_many
+from layerscan import walk, walk_many
 from layerscan.errors import LayerscanError
 from layerscan.implementation import implementation_name
 from layerscan.walker import Progress, WalkError, printable
-from tests.builders.tree import Device, Dir, Fifo, File, Link, Op, Sparse, Symlink, apply, many
+from tests.builders.tree import Device, Dir, File, Sparse, apply
 from tests.builders.user import as_nobody
 from tests.requirements import require, require_root
-
-EVERYTHING = (
-    Dir("diff"),
-    File("diff/a", size=5000),
-    Link("diff/b", "diff/a"),
-    Link("outside", "diff/a"),
-    File("diff/empty"),
-    Symlink("diff/link", "a/target/that/is/nowhere"),
-    Sparse("diff/sparse", 1 << 30, ((4096, b"x" * 100),)),
-    Fifo("diff/fifo"),
-    File(b"diff/not-utf8-\xff\xfe", size=10),
-    File("diff/new\nline", size=11),
-    File("diff/-rf", size=12),
-    File("diff/" + "n" * 255, size=13),
-    Dir("diff/empty-folder"),
-    File("link", size=26),
-    Dir("work/work"),
-)
-
-
-def du(path: object, *options: str) -> int:
-    """What GNU du says of `path`, in KiB."""
-    command = ["du", "-skx", *options, os.fsencode(path)]  # type: ignore[arg-type]
-    done = subprocess.run(command, check=True, capture_output=True)
-    return int(done.stdout.split()[0])
+from tests.walk_case import EVERYTHING, du, open_way_to
 
 
 @pytest.fixture(params=["compiled", "python"])
@@ -62,30 +27,6 @@ def either_walk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 def tree(tmp_path: Path) -> Path:
     apply(tmp_path, *EVERYTHING)
     return tmp_path
-
-
-@contextlib.contextmanager
-def in_python() -> Iterator[None]:
-    """The plain Python walk, within a test that hypothesis runs many times."""
-    os.environ["LAYERSCAN_WALK"] = "python"
-    try:
-        yield
-    finally:
-        del os.environ["LAYERSCAN_WALK"]
-
-
-@contextlib.contextmanager
-def descriptors_limited(limit: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
-
-
-def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
 
 
 @pytest.mark.usefixtures("either_walk")
@@ -234,7 +175,7 @@ class TestRules:
         closed = tmp_path / "closed"
         closed.mkdir(mode=0)
         tmp_path.chmod(0o755)
-        _open_way_to(tmp_path)
+        open_way_to(tmp_path)
         usage = as_nobody(lambda: walk(closed))
         assert usage.directories == 1
         assert usage.errors == (WalkError(os.fsencode(closed), errno.EACCES),)
@@ -268,320 +209,7 @@ def _make_closed(root: Path) -> None:
         Dir("diff/names-only", mode=0o744),
         File("diff/names-only/x", size=10),
     )
-    _open_way_to(root)
-
-
-def _open_way_to(root: Path) -> None:
-    """Let others come as far as `root`: pytest's folders are for their owner."""
-    for folder in (root, *root.parents):
-        if folder.owner() == Path(f"/proc/{os.getpid()}").owner() and folder != Path("/"):
-            folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o055)
-
-
-# --- differential ------------------------------------------------------------
-
-NAMES = st.binary(min_size=1, max_size=12).filter(
-    lambda name: b"/" not in name and b"\0" not in name and name not in (b".", b"..")
-)
-
-
-@st.composite
-def trees(draw: st.DrawFn) -> list[Op]:
-    """A tree of any shape, hard links across its folders included."""
-    folders = [b""]
-    files: list[bytes] = []
-    taken = {b""}
-    ops: list[Op] = []
-    for _ in range(draw(st.integers(0, 40))):
-        folder = draw(st.sampled_from(folders))
-        path = folder + draw(NAMES)
-        if path in taken:
-            continue
-        taken.add(path)
-        kind = draw(st.sampled_from(["folder", "file", "link", "symlink", "sparse", "fifo"]))
-        if kind == "folder":
-            ops.append(Dir(path))
-            folders.append(path + b"/")
-        elif kind == "link" and files:
-            ops.append(Link(path, draw(st.sampled_from(files))))
-        elif kind == "symlink":
-            ops.append(Symlink(path, draw(st.sampled_from([b".", b"/", b"..", b"x" * 100]))))
-        elif kind == "sparse":
-            ops.append(Sparse(path, draw(st.integers(0, 1 << 40)), ((8192, b"data"),)))
-            files.append(path)
-        elif kind == "fifo":
-            ops.append(Fifo(path))
-        else:
-            ops.append(File(path, size=draw(st.integers(0, 20_000))))
-            files.append(path)
-    return ops
-
-
-@settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(ops=trees(), child=NAMES)
-@example(ops=list(EVERYTHING), child=b"diff")
-def test_all_walks_agree_with_each_other_and_with_du(
-    ops: list[Op], child: bytes, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    root = tmp_path_factory.mktemp("tree")
-    apply(root, *ops)
-    top = [os.fsencode(op.path) for op in ops if b"/" not in os.fsencode(op.path)]
-    child = top[0] if top else child
-    with in_python():
-        expected = walk(root, child=child)
-    for threads in (1, 2, 32):
-        assert walk(root, child=child, threads=threads) == expected
-    with descriptors_limited(64):
-        assert walk(root, child=child, threads=32) == expected
-    assert expected.usage == du(root) * 1024
-    assert expected.usage == walk_many([root, root])[1].usage
-
-
-CLOSED = [0o755, 0o000, 0o311, 0o744, 0o711]
-
-
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(ops=trees(), modes=st.lists(st.sampled_from(CLOSED), min_size=41, max_size=41))
-def test_all_walks_agree_for_a_user_who_may_not_read_everything(
-    ops: list[Op], modes: list[int], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    require_root()
-    root = tmp_path_factory.mktemp("closed")
-    closed = zip(ops, modes, strict=False)
-    apply(root, *(Dir(op.path, mode) if isinstance(op, Dir) else op for op, mode in closed))
-    _open_way_to(root)
-
-    def every_walk() -> tuple[list[Usage], Usage, bytes]:
-        compiled = [walk(root, threads=threads) for threads in (1, 32)]
-        with in_python():
-            expected = walk(root)
-        command = ["du", "-skx", root]
-        return compiled, expected, subprocess.run(command, check=False, capture_output=True).stdout
-
-    compiled, expected, told = as_nobody(every_walk)
-    assert compiled == [expected, expected]
-    assert expected.usage == int(told.split()[0]) * 1024
-    assert expected.error_count == len(expected.errors)
-
-
-def test_a_real_tree_with_any_number_of_threads() -> None:
-    root = os.path.dirname(os.__file__)
-    with in_python():
-        expected = walk(root)
-    assert expected.entries > 1000
-    assert expected.usage == du(root) * 1024
-    for threads in (1, 2, 3, 32, 200):
-        assert walk(root, threads=threads) == expected
-
-
-# --- shapes ------------------------------------------------------------------
-
-
-def make_comb(root: Path, depth: int) -> int:
-    """A chain of folders, each with two more in it. Returns how many folders there are.
-
-    Such a tree keeps every folder of the chain waiting for a sub-folder.
-    """
-    at = os.open(root, os.O_RDONLY)
-    for _ in range(depth):
-        os.mkdir("a", dir_fd=at)
-        os.mkdir("z", dir_fd=at)
-        os.mkdir("m", dir_fd=at)
-        below = os.open("m", os.O_RDONLY, dir_fd=at)
-        os.close(at)
-        at = below
-    os.close(at)
-    return 3 * depth + 1
-
-
-def remove_deep(root: Path) -> None:
-    # shutil.rmtree, which pytest cleans up with, recurses.
-    subprocess.run(["rm", "-rf", root], check=True)
-
-
-@pytest.fixture(scope="module")
-def comb() -> Iterator[tuple[Path, int]]:
-    """A deep comb, and how many folders it has."""
-    # Not among pytest's folders: what a killed run leaves there, the next one
-    # removes by recursion.
-    root = Path(tempfile.mkdtemp(prefix="layerscan-comb-"))
-    try:
-        yield root, make_comb(root, 2000)
-    finally:
-        remove_deep(root)
-
-
-@pytest.mark.parametrize("spare", [8, 40, 900])
-@pytest.mark.parametrize("threads", [1, 8, None])
-def test_depth_costs_no_descriptors(
-    comb: tuple[Path, int], spare: int, threads: int | None
-) -> None:
-    root, folders = comb
-    before = open_descriptors()
-    with descriptors_limited(before + spare):
-        usage = walk(root, threads=threads)
-    assert (usage.directories, usage.errors, usage.vanished) == (folders, (), 0)
-    assert open_descriptors() == before
-
-
-def test_errors_deeper_than_path_max_have_their_path(tmp_path: Path) -> None:
-    name = "d" * 250
-    at = os.open(tmp_path, os.O_RDONLY)
-    _open_way_to(tmp_path)
-    for _ in range(40):
-        os.mkdir(name, dir_fd=at)
-        below = os.open(name, os.O_RDONLY, dir_fd=at)
-        os.close(at)
-        at = below
-    os.mkdir("closed", mode=0, dir_fd=at)
-    os.close(at)
-    usage = as_nobody(lambda: walk(tmp_path))
-    path = os.fsencode(tmp_path) + b"/" + b"/".join([name.encode()] * 40) + b"/closed"
-    assert usage.errors == (WalkError(path, errno.EACCES),)
-    remove_deep(tmp_path)
-
-
-def test_a_wide_tree_under_a_low_limit(tmp_path: Path) -> None:
-    for number in range(300):
-        apply(tmp_path, *(Dir(f"{number}/{inner}/x") for inner in range(5)))
-    with in_python():
-        expected = walk(tmp_path)
-    with descriptors_limited(open_descriptors() + 12):
-        for threads in (1, 4, 32):
-            assert walk(tmp_path, threads=threads) == expected
-
-
-def test_one_large_folder(tmp_path: Path) -> None:
-    apply(tmp_path, *many("flat", 12_000))
-    for number in range(0, 12_000, 3):
-        os.link(tmp_path / f"flat/f{number:05d}", tmp_path / f"flat/l{number:05d}")
-    usage = walk(tmp_path, child="flat")
-    assert (usage.files, usage.duplicates, usage.directories) == (12_000, 4_000, 2)
-    assert usage == walk(tmp_path, child="flat", threads=1)
-    assert usage.usage == du(tmp_path) * 1024
-
-
-def test_many_small_roots(tmp_path: Path) -> None:
-    apply(tmp_path, *(File(f"r{number}/f", size=number) for number in range(2000)))
-    roots = [tmp_path / f"r{number}" for number in range(2000)]
-    usages = walk_many(roots)
-    assert [usage.size for usage in usages] == list(range(2000))
-    assert all(usage.files == usage.directories == 1 for usage in usages)
-
-
-def test_without_a_descriptor_to_be_had_the_walk_says_so(tmp_path: Path) -> None:
-    apply(tmp_path, File("a/f", size=5))
-    limit = open_descriptors()
-    held = []
-    with descriptors_limited(limit + 4):
-        try:
-            while True:
-                held.append(os.open("/", os.O_RDONLY))
-        except OSError:
-            usage = walk(tmp_path)
-        finally:
-            for descriptor in held:
-                os.close(descriptor)
-    assert usage.errors == (WalkError(os.fsencode(tmp_path), errno.EMFILE),)
-
-
-# --- many at once, stopping --------------------------------------------------
-
-
-def test_walks_in_several_threads_at_once(tmp_path: Path) -> None:
-    apply(tmp_path, *many("a", 3000, size=10), *many("b/c", 2000, size=20))
-    expected = walk(tmp_path)
-    results: list[Usage] = []
-    threads = [threading.Thread(target=lambda: results.append(walk(tmp_path))) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert results == [expected] * 8
-
-
-def test_a_tree_that_changes_is_no_error(tmp_path: Path) -> None:
-    stop = threading.Event()
-    numbers = itertools.count()
-    apply(tmp_path, *many("stays", 2000, size=1))
-
-    def churn() -> None:
-        while not stop.is_set():
-            goes = tmp_path / f"goes{next(numbers)}"
-            goes.mkdir()
-            apply(goes, *(File(f"{number}/f", size=1) for number in range(50)))
-            subprocess.run(["rm", "-rf", goes], check=True)
-
-    churning = threading.Thread(target=churn)
-    churning.start()
-    try:
-        for _ in range(30):
-            usage = walk(tmp_path)
-            assert usage.errors == ()
-            assert usage.files >= 2000
-    finally:
-        stop.set()
-        churning.join()
-
-
-INTERRUPTED = """
-import sys, time
-from layerscan import walk_many
-print("walking", flush=True)
-try:
-    walk_many([sys.argv[1]] * 100_000)
-except KeyboardInterrupt:
-    print(time.monotonic())
-    sys.exit(7)
-"""
-
-
-# ThreadSanitizer delivers signals late, and all else slowly.
-timed = pytest.mark.skipif(
-    os.environ.get("LAYERSCAN_SANITIZED") == "thread", reason="timing is not TSan's matter"
-)
-
-
-@timed
-def test_ctrl_c_stops_the_walk_at_once(tmp_path: Path) -> None:
-    apply(tmp_path, *many("flat", 5000))
-    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as walking:
-        assert walking.stdout is not None
-        assert walking.stdout.readline() == "walking\n"
-        time.sleep(0.5)
-        sent = time.monotonic()
-        walking.send_signal(signal.SIGINT)
-        caught = float(walking.stdout.readline())
-        assert walking.wait() == 7
-    assert caught - sent < 0.2
-
-
-@timed
-def test_a_callback_stops_a_long_walk_and_leaves_nothing_open(tmp_path: Path) -> None:
-    apply(tmp_path, *many("flat", 5000), *(Dir(f"wide/{number}/x") for number in range(500)))
-    before = open_descriptors(), threading.active_count()
-    started = time.monotonic()
-
-    class Enough(Exception):
-        pass
-
-    def enough(progress: Progress) -> None:
-        assert progress.entries > 0
-        raise Enough
-
-    with pytest.raises(Enough):
-        walk_many([tmp_path] * 100_000, on_progress=enough)
-    assert time.monotonic() - started < 2
-    assert (open_descriptors(), threading.active_count()) == before
-    assert len(os.listdir("/proc/self/task")) == before[1]
-
-
-# --- choosing the walk -------------------------------------------------------
+    open_way_to(root)
 
 
 def test_the_compiled_walk_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

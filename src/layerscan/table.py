@@ -79,7 +79,8 @@ def file_table(
     """Every inode of the tree at `path`, each once, the root included.
 
     The rules are those of `layerscan.walk`, and so are the arguments: the sum
-    of ``blocks`` is `Usage.blocks`.
+    of ``blocks`` is `Usage.blocks`. An entry that is removed while the walk
+    runs has no row, as if the walk had begun a moment later.
 
     Returns:
         Array of shape ``(n,)`` and dtype `ROW`, sorted by inode. It is yours

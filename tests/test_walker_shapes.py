@@ -1,0 +1,125 @@
+"""Trees that are deep, wide, flat or many, with few descriptors."""
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from layerscan import walk, walk_many
+from layerscan.walker import WalkError
+from tests.builders.tree import Dir, File, apply, many
+from tests.builders.user import as_nobody
+from tests.walk_case import (
+    descriptors_limited,
+    du,
+    in_python,
+    open_descriptors,
+    open_way_to,
+    remove_deep,
+)
+
+
+def make_comb(root: Path, depth: int) -> int:
+    """A chain of folders, each with two more in it. Returns how many folders there are.
+
+    Such a tree keeps every folder of the chain waiting for a sub-folder.
+    """
+    at = os.open(root, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("a", dir_fd=at)
+        os.mkdir("z", dir_fd=at)
+        os.mkdir("m", dir_fd=at)
+        below = os.open("m", os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    return 3 * depth + 1
+
+
+@pytest.fixture(scope="module")
+def comb() -> Iterator[tuple[Path, int]]:
+    """A deep comb, and how many folders it has."""
+    # Not among pytest's folders: what a killed run leaves there, the next one
+    # removes by recursion.
+    root = Path(tempfile.mkdtemp(prefix="layerscan-comb-"))
+    try:
+        yield root, make_comb(root, 2000)
+    finally:
+        remove_deep(root)
+
+
+@pytest.mark.parametrize("spare", [8, 40, 900])
+@pytest.mark.parametrize("threads", [1, 8, None])
+def test_depth_costs_no_descriptors(
+    comb: tuple[Path, int], spare: int, threads: int | None
+) -> None:
+    root, folders = comb
+    before = open_descriptors()
+    with descriptors_limited(before + spare):
+        usage = walk(root, threads=threads)
+    assert (usage.directories, usage.errors, usage.vanished) == (folders, (), 0)
+    assert open_descriptors() == before
+
+
+def test_errors_deeper_than_path_max_have_their_path(tmp_path: Path) -> None:
+    name = "d" * 250
+    at = os.open(tmp_path, os.O_RDONLY)
+    open_way_to(tmp_path)
+    for _ in range(40):
+        os.mkdir(name, dir_fd=at)
+        below = os.open(name, os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.mkdir("closed", mode=0, dir_fd=at)
+    os.close(at)
+    usage = as_nobody(lambda: walk(tmp_path))
+    path = os.fsencode(tmp_path) + b"/" + b"/".join([name.encode()] * 40) + b"/closed"
+    assert usage.errors == (WalkError(path, errno.EACCES),)
+    remove_deep(tmp_path)
+
+
+def test_a_wide_tree_under_a_low_limit(tmp_path: Path) -> None:
+    for number in range(300):
+        apply(tmp_path, *(Dir(f"{number}/{inner}/x") for inner in range(5)))
+    with in_python():
+        expected = walk(tmp_path)
+    with descriptors_limited(open_descriptors() + 12):
+        for threads in (1, 4, 32):
+            assert walk(tmp_path, threads=threads) == expected
+
+
+def test_one_large_folder(tmp_path: Path) -> None:
+    apply(tmp_path, *many("flat", 12_000))
+    for number in range(0, 12_000, 3):
+        os.link(tmp_path / f"flat/f{number:05d}", tmp_path / f"flat/l{number:05d}")
+    usage = walk(tmp_path, child="flat")
+    assert (usage.files, usage.duplicates, usage.directories) == (12_000, 4_000, 2)
+    assert usage == walk(tmp_path, child="flat", threads=1)
+    assert usage.usage == du(tmp_path) * 1024
+
+
+def test_many_small_roots(tmp_path: Path) -> None:
+    apply(tmp_path, *(File(f"r{number}/f", size=number) for number in range(2000)))
+    roots = [tmp_path / f"r{number}" for number in range(2000)]
+    usages = walk_many(roots)
+    assert [usage.size for usage in usages] == list(range(2000))
+    assert all(usage.files == usage.directories == 1 for usage in usages)
+
+
+def test_without_a_descriptor_to_be_had_the_walk_says_so(tmp_path: Path) -> None:
+    apply(tmp_path, File("a/f", size=5))
+    limit = open_descriptors()
+    held = []
+    with descriptors_limited(limit + 4):
+        try:
+            while True:
+                held.append(os.open("/", os.O_RDONLY))
+        except OSError:
+            usage = walk(tmp_path)
+        finally:
+            for descriptor in held:
+                os.close(descriptor)
+    assert usage.errors == (WalkError(os.fsencode(tmp_path), errno.EMFILE),)

@@ -1,0 +1,72 @@
+"""What tests of the walk share: a tree with everything in it, and who else counts it."""
+
+import contextlib
+import os
+import resource
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.builders.tree import Dir, Fifo, File, Link, Sparse, Symlink
+
+EVERYTHING = (
+    Dir("diff"),
+    File("diff/a", size=5000),
+    Link("diff/b", "diff/a"),
+    Link("outside", "diff/a"),
+    File("diff/empty"),
+    Symlink("diff/link", "a/target/that/is/nowhere"),
+    Sparse("diff/sparse", 1 << 30, ((4096, b"x" * 100),)),
+    Fifo("diff/fifo"),
+    File(b"diff/not-utf8-\xff\xfe", size=10),
+    File("diff/new\nline", size=11),
+    File("diff/-rf", size=12),
+    File("diff/" + "n" * 255, size=13),
+    Dir("diff/empty-folder"),
+    File("link", size=26),
+    Dir("work/work"),
+)
+
+
+def du(path: object, *options: str) -> int:
+    """What GNU du says of `path`, in KiB."""
+    command = ["du", "-skx", *options, os.fsencode(path)]  # type: ignore[arg-type]
+    done = subprocess.run(command, check=True, capture_output=True)
+    return int(done.stdout.split()[0])
+
+
+@contextlib.contextmanager
+def in_python() -> Iterator[None]:
+    """The plain Python walk, within a test that hypothesis runs many times."""
+    os.environ["LAYERSCAN_WALK"] = "python"
+    try:
+        yield
+    finally:
+        del os.environ["LAYERSCAN_WALK"]
+
+
+@contextlib.contextmanager
+def descriptors_limited(limit: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def open_way_to(root: Path) -> None:
+    """Let others come as far as `root`: pytest's folders are for their owner."""
+    for folder in (root, *root.parents):
+        if folder.owner() == Path(f"/proc/{os.getpid()}").owner() and folder != Path("/"):
+            folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o055)
+
+
+def remove_deep(root: Path) -> None:
+    # shutil.rmtree, which pytest cleans up with, recurses.
+    subprocess.run(["rm", "-rf", root], check=True)
