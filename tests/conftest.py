@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
+from layerscan.registry import retry
+from tests.builders.registry_server import OpenRegistry
 from tests.engines import docker as docker_engine
 from tests.engines import registry as registry_engine
 from tests.engines.images import BASE, BUSYBOX, write_context
@@ -14,14 +18,60 @@ from tests.requirements import require, require_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.engines.docker import Docker
     from tests.engines.registry import Registry
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 def require_programs(*names: str) -> None:
     missing = docker_engine.missing_programs(names)
     require(not missing, f"not installed: {', '.join(missing)}; run tests/engines/install")
+
+
+@pytest.fixture
+def open_registry() -> Iterator[OpenRegistry]:
+    """An empty registry in this process that takes every document; see its module."""
+    with OpenRegistry() as started:
+        yield started
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempts of registry clients in this process follow each other at once."""
+    monkeypatch.setattr(retry, "FIRST_DELAY", 0.001)
+
+
+@pytest.fixture
+def docker_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of Docker's configuration for a test; it is not there yet."""
+    folder = tmp_path / "docker-config"
+    folder.mkdir()
+    monkeypatch.setenv("DOCKER_CONFIG", str(folder))
+    return folder / "config.json"
+
+
+@pytest.fixture(scope="session")
+def tls_certificate(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PEM file: a certificate for 127.0.0.1 that only itself vouches for, and its key."""
+    require_programs("openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    key, certificate, both = folder / "key", folder / "certificate", folder / "both"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-days", "2"),
+            *("-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", "/CN=registry.example"),
+            *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    both.write_bytes(key.read_bytes() + certificate.read_bytes())
+    return str(both)
 
 
 @pytest.fixture(scope="session")

@@ -26,3 +26,25 @@ class DocumentError(LayerscanError):
 
 class ComposeError(LayerscanError):
     """A Compose App that cannot be read: its folder, file, YAML or variables."""
+
+
+class RegistryError(LayerscanError):
+    """A registry that cannot be reached, or does not do what it must."""
+
+
+class NotInRegistryError(RegistryError):
+    """A manifest, blob or repository that the registry has not (404)."""
+
+
+class RefusedByRegistryError(RegistryError):
+    """A request that the registry refuses.
+
+    Attributes:
+        status: the HTTP status, a 4xx as a rule.
+        code: the registry's own error code (``MANIFEST_INVALID``), "" for none.
+    """
+
+    def __init__(self, message: str, *, status: int, code: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code

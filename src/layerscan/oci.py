@@ -149,7 +149,8 @@ def loads(raw: bytes, source: str, *, media_type: str | None = None) -> Manifest
     layers = _descriptors(document, "layers", place, required=found in MANIFEST_TYPES)
     is_index = found in INDEX_TYPES
     # An index with layers is a layers manifest and refers to no manifest.
-    manifests = _descriptors(document, "manifests", place, required=is_index and not layers)
+    required = is_index and "layers" not in document
+    manifests = _descriptors(document, "manifests", place, required=required)
     annotations = _annotations(document, place)
     if is_index:
         return Index(found, manifests, layers, _platform(document, place), annotations)

@@ -7,13 +7,17 @@ import json
 import os
 import shutil
 import socket
+import subprocess
 import tempfile
+import urllib.error
 import urllib.request
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Self
 
 from tests.engines.docker import Daemon, EngineError, missing_programs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 PROGRAMS = ("docker-registry", "setpriv")
@@ -27,12 +31,18 @@ class Registry:
     Alive between `start` and `stop`. Docker and skopeo (``--tls-verify=false``)
     take loopback addresses as plain HTTP.
 
+    Args:
+        users: passwords by user name, which it then asks for (htpasswd); needs
+            the program ``htpasswd``. By default it asks for nothing.
+
     Attributes:
         address: ``127.0.0.1:PORT``, what an image name starts with.
         root: absolute path of the folder of its blobs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, users: Mapping[str, str] | None = None) -> None:
+        self._users = users or {}
+        self._htpasswd = ""
         self.address = ""
         self.root = ""
         self._cleanup = contextlib.ExitStack()
@@ -47,6 +57,9 @@ class Registry:
             cleanup.callback(shutil.rmtree, state)
             self.root = os.path.join(state, "blobs")
             self.address = f"127.0.0.1:{_free_port()}"
+            if self._users:
+                self._htpasswd = os.path.join(state, "htpasswd")
+                self._write_htpasswd()
             config = os.path.join(state, "config.yml")
             with open(config, "w", encoding="utf-8") as out:
                 json.dump(self._config(), out)  # JSON is YAML
@@ -61,8 +74,18 @@ class Registry:
         """End it and remove all it kept. Idempotent."""
         self._cleanup.close()
 
+    def _write_htpasswd(self) -> None:
+        # The registry takes bcrypt only; the least cost will do.
+        with open(self._htpasswd, "wb") as out:
+            for user, password in self._users.items():
+                argv = ["htpasswd", "-niB", "-C", "4", user]
+                done = subprocess.run(
+                    argv, check=True, input=password.encode(), capture_output=True
+                )
+                out.write(done.stdout)
+
     def _config(self) -> dict[str, object]:
-        return {
+        config: dict[str, object] = {
             "version": 0.1,
             "log": {"level": "warn", "accesslog": {"disabled": True}},
             "storage": {
@@ -71,10 +94,16 @@ class Registry:
             },
             "http": {"addr": self.address},
         }
+        if self._users:
+            config["auth"] = {"htpasswd": {"realm": "tests", "path": self._htpasswd}}
+        return config
 
     def _answers(self) -> bool:
         try:
             self.get("")
+        except urllib.error.HTTPError as error:
+            # It asks for a password.
+            return error.code == HTTPStatus.UNAUTHORIZED
         except OSError:
             return False
         return True

@@ -1,0 +1,99 @@
+"""Platforms: reading them, and which of an image's a machine would run.
+
+Owns the words for this machine's platform and the order of preference, which
+is containerd's (its ``platforms.Only``). What an image runs on, its config says.
+"""
+
+import os
+import re
+
+from layerscan.errors import LayerscanError
+from layerscan.oci import Platform
+
+_WORD = re.compile(r"[!-.0-~]{1,64}", re.ASCII)
+"""A part of a platform: printable, without a slash."""
+
+_MOST_PARTS = 3
+
+_MACHINES = {
+    "x86_64": Platform("amd64", "linux"),
+    "i386": Platform("386", "linux"),
+    "i686": Platform("386", "linux"),
+    "aarch64": Platform("arm64", "linux"),
+    "armv8l": Platform("arm", "linux", "v8"),
+    "armv7l": Platform("arm", "linux", "v7"),
+    "armv6l": Platform("arm", "linux", "v6"),
+    "armv5tel": Platform("arm", "linux", "v5"),
+    "loongarch64": Platform("loong64", "linux"),
+}
+"""By what uname(2) says, where Go has another name for it."""
+
+_ARM_VARIANTS = ("v8", "v7", "v6", "v5")
+_USUAL_VARIANT = {"arm": "v7", "arm64": "v8", "amd64": "v1"}
+"""What an absent variant stands for."""
+
+
+def parse_platform(text: str) -> Platform:
+    """Read ``os/architecture`` or ``os/architecture/variant``.
+
+    Raises:
+        LayerscanError: `text` is neither.
+    """
+    parts = text.split("/")
+    if not 2 <= len(parts) <= _MOST_PARTS or not all(map(_WORD.fullmatch, parts)):  # noqa: PLR2004
+        raise LayerscanError(
+            f"no platform: {text[:80]!r}; it has the form os/architecture[/variant]: linux/arm64"
+        )
+    system, architecture, *variant = parts
+    return Platform(architecture, system, *variant)
+
+
+def spelt(platform: Platform) -> str:
+    """`platform` as `parse_platform` reads it."""
+    return "/".join(part for part in (platform.os, platform.architecture, platform.variant) if part)
+
+
+def is_plain(platform: Platform) -> bool:
+    """Whether its parts are words that can be compared and shown; a part may be empty."""
+    return all(not part or _WORD.fullmatch(part) for part in platform)
+
+
+def this_machine() -> Platform:
+    """The platform of this machine."""
+    machine = os.uname().machine
+    return _MACHINES.get(machine, Platform(machine, "linux"))
+
+
+def fits(platform: Platform, asked: Platform) -> bool:
+    """Whether `platform` is the one that is `asked` for; without a variant, any is."""
+    if (platform.os or "linux", platform.architecture) != (asked.os, asked.architecture):
+        return False
+    return not asked.variant or _variant(platform) == _variant(asked)
+
+
+def preference(platform: Platform, machine: Platform) -> int | None:
+    """How much a `machine` prefers an image of `platform`: the less the better.
+
+    Returns:
+        None where it cannot run it at all.
+    """
+    wanted = (platform.architecture, _variant(platform))
+    order = _order(machine)
+    return order.index(wanted) if platform.os in ("", "linux") and wanted in order else None
+
+
+def _order(machine: Platform) -> list[tuple[str, str]]:
+    """Architectures and variants that `machine` runs, the best first."""
+    own = (machine.architecture, _variant(machine))
+    if machine.architecture == "amd64":
+        return [own, ("386", "")]
+    if machine.architecture == "arm64":
+        return [own, *(("arm", variant) for variant in _ARM_VARIANTS)]
+    if machine.architecture == "arm" and own[1] in _ARM_VARIANTS:
+        later = _ARM_VARIANTS[_ARM_VARIANTS.index(own[1]) :]
+        return [("arm", variant) for variant in later]
+    return [own]
+
+
+def _variant(platform: Platform) -> str:
+    return platform.variant or _USUAL_VARIANT.get(platform.architecture, "")

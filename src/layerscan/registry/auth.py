@@ -1,0 +1,242 @@
+"""Authorisation at one registry: tokens and passwords, asked for when it wants them.
+
+Owns the token protocol of distribution ("Token Authentication Specification",
+and its OAuth2 form for identity tokens), and when a token is good no more.
+"""
+
+import base64
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import NamedTuple
+from urllib.parse import urlencode, urlsplit
+
+from layerscan import jsondoc
+from layerscan.errors import DocumentError, RefusedByRegistryError, RegistryError
+from layerscan.jsondoc import Place
+from layerscan.registry.challenge import Challenge, parse
+from layerscan.registry.credentials import Login, Secret
+from layerscan.registry.faults import is_temporary, refusal, shown
+from layerscan.registry.retry import retry_after
+from layerscan.registry.transport import Answer, Request, Transport
+from layerscan.registry.verify import read, read_error
+
+_CLIENT = "layerscan"
+_LONGEST_TOKEN_ANSWER = 1 << 20
+_TOKEN = re.compile(r"[\x21-\x7e]{1,65536}")
+_SHORTEST_LIFE = 60
+"""Seconds that a token lives where its service does not say, or says less."""
+_MARGIN = 10
+"""Seconds before its end from which a token is used no more."""
+_FORM = "application/x-www-form-urlencoded"
+
+
+class _Token(NamedTuple):
+    secret: Secret
+    good_until: float
+
+
+class Authorizer:
+    """What one registry is shown so that it answers; thread-safe.
+
+    Args:
+        registry: as references name it, for messages.
+        transport: for asking token services.
+        find_login: gives the credentials; called once, when they are needed.
+    """
+
+    def __init__(
+        self, registry: str, transport: Transport, find_login: Callable[[], Login | None]
+    ) -> None:
+        self._registry = registry
+        self._transport = transport
+        self._find_login = find_login
+        self._lock = threading.Lock()
+        self._login: tuple[Login | None] | None = None
+        self._challenge: Challenge | None = None
+        self._tokens: dict[tuple[str, ...], _Token] = {}
+        self._identity: Secret | None = None
+        self._secrets: set[str] = set()
+
+    def current(self, scopes: tuple[str, ...]) -> str | None:
+        """The header Authorization for `scopes`, as far as it is known what is wanted.
+
+        Raises:
+            RegistryError: a token is needed and cannot be had.
+        """
+        with self._lock:
+            if self._challenge is None:
+                return None
+            return self._header(self._challenge, scopes)
+
+    def renewed(self, answer: Answer, scopes: tuple[str, ...], used: str | None) -> str | None:
+        """Another header in place of `used`, which the registry refused with `answer`.
+
+        Returns:
+            None if there is nothing else to show.
+
+        Raises:
+            RegistryError: a token is needed and cannot be had.
+        """
+        challenge = _choose(parse(answer.response.headers.get_list("WWW-Authenticate")))
+        with self._lock:
+            if challenge is None:
+                return None
+            _check_realm(challenge, answer, self._registry)
+            self._challenge = challenge
+            token = self._tokens.get(scopes)
+            # Another thread may have renewed it meanwhile.
+            if token is not None and _bearer(token.secret) == used:
+                del self._tokens[scopes]
+            header = self._header(challenge, scopes)
+            return None if header == used else header
+
+    def denied(self) -> str:
+        """Why there may be no access, for a message."""
+        with self._lock:
+            login = self._login[0] if self._login else None
+        if login is None:
+            return f"there are no credentials for {self._registry}: 'docker login' stores some"
+        user = "an identity token" if login.is_identity_token else f"user {shown(login.user)}"
+        return f"the credentials are those of {user} from {login.source}"
+
+    def redacted(self, text: str) -> str:
+        """`text` without the secrets of this registry, should it hold some."""
+        for secret in self._secrets:
+            text = text.replace(secret, "…")
+        return text
+
+    # What follows is called with the lock held.
+
+    def _header(self, challenge: Challenge, scopes: tuple[str, ...]) -> str | None:
+        if challenge.scheme == "basic":
+            login = self._get_login()
+            if login is None or login.is_identity_token:
+                return None
+            return self._basic(login)
+        token = self._tokens.get(scopes)
+        if token is None or token.good_until < time.monotonic():
+            token = self._tokens[scopes] = self._new_token(challenge, scopes)
+        return _bearer(token.secret)
+
+    def _get_login(self) -> Login | None:
+        if self._login is None:
+            self._login = (self._find_login(),)
+            login = self._login[0]
+            if login is not None:
+                self._hide(login.secret.reveal())
+        return self._login[0]
+
+    def _basic(self, login: Login) -> str:
+        pair = f"{login.user}:{login.secret.reveal()}"
+        encoded = base64.b64encode(pair.encode()).decode()
+        self._hide(encoded)
+        return f"Basic {encoded}"
+
+    def _hide(self, secret: str) -> None:
+        # An empty text is everywhere.
+        if secret:
+            self._secrets = {*self._secrets, secret}
+
+    def _new_token(self, challenge: Challenge, scopes: tuple[str, ...]) -> _Token:
+        login = self._get_login()
+        request, authorization = self._token_request(challenge, scopes, login)
+        where = f"{self._registry}: token service {shown(urlsplit(request.url).netloc)}"
+        with self._transport.send(request, authorization) as answer:
+            if answer.status != HTTPStatus.OK:
+                raise self._token_refusal(answer, where)
+            raw = read(answer.response, where, limit=_LONGEST_TOKEN_ANSWER)
+        return self._token(raw, where)
+
+    def _token_request(
+        self, challenge: Challenge, scopes: tuple[str, ...], login: Login | None
+    ) -> tuple[Request, str | None]:
+        realm = challenge.parameters["realm"]
+        service = challenge.parameters["service"]
+        query = [("service", service)] if service else []
+        if login is not None and login.is_identity_token:
+            identity = self._identity or login.secret
+            query += [
+                ("scope", " ".join(scopes)),
+                ("client_id", _CLIENT),
+                ("grant_type", "refresh_token"),
+                ("refresh_token", identity.reveal()),
+            ]
+            body = urlencode(query).encode()
+            headers = {"Content-Type": _FORM, "Content-Length": str(len(body))}
+            return Request("POST", realm, headers, lambda: [body], stays=True), None
+        query += [("scope", scope) for scope in scopes]
+        url = realm + ("&" if urlsplit(realm).query else "?") + urlencode(query)
+        return Request("GET", url), None if login is None else self._basic(login)
+
+    def _token_refusal(self, answer: Answer, where: str) -> RegistryError:
+        body = read_error(answer.response)
+        delay = retry_after(answer.header("Retry-After"))
+        status = answer.status
+        fault = refusal(where, status, body, delay=delay, redacted=self.redacted)
+        if is_temporary(status) or not isinstance(fault, RefusedByRegistryError):
+            return fault
+        # The lock is held, and the login known.
+        login = self._login[0] if self._login else None
+        source = f" (those from {login.source})" if login else ""
+        hint = f": the credentials are refused{source}" if login else ""
+        return RefusedByRegistryError(f"{fault}{hint}", status=status, code=fault.code)
+
+    def _token(self, raw: bytes, where: str) -> _Token:
+        place = Place(where)
+        try:
+            document = jsondoc.mapping(jsondoc.decode(raw, where), place)
+            text = jsondoc.text(document, "token", place, "")
+            text = text or jsondoc.text(document, "access_token", place)
+            life = _SHORTEST_LIFE
+            if document.get("expires_in") is not None:
+                life = max(life, jsondoc.integer(document, "expires_in", place))
+            identity = jsondoc.text(document, "refresh_token", place, "")
+        except DocumentError as error:
+            raise RegistryError(self.redacted(str(error))) from None
+        if not _TOKEN.fullmatch(text):
+            raise RegistryError(f"{where}: gives a token that is none")
+        self._hide(text)
+        if identity:
+            self._hide(identity)
+            self._identity = Secret(identity)
+        return _Token(Secret(text), time.monotonic() + life - _MARGIN)
+
+
+def _bearer(secret: Secret) -> str:
+    return f"Bearer {secret.reveal()}"
+
+
+def _choose(challenges: Sequence[Challenge]) -> Challenge | None:
+    """The challenge that can be met; a token before a password."""
+    for challenge in challenges:
+        if challenge.scheme == "bearer" and "realm" in challenge.parameters:
+            service = challenge.parameters.get("service", "")
+            parameters = {"realm": challenge.parameters["realm"], "service": service}
+            return Challenge("bearer", parameters)
+    return next((one for one in challenges if one.scheme == "basic"), None)
+
+
+def _check_realm(challenge: Challenge, answer: Answer, registry: str) -> None:
+    """Refuse to send a password to a token service that is no fit place for it.
+
+    Raises:
+        RegistryError: it is no HTTP address, or without TLS and the registry is not.
+    """
+    if challenge.scheme != "bearer":
+        return
+    realm = challenge.parameters["realm"]
+    try:
+        parts = urlsplit(realm)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        raise RegistryError(
+            f"{registry}: names a token service that has no address: {shown(realm)}"
+        )
+    if parts.scheme == "http" and answer.response.url.scheme == "https":
+        raise RegistryError(
+            f"{registry}: names a token service without TLS: {shown(parts.hostname)}"
+        )

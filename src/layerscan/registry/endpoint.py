@@ -1,0 +1,152 @@
+"""One registry: where it is, its authorisation, and its requests, tried again.
+
+Owns the address of a registry and what becomes of each answer: accepted,
+refused, or worth another attempt. What requests mean, `repository` and
+`upload` know.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from http import HTTPStatus
+from typing import TypeVar
+
+from layerscan.errors import RefusedByRegistryError, RegistryError
+from layerscan.reference import DEFAULT_REGISTRY
+from layerscan.registry.auth import Authorizer
+from layerscan.registry.credentials import config_path, find_login
+from layerscan.registry.faults import TemporaryError, refusal, shown
+from layerscan.registry.retry import Waits, retry_after
+from layerscan.registry.transport import Answer, Request, Transport, is_loopback, origin
+from layerscan.registry.verify import read_error
+
+T = TypeVar("T")
+
+DOCKER_HUB = "registry-1.docker.io"
+"""The host behind the name docker.io."""
+
+
+class Endpoint:
+    """One registry; thread-safe.
+
+    Args:
+        registry: as references name it.
+        transport: the connections.
+    """
+
+    def __init__(self, registry: str, transport: Transport) -> None:
+        self._host = DOCKER_HUB if registry == DEFAULT_REGISTRY else registry
+        self._transport = transport
+        self._auth = Authorizer(registry, transport, lambda: find_login(registry, config_path()))
+        self._lock = threading.Lock()
+        self._scheme: str | None = None
+
+    def url(self, path: str) -> str:
+        """The address of `path` below the API's root.
+
+        Raises:
+            RegistryError: it is not to be found out whether it speaks TLS.
+        """
+        with self._lock:
+            if self._scheme is None:
+                self._scheme = self._find_scheme()
+            return f"{self._scheme}://{self._host}/v2/{path}"
+
+    def _find_scheme(self) -> str:
+        if self._host in self._transport.options.insecure:
+            return self._scheme_of_insecure()
+        name = self._host if self._host.endswith("]") else self._host.rpartition(":")[0]
+        return "http" if is_loopback(name or self._host) else "https"
+
+    def _scheme_of_insecure(self) -> str:
+        """TLS with any certificate where it is spoken; else none."""
+        try:
+            with self._transport.send(Request("GET", f"https://{self._host}/v2/")):
+                return "https"
+        except RegistryError:
+            # Whether plain HTTP does any better, the request itself will show.
+            return "http"
+
+    def waits(self) -> Waits:
+        """The waits between the attempts of one request."""
+        return Waits(self._transport.stop)
+
+    def call(
+        self,
+        request: Request,
+        consume: Callable[[Answer], T],
+        *,
+        where: str,
+        scopes: tuple[str, ...],
+        accepted: Sequence[int] = (HTTPStatus.OK,),
+    ) -> T:
+        """Make a request, as often as it takes, and give its answer to `consume`.
+
+        Args:
+            request: what to ask.
+            consume: reads the answer; it is called again if the connection is
+                lost in its midst.
+            where: what the request is about, for messages.
+            scopes: of the token.
+            accepted: the statuses that `consume` wants to see.
+
+        Raises:
+            RegistryError: it fails for good.
+        """
+        waits = self.waits()
+        while True:
+            try:
+                with self.attempt(request, where=where, scopes=scopes, accepted=accepted) as answer:
+                    return consume(answer)
+            except TemporaryError as fault:
+                waits.wait(fault)
+
+    @contextmanager
+    def attempt(
+        self,
+        request: Request,
+        *,
+        where: str,
+        scopes: tuple[str, ...],
+        accepted: Sequence[int] = (HTTPStatus.OK,),
+    ) -> Iterator[Answer]:
+        """Make a request once, or twice where the registry wants another token.
+
+        Raises:
+            TemporaryError: another attempt may go better; also while the body
+                is read.
+            RegistryError: it will not.
+        """
+        # An upload may go to another host, which must not see the token.
+        is_own = self._owns(request.url)
+        with ExitStack() as opened:
+            used = self._auth.current(scopes) if is_own else None
+            answer = opened.enter_context(self._transport.send(request, used))
+            if answer.status == HTTPStatus.UNAUTHORIZED and answer.is_home and is_own:
+                body = read_error(answer.response)
+                # The token service may need the very connection.
+                opened.close()
+                fresh = self._auth.renewed(answer, scopes, used)
+                if fresh is None:
+                    raise self._fault(answer, where, body)
+                answer = opened.enter_context(self._transport.send(request, fresh))
+            if answer.status not in accepted:
+                raise self._fault(answer, where, read_error(answer.response))
+            yield answer
+
+    def _owns(self, url: str) -> bool:
+        import httpx
+
+        return origin(httpx.URL(url)) == origin(httpx.URL(self.url("")))
+
+    def _fault(self, answer: Answer, where: str, body: bytes) -> RegistryError:
+        delay = retry_after(answer.header("Retry-After"))
+        if not answer.is_home:
+            # The address of a storage may hold a key; its host says enough.
+            where = f"{where}: redirected to {shown(answer.response.url.host)}"
+        fault = refusal(where, answer.status, body, delay=delay, redacted=self._auth.redacted)
+        denied = answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+        if denied and answer.is_home and isinstance(fault, RefusedByRegistryError):
+            message = f"{fault}; {self._auth.denied()}"
+            return RefusedByRegistryError(message, status=fault.status, code=fault.code)
+        return fault

@@ -1,0 +1,181 @@
+"""What goes wrong with registries, in words: connections, refusals, error bodies.
+
+Owns how a registry's own words are shown: bounded, on one line, and without
+anything secret. The types of the errors are in ``layerscan.errors``.
+"""
+
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from layerscan import jsondoc
+from layerscan.errors import (
+    DocumentError,
+    NotInRegistryError,
+    RefusedByRegistryError,
+    RegistryError,
+)
+
+if TYPE_CHECKING:
+    import httpx
+
+MAX_ERROR_BODY = 64 * 1024
+"""Bytes of an error's body that are looked at."""
+
+_MOST_ERRORS_TOLD = 3
+_LONGEST_SHOWN = 300
+_CERTIFICATE_HINT = (
+    "; SSL_CERT_FILE names a file with a certificate authority of your own, "
+    "--insecure-registry does without"
+)
+
+
+class TemporaryError(RegistryError):
+    """What another attempt may mend: a lost connection, 429, a fault of the server.
+
+    Attributes:
+        delay: seconds that the registry asks to wait, None where it says nothing.
+    """
+
+    def __init__(self, message: str, delay: float | None = None) -> None:
+        super().__init__(message)
+        self.delay = delay
+
+
+def shown(text: str) -> str:
+    """What a registry says, for a message: bounded, and on one line whatever is in it."""
+    cut = text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)
+
+
+@contextmanager
+def told(host: str) -> Iterator[None]:
+    """Turn what httpx raises about a connection to `host` into errors of this room.
+
+    Raises:
+        TemporaryError: another attempt may go better.
+        RegistryError: it will not.
+    """
+    import httpx
+
+    try:
+        yield
+    except httpx.TransportError as error:
+        raise _connection_error(error, host) from None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise RegistryError(f"{host}: {type(error).__name__}: {shown(str(error))}") from None
+
+
+def _connection_error(error: "httpx.TransportError", host: str) -> RegistryError:
+    import httpx
+
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            reason = shown(cause.verify_message)
+            return RegistryError(
+                f"{host}: its certificate is not trusted: {reason}{_CERTIFICATE_HINT}"
+            )
+        if isinstance(cause, ssl.SSLError):
+            return TemporaryError(f"{host}: TLS failed: {shown(str(cause.reason or cause))}")
+        if isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_AGAIN:
+            return RegistryError(f"{host}: there is no such host ({cause.strerror})")
+    said = shown(str(error)) or "it is closed"
+    # httpx looks at redirects, too, that it is not to follow.
+    final = isinstance(error, httpx.UnsupportedProtocol | httpx.PoolTimeout)
+    if final or "location header" in said:
+        return RegistryError(f"{host}: cannot be asked: {said}")
+    # Of these, the more special ones come first.
+    for kind, what in (
+        (httpx.ProxyError, f"the proxy of the environment refuses: {said}"),
+        (httpx.ConnectTimeout, "does not answer: no connection in time"),
+        (httpx.TimeoutException, "does not answer any more"),
+        (httpx.ConnectError, f"no connection: {said}"),
+    ):
+        if isinstance(error, kind):
+            return TemporaryError(f"{host}: {what}")
+    return TemporaryError(f"{host}: the connection broke off: {said}")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def refusal(
+    where: str,
+    status: int,
+    body: bytes,
+    *,
+    delay: float | None = None,
+    redacted: Callable[[str], str] = str,
+) -> RegistryError:
+    """The error for an answer that is no success.
+
+    Args:
+        where: the repository, or the document in it, for the message.
+        status: the answer's HTTP status.
+        body: its body, of which no more than `MAX_ERROR_BODY` bytes count.
+        delay: what its Retry-After asks for, in seconds.
+        redacted: takes out of a text what nobody must see.
+    """
+    code, words = _own_words(body)
+    said = shown(redacted(words))
+    code = shown(redacted(code))
+    message = f"{where}: {_meaning(status)}" + (f": {said}" if said else "")
+    if is_temporary(status):
+        return TemporaryError(message, delay)
+    if status == HTTPStatus.NOT_FOUND:
+        return NotInRegistryError(message)
+    if status >= HTTPStatus.BAD_REQUEST:
+        return RefusedByRegistryError(message, status=status, code=code)
+    return RegistryError(message)
+
+
+def is_temporary(status: int) -> bool:
+    """Whether the same request may go better a little later."""
+    return status == HTTPStatus.TOO_MANY_REQUESTS or (
+        status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        and status not in (HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
+    )
+
+
+def _meaning(status: int) -> str:
+    if status == HTTPStatus.NOT_FOUND:
+        return "the registry has no such thing (404)"
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return "too many requests (429)"
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = "an unknown status"
+    if status < HTTPStatus.BAD_REQUEST:
+        return f"the registry answers {status} ({phrase}), which is out of place"
+    return f"the registry answers {status} ({phrase})"
+
+
+def _own_words(body: bytes) -> tuple[str, str]:
+    """The first error code of an error body, and all that it says; "" for none.
+
+    The form is that of the OCI distribution specification, "Error Codes".
+    """
+    try:
+        document = jsondoc.decode(body[:MAX_ERROR_BODY], "")
+    except DocumentError:
+        return "", ""
+    errors = document.get("errors") if isinstance(document, dict) else None
+    if not isinstance(errors, list):
+        return "", ""
+    found = []
+    for error in errors[:_MOST_ERRORS_TOLD]:
+        if isinstance(error, dict):
+            code, message = error.get("code"), error.get("message")
+            found.append(
+                (code if isinstance(code, str) else "", message if isinstance(message, str) else "")
+            )
+    words = "; ".join(": ".join(filter(None, pair)) for pair in found if any(pair))
+    return (found[0][0] if found else ""), words

@@ -1,0 +1,316 @@
+"""One repository of a registry: manifests and blobs, read and written.
+
+Owns the calls of the OCI distribution API but uploads, see `upload`. Whatever
+it returns was verified: a document by its digest has it, and a blob has the
+size that its descriptor gives.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing
+from http import HTTPStatus
+from typing import BinaryIO, NamedTuple, TypeVar
+from urllib.parse import quote
+
+from layerscan import digest as digests
+from layerscan.errors import NotInRegistryError, RegistryError
+from layerscan.oci import INDEX_TYPES, MANIFEST_TYPES, MAX_MANIFEST, Descriptor
+from layerscan.registry.endpoint import Endpoint
+from layerscan.registry.faults import TemporaryError, shown
+from layerscan.registry.transport import Answer, Request
+from layerscan.registry.upload import Upload
+from layerscan.registry.verify import Verifier, check_length, parts, read
+
+T = TypeVar("T")
+
+_TYPES = INDEX_TYPES + MANIFEST_TYPES
+_ACCEPT = ", ".join(_TYPES)
+_PLAIN = ":"
+"""What a digest has beside letters and digits; a tag has nothing that needs quoting."""
+
+
+class Fetched(NamedTuple):
+    """A manifest or an index as a registry has it.
+
+    Attributes:
+        raw: its bytes.
+        digest: of those bytes.
+        media_type: as the registry gives it.
+    """
+
+    raw: bytes
+    digest: str
+    media_type: str
+
+
+class Repository:
+    """A repository; thread-safe. `RegistryClient.repository` makes it.
+
+    Attributes:
+        name: registry and path, for messages.
+        path: the path alone, as `push_blob` takes it to mount from.
+    """
+
+    def __init__(self, name: str, path: str, endpoint: Endpoint) -> None:
+        self.name = name
+        self.path = path
+        self._endpoint = endpoint
+        self._pull = (f"repository:{path}:pull",)
+        self._push = (f"repository:{path}:pull,push",)
+        # Who pushes needs one token, not one for each kind of request.
+        self._scopes = self._pull
+
+    def manifest(self, tag_or_digest: str) -> Fetched:
+        """The manifest or index under a tag or digest.
+
+        Raises:
+            NotInRegistryError: there is none.
+            RegistryError: it cannot be fetched, is of another type, or its
+                bytes are not those of the digest.
+        """
+        is_digest = digests.is_digest(tag_or_digest)
+        where = f"{self.name}{'@' if is_digest else ':'}{shown(tag_or_digest)}"
+        fetched = self._fetch_manifest(tag_or_digest, _ACCEPT, where, MAX_MANIFEST)
+        if is_digest and fetched.digest != tag_or_digest:
+            raise RegistryError(
+                f"{where}: what the registry sends has the digest {fetched.digest}: "
+                "it was damaged or exchanged"
+            )
+        return fetched
+
+    def fetch(self, descriptor: Descriptor, *, limit: int) -> bytes:
+        """The document or blob that `descriptor` refers to.
+
+        Args:
+            descriptor: what is wanted; its media type says whether it is
+                stored as a manifest.
+            limit: the most bytes that are read.
+
+        Raises:
+            NotInRegistryError: it is not there.
+            RegistryError: it cannot be fetched, or is not what the descriptor says.
+        """
+        where = f"{self.name}@{descriptor.digest}"
+        if descriptor.size > limit:
+            raise RegistryError(f"{where}: has {descriptor.size} bytes; only {limit} are read")
+        if descriptor.media_type in _TYPES:
+            return self._fetch_document(descriptor, where)
+        with self.stream(descriptor) as chunks:
+            return b"".join(chunks)
+
+    def stream(self, descriptor: Descriptor) -> AbstractContextManager[Iterator[bytes]]:
+        """The blob that `descriptor` refers to, in chunks, verified when it ends.
+
+        A connection that is lost is taken up again where it broke off. Who does
+        not read to the end knows nothing of the digest.
+
+        Raises:
+            NotInRegistryError: it is not there.
+            RegistryError: it cannot be fetched, or is not what the descriptor
+                says; from the iterator, too.
+        """
+        return closing(self._chunks(descriptor))
+
+    def has(self, descriptor: Descriptor) -> bool:
+        """Whether the repository has what `descriptor` refers to.
+
+        Raises:
+            RegistryError: it cannot be asked, or says that it has another size.
+        """
+        where = f"{self.name}@{descriptor.digest}"
+        is_document = descriptor.media_type in _TYPES
+        request = Request(
+            "HEAD",
+            self._url(f"{'manifests' if is_document else 'blobs'}/{descriptor.digest}"),
+            {"Accept": descriptor.media_type if is_document else "*/*"},
+        )
+        try:
+            self._call(
+                request, lambda answer: check_length(answer.response, descriptor.size, where), where
+            )
+        except NotInRegistryError:
+            return False
+        return True
+
+    def push_blob(
+        self,
+        descriptor: Descriptor,
+        opened: Callable[[], BinaryIO],
+        *,
+        mount_from: Sequence[str] = (),
+        on_bytes: Callable[[int], object] | None = None,
+    ) -> bool:
+        """Put a blob into the repository, unless it is there.
+
+        Args:
+            descriptor: of the blob.
+            opened: opens its content, once for each attempt; it is closed here.
+            mount_from: paths of repositories of the same registry that may have
+                it: then the registry takes it from there.
+            on_bytes: called with how many bytes more were sent; with a negative
+                number where some have to be sent again.
+
+        Returns:
+            Whether it was uploaded: False if the registry had it already.
+
+        Raises:
+            RegistryError: it cannot be put there.
+        """
+        self._scopes = self._push
+        if self.has(descriptor):
+            return False
+        upload = Upload(
+            self._endpoint,
+            self.name,
+            self.path,
+            scopes=self._push,
+            descriptor=descriptor,
+            on_bytes=on_bytes or _ignore,
+        )
+        for path in mount_from:
+            if path != self.path and upload.mounted(path):
+                return False
+        upload.run(opened, is_there=lambda: self.has(descriptor))
+        return True
+
+    def push_manifest(self, raw: bytes, media_type: str, tag_or_digest: str) -> None:
+        """Put a manifest or index under a tag, or under its digest.
+
+        Idempotent.
+
+        Raises:
+            RefusedByRegistryError: the registry does not take it.
+            RegistryError: it cannot be put there, or the registry has made
+                another document of it.
+        """
+        self._scopes = self._push
+        digest = digests.sha256(raw)
+        is_digest = digests.is_digest(tag_or_digest)
+        where = f"{self.name}{'@' if is_digest else ':'}{shown(tag_or_digest)}"
+        if is_digest and tag_or_digest != digest:
+            raise RegistryError(f"{where}: the document to push has the digest {digest}")
+        request = Request(
+            "PUT",
+            self._url(f"manifests/{quote(tag_or_digest, safe=_PLAIN)}"),
+            {"Content-Type": media_type, "Content-Length": str(len(raw))},
+            lambda: [raw],
+        )
+        accepted = (HTTPStatus.CREATED, HTTPStatus.OK, HTTPStatus.ACCEPTED)
+        self._call(
+            request, lambda answer: _check_digest(answer, digest, where), where, accepted=accepted
+        )
+
+    def _url(self, rest: str) -> str:
+        return self._endpoint.url(f"{self.path}/{rest}")
+
+    def _call(
+        self,
+        request: Request,
+        consume: Callable[[Answer], T],
+        where: str,
+        accepted: Sequence[int] = (HTTPStatus.OK,),
+    ) -> T:
+        return self._endpoint.call(
+            request, consume, where=where, scopes=self._scopes, accepted=accepted
+        )
+
+    def _fetch_manifest(self, reference: str, accept: str, where: str, limit: int) -> Fetched:
+        def consume(answer: Answer) -> Fetched:
+            media_type = _media_type(answer, where)
+            raw = read(answer.response, where, limit=limit)
+            digest = digests.sha256(raw)
+            _check_digest(answer, digest, where)
+            return Fetched(raw, digest, media_type)
+
+        request = Request(
+            "GET", self._url(f"manifests/{quote(reference, safe=_PLAIN)}"), {"Accept": accept}
+        )
+        return self._call(request, consume, where)
+
+    def _fetch_document(self, descriptor: Descriptor, where: str) -> bytes:
+        fetched = self._fetch_manifest(
+            descriptor.digest, descriptor.media_type, where, descriptor.size
+        )
+        verifier = Verifier(descriptor, where)
+        verifier.take(fetched.raw)
+        verifier.finish()
+        if fetched.media_type != descriptor.media_type:
+            raise RegistryError(
+                f"{where}: the registry gives it as {shown(fetched.media_type)}, what refers to it "
+                f"as {descriptor.media_type}"
+            )
+        return fetched.raw
+
+    def _chunks(self, descriptor: Descriptor) -> Generator[bytes, None, None]:
+        where = f"{self.name}@{descriptor.digest}"
+        verifier = Verifier(descriptor, where)
+        waits = self._endpoint.waits()
+        while True:
+            begun = verifier.received
+            try:
+                for chunk in self._rest(descriptor, begun, where):
+                    verifier.take(chunk)
+                    yield chunk
+                verifier.finish()
+            except TemporaryError as fault:
+                if verifier.received == descriptor.size:
+                    # All that was lost is the end of the transfer.
+                    verifier.finish()
+                    return
+                if verifier.received > begun:
+                    waits.progress()
+                waits.wait(fault)
+            else:
+                return
+
+    def _rest(self, descriptor: Descriptor, begun: int, where: str) -> Iterator[bytes]:
+        """What follows the first `begun` bytes of a blob, from one request."""
+        accept = {"Accept": "*/*"}
+        if begun:
+            accept["Range"] = f"bytes={begun}-"
+        request = Request("GET", self._url(f"blobs/{descriptor.digest}"), accept)
+        with self._endpoint.attempt(
+            request,
+            where=where,
+            scopes=self._scopes,
+            accepted=(HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT) if begun else (HTTPStatus.OK,),
+        ) as answer:
+            position = begun if answer.status == HTTPStatus.PARTIAL_CONTENT else 0
+            check_length(answer.response, descriptor.size - position, where)
+            for part in parts(answer.response, where):
+                # All over again, from a server that knows no ranges.
+                new = part[max(begun - position, 0) :]
+                position += len(part)
+                if new:
+                    yield new
+
+
+def _ignore(_: int) -> None:
+    pass
+
+
+def _media_type(answer: Answer, where: str) -> str:
+    """The type that the registry gives a manifest.
+
+    Raises:
+        RegistryError: it is none that can be read.
+    """
+    given = (answer.header("Content-Type") or "").partition(";")[0].strip()
+    if given in _TYPES:
+        return given
+    said = f"of type {shown(given)}" if given else "without a type"
+    hint = ": is it a registry?" if given == "text/html" else ""
+    raise RegistryError(f"{where}: the registry sends something {said}, no image manifest{hint}")
+
+
+def _check_digest(answer: Answer, digest: str, where: str) -> None:
+    """Hold the digest that the registry gives a manifest against its bytes'.
+
+    Raises:
+        RegistryError: they differ.
+    """
+    given = answer.header("Docker-Content-Digest")
+    # One of another algorithm says nothing about this one.
+    if given is not None and given.startswith("sha256:") and given != digest:
+        raise RegistryError(
+            f"{where}: the registry says that its digest is {shown(given)}, its bytes have {digest}"
+        )

@@ -1,0 +1,72 @@
+"""When to try again, and how long to wait before it.
+
+Owns the waiting only; what may be tried again is for `faults` to say.
+"""
+
+import random
+import threading
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from layerscan.errors import RegistryError
+from layerscan.registry.faults import TemporaryError
+
+ATTEMPTS = 5
+"""How often a request is made before it is given up."""
+
+FIRST_DELAY = 0.5
+"""Seconds before the second attempt; each further one waits twice as long."""
+
+LONGEST_DELAY = 60.0
+"""Seconds of the longest wait, also where Retry-After asks for more."""
+
+
+class Waits:
+    """The waits between the attempts of one request.
+
+    Args:
+        stop: when it is set, nobody waits any more.
+    """
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._failed = 0
+
+    def wait(self, fault: TemporaryError) -> None:
+        """Wait until the next attempt.
+
+        Raises:
+            RegistryError: there is to be none: so often it was tried, or all
+                is over.
+        """
+        self._failed += 1
+        if self._failed >= ATTEMPTS:
+            raise RegistryError(f"{fault} (tried {self._failed} times)") from None
+        delay = fault.delay
+        if delay is None:
+            # Spread, so that clients which failed together do not return together.
+            delay = FIRST_DELAY * 2 ** (self._failed - 1) * random.uniform(0.5, 1)  # noqa: S311
+        if self._stop.wait(min(delay, LONGEST_DELAY)):
+            raise RegistryError(f"{fault} (given up)") from None
+
+    def progress(self) -> None:
+        """Something came through: the attempts are counted anew."""
+        self._failed = 0
+
+
+def retry_after(text: str | None) -> float | None:
+    """The seconds that a Retry-After header asks for, None where it says nothing.
+
+    It is a number of seconds or a date (RFC 9110, section 10.2.3).
+    """
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return max((date - datetime.now(UTC)).total_seconds(), 0.0)

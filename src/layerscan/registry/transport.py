@@ -1,0 +1,301 @@
+"""Connections: one HTTP request with its redirects, and who may see a secret.
+
+Owns the connection pools, TLS, proxies, timeouts, and the rule that the header
+Authorization goes to the host that it is for and to no other.
+"""
+
+import ipaddress
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakSet
+
+from layerscan import __version__
+from layerscan.errors import RegistryError
+from layerscan.registry.faults import shown, told
+from layerscan.registry.options import RegistryOptions
+from layerscan.registry.verify import drain
+
+if TYPE_CHECKING:
+    import ssl
+
+    import httpx
+
+MOST_REDIRECTS = 5
+
+_CONNECT_SECONDS = 15.0
+_IDLE_SECONDS = 60.0
+_SLOT_SECONDS = 600.0
+
+_REDIRECTS = (
+    HTTPStatus.MOVED_PERMANENTLY,
+    HTTPStatus.FOUND,
+    HTTPStatus.SEE_OTHER,
+    HTTPStatus.TEMPORARY_REDIRECT,
+    HTTPStatus.PERMANENT_REDIRECT,
+)
+_METHOD_KEPT = (HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT)
+
+
+class Request(NamedTuple):
+    """A request, which can be made more than once.
+
+    Attributes:
+        method: ``GET``, ``HEAD``, ``POST``, ``PUT`` or ``PATCH``.
+        url: absolute.
+        headers: all but Authorization.
+        body: gives the body anew each time; None for none.
+        stays: the body is secret: no redirect is followed.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = {}
+    body: Callable[[], Iterable[bytes]] | None = None
+    stays: bool = False
+
+
+class Answer(NamedTuple):
+    """The head of an answer, and its body still to be read.
+
+    Attributes:
+        response: httpx' own.
+        is_home: whether it is from the very host that was asked, not from one
+            that a redirect led to.
+    """
+
+    response: "httpx.Response"
+    is_home: bool
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self.response.status_code
+
+    def header(self, name: str) -> str | None:
+        """The header `name`."""
+        value: str | None = self.response.headers.get(name)
+        return value
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host`, without a port, is this machine by its name or address."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class Transport:
+    """The connections to all hosts; thread-safe.
+
+    Args:
+        options: which hosts are insecure, and how many connections there may be.
+    """
+
+    def __init__(self, options: RegistryOptions) -> None:
+        self.options = options
+        self.stop = threading.Event()
+        self._lock = threading.Lock()
+        self._clients: dict[tuple[bool, bool], httpx.Client] = {}
+        self._slots = threading.BoundedSemaphore(options.connections)
+        self._sockets: WeakSet[socket.socket] = WeakSet()
+
+    def close(self) -> None:
+        """Close all connections; who waits for an answer or another attempt gives up."""
+        self.stop.set()
+        with self._lock:
+            for one in self._sockets:
+                _shut(one)
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
+
+    @contextmanager
+    def send(self, request: Request, authorization: str | None = None) -> Iterator[Answer]:
+        """Make `request`, and follow redirects.
+
+        Args:
+            request: what to ask.
+            authorization: the header Authorization, for the host of the
+                request's URL alone.
+
+        Raises:
+            TemporaryError: the connection is lost, also while the body is read.
+            RegistryError: there is no connection, or no end of redirects.
+        """
+        import httpx
+
+        home = origin(httpx.URL(request.url))
+        url = httpx.URL(request.url)
+        is_home = True
+        for _ in range(MOST_REDIRECTS + 1):
+            host = shown(url.netloc.decode("ascii", "replace"))
+            with (
+                self._slot(host),
+                told(host),
+                closing(self._open(request, url, authorization)) as response,
+            ):
+                target = None if request.stays else _target(response, request.method, host)
+                if target is None:
+                    yield Answer(response, is_home)
+                drain(response)
+            if target is None:
+                return
+            if origin(target) != home:
+                is_home, authorization = False, None
+            url = target
+        raise RegistryError(
+            f"{shown(home)}: redirects more than {MOST_REDIRECTS} times, last to "
+            f"{shown(url.host + url.path)}"
+        )
+
+    @contextmanager
+    def _slot(self, host: str) -> Iterator[None]:
+        """One of the connections that may be in use at a time."""
+        if not self._slots.acquire(timeout=_SLOT_SECONDS):
+            raise RegistryError(f"{host}: all {self.options.connections} connections are in use")
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    def _open(
+        self, request: Request, url: "httpx.URL", authorization: str | None
+    ) -> "httpx.Response":
+        client = self._client(url)
+        # Bodies are taken as they are: their digests are of these bytes.
+        headers = {"Accept-Encoding": "identity", **request.headers}
+        if authorization is not None:
+            headers["Authorization"] = authorization
+        body = None if request.body is None else request.body()
+        built = client.build_request(
+            request.method,
+            url,
+            headers=headers,
+            content=body,
+            extensions={"trace": self._keep_socket},
+        )
+        return client.send(built, stream=True)
+
+    def _keep_socket(self, event: str, info: Mapping[str, Any]) -> None:
+        """Keep the socket of a new connection; httpcore calls it with all that happens."""
+        if not event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            return
+        with self._lock:
+            opened = info["return_value"].get_extra_info("socket")
+            self._sockets.add(opened)
+            if self.stop.is_set():
+                _shut(opened)
+
+    def _client(self, url: "httpx.URL") -> "httpx.Client":
+        """The pool for hosts like that of `url`."""
+        # Without TLS there is nothing to verify, and reading the authorities takes time.
+        verified = url.scheme == "https" and registry_name(url) not in self.options.insecure
+        # No proxy has any business with this machine's own addresses.
+        direct = is_loopback(url.host)
+        with self._lock:
+            if self.stop.is_set():
+                raise RegistryError(f"{shown(url.host)}: the client is closed")
+            if (verified, direct) not in self._clients:
+                self._clients[verified, direct] = self._new_client(verified=verified, direct=direct)
+            return self._clients[verified, direct]
+
+    def _new_client(self, *, verified: bool, direct: bool) -> "httpx.Client":
+        from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+        import httpx
+
+        return httpx.Client(
+            verify=_tls(verified=verified),
+            trust_env=not direct,
+            follow_redirects=False,
+            headers={"User-Agent": f"layerscan/{__version__}"},
+            # A registry needs none, and they would go to other ports of its host.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            limits=httpx.Limits(
+                max_connections=self.options.connections,
+                max_keepalive_connections=self.options.connections,
+            ),
+            timeout=httpx.Timeout(_IDLE_SECONDS, connect=_CONNECT_SECONDS, pool=_SLOT_SECONDS),
+        )
+
+
+def _shut(one: socket.socket) -> None:
+    # Closing alone would leave a thread that reads from it waiting.
+    with suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
+
+
+def origin(url: "httpx.URL") -> str:
+    """Scheme, host and port: what a secret is for."""
+    port = url.port or {"http": 80, "https": 443}.get(url.scheme)
+    return f"{url.scheme}://{url.host}:{port}"
+
+
+def registry_name(url: "httpx.URL") -> str:
+    """The host of `url` as references name it: with the port if it is given."""
+    return url.netloc.decode("ascii", "replace").rpartition("@")[2]
+
+
+def _tls(*, verified: bool) -> "ssl.SSLContext":
+    import ssl
+
+    import httpx
+
+    if not verified:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    # The machine's own authorities, as other programs on it use them; OpenSSL
+    # itself looks at SSL_CERT_FILE and SSL_CERT_DIR.
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile is None and paths.capath is None:
+        # There are none: those that come with httpx.
+        return httpx.create_ssl_context()
+    return ssl.create_default_context()
+
+
+def _target(response: "httpx.Response", method: str, host: str) -> "httpx.URL | None":
+    """Where a redirect leads, None if `response` is none.
+
+    Raises:
+        RegistryError: it leads where nobody may follow.
+    """
+    import httpx
+
+    status = response.status_code
+    if status not in _REDIRECTS:
+        return None
+    if method not in ("GET", "HEAD") and status not in _METHOD_KEPT:
+        return None
+    location = response.headers.get("Location")
+    if location is None:
+        return None
+    try:
+        target = response.url.join(httpx.URL(location))
+    except (httpx.InvalidURL, ValueError):
+        raise RegistryError(f"{host}: redirects to no address: {shown(location)}") from None
+    check_target(target, response.url, host)
+    return target
+
+
+def check_target(target: "httpx.URL", source: "httpx.URL", host: str) -> None:
+    """Refuse to go from `source` to `target` where that is not safe.
+
+    Raises:
+        RegistryError: it is no HTTP, holds a password, or leaves TLS.
+    """
+    where = shown(f"{target.scheme}://{target.host}")
+    if target.scheme not in ("http", "https") or not target.host:
+        raise RegistryError(f"{host}: redirects to {where}, which is no HTTP address")
+    if target.userinfo:
+        raise RegistryError(f"{host}: redirects to {where} with a user name in the address")
+    if source.scheme == "https" and target.scheme == "http":
+        raise RegistryError(f"{host}: redirects to {where}, which is without TLS")

@@ -1,0 +1,302 @@
+"""Uploading one blob: whole or in chunks, taken up again where a connection broke off.
+
+Owns the upload sessions of the OCI distribution specification ("Pushing
+blobs"): a session has an address, which each answer of the registry may change.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import BinaryIO
+from urllib.parse import quote
+
+from layerscan.errors import NotInRegistryError, RefusedByRegistryError, RegistryError
+from layerscan.oci import Descriptor
+from layerscan.registry.endpoint import Endpoint
+from layerscan.registry.faults import TemporaryError, shown
+from layerscan.registry.transport import Answer, Request, check_target
+
+CHUNK = 8 << 20
+"""Bytes of a chunk, where a registry does not take the whole; more if it asks for more."""
+
+_READ = 1 << 20
+_LARGEST_CHUNK = 1 << 30
+_OCTETS = "application/octet-stream"
+_RANGE = re.compile(r"(?:bytes=)?0-(\d{1,18})", re.ASCII)
+
+_WANTS_CHUNKS = (
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    HTTPStatus.NOT_IMPLEMENTED,
+)
+"""How a registry refuses a blob in one piece, or what stands before it does."""
+
+
+class Upload:
+    """The upload of one blob.
+
+    Args:
+        endpoint: the registry.
+        name: registry and path, for messages.
+        path: of the repository.
+        scopes: of the token that may push there.
+        descriptor: of the blob.
+        on_bytes: told how many bytes more were sent; negative to take some back.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        name: str,
+        path: str,
+        *,
+        scopes: tuple[str, ...],
+        descriptor: Descriptor,
+        on_bytes: Callable[[int], object],
+    ) -> None:
+        self._endpoint = endpoint
+        self._uploads = endpoint.url(f"{path}/blobs/uploads/")
+        self._where = f"{name}@{descriptor.digest}"
+        self._scopes = scopes
+        self._descriptor = descriptor
+        self._on_bytes = on_bytes
+        self._location: str | None = None
+        self._chunk: int | None = None
+        self._least_chunk = 0
+        # How far the registry has it, and how far `on_bytes` was told.
+        self._offset = 0
+        self._told = 0
+
+    def mounted(self, path: str) -> bool:
+        """Whether the registry has taken the blob from its repository `path`.
+
+        If it has not, the session that it may have opened instead is used.
+        """
+        digest = quote(self._descriptor.digest, safe="")
+        request = Request("POST", f"{self._uploads}?mount={digest}&from={quote(path, safe='')}")
+        try:
+            return self._endpoint.call(
+                request,
+                self._is_mounted,
+                where=self._where,
+                scopes=(*self._scopes, f"repository:{path}:pull"),
+                accepted=(HTTPStatus.CREATED, HTTPStatus.ACCEPTED),
+            )
+        except (NotInRegistryError, RefusedByRegistryError):
+            # Not allowed to read there, or the registry cannot do it at all.
+            return False
+
+    def _is_mounted(self, answer: Answer) -> bool:
+        if answer.status == HTTPStatus.CREATED:
+            return True
+        self._begun(answer)
+        return False
+
+    def run(self, opened: Callable[[], BinaryIO], *, is_there: Callable[[], bool]) -> None:
+        """Upload what `opened` gives.
+
+        Args:
+            opened: opens the blob's content; called for each request.
+            is_there: whether the registry has the blob.
+
+        Raises:
+            RegistryError: it does not take it, or the content is of another length.
+        """
+        waits = self._endpoint.waits()
+        farthest = 0
+        broken = False
+        while True:
+            try:
+                # The answer may be what was lost, not the upload.
+                if broken and is_there():
+                    self._tell(self._descriptor.size)
+                    return
+                if broken:
+                    self._find_offset()
+                if self._offset > farthest:
+                    farthest = self._offset
+                    waits.progress()
+                self._send(opened)
+            except TemporaryError as fault:
+                waits.wait(fault)
+                broken = True
+            else:
+                return
+
+    def _send(self, opened: Callable[[], BinaryIO]) -> None:
+        """Send what the registry lacks.
+
+        Raises:
+            TemporaryError: the session came to nothing; try again.
+        """
+        if self._location is None:
+            self._begin()
+        if self._chunk is None and self._offset == 0:
+            try:
+                self._put(opened, self._descriptor.size)
+            except RefusedByRegistryError as fault:
+                if fault.status not in _WANTS_CHUNKS or self._descriptor.size == 0:
+                    raise
+                self._chunk = min(max(CHUNK, self._least_chunk), _LARGEST_CHUNK)
+                self._forget()
+                self._begin()
+            else:
+                return
+        while self._offset < self._descriptor.size:
+            self._patch(opened)
+        self._put(opened, 0)
+
+    # The session.
+
+    def _begin(self) -> None:
+        request = Request("POST", self._uploads, {"Content-Length": "0"})
+        with self._endpoint.attempt(
+            request, where=self._where, scopes=self._scopes, accepted=(HTTPStatus.ACCEPTED,)
+        ) as answer:
+            self._begun(answer)
+
+    def _begun(self, answer: Answer) -> None:
+        self._offset = 0
+        self._location = None
+        least = answer.header("OCI-Chunk-Min-Length") or ""
+        self._least_chunk = int(least[:18]) if least.isascii() and least.isdigit() else 0
+        self._move(answer)
+
+    def _forget(self) -> None:
+        self._location = None
+        self._offset = 0
+
+    def _move(self, answer: Answer) -> None:
+        """Go where the registry says that the session now is."""
+        import httpx
+
+        given = answer.header("Location")
+        if given is None:
+            if self._location is None:
+                raise RegistryError(f"{self._where}: the registry does not say where to upload to")
+            return
+        source = answer.response.url
+        try:
+            target = source.join(httpx.URL(given))
+        except (httpx.InvalidURL, ValueError):
+            raise RegistryError(
+                f"{self._where}: the registry gives no address to upload to: {shown(given)}"
+            ) from None
+        check_target(target, source, self._where)
+        self._location = str(target.copy_with(fragment=None))
+
+    def _find_offset(self) -> None:
+        """Ask how far an upload has come that broke off."""
+        if self._location is None:
+            return
+        try:
+            with self._endpoint.attempt(
+                Request("GET", self._location),
+                where=self._where,
+                scopes=self._scopes,
+                accepted=(HTTPStatus.NO_CONTENT, HTTPStatus.ACCEPTED),
+            ) as answer:
+                match = _RANGE.fullmatch(answer.header("Range") or "")
+                self._offset = int(match[1]) + 1 if match else 0
+                self._move(answer)
+        except (NotInRegistryError, RefusedByRegistryError):
+            self._forget()
+        # One byte and none look the same: then it is begun anew.
+        if not 1 < self._offset <= self._descriptor.size:
+            self._forget()
+
+    # Its requests.
+
+    def _patch(self, opened: Callable[[], BinaryIO]) -> None:
+        length = self._descriptor.size - self._offset
+        if self._chunk is not None:
+            length = min(length, self._chunk)
+        end = self._offset + length
+        headers = {"Content-Range": f"{self._offset}-{end - 1}"}
+        with self._sent("PATCH", "", headers, opened, length) as answer:
+            self._move(answer)
+        self._offset = end
+
+    def _put(self, opened: Callable[[], BinaryIO], length: int) -> None:
+        """End the session, with the last `length` bytes."""
+        location = self._location or ""
+        query = ("&" if "?" in location else "?") + f"digest={quote(self._descriptor.digest)}"
+        with self._sent("PUT", query, {}, opened, length) as answer:
+            given = answer.header("Docker-Content-Digest")
+        if given is not None and given.startswith("sha256:") and given != self._descriptor.digest:
+            raise RegistryError(f"{self._where}: the registry says that it got {shown(given)}")
+
+    @contextmanager
+    def _sent(
+        self,
+        method: str,
+        query: str,
+        headers: dict[str, str],
+        opened: Callable[[], BinaryIO],
+        length: int,
+    ) -> Iterator[Answer]:
+        """A request of the session with `length` bytes from where it stands.
+
+        Raises:
+            TemporaryError: also if the session is gone, or stands elsewhere.
+        """
+        request = Request(
+            method,
+            f"{self._location}{query}",
+            {"Content-Type": _OCTETS, "Content-Length": str(length), **headers},
+            lambda: self._content(opened, length),
+        )
+        accepted = (
+            (HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT)
+            if method == "PATCH"
+            else (HTTPStatus.CREATED, HTTPStatus.OK, HTTPStatus.NO_CONTENT)
+        )
+        try:
+            with self._endpoint.attempt(
+                request, where=self._where, scopes=self._scopes, accepted=accepted
+            ) as answer:
+                yield answer
+        except NotInRegistryError as fault:
+            self._forget()
+            raise TemporaryError(str(fault)) from None
+        except RefusedByRegistryError as fault:
+            if fault.status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                raise
+            self._forget()
+            raise TemporaryError(str(fault)) from None
+
+    def _content(self, opened: Callable[[], BinaryIO], length: int) -> Iterator[bytes]:
+        position, end = self._offset, self._offset + length
+        self._tell(position)
+        if not length:
+            return
+        try:
+            with opened() as file:
+                file.seek(position)
+                while position < end:
+                    chunk = file.read(min(end - position, _READ))
+                    if not chunk:
+                        raise self._wrong_length(f"ends after {position}")
+                    position += len(chunk)
+                    # Before the last bytes are sent, and the registry takes them for all.
+                    if position == self._descriptor.size and file.read(1):
+                        raise self._wrong_length(f"has more than {position}")
+                    yield chunk
+                    self._tell(position)
+        except OSError as error:
+            what = error.filename or "its content"
+            raise RegistryError(
+                f"{self._where}: {what} cannot be read: {error.strerror or error}"
+            ) from None
+
+    def _wrong_length(self, what: str) -> RegistryError:
+        return RegistryError(
+            f"{self._where}: the content to upload {what} of {self._descriptor.size} bytes"
+        )
+
+    def _tell(self, position: int) -> None:
+        if position != self._told:
+            self._on_bytes(position - self._told)
+            self._told = position

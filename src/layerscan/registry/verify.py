@@ -1,0 +1,133 @@
+"""Bodies as they come in: bounded, and held against their digest and size.
+
+Digests are computed over the bytes received; nothing here knows what they mean.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from layerscan.errors import RegistryError
+from layerscan.oci import Descriptor
+from layerscan.registry.faults import MAX_ERROR_BODY, TemporaryError, shown
+
+if TYPE_CHECKING:
+    import httpx
+
+
+class Verifier:
+    """Holds a body against its descriptor while it comes in.
+
+    Args:
+        descriptor: what the body must be.
+        where: what to call it in messages.
+
+    Attributes:
+        received: how many bytes of the body came in so far.
+    """
+
+    def __init__(self, descriptor: Descriptor, where: str) -> None:
+        self.received = 0
+        self._descriptor = descriptor
+        self._where = where
+        self._hash = hashlib.sha256()
+
+    def take(self, chunk: bytes) -> None:
+        """Take the next bytes of the body.
+
+        Raises:
+            RegistryError: there are more than there may be.
+        """
+        self.received += len(chunk)
+        if self.received > self._descriptor.size:
+            raise RegistryError(
+                f"{self._where}: the registry sends more than the "
+                f"{self._descriptor.size} bytes that it must have"
+            )
+        self._hash.update(chunk)
+
+    def finish(self) -> None:
+        """The body is at its end.
+
+        Raises:
+            TemporaryError: it is too short.
+            RegistryError: its bytes are others.
+        """
+        if self.received != self._descriptor.size:
+            raise TemporaryError(
+                f"{self._where}: the registry sends {self.received} bytes, "
+                f"and it must have {self._descriptor.size}"
+            )
+        digest = "sha256:" + self._hash.hexdigest()
+        if digest != self._descriptor.digest:
+            raise RegistryError(
+                f"{self._where}: what the registry sends has the digest {digest}: "
+                "it was damaged or exchanged"
+            )
+
+
+def parts(response: "httpx.Response", where: str) -> Iterator[bytes]:
+    """The body of `response`, as received.
+
+    Raises:
+        RegistryError: it is encoded although that was not asked for.
+    """
+    encoding = response.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        raise RegistryError(f"{where}: the registry sends it encoded as {shown(encoding)}")
+    return response.iter_raw()
+
+
+def read(response: "httpx.Response", where: str, *, limit: int) -> bytes:
+    """The whole body of `response`.
+
+    Raises:
+        RegistryError: it is longer than `limit` bytes.
+    """
+    length = announced(response)
+    body = bytearray()
+    if length is None or length <= limit:
+        for part in parts(response, where):
+            body += part
+            if len(body) > limit:
+                break
+        else:
+            return bytes(body)
+    raise RegistryError(f"{where}: the registry sends more than the {limit} bytes that are read")
+
+
+def read_error(response: "httpx.Response") -> bytes:
+    """The beginning of an error's body."""
+    body = bytearray()
+    for part in response.iter_raw():
+        body += part
+        if len(body) >= MAX_ERROR_BODY:
+            break
+    return bytes(body)
+
+
+def drain(response: "httpx.Response") -> None:
+    """Read a short body that nobody wants, so that its connection serves on."""
+    length = announced(response)
+    if length is not None and length <= MAX_ERROR_BODY and not response.is_stream_consumed:
+        for _ in response.iter_raw():
+            pass
+
+
+def announced(response: "httpx.Response") -> int | None:
+    """The Content-Length of `response`, None where it gives none."""
+    text = response.headers.get("Content-Length", "")
+    return int(text[:19]) if text.isascii() and text.isdigit() else None
+
+
+def check_length(response: "httpx.Response", size: int, where: str) -> None:
+    """Find out from its head that a body has not `size` bytes.
+
+    Raises:
+        RegistryError: it says that it has another length.
+    """
+    length = announced(response)
+    if length is not None and length != size:
+        raise RegistryError(
+            f"{where}: the registry says that it has {length} bytes, and it must have {size}"
+        )

@@ -1,0 +1,181 @@
+"""Podman and Buildah with a store of the tests' own, as root or as a user.
+
+Owns where they keep what they need, and thin faces of both command lines.
+There is no daemon: each command is a process that ends. What goes into images
+is `tests.engines.images`' part.
+
+Each command runs in a mount namespace of its own, in which the machine's cache
+of blobs, and for a user the machine's list of subordinate ids, are the tests'.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from typing import TYPE_CHECKING, Self
+
+from tests.builders.user import NOBODY
+from tests.engines.docker import COMMAND_SECONDS, EngineError, missing_programs, unmount_below
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+PROGRAMS = ("podman", "buildah", "unshare", "mount", "setpriv")
+ROOTLESS_PROGRAMS = ("newuidmap", "newgidmap")
+
+_CACHE = "/var/lib/containers/cache"
+_OPEN = 0o755
+_FIRST_ID = 300_000
+_IDS = 65_536
+
+# What a command is run by: $0 is the state folder, the rest the command.
+_ISOLATED = f'mount --bind "$0/cache" {_CACHE} && exec "$@"'
+_ISOLATED_USER = (
+    'mount --bind "$0/subids" /etc/subuid && mount --bind "$0/subids" /etc/subgid'
+    f' && exec setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups "$@"'
+)
+
+
+class Podman:
+    """A store of containers/storage and the commands that use it.
+
+    Args:
+        root: where the store is; made if it is not there, and it outlives
+            this. By default a temporary folder, removed by `stop`.
+        rootless: run the commands as a user who is not root.
+
+    Attributes:
+        root: absolute path of that folder, once started.
+        home: of whom the commands are run as.
+    """
+
+    def __init__(self, root: str | None = None, *, rootless: bool = False) -> None:
+        self._given_root = root
+        self._rootless = rootless
+        self._cleanup = contextlib.ExitStack()
+        self._state = ""
+        self.root = ""
+        self.home = ""
+
+    def start(self) -> Self:
+        """Make the folders. Leaves nothing behind if that fails."""
+        programs = PROGRAMS + (ROOTLESS_PROGRAMS if self._rootless else ())
+        missing = missing_programs(programs)
+        if missing:
+            raise EngineError(f"not installed: {', '.join(missing)}; run tests/engines/install")
+        with contextlib.ExitStack() as cleanup:
+            self._state = os.path.realpath(tempfile.mkdtemp(prefix="lspodman-"))
+            cleanup.callback(shutil.rmtree, self._state)
+            cleanup.callback(unmount_below, self._state)
+            os.chmod(self._state, _OPEN)
+            self.home = os.path.join(self._state, "home")
+            default = os.path.join(self.home, ".local/share/containers/storage")
+            self.root = os.path.realpath(self._given_root or default)
+            cleanup.callback(unmount_below, self.root)
+            self._make_folders()
+            self._cleanup = cleanup.pop_all()
+        return self
+
+    def stop(self) -> None:
+        """Unmount what a command has left mounted, and remove the folder. Idempotent."""
+        self._cleanup.close()
+
+    def _make_folders(self) -> None:
+        os.makedirs(_CACHE, exist_ok=True)
+        for name in ("cache", "home", "runtime"):
+            os.mkdir(os.path.join(self._state, name), 0o700)
+        config = os.path.join(self.home, ".config/containers")
+        os.makedirs(config)
+        with open(os.path.join(config, "containers.conf"), "w", encoding="utf-8") as out:
+            out.write('[engine]\ncgroup_manager = "cgroupfs"\nevents_logger = "file"\n')
+        with open(os.path.join(self._state, "subids"), "w", encoding="utf-8") as out:
+            out.write(f"{NOBODY}:{_FIRST_ID}:{_IDS}\n")
+        if self._rootless:
+            for folder, _, _ in os.walk(self._state):
+                os.chown(folder, NOBODY, NOBODY)
+            os.makedirs(self.root, exist_ok=True)
+            path = self.root
+            while path.startswith(self.home):
+                os.chown(path, NOBODY, NOBODY)
+                path = os.path.dirname(path)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def run_root(self) -> str:
+        """Absolute path of the folder of what a restart may lose."""
+        return f"{self._state}/runtime/run"
+
+    def command(self, *argv: str) -> list[str]:
+        """The arguments that run ``argv``, a program and its arguments, on this store."""
+        program, *rest = argv
+        options: list[str] = []
+        if program in ("podman", "buildah"):
+            options = ["--root", self.root, "--runroot", self.run_root]
+            options += ["--storage-driver", "overlay"]
+        script = _ISOLATED_USER if self._rootless else _ISOLATED
+        return [
+            *("unshare", "--mount", "--", "sh", "-c", script, self._state),
+            *("env", "--ignore-environment", f"HOME={self.home}", f"PATH={os.environ['PATH']}"),
+            *(f"XDG_RUNTIME_DIR={self._state}/runtime", f"TMPDIR={self._state}/runtime"),
+            *(program, *options, *rest),
+        ]
+
+    def _client(self, *argv: str) -> str:
+        done = subprocess.run(
+            self.command(*argv),
+            check=False,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=COMMAND_SECONDS,
+            cwd=self._state,
+        )
+        if done.returncode != 0:
+            said = (done.stdout + done.stderr).decode(errors="replace")
+            raise EngineError(f"{' '.join(argv)}: exit status {done.returncode}:\n{said}")
+        return done.stdout.decode(errors="surrogateescape").rstrip("\n")
+
+    def run(self, *args: str) -> str:
+        """Run ``podman ARGS``; what it printed, without the last newline.
+
+        Raises:
+            EngineError: with all that it printed, if it failed.
+        """
+        return self._client("podman", *args)
+
+    def buildah(self, *args: str) -> str:
+        """Run ``buildah ARGS``, as `run` does."""
+        return self._client("buildah", *args)
+
+    def pull(self, name: str) -> str:
+        """Pull; the image id."""
+        return self.run("pull", "--quiet", "--tls-verify=false", name)
+
+    def push(self, name: str) -> None:
+        self.run("push", "--quiet", "--tls-verify=false", name)
+
+    def rmi(self, *names: str) -> None:
+        self.run("rmi", *names)
+
+    def build(self, context: str, tag: str, *options: str) -> str:
+        """Build the folder `context` with Buildah; the image id."""
+        args = ("build", "--quiet", "--isolation", "chroot", "--tag", tag)
+        return self.buildah(*args, *options, context)
+
+    def inspect(self, *images: str) -> list[dict[str, object]]:
+        """What ``podman image inspect`` says of `images`."""
+        found: list[dict[str, object]] = json.loads(self.run("image", "inspect", *images))
+        return found
