@@ -1,15 +1,19 @@
 """A folder where the commands of a document find what they need."""
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from layerscan import layersmeta
-from layerscan.layersmeta import LayersMeta
+from tests.builders.fit_apps import App, Layer
+from tests.builders.machine import Machine
+from tests.builders.published_apps import put_fleet
+from tests.builders.registry_server import OpenRegistry
 from tests.cli_runner import Fleet, environment
 from tests.docs_reader import ROOT, blocks
+from tests.docs_registry import fill
 
 # Programs that a document takes to be on PATH, and what they are here.
 STAND_INS = {
@@ -21,9 +25,9 @@ STAND_INS = {
 # Where an engine keeps its store is, here, where the test made one.
 SITE_CUSTOMIZE = """
 import os
-from layerscan import stores
-stores.DOCKER_ROOT = os.environ["DOCS_DOCKER_ROOT"]
-stores.DOCKER_CONFIG = stores.DOCKER_ROOT + "/no/daemon.json"
+from tests.builders.machine import Machine
+for module, name, value in Machine(os.environ["DOCS_MACHINE"]).settings():
+    setattr(module, name, value)
 """
 
 
@@ -33,6 +37,8 @@ class Workbench:
     # Paths in the documents, and what they are here.
     places: dict[str, str]
     environment: dict[str, str]
+    # What is registry.example in the documents.
+    registry: OpenRegistry
 
     @classmethod
     def build(cls, root: Path) -> "Workbench":
@@ -47,20 +53,29 @@ class Workbench:
         (folder / "apps" / "shop").mkdir(parents=True)
         (app,) = [block.text for block in blocks("docs/apps.md") if block.language == "yaml"]
         (folder / "apps" / "shop" / "docker-compose.yml").write_text(app)
-        for architecture in ("amd64", "arm64"):
-            document = layersmeta.dumps(LayersMeta(4096, {}))
-            (folder / f"{architecture}.json").write_bytes(document)
-        docker = root / "docker"
+        write_versions(folder)
+        machine = Machine(str(root / "machine"))
+        docker = Path(machine.docker)
+        docker.parent.mkdir(parents=True)
         fleet = Fleet.build(docker)
         name = "hub.foundries.io/fleet/app"
         fleet.store.image([fleet.base], names=[f"{name}:1043"], pushed={name: None})
+        registry = OpenRegistry()
+        put_fleet(registry, fleet.store, fleet.base)
+        fill(registry, folder)
         more = environment(
             PATH=f"{programs}:{os.environ['PATH']}",
             PYTHONPATH=":".join(map(str, (customized, ROOT / "src", ROOT))),
-            DOCS_DOCKER_ROOT=str(docker),
+            DOCS_MACHINE=machine.folder,
+            HOME=machine.path("home"),
+            DOCKER_CONFIG="",
         )
-        places = {"/var/lib/docker": str(docker), "/tmp/sample": str(root / "sample")}
-        return cls(folder, places, more)
+        places = {
+            "/var/lib/docker": str(docker),
+            "/tmp/sample": str(root / "sample"),
+            "registry.example/": f"{registry.address}/",
+        }
+        return cls(folder, places, more, registry)
 
     def run(self, *command: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -84,3 +99,16 @@ class Workbench:
         for there, here in self.places.items():
             text = text.replace(here, there)
         return text
+
+
+def write_versions(folder: Path) -> None:
+    """Two versions of an App as dry runs, the new one as a store of blobs; and devices."""
+    shutil.copytree(ROOT / "docs" / "devices", folder / "devices")
+    base = [Layer("base", 29_124_181, 80_412_672), Layer("python", 45_881_376, 131_784_704)]
+    for tag, top in (("1042", Layer("1042", 1_904_118, 5_992_448)), ("1043", LATEST)):
+        app = App({"web": {"arm64": [*base, top]}, "db": {"arm64": [base[0]]}})
+        app.dry_run(folder / tag / "shop")
+    app.store(folder / "mirror")
+
+
+LATEST = Layer("1043", 2_310_447, 7_180_288)

@@ -13,6 +13,7 @@ import pytest
 
 import layerscan
 from layerscan import cli
+from layerscan.cli import parser
 from layerscan.cli.progress import ScanProgress
 from layerscan.walker import Progress
 from tests.cli_runner import (
@@ -87,7 +88,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
 
 # Usage.
 
-CHOICES = "choose from 'scan', 'merge', 'du', 'completion'"
+CHOICES = f"choose from {', '.join(map(repr, parser._COMMANDS))}"
 
 
 @pytest.mark.parametrize(

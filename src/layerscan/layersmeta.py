@@ -115,9 +115,17 @@ def dumps(meta: LayersMeta) -> bytes:
     return _encode(_plain(meta))
 
 
-def dumps_by_arch(metas: Mapping[str, LayersMeta]) -> bytes:
-    """Write the document of several architectures; see `dumps`."""
-    return _encode({architecture: _plain(meta) for architecture, meta in metas.items()})
+def dumps_by_arch(metas: Mapping[str, LayersMeta], *, compact: bool = False) -> bytes:
+    """Write the document of several architectures; see `dumps`.
+
+    Args:
+        metas: the document of each.
+        compact: without blanks and the newline, as devices get it.
+    """
+    document = {architecture: _plain(meta) for architecture, meta in metas.items()}
+    if compact:
+        return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    return _encode(document)
 
 
 def merge(pairs: Iterable[tuple[str, LayersMeta, str]]) -> dict[str, LayersMeta]:

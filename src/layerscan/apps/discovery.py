@@ -58,6 +58,23 @@ def discover(apps_root: str) -> list[App]:
     return apps
 
 
+def app_at(folder: str) -> App:
+    """The App in the folder `folder`, whatever the folder's parent is.
+
+    Raises:
+        ComposeError: it has no App, or one whose Compose file or name is wrong;
+            see `discover`.
+    """
+    path = os.path.normpath(folder) if folder else folder
+    if os.path.basename(path) in ("", ".", ".."):
+        path = os.path.abspath(path)
+    app = _app(os.path.basename(path), path)
+    if app is None:
+        why = f"has no {COMPOSE_FILE}" if os.path.isdir(path) else "is no folder"
+        raise ComposeError(f"{shown(folder)}: no Compose App: {why}")
+    return app
+
+
 def _app(name: str, folder: str) -> App | None:
     compose_file = os.path.join(folder, COMPOSE_FILE)
     if exists(compose_file):

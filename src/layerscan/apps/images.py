@@ -64,8 +64,22 @@ def service_images(app: App, environment: Mapping[str, str]) -> dict[str, Servic
         ComposeError: a file cannot be read or is malformed, or a service has
             no image. The message names file, line and service.
     """
+    return images_in(read_compose_file(app), app, environment)
+
+
+def read_compose_file(app: App) -> str:
+    """The text of the Compose file of `app`.
+
+    Raises:
+        ComposeError: it cannot be read.
+    """
     root = os.path.dirname(app.folder)
-    text = read_text(app.compose_file, root=root, longest=LONGEST_COMPOSE_FILE)
+    return read_text(app.compose_file, root=root, longest=LONGEST_COMPOSE_FILE)
+
+
+def images_in(text: str, app: App, environment: Mapping[str, str]) -> dict[str, ServiceImage]:
+    """As `service_images`, from the text of the Compose file."""
+    root = os.path.dirname(app.folder)
     services = read_services(text, shown(app.compose_file))
     variables = load_environment(os.path.join(app.folder, ".env"), root=root, process=environment)
     images: dict[str, ServiceImage] = {}
@@ -102,15 +116,29 @@ def app_images(
         ReferenceSyntaxError: `tag` is no tag.
     """
     return [
-        AppImage(app.name, service, _retagged(image, tag, factory_registry), image.unset)
+        AppImage(app.name, service, retagged(image, tag, factory_registry), image.unset)
         for app in discover(apps_root)
         for service, image in service_images(app, environment).items()
     ]
 
 
-def _retagged(image: ServiceImage, tag: str | None, factory_registry: str) -> Reference:
+def retagged(
+    image: ServiceImage, tag: str | None, factory_registry: str, *, default_tag: bool = True
+) -> Reference:
+    """The reference of a service's image, with `tag` if it is one of the factory's.
+
+    Args:
+        image: the image.
+        tag: the tag that CI gave, None to leave the reference alone.
+        factory_registry: the registry of the factory's images.
+        default_tag: a name with neither tag nor digest gets the tag ``latest``.
+
+    Raises:
+        ComposeError: its name is no image reference.
+        ReferenceSyntaxError: `tag` is no tag.
+    """
     try:
-        found = reference.parse(image.image)
+        found = reference.parse(image.image, default_tag=default_tag)
     except ReferenceSyntaxError as error:
         hint = f" (set nowhere: {', '.join(image.unset)[:200]})" if image.unset else ""
         raise ComposeError(f"{image.where}: {error}{hint}") from None

@@ -3,14 +3,25 @@
 import argparse
 from typing import TYPE_CHECKING, NoReturn
 
-from layerscan.cli import completion, du, merge, scan
+from layerscan.cli import check, completion, device, diff, du, inspect, merge, publish, scan, stores
 from layerscan.cli.output import complain
 from layerscan.cli.status import ExitStatus
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
-_COMMANDS = {"scan": scan, "merge": merge, "du": du, "completion": completion}
+_COMMANDS = {
+    "scan": scan,
+    "merge": merge,
+    "publish": publish,
+    "inspect": inspect,
+    "check": check,
+    "diff": diff,
+    "device": device,
+    "stores": stores,
+    "du": du,
+    "completion": completion,
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -31,8 +42,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="layerscan",
         description="Know what every container image layer really costs on disk.",
         epilog="Without a command it scans: 'layerscan scan --help' has the options. "
-        "Exit status: 0 done; 2 usage error or bad input; 3 something could not be read; "
-        "130 interrupted.",
+        "Exit status: 0 done; 1 'check' finds that it does not fit; 2 usage error or bad "
+        "input; 3 something could not be read; 130 interrupted.",
         allow_abbrev=False,
     )
     # For --help only: `main` answers it before there is a parser.

@@ -1,0 +1,137 @@
+"""The documents of an App that is published: their exact bytes.
+
+Owns how they are written, and the limits of the clients that read them;
+``published`` reads them back. JSON is written without blanks and with sorted
+keys: equal content, equal bytes.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from layerscan import digest as digests
+from layerscan.apps.published import APP_ANNOTATION, METADATA_ANNOTATION, VERSION
+from layerscan.errors import DocumentError
+from layerscan.oci import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor, Platform
+
+METADATA_TYPE = "application/json"
+
+EMPTY_CONFIG = Descriptor(OCI_CONFIG, digests.sha256(b""), 0)
+"""The config of an App manifest: a blob of no bytes."""
+
+LONGEST_FOR_OLD_CLIENTS = 2010
+"""Bytes of the longest App manifest that every aktualizr-lite reads."""
+
+LONGEST_APP_MANIFEST = 50 * 1024
+"""Bytes of the longest App manifest that is published."""
+
+MOST_ARCHITECTURES = 6
+"""Architectures of one App."""
+
+_LAYERS_ANNOTATION = "compose-app-layers"
+
+
+def layers_manifest(architecture: str, layers: Iterable[Descriptor]) -> bytes:
+    """The layers manifest of an architecture.
+
+    Args:
+        architecture: its GOARCH name.
+        layers: those of all images; one that comes several times is there once.
+
+    Raises:
+        DocumentError: two layers have the same digest and different sizes.
+    """
+    return _dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_INDEX,
+            "platform": {"architecture": architecture, "os": ""},
+            "layers": [_plain(layer) for layer in union(layers)],
+            "annotations": {_LAYERS_ANNOTATION: VERSION},
+        }
+    )
+
+
+def union(layers: Iterable[Descriptor]) -> list[Descriptor]:
+    """Each of `layers` once, sorted by digest.
+
+    Raises:
+        DocumentError: two layers have the same digest and different sizes.
+    """
+    found: dict[str, Descriptor] = {}
+    for layer in layers:
+        before = found.setdefault(layer.digest, layer)
+        if before.size != layer.size:
+            raise DocumentError(
+                f"layer {layer.digest}: one image gives it {before.size} bytes, another "
+                f"{layer.size}: one of their manifests is wrong"
+            )
+        # The same blob may be a Docker layer to one image and an OCI layer to another.
+        found[layer.digest] = min(before, layer, key=lambda either: either.media_type)
+    return [found[digest] for digest in sorted(found)]
+
+
+def app_manifest(
+    bundle: Descriptor, metadata: Descriptor | None, layers_manifests: Mapping[str, Descriptor]
+) -> bytes:
+    """The App manifest.
+
+    Args:
+        bundle: the App's files.
+        metadata: what its layers cost, None if it is published without.
+        layers_manifests: by architecture; none for a registry that takes none.
+
+    Raises:
+        DocumentError: it would be longer than `LONGEST_APP_MANIFEST`.
+    """
+    layers: list[dict[str, object]] = [_plain(bundle)]
+    if metadata is not None:
+        layers.append({**_plain(metadata), "annotations": {METADATA_ANNOTATION: VERSION}})
+    document: dict[str, object] = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": _plain(EMPTY_CONFIG),
+        "layers": layers,
+        "annotations": {APP_ANNOTATION: VERSION},
+    }
+    if layers_manifests:
+        document["manifests"] = [
+            {**_plain(descriptor), "platform": {"architecture": architecture, "os": ""}}
+            for architecture, descriptor in sorted(layers_manifests.items())
+        ]
+    raw = _dumps(document)
+    if len(raw) > LONGEST_APP_MANIFEST:
+        raise DocumentError(
+            f"the App manifest would have {len(raw)} bytes; clients read {LONGEST_APP_MANIFEST}"
+        )
+    return raw
+
+
+def descriptor_of(raw: bytes, media_type: str, architecture: str | None = None) -> Descriptor:
+    """What refers to the document `raw`."""
+    platform = None if architecture is None else Platform(architecture)
+    return Descriptor(media_type, digests.sha256(raw), len(raw), platform)
+
+
+def check_architectures(architectures: Sequence[str]) -> None:
+    """Make sure that an App may have so many architectures.
+
+    Raises:
+        DocumentError: it may not.
+    """
+    if len(architectures) > MOST_ARCHITECTURES:
+        raise DocumentError(
+            f"has {len(architectures)} architectures ({', '.join(architectures)}), of which "
+            f"clients take {MOST_ARCHITECTURES}: choose with --arch"
+        )
+
+
+def _plain(descriptor: Descriptor) -> dict[str, object]:
+    return {
+        "mediaType": descriptor.media_type,
+        "digest": descriptor.digest,
+        "size": descriptor.size,
+    }
+
+
+def _dumps(document: Mapping[str, object]) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()

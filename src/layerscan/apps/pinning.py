@@ -1,0 +1,95 @@
+"""The pinned Compose file: what a device gets in place of the App's own.
+
+Each service names its image by digest, has no ``build``, and has a label with
+the digest of its own description, by which a client sees which services an
+update changes. All else keeps its meaning; ``yamltree`` reads and writes it.
+"""
+
+import hashlib
+from collections.abc import Mapping as Images
+from dataclasses import replace
+
+from layerscan.apps.compose import read_services
+from layerscan.apps.files import shown
+from layerscan.apps.yamltree import Mapping, Node, Scalar, Sequence, read_tree, write_tree
+from layerscan.errors import ComposeError
+
+CONFIG_HASH_LABEL = "io.compose-spec.config-hash"
+
+_RESET = "!reset"
+_NULLS = ("", "~", "null", "Null", "NULL")
+
+
+def pin(text: str, source: str, images: Images[str, str]) -> bytes:
+    """The pinned form of a Compose file.
+
+    Files that differ in the order of keys and services, in comments, quoting
+    style, anchors or layout give the same bytes.
+
+    Args:
+        text: the Compose file.
+        source: what to call it in messages.
+        images: for each service its image, pinned.
+
+    Raises:
+        ComposeError: the file is malformed; see `read_services`.
+    """
+    named = {service.name for service in read_services(text, source)}
+    root, is_yaml_1_1 = read_tree(text, source)
+    services = root.get("services") if isinstance(root, Mapping) else None
+    if not (isinstance(root, Mapping) and isinstance(services, Mapping)):
+        raise ComposeError(f"{source}: has no services")
+    pinned = tuple(
+        (
+            key,
+            _pinned(service, images[key.text], source, key.text) if key.text in named else service,
+        )
+        for key, service in services.entries
+    )
+    document = write_tree(root.having("services", replace(services, entries=pinned)))
+    # Readers that go by it would otherwise take plain scalars for YAML 1.2's.
+    return (("%YAML 1.1\n---\n" if is_yaml_1_1 else "") + document).encode()
+
+
+def _pinned(service: Node, image: str, source: str, name: str) -> Node:
+    if not isinstance(service, Mapping):
+        raise ComposeError(f"{source}:{service.line}: service {name}: must be a mapping")
+    service = service.without("build").having("image", Scalar(image, plain=True))
+    labels = _without_hash(service.get("labels"), source, name)
+    # Of what the service is without the label, so that pinning twice is pinning once.
+    plain = service.having("labels", labels) if _has_some(labels) else service.without("labels")
+    config_hash = hashlib.sha256(write_tree(plain).encode()).hexdigest()
+    return service.having("labels", _with_hash(labels, config_hash))
+
+
+def _without_hash(labels: Node | None, source: str, name: str) -> Mapping | Sequence:
+    """The labels but for one of an earlier pinning; an empty mapping where there are none."""
+    if labels is None or labels.tag == _RESET or _is_null(labels):
+        return Mapping(())
+    match labels:
+        case Mapping():
+            return labels.without(CONFIG_HASH_LABEL)
+        case Sequence():
+            return replace(labels, items=tuple(item for item in labels.items if not _is_hash(item)))
+        case Scalar():
+            where = f"{source}:{labels.line}: service {shown(name)}"
+            raise ComposeError(f"{where}: labels must be a mapping or a list")
+
+
+def _with_hash(labels: Mapping | Sequence, config_hash: str) -> Node:
+    if isinstance(labels, Mapping):
+        return labels.having(CONFIG_HASH_LABEL, Scalar(config_hash))
+    item = Scalar(f"{CONFIG_HASH_LABEL}={config_hash}", plain=True)
+    return replace(labels, items=(*labels.items, item))
+
+
+def _has_some(labels: Mapping | Sequence) -> bool:
+    return bool(labels.entries if isinstance(labels, Mapping) else labels.items)
+
+
+def _is_hash(item: Node) -> bool:
+    return isinstance(item, Scalar) and item.text.partition("=")[0] == CONFIG_HASH_LABEL
+
+
+def _is_null(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.plain and node.tag is None and node.text in _NULLS

@@ -1,0 +1,285 @@
+"""A published App, as it is read back: its manifest, metadata and bundle.
+
+Owns what these documents must hold to be an App's. Where they lie, the caller
+knows; all of it is input that cannot be trusted. A bundle is never extracted:
+it is read from front to back, and what it may unpack to is bounded.
+"""
+
+import gzip
+import io
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from layerscan import digest as digests
+from layerscan import jsondoc, layersmeta, oci, reference
+from layerscan.apps.compose import read_services
+from layerscan.apps.discovery import COMPOSE_FILE
+from layerscan.documents import Documents
+from layerscan.errors import DocumentError, ReferenceSyntaxError
+from layerscan.jsondoc import Place
+from layerscan.layersmeta import LayersMeta
+from layerscan.oci import Descriptor, Index, Manifest
+from layerscan.reference import Reference
+
+APP_ANNOTATION = "compose-app"
+METADATA_ANNOTATION = "layers-meta"
+VERSION = "v1"
+"""The value of both annotations, and of that of layers manifests."""
+
+MAX_BUNDLE = 64 * 1024 * 1024
+"""Bytes of the longest bundle that is read into memory."""
+
+MAX_UNPACKED = 1024 * 1024 * 1024
+"""Bytes that a bundle may unpack to."""
+
+MOST_FILES = 100_000
+"""Entries that a bundle may have."""
+
+MAX_COMPOSE_FILE = 1024 * 1024
+"""Bytes of the longest Compose file that is read from a bundle."""
+
+_LONGEST_READ = 1024 * 1024
+"""What tarfile may ask for at once: the header of a long name, or the Compose file."""
+
+_LONGEST_NAME = 4096
+_CHUNK = 64 * 1024
+
+
+class PublishedApp(NamedTuple):
+    """An App manifest.
+
+    Attributes:
+        source: where it is from, for messages.
+        raw: the document.
+        digest: of `raw`.
+        bundle: the App's files.
+        metadata: what its layers cost, None if it was published without.
+        layers_manifests: by architecture; empty where the registry took none.
+    """
+
+    source: str
+    raw: bytes
+    digest: str
+    bundle: Descriptor
+    metadata: Descriptor | None
+    layers_manifests: Mapping[str, Descriptor]
+
+
+class BundleFile(NamedTuple):
+    """An entry of a bundle.
+
+    Attributes:
+        name: its path in the App's folder, printable.
+        kind: ``file``, ``folder``, ``symlink``, ``link`` or ``other``.
+        mode: its permission bits.
+        size: bytes of content.
+        link: where a symlink or link leads, printable; else empty.
+    """
+
+    name: str
+    kind: str
+    mode: int
+    size: int
+    link: str
+
+
+def is_app(manifest: Manifest | Index) -> bool:
+    """Whether a manifest says that it is an App's."""
+    return isinstance(manifest, Manifest) and manifest.annotations.get(APP_ANNOTATION) == VERSION
+
+
+def loads_app(raw: bytes, source: str) -> PublishedApp:
+    """Read an App manifest.
+
+    Args:
+        raw: the document.
+        source: what to call it in messages.
+
+    Raises:
+        DocumentError: it is malformed, or the manifest of something else.
+    """
+    place = Place(source)
+    manifest = oci.loads(raw, source)
+    if not is_app(manifest):
+        raise place.fault(f'is no App: annotation "{APP_ANNOTATION}": "{VERSION}" is missing')
+    assert isinstance(manifest, Manifest)  # noqa: S101 - is_app says so
+    at_layers = place.key("layers")
+    if not manifest.layers:
+        raise at_layers.fault("is empty: an App has a bundle")
+    bundle, *more = manifest.layers
+    if METADATA_ANNOTATION in bundle.annotations:
+        raise at_layers.key(0).fault("is layers metadata, where the bundle must be")
+    # Clients take the second layer and no other.
+    metadata = more[0] if more and more[0].annotations.get(METADATA_ANNOTATION) else None
+    if metadata is not None and metadata.annotations[METADATA_ANNOTATION] != VERSION:
+        version = jsondoc.quoted(metadata.annotations[METADATA_ANNOTATION])
+        raise at_layers.key(1).fault(f'is layers metadata of version {version}, not "{VERSION}"')
+    return PublishedApp(
+        source, raw, digests.sha256(raw), bundle, metadata, _layers_manifests(manifest, place)
+    )
+
+
+def _layers_manifests(manifest: Manifest, place: Place) -> dict[str, Descriptor]:
+    found: dict[str, Descriptor] = {}
+    for index, descriptor in enumerate(manifest.manifests):
+        at = place.key("manifests").key(index)
+        architecture = descriptor.platform.architecture if descriptor.platform else ""
+        if not layersmeta.is_architecture(architecture):
+            raise at.fault(f"{jsondoc.quoted(architecture)} is no architecture name")
+        if architecture in found:
+            raise at.fault(f"there is one for {architecture} already")
+        found[architecture] = descriptor
+    return found
+
+
+def load_metadata(app: PublishedApp, documents: Documents) -> dict[str, LayersMeta] | None:
+    """The layers metadata of an App by architecture, None if it has none.
+
+    Raises:
+        LayerscanError: it cannot be had, is not what the manifest says, or is
+            malformed.
+    """
+    if app.metadata is None:
+        return None
+    raw = documents.fetch(app.metadata, limit=layersmeta.MAX_DOCUMENT)
+    return layersmeta.loads_by_arch(raw, f"{app.source}: layers metadata")
+
+
+def bundle_files(raw: bytes, source: str) -> list[BundleFile]:
+    """What a bundle holds, in its order.
+
+    Args:
+        raw: the bundle, a gzip'd tar.
+        source: what to call it in messages.
+
+    Raises:
+        DocumentError: it is malformed, or more than may be read.
+    """
+    with _entries(raw, source) as entries:
+        return [
+            BundleFile(
+                jsondoc.printable(entry.name[:_LONGEST_NAME]),
+                _kind(entry),
+                entry.mode & 0o7777,
+                entry.size,
+                jsondoc.printable(entry.linkname[:_LONGEST_NAME]),
+            )
+            for entry, _ in entries
+        ]
+
+
+def bundle_images(raw: bytes, source: str) -> dict[str, Reference]:
+    """The image of each service, from the Compose file of a bundle.
+
+    Raises:
+        DocumentError: the bundle is malformed or has no Compose file, or an
+            image is not pinned by its digest.
+        ComposeError: the Compose file is malformed.
+    """
+    name = f"{jsondoc.printable(source)}: {COMPOSE_FILE}"
+    images: dict[str, Reference] = {}
+    for service in read_services(_compose_file(raw, source, name), name):
+        where = f"{name}:{service.line}: service {service.name}"
+        try:
+            image = reference.parse(service.image)
+        except ReferenceSyntaxError as error:
+            raise DocumentError(f"{where}: {error}") from None
+        if image.digest is None:
+            raise DocumentError(f"{where}: {image.familiar} is not pinned by a digest")
+        images[service.name] = image
+    return images
+
+
+def _compose_file(raw: bytes, source: str, name: str) -> str:
+    with _entries(raw, source) as entries:
+        for entry, read in entries:
+            if entry.isreg() and entry.name.removeprefix("./") == COMPOSE_FILE:
+                if entry.size > MAX_COMPOSE_FILE:
+                    raise DocumentError(f"{name}: is longer than {MAX_COMPOSE_FILE} bytes")
+                content = read()
+                break
+        else:
+            raise DocumentError(f"{jsondoc.printable(source)}: has no {COMPOSE_FILE}")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DocumentError(f"{name}: is not UTF-8 at byte {error.start}") from None
+
+
+def _kind(entry: tarfile.TarInfo) -> str:
+    if entry.isreg():
+        return "file"
+    if entry.isdir():
+        return "folder"
+    if entry.issym():
+        return "symlink"
+    return "link" if entry.islnk() else "other"
+
+
+@contextmanager
+def _entries(
+    raw: bytes, source: str
+) -> Iterator[Iterator[tuple[tarfile.TarInfo, Callable[[], bytes]]]]:
+    """The entries of a bundle, each with what reads its content; for one pass."""
+    name = jsondoc.printable(source)
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(raw)) as unpacked:
+            content = _Forward(unpacked, name)
+            with tarfile.open(fileobj=content, mode="r:") as tar:  # type: ignore[call-overload]
+                yield _each(tar, content, name)
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError) as error:
+        what = jsondoc.printable(str(error)[:200])
+        raise DocumentError(f"{name}: is no gzip'd tar: {what}") from None
+
+
+def _each(
+    tar: tarfile.TarFile, content: "_Forward", name: str
+) -> Iterator[tuple[tarfile.TarInfo, Callable[[], bytes]]]:
+    for number, entry in enumerate(tar):
+        if number >= MOST_FILES:
+            raise DocumentError(f"{name}: has more than {MOST_FILES} entries")
+
+        def read(entry: tarfile.TarInfo = entry) -> bytes:
+            file = tar.extractfile(entry)
+            return file.read() if file else b""
+
+        yield entry, read
+    # The checksum of all of it comes last.
+    while content.read(_CHUNK):
+        pass
+
+
+class _Forward:
+    """An unpacked tar that is read once, from front to back, and is bounded.
+
+    tarfile reads whole what a header says is a long name: here no read is
+    longer than such names are, whatever a header says.
+    """
+
+    def __init__(self, unpacked: gzip.GzipFile, name: str) -> None:
+        self._unpacked = unpacked
+        self._name = name
+        self._position = 0
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= _LONGEST_READ:
+            raise DocumentError(f"{self._name}: is no gzip'd tar: has a header of {size} bytes")
+        content = self._unpacked.read(size)
+        self._position += len(content)
+        if self._position > MAX_UNPACKED:
+            raise DocumentError(f"{self._name}: unpacks to more than {MAX_UNPACKED} bytes")
+        return content
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, position: int) -> int:
+        if position < self._position:
+            raise tarfile.ReadError("it leads back to what was read")
+        while self._position < position:
+            if not self.read(min(_CHUNK, position - self._position)):
+                raise tarfile.ReadError("unexpected end of data")
+        return self._position

@@ -1,0 +1,369 @@
+"""YAML as a tree that can be written again with its meaning untouched.
+
+A scalar keeps the text and the quoting that its author gave it, for what a
+plain ``22:22``, ``0o14`` or ``yes`` means depends on the reader's version of
+YAML. Nothing here resolves it to a value. Comments, anchors and layout are not
+kept: aliases and merge keys (``<<``) are followed, and mappings are sorted by
+key, so that files that mean the same are written the same.
+
+It is written by code of this module alone, since a library's layout varies
+from version to version, and a digest with it.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import quote
+
+from layerscan.apps.files import shown
+from layerscan.errors import ComposeError
+
+if TYPE_CHECKING:
+    from yaml.events import CollectionStartEvent, Event, ScalarEvent
+
+MOST_NODES = 200_000
+"""Nodes of a tree, with every alias followed."""
+
+LONGEST_TEXT = 8 * 1024 * 1024
+"""Characters of its scalars together, with every alias followed."""
+
+DEEPEST = 100
+"""Levels of mappings and sequences within each other."""
+
+_CORE = "tag:yaml.org,2002:"
+_MERGE = "<<"
+# An implicit key may have 1024 characters (YAML 1.2, "Implicit Keys").
+_LONGEST_KEY = 1000
+# What begins a plain scalar unless a blank follows, and what never does.
+_HALF_INDICATORS = "-?:"
+_INDICATORS = ",[]{}#&*!|>'\"%@`"
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+# What begins with a letter and is no text to readers of one version or the other.
+_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+_LOCAL_TAG = re.compile(r"![A-Za-z0-9._-]+", re.ASCII)
+_CORE_TAG = re.compile(re.escape(_CORE) + r"[A-Za-z0-9]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A scalar; `tag` is what the author wrote, None for no tag or ``!``.
+
+    Attributes:
+        text: its text, escapes and line folding undone.
+        plain: whether it was written without quotes, so that readers guess its
+            type.
+        tag: full form of its tag.
+        line: where it is in the file, from 1.
+    """
+
+    text: str
+    plain: bool = False
+    tag: str | None = None
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """A sequence; see `Scalar` for `tag` and `line`."""
+
+    items: "tuple[Node, ...]"
+    tag: str | None = None
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """A mapping; its entries keep the author's order until it is resolved."""
+
+    entries: "tuple[tuple[Scalar, Node], ...]"
+    tag: str | None = None
+    line: int = 0
+
+    def get(self, key: str) -> "Node | None":
+        """The value of `key`."""
+        return next((value for name, value in self.entries if name.text == key), None)
+
+    def without(self, key: str) -> "Mapping":
+        """The mapping without the entry `key`."""
+        return replace(self, entries=tuple(kept for kept in self.entries if kept[0].text != key))
+
+    def having(self, key: str, value: "Node") -> "Mapping":
+        """The mapping with `value` under `key`, sorted."""
+        old = next((name for name, _ in self.entries if name.text == key), Scalar(key, plain=True))
+        return replace(self, entries=_sorted({**_by_text(self.without(key)), key: (old, value)}))
+
+
+Node: TypeAlias = Scalar | Sequence | Mapping
+
+
+def read_tree(text: str, source: str) -> tuple[Node, bool]:
+    """Read the one document of a YAML text, with aliases and merges resolved.
+
+    Args:
+        text: the YAML; its syntax and keys were checked by `read_services`.
+        source: what to call it in messages.
+
+    Returns:
+        The tree, and whether the text says that it is YAML 1.1 (``%YAML``).
+
+    Raises:
+        ComposeError: it is nested too deeply or in a circle, grows beyond all
+            bounds, merges what is no mapping, or has a key that is no scalar.
+    """
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    builder = _Builder(source)
+    try:
+        for event in yaml.parse(text, Loader=loader):
+            builder.take(event)
+    except yaml.YAMLError as error:
+        what = shown(str(getattr(error, "problem", "") or "cannot be read"))
+        raise ComposeError(f"{source}: is no YAML: {what}") from None
+    if builder.root is None:
+        raise ComposeError(f"{source}: is empty")
+    return _Resolver(source).resolve(builder.root, 0), builder.is_yaml_1_1
+
+
+def write_tree(node: Node) -> str:
+    """The YAML text of a tree that `read_tree` gave, ended by a newline."""
+    return "\n".join(_block(node, "", "")) + "\n"
+
+
+class _Builder:
+    """Makes a tree of a parser's events; a node used by alias is in it as it is."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.root: Node | None = None
+        self.is_yaml_1_1 = False
+        self._anchors: dict[str, Node] = {}
+        self._open: list[tuple[CollectionStartEvent, list[Node]]] = []
+
+    def take(self, event: "Event") -> None:
+        from yaml import events
+
+        if isinstance(event, events.DocumentStartEvent):
+            self.is_yaml_1_1 = event.version == (1, 1)
+        elif isinstance(event, events.AliasEvent):
+            anchor = str(event.anchor)
+            if anchor not in self._anchors:
+                raise _fault(self.source, _line(event), f"*{shown(anchor)} is part of itself")
+            node = self._anchors[anchor]
+            self._add(node)
+        elif isinstance(event, events.ScalarEvent):
+            self._add(self._named(event, _scalar(event)))
+        elif isinstance(event, events.CollectionStartEvent):
+            if len(self._open) >= DEEPEST:
+                raise _fault(self.source, _line(event), "is nested too deeply")
+            self._open.append((event, []))
+        elif isinstance(event, events.CollectionEndEvent):
+            start, items = self._open.pop()
+            self._add(self._named(start, self._collection(start, items)))
+
+    def _named(self, event: "ScalarEvent | CollectionStartEvent", node: Node) -> Node:
+        if event.anchor is not None:
+            self._anchors[event.anchor] = node
+        return node
+
+    def _add(self, node: Node) -> None:
+        if self._open:
+            self._open[-1][1].append(node)
+        else:
+            self.root = node
+
+    def _collection(self, start: "CollectionStartEvent", items: list[Node]) -> Node:
+        from yaml import events
+
+        line, tag = _line(start), _tag(start.tag)
+        if isinstance(start, events.SequenceStartEvent):
+            return Sequence(tuple(items), tag, line)
+        entries = []
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if not isinstance(key, Scalar):
+                raise _fault(self.source, key.line or line, "a key must be text")
+            entries.append((key, value))
+        return Mapping(tuple(entries), tag, line)
+
+
+def _scalar(event: "ScalarEvent") -> Scalar:
+    # A tag "!" says that it is a string, as quotes do.
+    plain = not event.style and event.tag != "!"
+    return Scalar(event.value, plain, _tag(event.tag), _line(event))
+
+
+def _tag(tag: str | None) -> str | None:
+    return None if tag == "!" else tag
+
+
+def _line(event: "Event") -> int:
+    return event.start_mark.line + 1 if event.start_mark else 0
+
+
+class _Resolver:
+    """Follows merges and sorts keys, within bounds."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.nodes_left = MOST_NODES
+        self.text_left = LONGEST_TEXT
+
+    def resolve(self, node: Node, depth: int) -> Node:
+        self._count(node, depth)
+        match node:
+            case Scalar():
+                return node
+            case Sequence():
+                return replace(
+                    node, items=tuple(self.resolve(item, depth + 1) for item in node.items)
+                )
+            case Mapping():
+                found = {
+                    key: (name, self.resolve(value, depth + 1))
+                    for key, (name, value) in self._merged(node, depth).items()
+                }
+                return replace(node, entries=_sorted(found))
+
+    def _merged(self, node: Mapping, depth: int) -> dict[str, tuple[Scalar, Node]]:
+        """The entries of `node` and those merged into it; the first of a name holds."""
+        found: dict[str, tuple[Scalar, Node]] = {}
+        merges: list[Node] = []
+        for key, value in node.entries:
+            if is_merge(key):
+                merges.extend(value.items if isinstance(value, Sequence) else [value])
+            else:
+                found[key.text] = (key, value)
+        for merge in merges:
+            self._count(merge, depth + 1)
+            if not isinstance(merge, Mapping):
+                raise _fault(self.source, node.line, "<< takes mappings only")
+            for text, entry in self._merged(merge, depth + 1).items():
+                found.setdefault(text, entry)
+        return found
+
+    def _count(self, node: Node, depth: int) -> None:
+        self.nodes_left -= 1
+        if isinstance(node, Mapping):
+            self.nodes_left -= len(node.entries)
+            self.text_left -= sum(len(key.text) for key, _ in node.entries)
+        elif isinstance(node, Scalar):
+            self.text_left -= len(node.text)
+        if self.nodes_left < 0 or self.text_left < 0:
+            raise _fault(self.source, node.line, "its aliases make too much of it")
+        if depth > DEEPEST:
+            raise _fault(self.source, node.line, "is nested too deeply")
+
+
+def is_merge(key: Scalar) -> bool:
+    """Whether `key` merges its value into the mapping that it is in."""
+    if key.tag is not None:
+        return key.tag == _CORE + "merge"
+    return key.plain and key.text == _MERGE
+
+
+def _by_text(mapping: Mapping) -> dict[str, tuple[Scalar, Node]]:
+    return {key.text: (key, value) for key, value in mapping.entries}
+
+
+def _sorted(entries: dict[str, tuple[Scalar, Node]]) -> tuple[tuple[Scalar, Node], ...]:
+    return tuple(entries[key] for key in sorted(entries))
+
+
+def _fault(source: str, line: int, what: str) -> ComposeError:
+    return ComposeError(f"{source}:{line}: {what}")
+
+
+def _block(node: Node, lead: str, indent: str) -> Iterator[str]:
+    """The lines of `node`.
+
+    Args:
+        node: the node.
+        lead: what comes before it on its first line: ``key:`` or ``-``.
+        indent: what its further lines begin with.
+    """
+    if isinstance(node, Scalar) or not _children(node):
+        yield _joined(lead, _tagged(node.tag), _inline(node))
+        return
+    is_item = lead.endswith("-") and node.tag is None
+    if not is_item and (lead or node.tag is not None):
+        yield _joined(lead, _tagged(node.tag))
+    for index, (inner, child) in enumerate(_children(node)):
+        # The first entry of an item stands on the line of its dash.
+        start = f"{lead} " if is_item and index == 0 else indent
+        yield from _entry(start, indent, inner, child)
+
+
+def _entry(start: str, indent: str, key: Scalar | None, child: Node) -> Iterator[str]:
+    """The lines of an entry of a mapping, or with no `key` of a sequence."""
+    if key is None:
+        yield from _block(child, f"{start}-", f"{indent}  ")
+        return
+    name = _joined(_tagged(key.tag), _inline(key))
+    if len(name) <= _LONGEST_KEY and name:
+        yield from _block(child, f"{start}{name}:", f"{indent}  ")
+    else:
+        yield _joined(f"{start}?", name)
+        yield from _block(child, f"{indent}:", f"{indent}  ")
+
+
+def _children(node: Sequence | Mapping) -> list[tuple[Scalar | None, Node]]:
+    if isinstance(node, Mapping):
+        return list(node.entries)
+    return [(None, item) for item in node.items]
+
+
+def _joined(*parts: str) -> str:
+    return " ".join(filter(None, parts))
+
+
+def _inline(node: Node) -> str:
+    if not isinstance(node, Scalar):
+        return "{}" if isinstance(node, Mapping) else "[]"
+    if (node.plain or _is_surely_text(node.text)) and _can_be_plain(node.text):
+        return node.text
+    escaped = "".join(_ESCAPES.get(c) or (c if c.isprintable() else _escape(c)) for c in node.text)
+    return f'"{escaped}"'
+
+
+def _can_be_plain(text: str) -> bool:
+    """Whether `text` without quotes is read as itself, in a block on one line.
+
+    Numbers, dates and the like can be; what cannot be is text to every reader,
+    so that quotes do not change what it means.
+    """
+    if not text:
+        return True
+    first, second = text[0], text[1:2]
+    if first in _INDICATORS or (first in _HALF_INDICATORS and second in ("", " ")):
+        return False
+    return (
+        text.isprintable()
+        and text == text.strip(" ")
+        and not text.startswith(("---", "..."))
+        and ": " not in text
+        and " #" not in text
+        and not text.endswith(":")
+    )
+
+
+def _is_surely_text(text: str) -> bool:
+    """Whether `text` is text to every reader even without quotes."""
+    return text[:1].isascii() and text[:1].isalpha() and text.lower() not in _WORDS
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    if code > 0xFFFF:  # noqa: PLR2004 - what four digits hold
+        return f"\\U{code:08x}"
+    return f"\\u{code:04x}"
+
+
+def _tagged(tag: str | None) -> str:
+    if tag is None:
+        return ""
+    if _LOCAL_TAG.fullmatch(tag):
+        return tag
+    if _CORE_TAG.fullmatch(tag):
+        return "!!" + tag.removeprefix(_CORE)
+    return f"!<{quote(tag, safe='!#$&()*+,-./:;=?@[]_~' + chr(39))}>"

@@ -1,0 +1,346 @@
+"""``layerscan publish``: Compose Apps and their layers' metadata → a registry."""
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from layerscan.cli.output import check_out_file, complain, is_for_people, write_data
+from layerscan.cli.registry_options import add_registry_arguments, registry_options
+from layerscan.cli.status import ExitStatus
+from layerscan.errors import LayerscanError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from layerscan.apps.discovery import App
+    from layerscan.layersmeta import LayersMeta
+    from layerscan.preparation import Settings
+    from layerscan.publish import Failed, Published
+    from layerscan.reference import Reference
+
+HELP = "put Compose Apps and what their layers cost into a registry"
+DESCRIPTION = """Put Compose Apps into an OCI registry, each with its files, its images pinned by
+digest, and a document that tells a device what each layer will cost it.
+
+On stdout: the digest of the App's manifest; of several Apps a line for each,
+its name, a tab, and the digest."""
+EPILOG = """examples:
+  layerscan publish apps/shop --target registry.example/fleet/shop:1043 \\
+      --layers-meta layers_meta.json
+  layerscan publish --apps-root apps --target 'registry.example/fleet/{app}:1043' \\
+      --layers-meta layers_meta.json --tag 1043
+"""
+
+_APP = "{app}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    apps = parser.add_argument_group("the Apps")
+    apps.add_argument(
+        "apps", metavar="APP_DIR", nargs="*", help="folder of an App, with its docker-compose.yml"
+    )
+    apps.add_argument("-a", "--apps-root", metavar="DIR", help="all Apps in DIR")
+    apps.add_argument(
+        "--target",
+        metavar="REF",
+        required=True,
+        help="where to: REGISTRY/REPOSITORY[:TAG], in which {app} stands for the App's name "
+        "(default tag: latest)",
+    )
+    _add_image_arguments(parser)
+    _add_metadata_arguments(parser)
+    _add_output_arguments(parser)
+    add_registry_arguments(parser.add_argument_group("registries"))
+
+
+def _add_image_arguments(parser: argparse.ArgumentParser) -> None:
+    images = parser.add_argument_group("the images")
+    images.add_argument(
+        "-t", "--tag", metavar="TAG", help="the tag that CI gave to the factory's images"
+    )
+    images.add_argument(
+        "--factory-registry",
+        metavar="HOST",
+        default="hub.foundries.io",
+        help="the registry of the factory's images (default: %(default)s)",
+    )
+    images.add_argument(
+        "--pinned-image",
+        metavar="NAME@DIGEST",
+        action="append",
+        default=[],
+        help="the digest of an image that Compose files name without one; may be repeated",
+    )
+    images.add_argument(
+        "--arch",
+        metavar="ARCH,…",
+        help="publish for these architectures only (default: those that all images have)",
+    )
+
+
+def _add_metadata_arguments(parser: argparse.ArgumentParser) -> None:
+    metadata = parser.add_argument_group("the metadata")
+    metadata.add_argument(
+        "--layers-meta",
+        metavar="FILE",
+        help="what layers cost: the document of 'layerscan merge' or 'scan --by-arch'",
+    )
+    metadata.add_argument(
+        "--allow-missing-meta",
+        action="store_true",
+        help="publish an App without it where it lacks an architecture or a layer",
+    )
+    metadata.add_argument(
+        "--layers-manifests",
+        choices=["auto", "always", "never"],
+        default="auto",
+        help="whether to publish layers manifests: where the registry takes them, always, or "
+        "never (default: auto)",
+    )
+
+
+def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "--format",
+        choices=["text", "json"],
+        default="text",
+        help="what stdout gets: digests, or all that is known (default: text)",
+    )
+    output.add_argument(
+        "--digest-file", metavar="FILE", help="write the digests there too, as text"
+    )
+    output.add_argument(
+        "--dry-run", action="store_true", help="only read from registries, and write to --out-dir"
+    )
+    output.add_argument(
+        "--out-dir", metavar="DIR", help="the folder for all documents of a dry run"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns the exit status."""
+    import tempfile
+
+    from layerscan.cli.publish_progress import PublishProgress
+    from layerscan.publish import Run, publish
+    from layerscan.registry import RegistryClient
+
+    _check(options)
+    targets = _targets(_apps(options), options.target)
+    settings = _settings(options)
+    registries = registry_options(options)
+    with (
+        RegistryClient(registries) as client,
+        tempfile.TemporaryDirectory(prefix="layerscan-") as scratch,
+        PublishProgress(shown=is_for_people()) as progress,
+    ):
+        dry_run = options.out_dir if options.dry_run else None
+        the_run = Run(
+            targets, settings, options.layers_manifests, scratch, dry_run, registries.connections
+        )
+        outcomes = publish(the_run, client, progress.update if progress.shown else None)
+    return _tell(outcomes, options, _unused(settings, targets))
+
+
+def _check(options: argparse.Namespace) -> None:
+    if not options.apps and options.apps_root is None:
+        raise LayerscanError("which Apps? give their folders, or --apps-root")
+    if options.dry_run != (options.out_dir is not None):
+        raise LayerscanError("--dry-run and --out-dir belong together: give both or none")
+    if options.layers_meta is None and not options.allow_missing_meta:
+        raise LayerscanError(
+            "--layers-meta is missing: what 'layerscan merge' wrote, or --allow-missing-meta to "
+            "publish without"
+        )
+    if options.digest_file is not None:
+        check_out_file(options.digest_file)
+
+
+def _apps(options: argparse.Namespace) -> "list[App]":
+    from layerscan.apps.discovery import app_at, discover
+
+    apps = [app_at(folder) for folder in options.apps]
+    if options.apps_root is not None:
+        apps += discover(options.apps_root)
+    folders = {os.path.realpath(app.folder): app for app in apps}
+    by_name: dict[str, App] = {}
+    for app in folders.values():
+        if by_name.setdefault(app.name, app) is not app:
+            raise LayerscanError(
+                f"two Apps are named {app.name}: {by_name[app.name].folder} and {app.folder}"
+            )
+    return [by_name[name] for name in sorted(by_name)]
+
+
+def _targets(apps: "Sequence[App]", target: str) -> "list[tuple[App, Reference]]":
+    """The Apps, each with where it goes."""
+    from layerscan import reference
+
+    if len(apps) > 1 and _APP not in target:
+        raise LayerscanError(
+            f"--target {target}: there are {len(apps)} Apps, so it must have {_APP}, which stands "
+            "for the App's name"
+        )
+    targets = []
+    for app in apps:
+        found = reference.parse(target.replace(_APP, app.name))
+        if found.digest is not None:
+            raise LayerscanError(f"--target {target}: takes a tag; the digest is what comes of it")
+        targets.append((app, found))
+    return targets
+
+
+def _settings(options: argparse.Namespace) -> "Settings":
+    from layerscan.preparation import Settings
+    from layerscan.registry.options import registry_host
+
+    return Settings(
+        metadata=None if options.layers_meta is None else _metadata(options.layers_meta),
+        environment=os.environ,
+        tag=_checked_tag(options.tag),
+        factory_registry=registry_host(options.factory_registry),
+        architectures=None if options.arch is None else _architectures(options.arch),
+        pinned_images=_pinned_images(options.pinned_image),
+        allow_missing_meta=options.allow_missing_meta,
+    )
+
+
+def _metadata(path: str) -> "dict[str, LayersMeta]":
+    from layerscan import layersmeta
+    from layerscan.errors import DocumentError
+
+    try:
+        return layersmeta.load_by_arch(path)
+    except DocumentError as error:
+        try:
+            layersmeta.load(path)
+        except DocumentError:
+            raise error from None
+        raise LayerscanError(
+            f"{path}: is the document of one architecture; make it one of all with 'layerscan "
+            f"merge ARCH={path}'"
+        ) from None
+
+
+def _checked_tag(tag: str | None) -> str | None:
+    from layerscan.reference import Reference
+
+    # Of no repository: it says whether the tag is one.
+    return None if tag is None else Reference("registry.example", "x", tag, None).tag
+
+
+def _architectures(text: str) -> frozenset[str]:
+    from layerscan.layersmeta import is_architecture
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if not is_architecture(name):
+            raise LayerscanError(f"--arch {text}: {name!r} is no architecture name")
+    if not names:
+        raise LayerscanError("--arch takes architectures: amd64,arm64")
+    return frozenset(names)
+
+
+def _pinned_images(texts: "Sequence[str]") -> "dict[Reference, str]":
+    from layerscan import reference
+    from layerscan.reference import Reference
+
+    pinned: dict[Reference, str] = {}
+    for text in texts:
+        found = reference.parse(text, default_tag=False)
+        if found.digest is None:
+            raise LayerscanError(f"--pinned-image {text}: expected NAME@sha256:…")
+        name = Reference(found.registry, found.path, found.tag, None)
+        if pinned.setdefault(name, found.digest) != found.digest:
+            raise LayerscanError(f"--pinned-image {text}: {name.familiar} has another digest above")
+    return pinned
+
+
+def _unused(settings: "Settings", targets: "Sequence[tuple[App, Reference]]") -> list[str]:
+    """The pinned images that no App names."""
+    from layerscan.apps.images import retagged, service_images
+
+    if not settings.pinned_images:
+        return []
+    unused = set(settings.pinned_images)
+    for app, _ in targets:
+        try:
+            images = service_images(app, settings.environment)
+            for image in images.values():
+                unused.discard(
+                    retagged(image, settings.tag, settings.factory_registry, default_tag=False)
+                )
+        except LayerscanError:
+            # Told as what became of this App.
+            continue
+    return sorted(name.familiar for name in unused)
+
+
+def _tell(
+    outcomes: "Sequence[Published | Failed]", options: argparse.Namespace, unused: "Sequence[str]"
+) -> int:
+    from layerscan.publish import Failed, Published
+
+    published = [outcome for outcome in outcomes if isinstance(outcome, Published)]
+    failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+    for name in unused:
+        complain("warning", f"--pinned-image {name}: no service has that image without a digest")
+    for one in published:
+        for warning in one.warnings:
+            complain("warning", f"App {one.app}: {warning}")
+    for one_failed in failed:
+        complain("error", f"App {one_failed.app}: {one_failed.reason}")
+    for one in published:
+        complain("note", _summary(one, options))
+    several = len(outcomes) > 1
+    lines = "".join(
+        f"{one.app}\t{one.digest}\n" if several else f"{one.digest}\n" for one in published
+    )
+    if options.format == "json":
+        _print_json(outcomes)
+    else:
+        write_data("-", lines.encode())
+    if published and options.digest_file is not None:
+        write_data(options.digest_file, lines.encode())
+    if not failed:
+        return ExitStatus.DONE
+    return ExitStatus.PARTIAL if published else ExitStatus.BAD_INPUT
+
+
+def _summary(one: "Published", options: argparse.Namespace) -> str:
+    target = f"{one.target.repository}:{one.target.tag}"
+    what = [", ".join(one.architectures)]
+    what.append("with layers metadata" if one.has_metadata else "without layers metadata")
+    if options.dry_run:
+        folder = os.path.join(options.out_dir, one.app)
+        return f"App {one.app} is in {folder}, not in {target}: {'; '.join(what)}"
+    what.append(f"{one.sent:,} bytes uploaded" if one.sent else "nothing had to be uploaded")
+    return f"App {one.app} is in {target}: {'; '.join(what)}"
+
+
+def _print_json(outcomes: "Sequence[Published | Failed]") -> None:
+    import json
+
+    from layerscan.publish import Failed
+
+    entries: list[dict[str, object]] = []
+    for one in outcomes:
+        if isinstance(one, Failed):
+            entries.append({"app": one.app, "error": one.reason})
+            continue
+        entries.append(
+            {
+                "app": one.app,
+                "target": f"{one.target.repository}:{one.target.tag}",
+                "digest": one.digest,
+                "size": one.size,
+                "architectures": list(one.architectures),
+                "layers_meta": one.has_metadata,
+                "layers_manifests": one.has_layers_manifests,
+                "uploaded": one.sent,
+                "warnings": list(one.warnings),
+            }
+        )
+    print(json.dumps(entries, indent=2))

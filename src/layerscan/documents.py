@@ -1,0 +1,176 @@
+"""Documents by their digest: where an App's or an image's parts may lie.
+
+Owns the interface that a registry's repository has too, and two places on disk:
+a folder of blobs, as a device or an OCI layout keeps it, and the folder of a dry
+run. All bytes that come from here are verified. What is in them, others read.
+"""
+
+import os
+import stat
+from typing import Protocol
+
+from layerscan import digest as digests
+from layerscan.errors import DocumentError
+from layerscan.jsondoc import printable
+from layerscan.oci import MAX_MANIFEST, Descriptor
+
+APP_MANIFEST_FILE = "manifest.json"
+"""Name of the App manifest in the folder of a dry run."""
+
+MOST_FILES = 1000
+"""Files in the folder of a dry run that are looked at."""
+
+# O_NONBLOCK: opening a FIFO must not wait for its writer.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+class Documents(Protocol):
+    """Whoever holds documents by digest; `layerscan.registry.Repository` is one."""
+
+    def fetch(self, descriptor: Descriptor, *, limit: int) -> bytes:
+        """The document, verified against the descriptor's digest and size.
+
+        Raises:
+            LayerscanError: it is not there, is longer than `limit` bytes, or is
+                not what the descriptor says.
+        """
+
+
+class BlobFolder:
+    """A folder with ``blobs/sha256/<hex>``: a device's store, or an OCI image layout.
+
+    Nothing is read before it is asked for.
+
+    Args:
+        root: the folder that has ``blobs``.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._folder = os.path.join(root, "blobs", "sha256")
+
+    def fetch(self, descriptor: Descriptor, *, limit: int) -> bytes:
+        """The blob, verified; see `Documents`."""
+        content = _read(self._path(descriptor.digest), limit, descriptor)
+        return _verified(content, descriptor, self._path(descriptor.digest))
+
+    def has(self, digest: str) -> bool:
+        """Whether there is a file of that name, whatever is in it."""
+        return os.path.lexists(self._path(digest))
+
+    def partial(self, digest: str) -> int:
+        """How many bytes of the blob are there: the length of its file, 0 without one."""
+        try:
+            found = os.lstat(self._path(digest))
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise _unreadable(self._path(digest), error) from None
+        return found.st_size if stat.S_ISREG(found.st_mode) else 0
+
+    def digests(self) -> frozenset[str]:
+        """The digests that files here are named after; none if there is no such folder.
+
+        Raises:
+            DocumentError: the folder cannot be read.
+        """
+        try:
+            names = os.listdir(self._folder)
+        except FileNotFoundError:
+            return frozenset()
+        except OSError as error:
+            raise _unreadable(self._folder, error) from None
+        return frozenset(f"sha256:{name}" for name in names if digests.is_hex(name))
+
+    def _path(self, digest: str) -> str:
+        if not digests.is_digest(digest):
+            raise DocumentError(f"{printable(self.root)}: {printable(digest)} is no digest")
+        return os.path.join(self._folder, digest.removeprefix("sha256:"))
+
+
+class DryRunFolder:
+    """What ``layerscan publish --dry-run --out-dir`` wrote for one App.
+
+    Args:
+        folder: ``OUT/<app>``, which has the App manifest and all it refers to.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def app_manifest(self) -> bytes:
+        """The App manifest.
+
+        Raises:
+            DocumentError: there is none, or it is longer than a manifest may be.
+        """
+        return _read(os.path.join(self.folder, APP_MANIFEST_FILE), MAX_MANIFEST)
+
+    def fetch(self, descriptor: Descriptor, *, limit: int) -> bytes:
+        """The document, which may have any name here; see `Documents`."""
+        for path in self._files(descriptor.size):
+            content = _read(path, limit, descriptor)
+            if digests.sha256(content) == descriptor.digest:
+                return content
+        raise DocumentError(
+            f"{printable(self.folder)}: has no file that is {printable(descriptor.digest)}"
+        )
+
+    def _files(self, size: int) -> list[str]:
+        """The regular files here of `size` bytes, sorted."""
+        try:
+            names = sorted(os.listdir(self.folder))
+        except OSError as error:
+            raise _unreadable(self.folder, error) from None
+        if len(names) > MOST_FILES:
+            raise DocumentError(f"{printable(self.folder)}: has more than {MOST_FILES} files")
+        paths = [os.path.join(self.folder, name) for name in names]
+        return [path for path in paths if _regular_size(path) == size]
+
+
+def _regular_size(path: str) -> int | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        # Gone since it was listed: then it is not here.
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def _read(path: str, limit: int, descriptor: Descriptor | None = None) -> bytes:
+    """Content of the regular file `path`, of at most `limit` bytes."""
+    if descriptor is not None and descriptor.size > limit:
+        raise DocumentError(f"{printable(path)}: is longer than {limit} bytes")
+    try:
+        file = os.open(path, _FILE)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+    try:
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode):
+            raise DocumentError(f"{printable(path)}: is no regular file")
+        if found.st_size > limit:
+            raise DocumentError(f"{printable(path)}: is longer than {limit} bytes")
+        with open(file, "rb", closefd=False) as opened:
+            return opened.read(limit + 1)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    finally:
+        os.close(file)
+
+
+def _verified(content: bytes, descriptor: Descriptor, path: str) -> bytes:
+    if len(content) != descriptor.size:
+        raise DocumentError(
+            f"{printable(path)}: has {len(content)} bytes, not {descriptor.size}: "
+            "it was fetched in part, or damaged"
+        )
+    if digests.sha256(content) != descriptor.digest:
+        raise DocumentError(f"{printable(path)}: is damaged: it has another digest than its name")
+    return content
+
+
+def _unreadable(path: str, error: OSError | ValueError) -> DocumentError:
+    # A path with a NUL character is a ValueError.
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return DocumentError(f"{printable(path)}: cannot be read: {reason}")

@@ -1,0 +1,318 @@
+"""An App before it is published: all its documents, made and not yet put anywhere.
+
+Owns what goes into them: which image each service has, which architectures the
+App is for, and which part of the scans' metadata concerns it. Registries are
+only read here. The same App, images and metadata give the same documents.
+"""
+
+import glob
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from layerscan import layersmeta
+from layerscan.apps import document as documents
+from layerscan.apps.bundle import write_bundle
+from layerscan.apps.discovery import COMPOSE_FILE, App
+from layerscan.apps.files import shown
+from layerscan.apps.images import (
+    FACTORY_REGISTRY,
+    ServiceImage,
+    images_in,
+    read_compose_file,
+    retagged,
+)
+from layerscan.apps.pinning import pin
+from layerscan.documents import APP_MANIFEST_FILE
+from layerscan.errors import ComposeError, DocumentError
+from layerscan.layersmeta import LayerMeta, LayersMeta
+from layerscan.oci import OCI_INDEX, Descriptor
+from layerscan.reference import Reference
+from layerscan.resolution import Images, ResolvedImage
+
+METADATA_FILE = "layers_meta.json"
+
+
+class Settings(NamedTuple):
+    """What holds for all Apps of a run.
+
+    Attributes:
+        metadata: what layers cost by architecture, from scans; None for no
+            metadata at all.
+        environment: variables for Compose files, those of the process.
+        tag: the tag that CI gave to the factory's images.
+        factory_registry: the registry of the factory's images.
+        architectures: the only ones wanted, None for all that there are.
+        pinned_images: digests of images that a Compose file names without one,
+            by the reference that it has there.
+        allow_missing_meta: publish without metadata where some of it is missing.
+    """
+
+    metadata: Mapping[str, LayersMeta] | None
+    environment: Mapping[str, str]
+    tag: str | None = None
+    factory_registry: str = FACTORY_REGISTRY
+    architectures: frozenset[str] | None = None
+    pinned_images: Mapping[Reference, str] = {}
+    allow_missing_meta: bool = False
+
+
+class Prepared(NamedTuple):
+    """The documents of an App.
+
+    Attributes:
+        app: the App.
+        compose_file: the pinned Compose file.
+        bundle: of the bundle, which is the file `bundle_path`.
+        bundle_path: a file of the run's.
+        architectures: what the App is for, sorted.
+        layers_manifests: by architecture.
+        metadata: the metadata blob, None if there is none.
+        warnings: what is to be told.
+    """
+
+    app: App
+    compose_file: bytes
+    bundle: Descriptor
+    bundle_path: str
+    architectures: tuple[str, ...]
+    layers_manifests: Mapping[str, bytes]
+    metadata: bytes | None
+    warnings: tuple[str, ...]
+
+    @property
+    def layers_manifest_descriptors(self) -> dict[str, Descriptor]:
+        """What refers to the layers manifests, by architecture."""
+        return {
+            architecture: documents.descriptor_of(raw, OCI_INDEX, architecture)
+            for architecture, raw in self.layers_manifests.items()
+        }
+
+    @property
+    def metadata_descriptor(self) -> Descriptor:
+        """What refers to the metadata blob; only where there is one."""
+        return documents.descriptor_of(self.metadata or b"", documents.METADATA_TYPE)
+
+    def app_manifest(self, *, with_layers_manifests: bool) -> bytes:
+        """The App manifest.
+
+        Raises:
+            DocumentError: it is too long.
+        """
+        return documents.app_manifest(
+            self.bundle,
+            None if self.metadata is None else self.metadata_descriptor,
+            self.layers_manifest_descriptors if with_layers_manifests else {},
+        )
+
+    def write_to(self, folder: str, app_manifest: bytes, *, with_layers_manifests: bool) -> None:
+        """Write all documents to `folder`, in place of those of a run before.
+
+        Raises:
+            OSError: they cannot be written.
+        """
+        files = {APP_MANIFEST_FILE: app_manifest, COMPOSE_FILE: self.compose_file}
+        if self.metadata is not None:
+            files[METADATA_FILE] = self.metadata
+        if with_layers_manifests:
+            for architecture, raw in self.layers_manifests.items():
+                files[f"layers-manifest-{architecture}.json"] = raw
+        os.makedirs(folder, exist_ok=True)
+        stale = glob.glob(os.path.join(glob.escape(folder), "layers-manifest-*.json"))
+        for path in [*stale, os.path.join(folder, METADATA_FILE)]:
+            if os.path.lexists(path):
+                os.unlink(path)
+        for name, content in files.items():
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(content)
+        shutil.copyfile(self.bundle_path, os.path.join(folder, f"{self.app.name}.tgz"))
+
+
+class _Layers(NamedTuple):
+    """The layers that a service's image has for an architecture, a list for each variant."""
+
+    service: str
+    image: ResolvedImage
+    variants: tuple[tuple[Descriptor, ...], ...]
+
+
+def prepare(app: App, settings: Settings, images: Images, bundle_path: str) -> Prepared:
+    """Make the documents of an App.
+
+    Args:
+        app: the App.
+        settings: what holds for all Apps.
+        images: where images are looked up.
+        bundle_path: the file to make for the bundle.
+
+    Raises:
+        LayerscanError: the App, an image of it or the metadata is not as it must be.
+        OSError: the bundle cannot be written.
+    """
+    text = read_compose_file(app)
+    services = images_in(text, app, settings.environment)
+    resolved = _resolved(services, settings, images)
+    architectures, warnings = _architectures(resolved, settings)
+    layers, metas, missing = _costs(resolved, architectures, settings, images)
+    if missing and settings.metadata is not None:
+        warnings.append(f"published without layers metadata: {missing}")
+    pinned_names = {service: str(image.pinned) for service, image in resolved.items()}
+    compose_file = pin(text, shown(app.compose_file), pinned_names)
+    with open(bundle_path, "xb") as file:
+        bundle = write_bundle(app, compose_file, file)
+    return Prepared(
+        app,
+        compose_file,
+        bundle,
+        bundle_path,
+        architectures,
+        {name: documents.layers_manifest(name, found) for name, found in layers.items()},
+        None if missing else layersmeta.dumps_by_arch(metas, compact=True),
+        (*_unset(services), *warnings),
+    )
+
+
+def _costs(
+    resolved: Mapping[str, ResolvedImage],
+    architectures: Iterable[str],
+    settings: Settings,
+    images: Images,
+) -> tuple[dict[str, list[Descriptor]], dict[str, LayersMeta], str]:
+    """By architecture the layers and their metadata, and what of that is missing.
+
+    Raises:
+        DocumentError: some is missing that may not be.
+    """
+    layers: dict[str, list[Descriptor]] = {}
+    metas: dict[str, LayersMeta] = {}
+    missing = ""
+    for architecture in architectures:
+        found = _layers(resolved, architecture, images)
+        chosen = _chosen(found, (settings.metadata or {}).get(architecture))
+        layers[architecture] = documents.union(layer for _, layer in chosen)
+        try:
+            metas[architecture] = _cut_down(chosen, architecture, settings.metadata)
+        except DocumentError as error:
+            if not settings.allow_missing_meta:
+                raise
+            missing = missing or str(error)
+    return layers, metas, missing
+
+
+def _unset(services: Mapping[str, ServiceImage]) -> list[str]:
+    return [
+        f"service {service}: the image's name uses variables that are not set: "
+        f"{', '.join(image.unset)[:200]}"
+        for service, image in services.items()
+        if image.unset
+    ]
+
+
+def _resolved(
+    services: Mapping[str, ServiceImage], settings: Settings, images: Images
+) -> dict[str, ResolvedImage]:
+    references = [_reference(image, settings) for image in services.values()]
+    return dict(zip(services, images.resolve(references), strict=True))
+
+
+def _reference(image: ServiceImage, settings: Settings) -> Reference:
+    """What to look up for a service's image, with a tag or a digest."""
+    found = retagged(image, settings.tag, settings.factory_registry, default_tag=False)
+    if found.digest is not None:
+        return found
+    if found in settings.pinned_images:
+        return Reference(found.registry, found.path, None, settings.pinned_images[found])
+    if found.tag is None:
+        raise ComposeError(
+            f"{image.where}: image {found.familiar} has neither tag nor digest; give one there, "
+            f"or --pinned-image {found.familiar}@sha256:…"
+        )
+    return found
+
+
+def _architectures(
+    resolved: Mapping[str, ResolvedImage], settings: Settings
+) -> tuple[tuple[str, ...], list[str]]:
+    """The architectures that every image has and that are wanted, and warnings."""
+    common = frozenset.intersection(*(frozenset(image.manifests) for image in resolved.values()))
+    wanted = common if settings.architectures is None else common & settings.architectures
+    if not wanted:
+        have = "; ".join(
+            f"{service}: {', '.join(sorted(image.manifests))}"
+            for service, image in resolved.items()
+        )
+        among = "" if settings.architectures is None else " among those of --arch"
+        raise DocumentError(f"no architecture{among} that the images of all services have ({have})")
+    names = tuple(sorted(wanted))
+    documents.check_architectures(names)
+    missing = sorted((settings.architectures or frozenset()) - common)
+    if not missing:
+        return names, []
+    lacking = [service for service, image in resolved.items() if missing[0] not in image.manifests]
+    return names, [
+        f"not published for {', '.join(missing)}: service {lacking[0]} has no image for it"
+    ]
+
+
+def _layers(
+    resolved: Mapping[str, ResolvedImage], architecture: str, images: Images
+) -> list[_Layers]:
+    wanted = [
+        (service, image, descriptor)
+        for service, image in resolved.items()
+        for descriptor in image.manifests[architecture]
+    ]
+    layers = images.layers((image, descriptor) for _, image, descriptor in wanted)
+    found: dict[str, _Layers] = {}
+    for (service, image, _), variant in zip(wanted, layers, strict=True):
+        before = found.get(service, _Layers(service, image, ()))
+        found[service] = before._replace(variants=(*before.variants, variant))
+    return list(found.values())
+
+
+def _chosen(found: Iterable[_Layers], known: LayersMeta | None) -> list[tuple[_Layers, Descriptor]]:
+    """The layers that count, each with whose it is.
+
+    An index may have several variants of an architecture (arm v6 and v7), of
+    which a machine that is scanned pulls one: those that were scanned count, or
+    all of them if none was, or if there is no metadata to go by.
+    """
+    chosen: list[tuple[_Layers, Descriptor]] = []
+    for image in found:
+        scanned = [
+            variant
+            for variant in image.variants
+            if known is not None and all(layer.digest in known.layers for layer in variant)
+        ]
+        chosen += [(image, layer) for variant in scanned or image.variants for layer in variant]
+    return chosen
+
+
+def _cut_down(
+    layers: Iterable[tuple[_Layers, Descriptor]],
+    architecture: str,
+    metadata: Mapping[str, LayersMeta] | None,
+) -> LayersMeta:
+    """The part of the metadata that is about `layers`, with their archive sizes.
+
+    Raises:
+        DocumentError: the architecture, or one of the layers, is missing there.
+    """
+    if metadata is None or architecture not in metadata:
+        have = ", ".join(metadata or ()) or "none"
+        raise DocumentError(
+            f"the layers metadata has no architecture {architecture} (it has {have}): scan its "
+            "build machine and merge, or choose architectures with --arch"
+        )
+    known = metadata[architecture]
+    cut: dict[str, LayerMeta] = {}
+    for owner, layer in layers:
+        if layer.digest not in known.layers:
+            raise DocumentError(
+                f"layer {layer.digest} of service {owner.service} ({owner.image.asked.familiar}, "
+                f"{architecture}) is in no scan: was the image rebuilt or retagged after the scan?"
+            )
+        figures = known.layers[layer.digest]
+        cut[layer.digest] = LayerMeta(figures.size, figures.usage, layer.size)
+    return LayersMeta(known.fs_block_size, cut)

@@ -1,0 +1,321 @@
+"""The bundle: what is in it, what is refused, and that its bytes depend on nothing else."""
+
+import gzip
+import hashlib
+import io
+import os
+import random
+import shutil
+import socket
+import subprocess
+import tarfile
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from layerscan.apps import bundle
+from layerscan.apps.archive import Archive, Entry, Kind
+from layerscan.apps.bundle import write_bundle
+from layerscan.apps.discovery import app_at
+from layerscan.apps.published import BundleFile, bundle_files
+from layerscan.errors import ComposeError
+from tests.builders.compose_apps import put
+from tests.requirements import require_root
+
+PINNED = b"services: {}\n"
+
+
+def app_folder(root: Path, **more: str | bytes) -> Path:
+    files = {"docker-compose.yml": "x", "conf/a": "a", "conf/b.sh": "bb", ".env": "A=1"} | more
+    put(root / "shop", files)
+    for path in [root / "shop", *(root / "shop").rglob("*")]:
+        path.chmod(0o755 if path.is_dir() or path.suffix == ".sh" else 0o644)
+    return root / "shop"
+
+
+def bundled(folder: Path) -> bytes:
+    target = io.BytesIO()
+    descriptor = write_bundle(app_at(str(folder)), PINNED, target)
+    raw = target.getvalue()
+    assert descriptor.digest == f"sha256:{hashlib.sha256(raw).hexdigest()}"
+    assert (descriptor.size, descriptor.media_type) == (len(raw), "application/octet-stream")
+    return raw
+
+
+def names(folder: Path) -> list[str]:
+    return [entry.name for entry in bundle_files(bundled(folder), "b")]
+
+
+def fault(folder: Path) -> str:
+    with pytest.raises(ComposeError) as caught:
+        bundled(folder)
+    message = str(caught.value)
+    assert message.isprintable()
+    return message.removeprefix(f"{folder}/")
+
+
+def test_what_is_in_it(tmp_path: Path) -> None:
+    folder = app_folder(tmp_path)
+    (folder / "link").symlink_to("conf/a")
+    (folder / "secret").write_text("s")
+    (folder / "secret").chmod(0o600)
+    (folder / "conf").chmod(0o2750)
+    assert bundle_files(bundled(folder), "b") == [
+        BundleFile(".env", "file", 0o644, 3, ""),
+        BundleFile("conf", "folder", 0o2750, 0, ""),
+        BundleFile("conf/a", "file", 0o644, 1, ""),
+        BundleFile("conf/b.sh", "file", 0o755, 2, ""),
+        BundleFile("docker-compose.yml", "file", 0o644, len(PINNED), ""),
+        BundleFile("link", "symlink", 0o777, 0, "conf/a"),
+        BundleFile("secret", "file", 0o600, 1, ""),
+    ]
+
+
+def test_other_programs_read_it(tmp_path: Path) -> None:
+    long = "/".join(["long" * 20] * 3)
+    folder = app_folder(tmp_path, **{long: "l", "é 😀": "u", "empty": b"", "big": bytes(200_000)})
+    (folder / "link").symlink_to("conf/b.sh")
+    (folder / "é link").symlink_to(long)
+    raw = bundled(folder)
+    (tmp_path / "b.tgz").write_bytes(raw)
+    out = tmp_path / "out"
+    out.mkdir()
+    subprocess.run(["tar", "-xzf", tmp_path / "b.tgz", "-C", out], check=True)
+    subprocess.run(["gzip", "--test", tmp_path / "b.tgz"], check=True)
+    (folder / "docker-compose.yml").write_bytes(PINNED)
+    subprocess.run(["diff", "-r", "--no-dereference", folder, out], check=True)
+    assert (out / "é link").readlink() == Path(long)
+    assert (out / "conf/b.sh").stat().st_mode & 0o777 == 0o755
+    with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
+        for entry in tar:
+            assert (entry.mtime, entry.uid, entry.gid, entry.uname, entry.gname) == (
+                0,
+                0,
+                0,
+                "",
+                "",
+            )
+        assert {entry.name for entry in tar} >= {long, "é 😀", "é link"}
+
+
+def test_the_same_app_gives_the_same_bytes_anywhere_at_any_time(tmp_path: Path) -> None:
+    one = app_folder(tmp_path / "1", **{f"f{number}": "x" for number in range(50)})
+    raw = bundled(one)
+    other = tmp_path / "2" / "shop"
+    other.mkdir(parents=True)
+    paths = sorted(one.rglob("*"))
+    random.Random(1).shuffle(paths)  # noqa: S311 - no secret
+    for path in paths:
+        copy = other / path.relative_to(one)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if not path.is_dir():
+            shutil.copy(path, copy)
+            os.utime(copy, (1, 1))
+    assert bundled(other) == raw
+    # A golden digest: no version of Python or zlib may change it.
+    assert hashlib.sha256(raw).hexdigest() == (
+        "3c315a35f15ded19112f0027fb68e994beaff182ea73cf67d839fd43f4cb6dd6"
+    )
+
+
+def test_the_gzip_header_has_no_time_and_no_name(tmp_path: Path) -> None:
+    raw = bundled(app_folder(tmp_path))
+    assert raw[:10] == b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+
+
+def test_the_ignore_file_is_heeded_and_stays_behind(tmp_path: Path) -> None:
+    folder = app_folder(
+        tmp_path,
+        **{
+            ".composeappignores": "*\n!conf/a\n!deep/er/keep\n",
+            "deep/er/keep": "k",
+            "deep/er/drop": "d",
+        },
+    )
+    assert names(folder) == [
+        "conf",
+        "conf/a",
+        "deep",
+        "deep/er",
+        "deep/er/keep",
+        "docker-compose.yml",
+    ]
+
+
+def test_what_stays_behind_may_be_anything(tmp_path: Path) -> None:
+    folder = app_folder(tmp_path, **{".composeappignores": "junk\nout\nconf\n.env"})
+    os.mkfifo(folder / "junk")
+    (folder / "out").symlink_to("/etc/passwd")
+    assert names(folder) == ["docker-compose.yml"]
+
+
+def test_a_malformed_ignore_file(tmp_path: Path) -> None:
+    assert fault(app_folder(tmp_path, **{".composeappignores": "a\n[b"})) == (
+        ".composeappignores:2: [b: no ] for its ["
+    )
+
+
+def test_hard_links_are_files_of_their_own(tmp_path: Path) -> None:
+    folder = app_folder(tmp_path)
+    (folder / "again").hardlink_to(folder / "conf/a")
+    kinds = {entry.name: (entry.kind, entry.size) for entry in bundle_files(bundled(folder), "b")}
+    assert kinds["again"] == kinds["conf/a"] == ("file", 1)
+
+
+def test_a_compose_file_that_is_a_symlink_becomes_a_file(tmp_path: Path) -> None:
+    folder = app_folder(tmp_path, **{"real.yml": "x"})
+    (folder / "docker-compose.yml").unlink()
+    (folder / "docker-compose.yml").symlink_to("real.yml")
+    (folder / "real.yml").chmod(0o640)
+    (entry,) = [e for e in bundle_files(bundled(folder), "b") if e.name == "docker-compose.yml"]
+    assert entry == BundleFile("docker-compose.yml", "file", 0o640, len(PINNED), "")
+
+
+@pytest.mark.parametrize(
+    "target", ["/etc/passwd", "../other", "conf/../../x", "through/..", "/", ".."]
+)
+def test_a_symlink_that_leads_out_is_refused(tmp_path: Path, target: str) -> None:
+    folder = app_folder(tmp_path)
+    (folder / "through").symlink_to(".")
+    (folder / "z").symlink_to(target)
+    assert fault(folder).startswith(
+        f"z: is a symlink that leads out of the App's folder, to {target}; "
+    )
+
+
+@pytest.mark.parametrize("target", ["conf/a", "./conf/../conf", "nowhere", ".", "conf/b.sh"])
+def test_a_symlink_that_stays_inside_is_kept(tmp_path: Path, target: str) -> None:
+    folder = app_folder(tmp_path)
+    (folder / "z").symlink_to(target)
+    assert bundle_files(bundled(folder), "b")[-1] == BundleFile("z", "symlink", 0o777, 0, target)
+
+
+def test_what_no_bundle_can_have_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = app_folder(tmp_path)
+    os.mkfifo(folder / "pipe")
+    assert fault(folder) == (
+        "pipe: is a FIFO, which no bundle can have; remove it or name it in .composeappignores"
+    )
+    (folder / "pipe").unlink()
+    with socket.socket(socket.AF_UNIX) as listening:
+        monkeypatch.chdir(folder)
+        listening.bind("sock")
+    assert fault(folder).startswith("sock: is a socket, which no bundle can have")
+    (folder / "sock").unlink()
+    (folder / os.fsdecode(b"caf\xe9")).write_text("x")
+    assert "its name is not UTF-8, rename it" in fault(folder)
+
+
+@pytest.mark.root
+def test_a_device_is_refused(tmp_path: Path) -> None:
+    require_root()
+    folder = app_folder(tmp_path)
+    os.mknod(folder / "null", 0o20644, os.makedev(1, 3))
+    assert fault(folder).startswith("null: is a device, which no bundle can have")
+
+
+@pytest.mark.parametrize("change", [1, -1, 0])
+def test_a_file_that_changes_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: int
+) -> None:
+    folder = app_folder(tmp_path, big=bytes(3000))
+    monkeypatch.setattr(bundle, "_CHUNK", 1000)
+    read = bundle._read
+
+    def reading(file: io.FileIO, size: int, path: str) -> bytes:
+        if path.endswith("big") and file.tell() == 1000:
+            os.truncate(path, 3000 + change * 1500)
+        return read(file, size, path)
+
+    monkeypatch.setattr(bundle, "_read", reading)
+    if change:
+        assert fault(folder) == "big: changed while it was read; publish when nothing writes it"
+    else:
+        assert bundled(folder)
+
+
+def test_too_many_files_and_too_deep_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = app_folder(tmp_path, **{"/".join("d" * 6): "x"})
+    monkeypatch.setattr(bundle, "DEEPEST", 4)
+    assert "more than 4 folders within each other" in fault(folder)
+    monkeypatch.setattr(bundle, "DEEPEST", 100)
+    monkeypatch.setattr(bundle, "MOST_FILES", 5)
+    assert "has more than 5 files" in fault(folder)
+
+
+class Sink:
+    """Counts what it is given, and remembers none of it."""
+
+    def __init__(self) -> None:
+        self.largest = self.size = 0
+
+    def write(self, data: bytes) -> int:
+        self.largest = max(self.largest, len(data))
+        self.size += len(data)
+        return len(data)
+
+
+def test_a_large_file_is_streamed(tmp_path: Path) -> None:
+    folder = app_folder(tmp_path)
+    with open(folder / "huge", "wb") as file:
+        file.truncate(300 << 20)
+    sink = Sink()
+    target: BinaryIO = sink  # type: ignore[assignment]
+    descriptor = write_bundle(app_at(str(folder)), PINNED, target)
+    assert descriptor.size == sink.size > 300 << 20
+    assert sink.largest < 100_000
+
+
+# The archive itself, against gzip and tarfile.
+
+
+def archived(*entries: tuple[Entry, bytes]) -> bytes:
+    target = io.BytesIO()
+    archive = Archive(target)
+    for entry, content in entries:
+        archive.add(entry)
+        archive.write(content)
+        archive.pad(len(content))
+    archive.finish()
+    return target.getvalue()
+
+
+@given(st.binary(max_size=300), st.integers(0, 300_000))
+def test_any_content_is_read_back(content: bytes, length: int) -> None:
+    data = (content * (length // max(len(content), 1) + 1))[:length] + content
+    raw = archived((Entry("f", Kind.FILE, 0o644, len(data)), data))
+    assert zlib.decompressobj(wbits=31).decompress(raw) == gzip.decompress(raw)
+    with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
+        extracted = tar.extractfile("f")
+        assert extracted is not None
+        assert extracted.read() == data
+
+
+TEXT = st.text(
+    st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1, max_size=300
+).filter(lambda name: name not in (".", ".."))
+
+
+@given(TEXT, TEXT, st.integers(0, 0o7777))
+def test_any_name_and_link_is_read_back(name: str, link: str, mode: int) -> None:
+    raw = archived(
+        (Entry(name, Kind.SYMLINK, mode, link=link), b""), (Entry(name, Kind.FOLDER, mode), b"")
+    )
+    with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
+        symlink, folder = tar.getmembers()
+    assert (symlink.name, symlink.linkname, symlink.mode) == (name, link, mode)
+    assert (folder.name, folder.isdir()) == (name, True)
+
+
+def test_a_file_larger_than_an_octal_field_holds() -> None:
+    raw = archived((Entry("f", Kind.FILE, 0o644, 9 << 30), b""))
+    with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
+        first = tar.next()
+    assert first is not None
+    assert first.size == 9 << 30
