@@ -3,11 +3,12 @@
 import io
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -103,6 +104,22 @@ def shell(script: str, *arguments: object) -> Result:
         timeout=60,
     )
     return Result(done.returncode, done.stdout, done.stderr.decode().splitlines())
+
+
+def run_here(*arguments: object) -> Result:
+    """Run the program in this process, for tests that need nothing of a process of its own."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            try:
+                status = cli.main([str(argument) for argument in arguments])
+            except SystemExit as end:
+                status = int(end.code or 0)
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    lines = err.buffer.getvalue().decode().splitlines()  # type: ignore[attr-defined]
+    return Result(int(status), out.buffer.getvalue(), lines)  # type: ignore[attr-defined]
 
 
 def read_terminal(terminal: int) -> bytes:

@@ -1,0 +1,65 @@
+"""``layerscan inspect``: what a registry holds under a reference."""
+
+import argparse
+
+from layerscan.cli.output import write_data
+from layerscan.cli.registry_options import add_registry_arguments, registry_options
+from layerscan.errors import LayerscanError
+
+HELP = "what a registry holds: an App's documents, an image's layers"
+DESCRIPTION = """Look at an App or an image in a registry, without downloading its layers.
+
+Of an App: its architectures, its files, its images, and what each layer costs.
+Of an image: for each platform its layers and their archive sizes."""
+EPILOG = """examples:
+  layerscan inspect registry.example/fleet/shop:1043
+  layerscan inspect nginx:1.25 --platform linux/arm64 --format json
+  layerscan inspect registry.example/fleet/shop:1043 --raw > manifest.json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "reference", metavar="REF", help="an App or an image, by any form of reference"
+    )
+    parser.add_argument("--arch", metavar="ARCH", help="only this architecture: amd64, arm64, …")
+    parser.add_argument(
+        "--platform",
+        metavar="PLATFORM",
+        help="only this platform of an image: os/architecture[/variant]",
+    )
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument(
+        "--format",
+        choices=["table", "json"],
+        default="table",
+        help="the report on stdout (default: table)",
+    )
+    output.add_argument(
+        "--raw", action="store_true", help="print the manifest or index, byte for byte"
+    )
+    add_registry_arguments(parser.add_argument_group("registries"))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns the exit status."""
+    from layerscan.cli import inspect_report
+    from layerscan.inspection import Filter, fetch, inspect
+    from layerscan.reference import parse
+    from layerscan.registry import RegistryClient
+
+    reference = parse(options.reference)
+    wanted = Filter.of(options.arch, options.platform)
+    if options.raw and wanted.text:
+        raise LayerscanError("--raw prints what REF itself is: give it without --arch, --platform")
+    with RegistryClient(registry_options(options)) as client:
+        if options.raw:
+            write_data("-", fetch(client, reference).raw)
+            return 0
+        result = inspect(client, reference, wanted)
+    if options.format == "json":
+        inspect_report.print_json(result)
+    else:
+        inspect_report.print_table(result)
+    return 0

@@ -1,0 +1,220 @@
+"""The report of ``inspect``: tables for people, the same facts as JSON for programs."""
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from layerscan.cli.tables import human, new_table, print_tables, short
+from layerscan.inspection import platform_text
+from layerscan.jsondoc import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rich.table import Table
+
+    from layerscan.inspection import AppContent, ImageContent, Inspection
+    from layerscan.layersmeta import LayerMeta
+    from layerscan.oci import Descriptor
+
+
+def print_json(result: "Inspection") -> None:
+    """Print the report as JSON: every figure in bytes, digests in full."""
+    report = {
+        "reference": str(result.reference),
+        "kind": result.kind,
+        "digest": result.fetched.digest,
+        "media_type": result.fetched.media_type,
+        "size": len(result.fetched.raw),
+        "app": None if result.app is None else _app(result.app),
+        "images": [_image(image) for image in result.images],
+        "attestations": [
+            {"digest": one.manifest.digest, "size": one.manifest.size, "about": one.about}
+            for one in result.attestations
+        ],
+        "others": [
+            {"digest": one.digest, "media_type": one.media_type, "size": one.size}
+            for one in result.others
+        ],
+    }
+    json.dump(report, sys.stdout, indent=2)
+    print()
+
+
+def _app(content: "AppContent") -> dict[str, object]:
+    app = content.app
+    return {
+        "architectures": [_architecture(content, name) for name in content.architectures],
+        "services": [
+            {"service": service, "image": str(image)} for service, image in content.images.items()
+        ],
+        "files": [{**one._asdict(), "mode": f"{one.mode:04o}"} for one in content.files],
+        "bundle": _reference(app.bundle),
+        "metadata": None if app.metadata is None else _reference(app.metadata),
+    }
+
+
+def _architecture(content: "AppContent", name: str) -> dict[str, object]:
+    manifest = content.app.layers_manifests.get(name)
+    meta = (content.metadata or {}).get(name)
+    return {
+        "architecture": name,
+        "layers_manifest": None if manifest is None else _reference(manifest),
+        "fs_block_size": None if meta is None else meta.fs_block_size,
+        "layers": [
+            {"digest": digest, **_figures(layer)}
+            for digest, layer in sorted(({} if meta is None else meta.layers).items())
+        ],
+        "totals": None if meta is None else _figures(total(meta.layers.values())),
+    }
+
+
+def _reference(descriptor: "Descriptor") -> dict[str, object]:
+    return {"digest": descriptor.digest, "size": descriptor.size}
+
+
+def _figures(layer: "LayerMeta") -> dict[str, object]:
+    return {**layer._asdict(), "ratio": ratio(layer)}
+
+
+def total(layers: "Iterable[LayerMeta]") -> "LayerMeta":
+    """The sum of `layers`; its archive size is None where that of a layer is."""
+    from layerscan.layersmeta import LayerMeta
+
+    size = usage = 0
+    archive_size: int | None = 0
+    for layer in layers:
+        size += layer.size
+        usage += layer.usage
+        if archive_size is not None:
+            archive_size = None if layer.archive_size is None else archive_size + layer.archive_size
+    return LayerMeta(size, usage, archive_size)
+
+
+def ratio(layer: "LayerMeta") -> float | None:
+    """How many times as long as its archive a layer's content is; None if that is unknown."""
+    if not layer.archive_size:
+        return None
+    return round(layer.size / layer.archive_size, 2)
+
+
+def _image(image: "ImageContent") -> dict[str, object]:
+    platform = image.platform
+    return {
+        "platform": platform_text(platform),
+        "architecture": platform.architecture if platform else "",
+        "os": platform.os if platform else "",
+        "variant": platform.variant if platform else "",
+        "digest": image.manifest.digest,
+        "media_type": image.manifest.media_type,
+        "size": image.manifest.size,
+        "image_id": image.image_id,
+        "layers": [
+            {
+                "digest": layer.digest,
+                "media_type": layer.media_type,
+                "archive_size": layer.size,
+            }
+            for layer in image.layers
+        ],
+        "archive_size": image.archive_size,
+    }
+
+
+def print_table(result: "Inspection") -> None:
+    """Print the report for people."""
+    fetched = result.fetched
+    print(f"{result.reference}: {result.kind.replace('-', ' ')}, {len(fetched.raw):,} bytes")
+    print(f"{fetched.digest} {fetched.media_type}")
+    print()
+    tables = _image_tables(result) if result.app is None else _app_tables(result.app)
+    print_tables(*tables)
+    if result.app is not None and result.app.metadata is None:
+        print("without layers metadata: what its layers cost is not known")
+    for attestation in result.attestations:
+        about = "" if attestation.about is None else f" about {short(attestation.about)}"
+        print(f"attestation {short(attestation.manifest.digest)}{about}")
+    for other in result.others:
+        print(f"no image: {short(other.digest)} {printable(other.media_type[:100])}")
+
+
+def _app_tables(content: "AppContent") -> "list[Table]":
+    files = new_table(["FILE", "KIND", "MODE"], ["SIZE"])
+    for one in content.files:
+        name = f"{one.name} -> {one.link}" if one.link else one.name
+        files.add_row(name, one.kind, f"{one.mode:04o}", human(one.size))
+    services = new_table(["SERVICE", "IMAGE"], [])
+    for service, image in content.images.items():
+        services.add_row(printable(service), image.familiar)
+    documents = new_table(["DOCUMENT", "DIGEST"], ["SIZE"])
+    for name, descriptor in _documents(content):
+        documents.add_row(name, descriptor.digest, human(descriptor.size))
+    return [documents, services, files, *(_metadata_tables(content) if content.metadata else ())]
+
+
+def _documents(content: "AppContent") -> "list[tuple[str, Descriptor]]":
+    app = content.app
+    found = [("bundle", app.bundle)]
+    if app.metadata is not None:
+        found.append(("layers metadata", app.metadata))
+    return found + [
+        (f"layers manifest {name}", manifest)
+        for name, manifest in sorted(app.layers_manifests.items())
+    ]
+
+
+def _metadata_tables(content: "AppContent") -> "list[Table]":
+    layers = new_table(["ARCH", "LAYER"], ["SIZE", "USAGE", "ARCHIVE", "RATIO"])
+    totals = new_table(["ARCH"], ["LAYERS", "SIZE", "USAGE", "ARCHIVE", "RATIO"])
+    for name, meta in sorted((content.metadata or {}).items()):
+        for digest, layer in _largest_first(meta.layers):
+            layers.add_row(name, short(digest), *_columns(layer))
+        totals.add_row(name, str(len(meta.layers)), *_columns(total(meta.layers.values())))
+    return [layers, totals]
+
+
+def _largest_first(layers: "Mapping[str, LayerMeta]") -> "list[tuple[str, LayerMeta]]":
+    return sorted(layers.items(), key=lambda item: (-item[1].usage, item[0]))
+
+
+def _columns(layer: "LayerMeta") -> tuple[str, str, str, str]:
+    times = ratio(layer)
+    return (
+        human(layer.size),
+        human(layer.usage),
+        "" if layer.archive_size is None else human(layer.archive_size),
+        "" if times is None else f"{times:.2f}",
+    )
+
+
+def _image_tables(result: "Inspection") -> "list[Table]":
+    images = new_table(["PLATFORM", "MANIFEST", "IMAGE ID"], ["LAYERS", "ARCHIVE"])
+    layers = new_table(["PLATFORM", "LAYER", "TYPE"], ["ARCHIVE"])
+    for image in result.images:
+        platform = platform_text(image.platform)
+        images.add_row(
+            platform,
+            short(image.manifest.digest),
+            "" if image.image_id is None else short(image.image_id),
+            str(len(image.layers)),
+            human(image.archive_size),
+        )
+        for layer in image.layers:
+            layers.add_row(
+                platform, short(layer.digest), compression(layer.media_type), human(layer.size)
+            )
+    return [images, layers]
+
+
+def compression(media_type: str) -> str:
+    """What a layer's archive is packed with, as its media type says; else that type."""
+    for ending, name in (
+        ("tar+gzip", "gzip"),
+        ("tar.gzip", "gzip"),
+        ("tar+zstd", "zstd"),
+        ("tar.zstd", "zstd"),
+        ("tar", "tar"),
+    ):
+        if media_type.endswith(ending):
+            return name
+    return printable(media_type[:100]) or "unknown"
