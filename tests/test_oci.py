@@ -136,7 +136,7 @@ def test_a_config() -> None:
     [
         ({"rootfs": {}}, '$: key "architecture" is missing'),
         ({"architecture": "arm"}, '$: key "rootfs" is missing'),
-        ({"architecture": "arm", "rootfs": {"diff_ids": ["x"]}}, "diff_ids"),
+        ({"architecture": "arm", "rootfs": {"diff_ids": ["x"]}}, "$.rootfs.diff_ids[0]: is no"),
         ({"architecture": 1, "rootfs": {}}, "$.architecture: must be a string"),
     ],
 )

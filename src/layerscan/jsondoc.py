@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MAX_INTEGER = 2**63 - 1
 """The largest integer: what other programs' signed 64-bit fields hold."""
 
+NO_DIGEST = "is no digest (sha256: and 64 lower-case hex digits)"
+"""What is told of anything else in a digest's place."""
+
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
@@ -201,7 +204,7 @@ def digest(document: dict[str, object], key: str, place: Place) -> str:
     """
     value = text(document, key, place)
     if not digests.is_digest(value):
-        raise place.key(key).fault("is no digest (sha256: and 64 lower-case hex digits)")
+        raise place.key(key).fault(NO_DIGEST)
     return value
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from layerscan import digest as digests
 from layerscan.errors import DocumentError
 from layerscan.jsondoc import (
+    NO_DIGEST,
     Place,
     decode,
     integer,
@@ -192,7 +193,7 @@ def _one(value: object, place: Place) -> LayersMeta:
     for digest, layer in sorted(mapping(member(document, "layers", place), at_layers).items()):
         at = at_layers.key(digest)
         if not digests.is_digest(digest):
-            raise at.fault("is no digest (sha256: and 64 lower-case hex digits)")
+            raise at.fault(NO_DIGEST)
         figures = mapping(layer, at)
         layers[digest] = LayerMeta(
             size=integer(figures, "size", at),

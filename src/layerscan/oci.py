@@ -10,6 +10,7 @@ never of JSON that was written again.
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from layerscan import digest as digests
 from layerscan import jsondoc
 from layerscan.errors import DocumentError
 from layerscan.jsondoc import Place
@@ -172,13 +173,15 @@ def loads_config(raw: bytes, source: str) -> Config:
     # An image without layers may have null there.
     entries = rootfs.get("diff_ids") or []
     ids = jsondoc.array(entries, at_ids, longest=_MOST_ENTRIES)
-    named: dict[str, object] = {str(index): entry for index, entry in enumerate(ids)}
+    for index, entry in enumerate(ids):
+        if not digests.is_digest(entry):
+            raise at_ids.key(index).fault(jsondoc.NO_DIGEST)
     platform = Platform(
         jsondoc.text(document, "architecture", place),
         jsondoc.text(document, "os", place, ""),
         jsondoc.text(document, "variant", place, ""),
     )
-    return Config(platform, tuple(jsondoc.digest(named, key, at_ids) for key in named))
+    return Config(platform, tuple(map(str, ids)))
 
 
 def _media_type(document: dict[str, object], place: Place, given: str | None) -> str:

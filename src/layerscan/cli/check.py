@@ -1,0 +1,199 @@
+"""``layerscan check``: does an App fit on a device?"""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from layerscan.cli.device_options import add_root_arguments, roots
+from layerscan.cli.output import complain
+from layerscan.cli.registry_options import add_registry_arguments, registry_options
+from layerscan.cli.status import ExitStatus
+from layerscan.errors import LayerscanError
+
+if TYPE_CHECKING:
+    from layerscan.fit.contents import AppContents
+    from layerscan.fit.device import Device
+    from layerscan.fit.policies import Policy
+    from layerscan.registry import RegistryClient
+
+HELP = "does an App fit on a device?"
+DESCRIPTION = """Say whether an App, or an update of it, fits on a device: on this machine, or on
+the one that a device file describes. The answer is that of the device's own
+client, or with --policy exact what is true to the block.
+
+Exit status: 0 it fits; 1 it does not; 2 it cannot be told, and why."""
+EPILOG = """REF is a reference in a registry; a folder that 'layerscan publish --dry-run' wrote
+for the App; or a folder with blobs/sha256, followed by @ and the digest of the
+App manifest if it has several Apps.
+
+examples:
+  layerscan check --app registry.example/fleet/shop:1043
+  layerscan check --app out/shop --device device.json --policy composectl
+  layerscan check --layers-meta layers_meta.json --device device.json --arch arm64
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    what = parser.add_argument_group("what is to fit").add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--app", metavar="REF", nargs="+", action="extend", help="these Apps, all together"
+    )
+    what.add_argument(
+        "--layers-meta",
+        metavar="FILE",
+        nargs="+",
+        action="extend",
+        help="the metadata of Apps, as it is published with them",
+    )
+    parser.add_argument(
+        "--arch", metavar="ARCH", help="for this architecture (default: the device's)"
+    )
+    add_registry_arguments(parser)
+    _add_policy_arguments(parser)
+    _add_device_arguments(parser)
+    parser.add_argument(
+        "--format", choices=["text", "json"], default="text", help="(default: text)"
+    )
+
+
+def _add_policy_arguments(parser: argparse.ArgumentParser) -> None:
+    rules = parser.add_argument_group("by which rules")
+    rules.add_argument(
+        "--policy",
+        choices=["aktualizr-lite", "composectl", "exact"],
+        default="aktualizr-lite",
+        help="those of a client, or exact (default: aktualizr-lite)",
+    )
+    rules.add_argument(
+        "--watermark",
+        metavar="PCT",
+        type=_percent,
+        help="percent of a disk that may be used (default: the policy's: 80, 95 or 100)",
+    )
+    rules.add_argument(
+        "--unprivileged",
+        action="store_true",
+        help="the client may not use the blocks that a disk reserves for root",
+    )
+    rules.add_argument(
+        "--engine-pulls",
+        action="store_true",
+        help="with exact: the engine pulls the images, the client fetches no blobs of them",
+    )
+
+
+def _add_device_arguments(parser: argparse.ArgumentParser) -> None:
+    device = parser.add_argument_group("the device (default: this machine)")
+    device.add_argument("--device", metavar="FILE", help="the one that this file describes")
+    add_root_arguments(device)
+    device.add_argument(
+        "--installed",
+        metavar="REF",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="Apps, or files of their metadata, that are on it already",
+    )
+
+
+def _percent(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of percent")
+    return int(text[:9])
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns the exit status."""
+    from layerscan.cli import check_report
+    from layerscan.fit.policies import Circumstances, Policy, ask
+    from layerscan.registry import RegistryClient
+
+    policy = Policy(options.policy)
+    circumstances = Circumstances(options.watermark, not options.unprivileged, options.engine_pulls)
+    _check(options, policy)
+    with RegistryClient(registry_options(options)) as client:
+        device, architecture = _device(options, policy, client)
+        apps = _apps(options, policy, architecture, client)
+    verdict = ask(policy, apps, device, architecture=architecture, circumstances=circumstances)
+    of_apps = (note for app in apps for note in app.notes)
+    warnings = tuple(dict.fromkeys((*device.notes, *of_apps, *verdict.notes)))
+    for warning in warnings:
+        complain("warning", warning)
+    if options.format == "json":
+        check_report.print_json(verdict, device.source, warnings)
+    else:
+        check_report.print_text(verdict)
+    return ExitStatus.DONE if verdict.fits else ExitStatus.DOES_NOT_FIT
+
+
+def _check(options: argparse.Namespace, policy: "Policy") -> None:
+    from layerscan.layersmeta import is_architecture
+
+    policy.watermarks.chosen(options.watermark)
+    if options.arch is not None and not is_architecture(options.arch):
+        raise LayerscanError(f"--arch {options.arch!r} is no architecture name: amd64, arm64, …")
+    if options.device is not None and (options.store_root or options.docker_root):
+        raise LayerscanError(
+            "--device describes the disks: give it without --store-root and --docker-root"
+        )
+    if options.engine_pulls and options.policy != "exact":
+        raise LayerscanError(f"--engine-pulls is for --policy exact, not {options.policy}")
+
+
+def _device(
+    options: argparse.Namespace, policy: "Policy", client: "RegistryClient"
+) -> "tuple[Device, str]":
+    """The device with all that is installed on it, and the architecture to look at."""
+    from layerscan.fit import device_file, live
+    from layerscan.fit.contents import from_metadata
+    from layerscan.fit.installed import with_apps
+
+    files: tuple[str, ...] = ()
+    if options.device is not None:
+        device, files = device_file.load(options.device)
+    else:
+        device = live.this_machine(*roots(options), with_engine=policy.asks_engine)
+    architecture = options.arch or device.architecture
+    if architecture is None:
+        raise LayerscanError(f"{device.source}: does not say its architecture; give it with --arch")
+    if device.architecture not in (None, architecture):
+        note = f"{device.source}: is {device.architecture}; the answer is for {architecture}"
+        device = device._replace(notes=(*device.notes, note))
+    installed = [from_metadata(_read(path), path) for path in files]
+    installed += [_installed(name, policy, architecture, client) for name in options.installed]
+    return with_apps(device, installed, architecture), architecture
+
+
+def _installed(
+    name: str, policy: "Policy", architecture: str, client: "RegistryClient"
+) -> "AppContents":
+    from layerscan.fit.contents import from_metadata
+    from layerscan.fit.sources import is_metadata
+
+    if is_metadata(name):
+        return from_metadata(_read(name), name)
+    return _app(name, policy, architecture, client)
+
+
+def _apps(
+    options: argparse.Namespace, policy: "Policy", architecture: str, client: "RegistryClient"
+) -> "list[AppContents]":
+    from layerscan.fit.contents import from_metadata
+
+    if options.layers_meta:
+        return [from_metadata(_read(path), path) for path in options.layers_meta]
+    return [_app(name, policy, architecture, client) for name in options.app]
+
+
+def _app(name: str, policy: "Policy", architecture: str, client: "RegistryClient") -> "AppContents":
+    from layerscan.fit.contents import read_app
+    from layerscan.fit.sources import find_app
+
+    return read_app(*find_app(name, client), architecture=architecture, depth=policy.depth)
+
+
+def _read(path: str) -> bytes:
+    from layerscan.jsondoc import read_file
+    from layerscan.layersmeta import MAX_DOCUMENT
+
+    return read_file(path, MAX_DOCUMENT)

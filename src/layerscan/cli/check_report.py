@@ -1,0 +1,171 @@
+"""The answer of ``check``: text for people, the same facts as JSON for programs."""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from layerscan.cli.tables import human, new_table, print_tables, short
+from layerscan.jsondoc import printable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from layerscan.fit.verdict import Bundle, Space, Verdict
+
+_PURPOSES = {"store": "blobs", "docker": "layers"}
+
+
+def print_json(verdict: "Verdict", device: str, warnings: Sequence[str]) -> None:
+    """Print the answer as JSON: every figure in bytes, digests in full."""
+    report = {
+        "fits": verdict.fits,
+        "policy": verdict.policy,
+        "architecture": verdict.architecture,
+        "watermark": verdict.watermark,
+        "device": device,
+        "apps": [{"app": app, "rule": str(rule)} for app, rule in verdict.rules.items()],
+        "volumes": [_volume(space) for space in verdict.spaces],
+        "bundles": [
+            {
+                "app": bundle.app,
+                "fits": bundle.fits,
+                "required": bundle.required,
+                "available": bundle.available,
+            }
+            for bundle in verdict.bundles
+        ],
+        "missing_layers": [
+            {
+                "digest": layer.digest,
+                "archive_size": layer.archive_size,
+                "usage": layer.usage,
+                "rule": _rule(estimated=layer.estimated),
+            }
+            for layer in verdict.missing
+        ],
+        "missing_others": None if verdict.others is None else verdict.others._asdict(),
+        "download": verdict.download,
+        "warnings": list(warnings),
+    }
+    json.dump(report, sys.stdout, indent=2)
+    print()
+
+
+def _volume(space: "Space") -> dict[str, object]:
+    figures = {
+        name: {"bytes": count, "percent": space.percent(count)}
+        for name, count in (
+            ("required", space.required),
+            ("required_at_least", space.least),
+            ("free", space.free),
+            ("reserved", space.reserved),
+            ("available", space.available),
+            ("total", space.total),
+            ("left", space.left),
+            ("to_free", space.to_free),
+        )
+    }
+    return {
+        "volume": space.volume,
+        "purposes": list(space.purposes),
+        "fits": space.fits,
+        **figures,
+    }
+
+
+def print_text(verdict: "Verdict") -> None:
+    """Print the answer for people: tables, and in the last line what it is."""
+    tables = [_space_table(verdict.spaces)]
+    if verdict.bundles:
+        tables.append(_bundle_table(verdict.bundles))
+    if verdict.missing:
+        tables.append(_layer_table(verdict))
+    print_tables(*tables)
+    beside = ""
+    if verdict.others is not None and verdict.others.blobs:
+        beside = f", other blobs missing: {verdict.others.blobs}"
+    print(f"layers missing: {len(verdict.missing)}{beside}, download: {human(verdict.download)}")
+    for line in _to_free(verdict):
+        print(line)
+    subject = ", ".join(map(printable, verdict.rules))
+    print(
+        f"{'fits' if verdict.fits else 'does not fit'}: {subject} for {verdict.architecture} "
+        f"({verdict.policy}, watermark {verdict.watermark} %)"
+    )
+
+
+def _to_free(verdict: "Verdict") -> list[str]:
+    """What would have to be freed, a line for each thing that does not fit."""
+    lines = []
+    for space in verdict.spaces:
+        name = printable(space.volume)
+        if not space.fits:
+            line = f"{name}: {space.to_free} bytes would have to be freed"
+            surely = space.least - space.available
+            if space.least < space.required and surely > 0:
+                line += f"; {surely} in the best case"
+            elif space.least < space.required:
+                line += "; it may also fit, if layers come slowly"
+            lines.append(line)
+    lines += (
+        f"{printable(bundle.app)}: its archive does not fit in the store of Apps: "
+        f"{bundle.required - bundle.available} bytes would have to be freed"
+        for bundle in verdict.bundles
+        if not bundle.fits
+    )
+    return lines
+
+
+def _space_table(spaces: "Sequence[Space]") -> "Table":
+    table = new_table(
+        ["VOLUME", "FOR", "FITS"], ["REQUIRED", "", "AVAILABLE", "", "RESERVED", "", "TOTAL"]
+    )
+    for space in spaces:
+        table.add_row(
+            printable(space.volume),
+            " and ".join(_PURPOSES[purpose] for purpose in space.purposes),
+            _yes(fits=space.fits),
+            *_shown(space, space.required),
+            *_shown(space, space.available),
+            *_shown(space, space.reserved),
+            human(space.total),
+        )
+    return table
+
+
+def _shown(space: "Space", count: int) -> tuple[str, str]:
+    percent = space.percent(count)
+    return human(count), "" if percent is None else f"{percent:.2f} %"
+
+
+def _bundle_table(bundles: "Sequence[Bundle]") -> "Table":
+    table = new_table(["ARCHIVE OF APP", "FITS"], ["REQUIRED", "AVAILABLE"])
+    for bundle in bundles:
+        table.add_row(
+            printable(bundle.app),
+            _yes(fits=bundle.fits),
+            human(bundle.required),
+            human(bundle.available),
+        )
+    return table
+
+
+def _layer_table(verdict: "Verdict") -> "Table":
+    table = new_table(["MISSING LAYER", "RULE"], ["ARCHIVE SIZE", "USAGE"])
+    for layer in sorted(verdict.missing, key=lambda layer: (-layer.usage, layer.digest)):
+        table.add_row(
+            short(layer.digest),
+            _rule(estimated=layer.estimated),
+            human(layer.archive_size),
+            human(layer.usage),
+        )
+    return table
+
+
+def _rule(*, estimated: bool) -> str:
+    return "estimate" if estimated else "metadata"
+
+
+def _yes(*, fits: bool) -> str:
+    return "yes" if fits else "no"

@@ -1,0 +1,130 @@
+"""``layerscan diff``: what an update adds, removes, and needs at its peak."""
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from layerscan.cli.output import complain
+from layerscan.cli.registry_options import add_registry_arguments, registry_options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from layerscan.fit.contents import AppContents
+    from layerscan.fit.difference import Difference
+    from layerscan.fit.figures import LayerFigures
+    from layerscan.registry import RegistryClient
+
+HELP = "what an update adds, removes, and needs at its peak"
+DESCRIPTION = """Compare two versions of an App: which layers are kept, added and removed, what is
+to be downloaded, and what the layers take of the disk when both versions are
+there and when the old one is removed."""
+EPILOG = """OLD and NEW are Apps, as 'layerscan check' takes them, or files of layers metadata.
+
+examples:
+  layerscan diff registry.example/fleet/shop:1042 registry.example/fleet/shop:1043
+  layerscan diff old.json new.json --arch arm64
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("old", metavar="OLD", help="the App that is installed, or its metadata")
+    parser.add_argument("new", metavar="NEW", help="the App that is to come, or its metadata")
+    parser.add_argument(
+        "--arch", metavar="ARCH", help="only this architecture (default: all that both have)"
+    )
+    add_registry_arguments(parser)
+    parser.add_argument(
+        "--format", choices=["text", "json"], default="text", help="(default: text)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns the exit status."""
+    from layerscan.fit.difference import architectures, compare
+    from layerscan.registry import RegistryClient
+
+    with RegistryClient(registry_options(options)) as client:
+        old, new = (_contents(name, options.arch, client) for name in (options.old, options.new))
+    found = [compare(old, new, name) for name in architectures(old, new, options.arch)]
+    if options.format == "json":
+        _print_json(found)
+    else:
+        _print_text(found)
+    for one in found:
+        if _download(one) is None:
+            complain(
+                "warning",
+                f"{one.architecture}: the download is not known: the metadata lacks archive_size",
+            )
+    return 0
+
+
+def _contents(name: str, architecture: str | None, client: "RegistryClient") -> "AppContents":
+    from layerscan.fit.contents import Depth, from_metadata, read_app
+    from layerscan.fit.sources import find_app, is_metadata
+    from layerscan.jsondoc import read_file
+    from layerscan.layersmeta import MAX_DOCUMENT
+
+    if is_metadata(name):
+        return from_metadata(read_file(name, MAX_DOCUMENT), name)
+    return read_app(*find_app(name, client), architecture=architecture or "", depth=Depth.APP)
+
+
+def _download(one: "Difference") -> int | None:
+    from layerscan.fit.difference import sums
+
+    return sums(one.added).archive_size
+
+
+def _print_json(found: "Sequence[Difference]") -> None:
+    report = [
+        {
+            "architecture": one.architecture,
+            "kept": _layers(one.kept),
+            "added": _layers(one.added),
+            "removed": _layers(one.removed),
+            "download": _download(one),
+            "peak": one.peak._asdict(),
+            "after": one.after._asdict(),
+        }
+        for one in found
+    ]
+    json.dump(report, sys.stdout, indent=2)
+    print()
+
+
+def _layers(layers: "Mapping[str, LayerFigures]") -> list[dict[str, object]]:
+    return [
+        {"digest": digest, "archive_size": figures.archive_size, "usage": figures.usage}
+        for digest, figures in layers.items()
+    ]
+
+
+def _print_text(found: "Sequence[Difference]") -> None:
+    from layerscan.cli.tables import human, new_table, print_tables, short
+    from layerscan.fit.difference import sums
+
+    for one in found:
+        parts = {"kept": one.kept, "added": one.added, "removed": one.removed}
+        layers = new_table(["LAYER", one.architecture.upper()], ["ARCHIVE SIZE", "USAGE"])
+        totals = new_table([one.architecture.upper()], ["LAYERS", "ARCHIVE SIZE", "USAGE"])
+        for name, part in parts.items():
+            for digest, figures in sorted(part.items(), key=lambda item: -item[1].usage):
+                size = _known(figures.archive_size)
+                layers.add_row(short(digest), name, size, human(figures.usage))
+        lines = {name: sums(part) for name, part in parts.items()}
+        lines |= {"both are there": one.peak, "the old one is removed": one.after}
+        for name, total in lines.items():
+            size = _known(total.archive_size)
+            totals.add_row(name, str(total.layers), size, human(total.usage))
+        print_tables(layers, totals)
+        print(f"{one.architecture}: download {_known(_download(one))}")
+
+
+def _known(count: int | None) -> str:
+    from layerscan.cli.tables import human
+
+    return "unknown" if count is None else human(count)

@@ -1,0 +1,303 @@
+"""What an App consists of: its documents, its images' documents, their layers.
+
+Reads no more than a policy needs, see `Depth`. Where documents come from is
+``sources``' matter; what they mean, ``apps.published`` and ``oci`` know.
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum, StrEnum
+from typing import NamedTuple, Protocol
+
+from layerscan import jsondoc, oci, platforms
+from layerscan.apps import published
+from layerscan.apps.published import PublishedApp
+from layerscan.digest import chain_id, is_digest
+from layerscan.documents import Documents
+from layerscan.errors import DocumentError, NotInRegistryError
+from layerscan.fit.figures import Figures, Metadata
+from layerscan.layersmeta import MAX_DOCUMENT
+from layerscan.oci import Descriptor, Platform
+from layerscan.reference import Reference
+
+_INDEX_DIGEST = "org.foundries.app.bundle.index.digest"
+_INDEX_SIZE = "org.foundries.app.bundle.index.size"
+_LONGEST_SIZE = len(str(jsondoc.MAX_INTEGER))
+
+
+class Depth(IntEnum):
+    """How much of an App a policy needs; each needs all before it, too."""
+
+    APP = 0
+    """The App's own documents."""
+    IMAGES = 1
+    """The manifests of its images."""
+    CONFIGS = 2
+    """Their configs."""
+
+
+class Kind(StrEnum):
+    """What a blob is."""
+
+    APP_MANIFEST = "app manifest"
+    BUNDLE = "app bundle"
+    BUNDLE_INDEX = "app bundle index"
+    METADATA = "layers metadata"
+    IMAGE_INDEX = "image index"
+    IMAGE_MANIFEST = "image manifest"
+    CONFIG = "image config"
+    LAYER = "layer"
+
+
+class Blob(NamedTuple):
+    """A blob of an App."""
+
+    digest: str
+    size: int
+    kind: Kind
+
+
+class ImageContents(NamedTuple):
+    """An image of an App for one architecture.
+
+    Attributes:
+        name: what to call it in messages.
+        documents: its index, if it has one, and its manifest.
+        config: its config.
+        layers: bottom up; one that is there twice, twice.
+        chain_ids: of the layers; empty where configs are not read.
+    """
+
+    name: str
+    documents: tuple[Blob, ...]
+    config: Blob
+    layers: tuple[Blob, ...]
+    chain_ids: tuple[str, ...]
+
+
+class AppContents(NamedTuple):
+    """An App, or metadata alone, for one architecture.
+
+    Attributes:
+        name: what to call it in messages.
+        own: its manifest, bundle, bundle index and metadata, so far as it has
+            them; empty where only metadata is known.
+        bundle: of these, the bundle; None where only metadata is known.
+        metadata: its metadata, None if it has none or none that is JSON.
+        metadata_fault: why there is none that can be used, if that is so.
+        layers_manifest: the layers by the App's layers manifest of the
+            architecture, None if there is none, or metadata is enough.
+        images: None where they are not asked for, or only metadata is known.
+        notes: what is to be told about it.
+    """
+
+    name: str
+    own: tuple[Blob, ...]
+    bundle: Blob | None
+    metadata: Metadata | None
+    metadata_fault: str | None
+    layers_manifest: tuple[Blob, ...] | None
+    images: tuple[ImageContents, ...] | None
+    notes: tuple[str, ...] = ()
+
+    def figures(self, architecture: str) -> Figures:
+        """What its metadata says of `architecture`.
+
+        Raises:
+            DocumentError: it has none, none of that architecture, or a malformed one.
+        """
+        if self.metadata is None:
+            raise DocumentError(self.metadata_fault or f"{self.name}: has no layers metadata")
+        return self.metadata.figures(architecture)
+
+    def blobs(self) -> dict[str, Blob]:
+        """All blobs of the App, each digest once."""
+        found = {blob.digest: blob for blob in self.own}
+        for image in self.images or ():
+            for blob in (*image.documents, image.config, *image.layers):
+                found.setdefault(blob.digest, blob)
+        return found
+
+
+class ImageDocuments(Protocol):
+    """Whoever has the documents of images."""
+
+    def root(self, reference: Reference) -> tuple[bytes, str | None]:
+        """The manifest or index of an image, and its media type if that is known."""
+
+    def documents(self, reference: Reference) -> Documents:
+        """Whoever has the other documents of the image."""
+
+
+def from_metadata(raw: bytes, source: str) -> AppContents:
+    """What metadata alone says.
+
+    Raises:
+        DocumentError: it is no JSON object.
+    """
+    return AppContents(source, (), None, Metadata(raw, source), None, None, None)
+
+
+def read_app(
+    app: PublishedApp,
+    documents: Documents,
+    images: ImageDocuments,
+    *,
+    architecture: str,
+    depth: Depth,
+) -> AppContents:
+    """Read an App.
+
+    Args:
+        app: its manifest.
+        documents: whoever has what that refers to.
+        images: whoever has the documents of its images.
+        architecture: the one to read.
+        depth: how much of it.
+
+    Raises:
+        LayerscanError: something that is needed is missing or malformed.
+            Metadata is not needed: without it, there are other rules.
+    """
+    metadata, fault = _metadata(app, documents)
+    own = [
+        Blob(app.digest, len(app.raw), Kind.APP_MANIFEST),
+        Blob(app.bundle.digest, app.bundle.size, Kind.BUNDLE),
+        *_bundle_index(app.bundle),
+    ]
+    if app.metadata is not None:
+        own.append(Blob(app.metadata.digest, app.metadata.size, Kind.METADATA))
+    manifest = None
+    if depth is Depth.APP and not _is_enough(metadata, architecture):
+        manifest = _layers_manifest(app, documents, architecture)
+    found = None
+    notes: list[str] = []
+    if depth >= Depth.IMAGES:
+        bundle = documents.fetch(app.bundle, limit=published.MAX_BUNDLE)
+        names = published.bundle_images(bundle, f"{app.source}: bundle")
+        found = tuple(
+            _image(reference, images, architecture, depth, notes)
+            for reference in dict.fromkeys(names.values())
+        )
+    return AppContents(
+        app.source, tuple(own), own[1], metadata, fault, manifest, found, tuple(notes)
+    )
+
+
+def _metadata(app: PublishedApp, documents: Documents) -> tuple[Metadata | None, str | None]:
+    if app.metadata is None:
+        return None, f"{app.source}: the App has no layers metadata"
+    source = f"{app.source}: layers metadata"
+    try:
+        return Metadata(documents.fetch(app.metadata, limit=MAX_DOCUMENT), source), None
+    except (DocumentError, NotInRegistryError) as error:
+        return None, str(error)
+
+
+def _bundle_index(bundle: Descriptor) -> Sequence[Blob]:
+    """The list of the bundle's files that composectl keeps, if the App has it."""
+    digest = bundle.annotations.get(_INDEX_DIGEST, "")
+    size = bundle.annotations.get(_INDEX_SIZE, "")
+    if not (is_digest(digest) and size.isascii() and size.isdigit()):
+        return ()
+    if len(size) > _LONGEST_SIZE or int(size) > jsondoc.MAX_INTEGER:
+        return ()
+    return (Blob(digest, int(size), Kind.BUNDLE_INDEX),)
+
+
+def _is_enough(metadata: Metadata | None, architecture: str) -> bool:
+    """Whether metadata tells all that a client wants to know: then it looks at nothing else."""
+    if metadata is None:
+        return False
+    try:
+        metadata.figures(architecture).archive_sizes()
+    except DocumentError:
+        return False
+    return True
+
+
+def _layers_manifest(
+    app: PublishedApp, documents: Documents, architecture: str
+) -> tuple[Blob, ...] | None:
+    if architecture not in app.layers_manifests:
+        return None
+    descriptor = app.layers_manifests[architecture]
+    source = f"{app.source}: layers manifest of {architecture}"
+    raw = documents.fetch(descriptor, limit=oci.MAX_MANIFEST)
+    manifest = oci.loads(raw, source, media_type=descriptor.media_type or None)
+    return tuple(Blob(layer.digest, layer.size, Kind.LAYER) for layer in manifest.layers)
+
+
+def _image(
+    reference: Reference,
+    images: ImageDocuments,
+    architecture: str,
+    depth: Depth,
+    notes: list[str],
+) -> ImageContents:
+    name = reference.familiar
+    raw, media_type = images.root(reference)
+    root = oci.loads(raw, name, media_type=media_type)
+    documents = images.documents(reference)
+    digest = reference.digest or ""
+    if isinstance(root, oci.Manifest):
+        manifest = root
+        above: tuple[Blob, ...] = (Blob(digest, len(raw), Kind.IMAGE_MANIFEST),)
+    else:
+        chosen = _choose(root, architecture, name, notes)
+        below = documents.fetch(chosen, limit=oci.MAX_MANIFEST)
+        found = oci.loads(below, f"{name}: manifest of {architecture}")
+        if not isinstance(found, oci.Manifest):
+            raise DocumentError(f"{name}: its index refers to another index for {architecture}")
+        manifest = found
+        above = (
+            Blob(digest, len(raw), Kind.IMAGE_INDEX),
+            Blob(chosen.digest, chosen.size, Kind.IMAGE_MANIFEST),
+        )
+    chain_ids: tuple[str, ...] = ()
+    if depth >= Depth.CONFIGS:
+        chain_ids = _chain_ids(manifest, documents, name, architecture)
+    return ImageContents(
+        name,
+        above,
+        Blob(manifest.config.digest, manifest.config.size, Kind.CONFIG),
+        tuple(Blob(layer.digest, layer.size, Kind.LAYER) for layer in manifest.layers),
+        chain_ids,
+    )
+
+
+def _choose(index: oci.Index, architecture: str, name: str, notes: list[str]) -> Descriptor:
+    """The manifest of an architecture; of several variants, the usual one."""
+    asked = Platform(architecture, "linux")
+    matching = [
+        (platforms.preference(entry.platform, asked), entry)
+        for entry in index.manifests
+        if entry.platform is not None and platforms.fits(entry.platform, asked)
+    ]
+    if not matching:
+        raise DocumentError(f"{name}: has no image for {architecture}")
+    # Of a variant that the usual machine does not run, the order is the index's.
+    chosen = min(matching, key=lambda pair: (pair[0] is None, pair[0] or 0))[1]
+    if len(matching) > 1 and chosen.platform is not None:
+        variant = chosen.platform.variant or "none"
+        notes.append(f"{name}: has several images for {architecture}; took variant {variant}")
+    return chosen
+
+
+def _chain_ids(
+    manifest: oci.Manifest, documents: Documents, name: str, architecture: str
+) -> tuple[str, ...]:
+    raw = documents.fetch(manifest.config, limit=oci.MAX_CONFIG)
+    config = oci.loads_config(raw, f"{name}: config")
+    if config.platform.architecture != architecture:
+        raise DocumentError(
+            f"{name}: is for {jsondoc.quoted(config.platform.architecture)}, not {architecture}"
+        )
+    if len(config.diff_ids) != len(manifest.layers):
+        raise DocumentError(
+            f"{name}: its config has {len(config.diff_ids)} layers, its manifest "
+            f"{len(manifest.layers)}"
+        )
+    chains: list[str] = []
+    for diff_id in config.diff_ids:
+        chains.append(chain_id(chains[-1] if chains else None, diff_id))
+    return tuple(chains)

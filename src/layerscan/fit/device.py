@@ -1,0 +1,109 @@
+"""A device as the policies see it: disks, blobs that are there, an engine's layers.
+
+Owns the values only. ``live`` finds them on this machine, ``device_file``
+reads and writes them.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Volume(NamedTuple):
+    """A file system, by the numbers of statvfs(3).
+
+    Attributes:
+        block_size: ``f_bsize`` in bytes, which both clients multiply with.
+        blocks: ``f_blocks``.
+        free_blocks: ``f_bfree``: root may use them.
+        available_blocks: ``f_bavail``: others may.
+        withheld_blocks: of the free blocks, those that the file system gives
+            to nobody, not even to root; ext4 keeps up to 16 MiB so.
+    """
+
+    block_size: int
+    blocks: int
+    free_blocks: int
+    available_blocks: int
+    withheld_blocks: int = 0
+
+    @property
+    def total(self) -> int:
+        """Bytes of the whole."""
+        return self.block_size * self.blocks
+
+    def rounded(self, size: int) -> int:
+        """Bytes of disk that a file of `size` bytes takes."""
+        return -(-size // self.block_size) * self.block_size
+
+
+class EngineLayers(NamedTuple):
+    """What the image store of a device's engine has.
+
+    Attributes:
+        kind: the store's kind, as ``stores`` calls it.
+        keeps_blobs: whether it keeps the compressed blob of a layer, too.
+        chain_ids: of its layers.
+        digests: those that it knows its layers by.
+        image_ids: of its images.
+    """
+
+    kind: str
+    keeps_blobs: bool
+    chain_ids: frozenset[str]
+    digests: frozenset[str]
+    image_ids: frozenset[str]
+
+
+class Device(NamedTuple):
+    """A device.
+
+    Attributes:
+        source: what to call it in messages.
+        architecture: GOARCH name, None where it is not known.
+        volumes: its file systems by name.
+        store_root: the volume of the folder where the client keeps blobs.
+        docker_root: the volume of the engine's data root.
+        store_parent: the volume of the folder above the store root. By the two
+            parents, and not by the roots, a client knows if it is one volume.
+        docker_parent: the same of the engine's data root.
+        blobs: digests of the blobs in the store root, and how many bytes each
+            has, None where only its being there is known.
+        partial: of blobs that were fetched in part, how many bytes are there.
+        engine: what the engine has, None where it is not known.
+        installed: digests of layers that are in both places, the blob in the
+            store root and the layer in the engine.
+        notes: what is to be told about it.
+    """
+
+    source: str
+    architecture: str | None
+    volumes: Mapping[str, Volume]
+    store_root: str
+    docker_root: str
+    store_parent: str
+    docker_parent: str
+    blobs: Mapping[str, int | None] = {}
+    partial: Mapping[str, int] = {}
+    engine: EngineLayers | None = None
+    installed: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def store(self) -> Volume:
+        """The file system of the store root."""
+        return self.volumes[self.store_root]
+
+    @property
+    def docker(self) -> Volume:
+        """The file system of the engine's data root."""
+        return self.volumes[self.docker_root]
+
+    def has_name(self, digest: str) -> bool:
+        """Whether the store root has a file of that name, whatever is in it."""
+        return digest in self.blobs or digest in self.installed
+
+    def has_blob(self, digest: str, size: int) -> bool:
+        """Whether the store root has the blob: a file of that name and length."""
+        if digest in self.installed:
+            return True
+        return digest in self.blobs and self.blobs[digest] in (None, size)

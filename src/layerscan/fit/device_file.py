@@ -1,0 +1,214 @@
+"""The device file: a device described, so that it can be asked about elsewhere.
+
+Alone knows its JSON; the schema is ``schemas/device.schema.json``. Keys that
+it does not know, it passes over.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from layerscan import digest as digests
+from layerscan import jsondoc, layersmeta
+from layerscan.fit.device import Device, EngineLayers, Volume
+from layerscan.jsondoc import Place
+
+MAX_DEVICE = 64 * 1024 * 1024
+"""Bytes of the longest device file that is read."""
+
+_MOST_VOLUMES = 100
+_MOST_DIGESTS = 1_000_000
+_MOST_INSTALLED = 1_000
+
+
+class Described(NamedTuple):
+    """A device file.
+
+    Attributes:
+        device: the device, but for the Apps that are installed on it.
+        installed: paths of the metadata of these.
+    """
+
+    device: Device
+    installed: tuple[str, ...]
+
+
+def load(path: str) -> Described:
+    """Read the device file `path`.
+
+    Raises:
+        DocumentError: it cannot be read, or is malformed.
+    """
+    described = loads(jsondoc.read_file(path, MAX_DEVICE), path)
+    folder = os.path.dirname(path)
+    return described._replace(
+        installed=tuple(os.path.join(folder, name) for name in described.installed)
+    )
+
+
+def loads(raw: bytes, source: str) -> Described:
+    """Read a device file; paths in it are as they stand there.
+
+    Raises:
+        DocumentError: it is malformed.
+    """
+    place = Place(source)
+    document = jsondoc.mapping(jsondoc.decode(raw, source), place)
+    volumes = _volumes(document, place)
+    store_root = _volume_name(document, "store_root", volumes, place)
+    docker_root = _volume_name(document, "docker_root", volumes, place)
+    notes = []
+    if "blobs" not in document and "installed" not in document:
+        notes.append(f"{source}: has neither blobs nor installed: taken as a device without Apps")
+    installed = _installed(document, place)
+    device = Device(
+        source=source,
+        architecture=_architecture(document, place),
+        volumes=volumes,
+        store_root=store_root,
+        docker_root=docker_root,
+        store_parent=_volume_name(document, "store_root_parent", volumes, place, store_root),
+        docker_parent=_volume_name(document, "docker_root_parent", volumes, place, docker_root),
+        blobs=dict.fromkeys(_digests(document, "blobs", place)),
+        partial=_partial(document, place),
+        engine=_engine(document, place),
+        notes=tuple(notes),
+    )
+    return Described(device, installed)
+
+
+def dumps(device: Device) -> bytes:
+    """Write the device file of `device`: UTF-8 JSON, keys sorted, ended by a newline."""
+    document: dict[str, object] = {
+        "volumes": {name: _plain(volume) for name, volume in device.volumes.items()},
+        "store_root": device.store_root,
+        "docker_root": device.docker_root,
+        "blobs": sorted(device.blobs),
+    }
+    if device.architecture is not None:
+        document["architecture"] = device.architecture
+    if device.store_parent != device.store_root:
+        document["store_root_parent"] = device.store_parent
+    if device.docker_parent != device.docker_root:
+        document["docker_root_parent"] = device.docker_parent
+    if device.partial:
+        document["partial"] = dict(device.partial)
+    if device.engine is not None:
+        document["engine"] = {
+            "store": device.engine.kind,
+            "keeps_blobs": device.engine.keeps_blobs,
+            "chain_ids": sorted(device.engine.chain_ids),
+            "digests": sorted(device.engine.digests),
+            "image_ids": sorted(device.engine.image_ids),
+        }
+    return json.dumps(document, indent=2, sort_keys=True).encode() + b"\n"
+
+
+def _plain(volume: Volume) -> dict[str, int]:
+    figures = volume._asdict()
+    if not volume.withheld_blocks:
+        del figures["withheld_blocks"]
+    return figures
+
+
+def _volumes(document: dict[str, object], place: Place) -> dict[str, Volume]:
+    at = place.key("volumes")
+    found = jsondoc.mapping(jsondoc.member(document, "volumes", place), at)
+    if len(found) > _MOST_VOLUMES:
+        raise at.fault(f"has more than {_MOST_VOLUMES} entries")
+    return {
+        name: _volume(jsondoc.mapping(value, at.key(name)), at.key(name))
+        for name, value in found.items()
+    }
+
+
+def _volume(document: dict[str, object], place: Place) -> Volume:
+    withheld = "withheld_blocks" in document
+    volume = Volume(
+        jsondoc.integer(document, "block_size", place),
+        jsondoc.integer(document, "blocks", place),
+        jsondoc.integer(document, "free_blocks", place),
+        jsondoc.integer(document, "available_blocks", place),
+        jsondoc.integer(document, "withheld_blocks", place) if withheld else 0,
+    )
+    if volume.block_size == 0:
+        raise place.key("block_size").fault("must be positive")
+    for key, limit in (
+        ("free_blocks", "blocks"),
+        ("available_blocks", "free_blocks"),
+        ("withheld_blocks", "free_blocks"),
+    ):
+        if getattr(volume, key) > getattr(volume, limit):
+            raise place.key(key).fault(f"must be at most {limit}, {getattr(volume, limit)}")
+    return volume
+
+
+def _volume_name(
+    document: dict[str, object],
+    key: str,
+    volumes: Mapping[str, Volume],
+    place: Place,
+    default: str | None = None,
+) -> str:
+    name = jsondoc.text(document, key, place, default)
+    if name not in volumes:
+        raise place.key(key).fault(f"there is no {jsondoc.quoted(name)} in volumes")
+    return name
+
+
+def _architecture(document: dict[str, object], place: Place) -> str | None:
+    if "architecture" not in document:
+        return None
+    architecture = jsondoc.text(document, "architecture", place)
+    if not layersmeta.is_architecture(architecture):
+        raise place.key("architecture").fault(
+            f"{jsondoc.quoted(architecture)} is no architecture name"
+        )
+    return architecture
+
+
+def _digests(document: dict[str, object], key: str, place: Place) -> list[str]:
+    at = place.key(key)
+    entries = jsondoc.array(document.get(key, []), at, longest=_MOST_DIGESTS)
+    found = []
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, str) or not digests.is_digest(entry):
+            raise at.key(index).fault("is no digest (sha256: and 64 lower-case hex digits)")
+        found.append(entry)
+    return found
+
+
+def _installed(document: dict[str, object], place: Place) -> tuple[str, ...]:
+    at = place.key("installed")
+    entries = jsondoc.array(document.get("installed", []), at, longest=_MOST_INSTALLED)
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, str) or not entry:
+            raise at.key(index).fault("must be the path of a file")
+    return tuple(map(str, entries))
+
+
+def _partial(document: dict[str, object], place: Place) -> dict[str, int]:
+    at = place.key("partial")
+    found = jsondoc.mapping(document.get("partial", {}), at)
+    for digest in found:
+        if not digests.is_digest(digest):
+            raise at.key(digest).fault("is no digest (sha256: and 64 lower-case hex digits)")
+    return {digest: jsondoc.integer(found, digest, at) for digest in found}
+
+
+def _engine(document: dict[str, object], place: Place) -> EngineLayers | None:
+    if "engine" not in document:
+        return None
+    at = place.key("engine")
+    engine = jsondoc.mapping(document["engine"], at)
+    keeps_blobs = jsondoc.member(engine, "keeps_blobs", at)
+    if not isinstance(keeps_blobs, bool):
+        raise at.key("keeps_blobs").fault("must be true or false")
+    return EngineLayers(
+        jsondoc.text(engine, "store", at),
+        keeps_blobs,
+        frozenset(_digests(engine, "chain_ids", at)),
+        frozenset(_digests(engine, "digests", at)),
+        frozenset(_digests(engine, "image_ids", at)),
+    )

@@ -1,0 +1,353 @@
+"""Every block that an update takes, volume by volume: layerscan's own policy.
+
+What stays: on the store root's volume the blobs that are missing there, and on
+the engine's the layers that it lacks, with what it keeps beside them. Where
+the engine pulls for itself, blobs do not go to the store root. It then keeps
+each blob until its layer is unpacked, and how many of them there are at a time
+depends on how fast they come: so there is a least need and a largest.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from layerscan.errors import DocumentError
+from layerscan.fit.contents import AppContents, Blob, ImageContents, Kind
+from layerscan.fit.device import Device, Volume
+from layerscan.fit.figures import Figures
+from layerscan.fit.verdict import Missing, Others, Rule, Space, Verdict, Watermarks
+from layerscan.stores import containerd_footprint, docker_footprint
+
+NAME = "exact"
+WATERMARKS = Watermarks(default=100, lowest=1, highest=100)
+
+_COMPRESSION = 5
+"""How many times its blob a layer is taken to need where nothing is known of it."""
+
+
+class _Layer(NamedTuple):
+    """A layer that the engine lacks; `key` is its chain_id, or its digest if only that is known."""
+
+    key: str
+    digest: str
+    archive_size: int
+    usage: int
+    estimated: bool
+
+
+class _Stack(NamedTuple):
+    """The layers of one image that the engine lacks, bottom up; or of metadata, in no order."""
+
+    layers: tuple[_Layer, ...]
+    ordered: bool
+
+
+class _Need(NamedTuple):
+    """Bytes needed on a volume: at least, and at most."""
+
+    least: int
+    most: int
+
+
+def check(
+    apps: Sequence[AppContents],
+    device: Device,
+    *,
+    architecture: str,
+    watermark: int,
+    is_root: bool = True,
+    engine_pulls: bool = False,
+) -> Verdict:
+    """What an update takes.
+
+    Args:
+        apps: the Apps, with their images and configs, or metadata.
+        device: the device.
+        architecture: its architecture.
+        watermark: percent of a disk that may be used.
+        is_root: whether client and engine may use the blocks reserved for root.
+        engine_pulls: whether the engine pulls the images by itself, so that
+            their blobs do not go to the store root.
+
+    Raises:
+        LayerscanError: metadata alone that cannot be used.
+    """
+    rules: dict[str, Rule] = {}
+    notes = _unknown(device)
+    stacks: list[_Stack] = []
+    blobs: dict[str, Blob] = {}
+    for app in apps:
+        figures = _figures(app, architecture, device, notes)
+        new = _stacks(app, figures, device)
+        guessed = sum(layer.estimated for stack in new for layer in stack.layers)
+        if guessed and figures is not None:
+            notes.append(f"{app.name}: its metadata leaves out {guessed} of its layers: estimated")
+        rules[app.name] = Rule.ESTIMATE if guessed else Rule.METADATA
+        stacks += new
+        blobs |= _blobs(app, figures)
+    store = _store_need(blobs.values(), device, engine_pulls=engine_pulls)
+    docker = _engine_need(apps, stacks, device, engine_pulls=engine_pulls)
+    return Verdict(
+        NAME,
+        architecture,
+        watermark,
+        rules,
+        _spaces(_Need(store, store), docker, device, watermark, is_root=is_root),
+        (),
+        _missing(blobs.values(), stacks, device, engine_pulls=engine_pulls),
+        _others(blobs.values(), device),
+        tuple(notes),
+    )
+
+
+def _unknown(device: Device) -> list[str]:
+    """What is to be said of an engine of which nothing is known."""
+    if device.engine is not None:
+        return []
+    return [f"{device.source}: does not say what the engine has: every layer counts"]
+
+
+def _figures(
+    app: AppContents, architecture: str, device: Device, notes: list[str]
+) -> Figures | None:
+    """What the App's metadata says, None where there is none of this architecture."""
+    if app.bundle is None:
+        notes.append(
+            f"{app.name}: metadata alone; the App's archive, and the manifests and configs of "
+            "its images, are not counted"
+        )
+    try:
+        figures = app.figures(architecture)
+    except DocumentError as error:
+        # Metadata that the user gave is all there is.
+        if app.bundle is None:
+            raise
+        notes.append(f"{error}; a layer is taken to need {_COMPRESSION} times its blob")
+        return None
+    if figures.fs_block_size != device.docker.block_size:
+        measured = figures.fs_block_size or "an unknown number of"
+        notes.append(
+            f"{app.name}: usage was measured with blocks of {measured} bytes, the device has "
+            f"{device.docker.block_size}: what layers take there is an estimate"
+        )
+    return figures
+
+
+def _stacks(app: AppContents, figures: Figures | None, device: Device) -> list[_Stack]:
+    """The layers of an App that the engine lacks, image by image."""
+    if app.images is None:
+        blobs = _blobs(app, figures).values()
+        return [_Stack(_lacking(((blob, None) for blob in blobs), figures, device), ordered=False)]
+    return [
+        _Stack(
+            _lacking(zip(image.layers, image.chain_ids, strict=True), figures, device),
+            ordered=True,
+        )
+        for image in app.images
+    ]
+
+
+def _lacking(
+    layers: Iterable[tuple[Blob, str | None]], figures: Figures | None, device: Device
+) -> tuple[_Layer, ...]:
+    return tuple(
+        _layer(blob, chain or blob.digest, figures)
+        for blob, chain in layers
+        if not _engine_has(device, blob.digest, chain)
+    )
+
+
+def _distinct(stacks: Iterable[_Stack]) -> list[_Layer]:
+    """All layers of `stacks`, each once; of figures that differ, the larger."""
+    found: dict[str, _Layer] = {}
+    for layer in (layer for stack in stacks for layer in stack.layers):
+        known = found.setdefault(layer.key, layer)
+        if layer.usage > known.usage:
+            found[layer.key] = layer
+    return list(found.values())
+
+
+def _engine_has(device: Device, digest: str, chain: str | None) -> bool:
+    if digest in device.installed:
+        return True
+    if device.engine is None:
+        return False
+    if chain is None:
+        return digest in device.engine.digests
+    return chain in device.engine.chain_ids
+
+
+def _layer(blob: Blob, key: str, figures: Figures | None) -> _Layer:
+    known = figures.layers.get(blob.digest) if figures is not None else None
+    usage = _COMPRESSION * blob.size if known is None else known.usage
+    return _Layer(key, blob.digest, blob.size, usage, estimated=known is None)
+
+
+def _blobs(app: AppContents, figures: Figures | None) -> dict[str, Blob]:
+    """All blobs of an App, or the layers of its metadata where only that is known."""
+    if app.images is not None or figures is None:
+        return app.blobs()
+    return {
+        digest: Blob(digest, size, Kind.LAYER) for digest, size in figures.archive_sizes().items()
+    }
+
+
+_OF_IMAGES = (Kind.LAYER, Kind.CONFIG, Kind.IMAGE_MANIFEST, Kind.IMAGE_INDEX)
+
+
+def _store_need(blobs: Iterable[Blob], device: Device, *, engine_pulls: bool) -> int:
+    """Bytes that the missing blobs take on the store root's volume."""
+    return sum(
+        device.store.rounded(blob.size) - _there(blob, device)
+        for blob in blobs
+        if not device.has_blob(blob.digest, blob.size)
+        and not (engine_pulls and blob.kind in _OF_IMAGES)
+    )
+
+
+def _there(blob: Blob, device: Device) -> int:
+    """Bytes of disk that the fetched part of a blob takes already."""
+    partial = 0 if blob.digest in device.blobs else device.partial.get(blob.digest, 0)
+    return device.store.rounded(min(partial, blob.size))
+
+
+def _engine_need(
+    apps: Sequence[AppContents], stacks: Sequence[_Stack], device: Device, *, engine_pulls: bool
+) -> _Need:
+    """Bytes that are needed on the volume of the engine's data root."""
+    images = {
+        image.config.digest: image
+        for app in apps
+        for image in app.images or ()
+        if device.engine is None or image.config.digest not in device.engine.image_ids
+    }
+    layers = _distinct(stacks)
+    keeps_blobs = device.engine is not None and device.engine.keeps_blobs
+    stays = sum(layer.usage for layer in layers)
+    stays += sum(
+        _beside(image, device.docker, keeps_blobs=keeps_blobs) for image in images.values()
+    )
+    if keeps_blobs:
+        stays += _kept_blobs(layers, device)
+    growth = _growth(device.docker, len(images), len(layers), keeps_blobs=keeps_blobs)
+    waiting = _Need(0, 0)
+    if engine_pulls and not keeps_blobs:
+        waiting = _all_waiting(stacks, device.docker)
+    return _Need(stays + waiting.least, stays + growth + waiting.most)
+
+
+def _growth(volume: Volume, images: int, layers: int, *, keeps_blobs: bool) -> int:
+    """Bytes by which folders and databases of the store may grow with an update."""
+    if keeps_blobs:
+        growth = containerd_footprint.GROWTH
+        return images * growth.image_bytes + layers * growth.layer_bytes
+    # Each folder once; of a layer's part, its usage has it.
+    return docker_footprint.GROWTH.image_blocks * volume.block_size if images else 0
+
+
+def _beside(image: ImageContents, volume: Volume, *, keeps_blobs: bool) -> int:
+    """Bytes that an engine keeps of an image beside its layers."""
+    documents = image.documents if keeps_blobs else ()
+    return sum(volume.rounded(blob.size) for blob in (image.config, *documents))
+
+
+def _kept_blobs(layers: Iterable[_Layer], device: Device) -> int:
+    known = device.engine.digests if device.engine is not None else frozenset()
+    sizes = {layer.digest: layer.archive_size for layer in layers}
+    return sum(device.docker.rounded(size) for digest, size in sizes.items() if digest not in known)
+
+
+def _all_waiting(stacks: Sequence[_Stack], volume: Volume) -> _Need:
+    """Bytes of blobs that wait to be unpacked when it is tightest, beyond all usage."""
+    waiting = {stack for stack in stacks if stack.layers}
+    if len(waiting) == 1:
+        return _waiting(waiting.pop(), volume)
+    # Of several images all blobs may be there before the first layer is; or none
+    # may wait, where one image is small and comes last.
+    return _Need(0, sum(volume.rounded(layer.archive_size) for layer in _distinct(waiting)))
+
+
+def _waiting(stack: _Stack, volume: Volume) -> _Need:
+    """The same as `_all_waiting`, of one image.
+
+    A blob is there, whole, before its layer is unpacked. It goes away when it
+    was read to its end, which is a moment before the layer is whole. At the best
+    each comes just then; at the worst all came before the first layer was
+    unpacked, and go when theirs is whole.
+    """
+    blobs = [volume.rounded(layer.archive_size) for layer in stack.layers]
+    if not stack.ordered:
+        return _Need(0, sum(blobs))
+    # While layer n is unpacked, what is above it takes nothing yet.
+    unused = sum(layer.usage for layer in stack.layers)
+    least = most = 0
+    for number, layer in enumerate(stack.layers):
+        least = max(least, blobs[number] - unused)
+        unused -= layer.usage
+        most = max(most, sum(blobs[number:]) - unused)
+    return _Need(least, most)
+
+
+def _spaces(
+    store: _Need, docker: _Need, device: Device, watermark: int, *, is_root: bool
+) -> tuple[Space, ...]:
+    needs = [(device.store_root, "store", store), (device.docker_root, "docker", docker)]
+    spaces = []
+    for name in dict.fromkeys(name for name, _, _ in needs):
+        volume = device.volumes[name]
+        here = [(purpose, need) for where, purpose, need in needs if where == name]
+        free_blocks = volume.available_blocks
+        if is_root:
+            free_blocks = max(volume.free_blocks - volume.withheld_blocks, 0)
+        free = volume.block_size * free_blocks
+        reserved = volume.block_size * -(-volume.blocks * (100 - watermark) // 100)
+        spaces.append(
+            Space(
+                name,
+                tuple(purpose for purpose, _ in here),
+                sum(need.most for _, need in here),
+                sum(need.least for _, need in here),
+                free,
+                reserved,
+                max(free - reserved, 0),
+                volume.total,
+            )
+        )
+    return tuple(spaces)
+
+
+def _missing(
+    blobs: Iterable[Blob], stacks: Sequence[_Stack], device: Device, *, engine_pulls: bool
+) -> tuple[Missing, ...]:
+    lacking: dict[str, tuple[int, bool]] = {}
+    for layer in _distinct(stacks):
+        usage, _ = lacking.get(layer.digest, (0, False))
+        lacking[layer.digest] = (usage + layer.usage, layer.estimated)
+    missing = []
+    for blob in blobs:
+        if blob.kind is not Kind.LAYER:
+            continue
+        usage, estimated = lacking.get(blob.digest, (0, False))
+        if engine_pulls:
+            to_fetch = blob.size if blob.digest in lacking else 0
+        else:
+            to_fetch = _to_fetch(blob, device)
+        if to_fetch or blob.digest in lacking:
+            missing.append(Missing(blob.digest, to_fetch, usage, estimated))
+    return tuple(sorted(missing))
+
+
+def _to_fetch(blob: Blob, device: Device) -> int:
+    """Bytes of a blob that the store root lacks."""
+    if device.has_blob(blob.digest, blob.size):
+        return 0
+    partial = 0 if blob.digest in device.blobs else device.partial.get(blob.digest, 0)
+    return max(blob.size - partial, 0)
+
+
+def _others(blobs: Iterable[Blob], device: Device) -> Others:
+    beside = [
+        blob
+        for blob in blobs
+        if blob.kind is not Kind.LAYER and not device.has_blob(blob.digest, blob.size)
+    ]
+    return Others(len(beside), sum(_to_fetch(blob, device) for blob in beside))

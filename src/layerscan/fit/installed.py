@@ -1,0 +1,38 @@
+"""A device with Apps on it: what of them is there already.
+
+An App that is installed has its blobs in the store root and its layers in the
+engine, both whole.
+"""
+
+from collections.abc import Iterable
+
+from layerscan.fit.contents import AppContents, Kind
+from layerscan.fit.device import Device
+
+
+def with_apps(device: Device, apps: Iterable[AppContents], architecture: str) -> Device:
+    """`device` with `apps`, or with the layers of metadata, installed.
+
+    Raises:
+        DocumentError: of an App, its layers are not known.
+    """
+    blobs = dict(device.blobs)
+    layers = set(device.installed)
+    for app in apps:
+        for blob in app.blobs().values():
+            blobs.setdefault(blob.digest, blob.size)
+        layers |= app_layers(app, architecture)
+    return device._replace(blobs=blobs, installed=frozenset(layers))
+
+
+def app_layers(app: AppContents, architecture: str) -> set[str]:
+    """The digests of an App's layers, by the best document that was read.
+
+    Raises:
+        DocumentError: none tells them.
+    """
+    if app.images is not None:
+        return {blob.digest for blob in app.blobs().values() if blob.kind is Kind.LAYER}
+    if app.layers_manifest is not None:
+        return {blob.digest for blob in app.layers_manifest}
+    return set(app.figures(architecture).layers)

@@ -1,0 +1,90 @@
+"""The policies by name: what each needs to know, and asking it."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from layerscan.fit import aktualizr_lite, composectl, exact
+from layerscan.fit.contents import AppContents, Depth
+from layerscan.fit.device import Device
+from layerscan.fit.verdict import Verdict, Watermarks
+
+
+class Policy(StrEnum):
+    """The policies that there are."""
+
+    AKTUALIZR_LITE = aktualizr_lite.NAME
+    COMPOSECTL = composectl.NAME
+    EXACT = exact.NAME
+
+    @property
+    def watermarks(self) -> Watermarks:
+        """Its watermarks."""
+        return {
+            Policy.AKTUALIZR_LITE: aktualizr_lite.WATERMARKS,
+            Policy.COMPOSECTL: composectl.WATERMARKS,
+            Policy.EXACT: exact.WATERMARKS,
+        }[self]
+
+    @property
+    def depth(self) -> Depth:
+        """How much of an App it needs."""
+        return {
+            Policy.AKTUALIZR_LITE: Depth.APP,
+            Policy.COMPOSECTL: Depth.IMAGES,
+            Policy.EXACT: Depth.CONFIGS,
+        }[self]
+
+    @property
+    def asks_engine(self) -> bool:
+        """Whether it needs to know what the engine has."""
+        return self is Policy.EXACT
+
+
+class Circumstances(NamedTuple):
+    """How the update runs.
+
+    Attributes:
+        watermark: percent of a disk that may be used, None for the policy's default.
+        is_root: whether the client may use the blocks that are reserved for root.
+            composectl always counts them.
+        engine_pulls: see ``exact``; the other policies do not know it.
+    """
+
+    watermark: int | None = None
+    is_root: bool = True
+    engine_pulls: bool = False
+
+
+def ask(
+    policy: Policy,
+    apps: Sequence[AppContents],
+    device: Device,
+    *,
+    architecture: str,
+    circumstances: Circumstances = Circumstances(),  # noqa: B008 - it cannot be changed
+) -> Verdict:
+    """Ask a policy whether `apps` fit on `device`.
+
+    Raises:
+        LayerscanError: it cannot tell.
+    """
+    watermark = policy.watermarks.chosen(circumstances.watermark)
+    if policy is Policy.COMPOSECTL:
+        return composectl.check(apps, device, architecture=architecture, watermark=watermark)
+    if policy is Policy.AKTUALIZR_LITE:
+        return aktualizr_lite.check(
+            apps,
+            device,
+            architecture=architecture,
+            watermark=watermark,
+            is_root=circumstances.is_root,
+        )
+    return exact.check(
+        apps,
+        device,
+        architecture=architecture,
+        watermark=watermark,
+        is_root=circumstances.is_root,
+        engine_pulls=circumstances.engine_pulls,
+    )

@@ -1,0 +1,146 @@
+"""Finding an App that the user named: in a registry, in a store of blobs, in a dry run.
+
+Owns what a name may be, and where the documents of the App's images then are.
+"""
+
+import os
+from typing import NamedTuple
+
+from layerscan import oci
+from layerscan import reference as references
+from layerscan.apps.published import PublishedApp, loads_app
+from layerscan.digest import is_digest
+from layerscan.documents import APP_MANIFEST_FILE, BlobFolder, Documents, DryRunFolder
+from layerscan.errors import DocumentError
+from layerscan.fit.contents import ImageDocuments
+from layerscan.jsondoc import printable
+from layerscan.oci import Descriptor
+from layerscan.reference import Reference
+from layerscan.registry import RegistryClient
+
+_LONGEST_APP_MANIFEST = 64 * 1024
+"""Bytes of the longest blob that is looked at to find the Apps of a store."""
+
+
+class Source(NamedTuple):
+    """An App, and who has the rest of it.
+
+    Attributes:
+        app: its manifest.
+        documents: who has what the manifest refers to.
+        images: who has the documents of its images.
+    """
+
+    app: PublishedApp
+    documents: Documents
+    images: ImageDocuments
+
+
+class RegistryImages:
+    """Images in registries.
+
+    Args:
+        client: access to these.
+    """
+
+    def __init__(self, client: RegistryClient) -> None:
+        self._client = client
+
+    def root(self, reference: Reference) -> tuple[bytes, str | None]:
+        """The manifest or index of an image, and its media type."""
+        fetched = self._client.repository(reference).manifest(_tag_or_digest(reference))
+        return fetched.raw, fetched.media_type
+
+    def documents(self, reference: Reference) -> Documents:
+        """The repository of the image."""
+        return self._client.repository(reference)
+
+
+class StoredImages:
+    """Images in a store of blobs.
+
+    Args:
+        folder: the store.
+    """
+
+    def __init__(self, folder: BlobFolder) -> None:
+        self._folder = folder
+
+    def root(self, reference: Reference) -> tuple[bytes, str | None]:
+        """The manifest or index of an image; its media type only it itself says."""
+        return _whole(self._folder, reference.digest or ""), None
+
+    def documents(self, reference: Reference) -> Documents:  # noqa: ARG002 - a store knows no names
+        """The store."""
+        return self._folder
+
+
+def is_metadata(name: str) -> bool:
+    """Whether `name`, of an App or of a file of metadata, means the latter, there or not."""
+    return os.path.isfile(name) or name.endswith(".json")
+
+
+def find_app(name: str, client: RegistryClient) -> Source:
+    """Find an App.
+
+    Args:
+        name: a reference; the folder of a dry run; or a folder with
+            ``blobs/sha256``, followed by ``@`` and the digest of the App
+            manifest if it has several Apps.
+        client: access to registries. The images of a dry run are there, too.
+
+    Raises:
+        LayerscanError: there is no App of that name.
+    """
+    folder, at, digest = name.rpartition("@")
+    if not (at and is_digest(digest) and os.path.isdir(folder)):
+        folder, digest = name, ""
+    if os.path.isdir(folder):
+        if not digest and os.path.lexists(os.path.join(folder, APP_MANIFEST_FILE)):
+            dry_run = DryRunFolder(folder)
+            app = loads_app(dry_run.app_manifest(), os.path.join(folder, APP_MANIFEST_FILE))
+            return Source(app._replace(source=folder), dry_run, RegistryImages(client))
+        return _stored(folder, digest)
+    reference = references.parse(name)
+    repository = client.repository(reference)
+    fetched = repository.manifest(_tag_or_digest(reference))
+    return Source(loads_app(fetched.raw, reference.familiar), repository, RegistryImages(client))
+
+
+def _tag_or_digest(reference: Reference) -> str:
+    return reference.digest or reference.tag or references.DEFAULT_TAG
+
+
+def _stored(root: str, digest: str) -> Source:
+    folder = BlobFolder(root)
+    if not os.path.isdir(os.path.join(root, "blobs", "sha256")):
+        raise DocumentError(
+            f"{printable(root)}: has neither {APP_MANIFEST_FILE}, as the folder of a dry run has, "
+            "nor blobs/sha256, as a store of blobs has"
+        )
+    app = loads_app(_whole(folder, digest), f"{root}@{digest}") if digest else _only_app(folder)
+    return Source(app, folder, StoredImages(folder))
+
+
+def _only_app(folder: BlobFolder) -> PublishedApp:
+    found = []
+    for digest in sorted(folder.digests()):
+        if 0 < folder.partial(digest) <= _LONGEST_APP_MANIFEST:
+            try:
+                found.append(loads_app(_whole(folder, digest), f"{folder.root}@{digest}"))
+            except DocumentError:
+                # Any other small blob, as most are.
+                continue
+    if len(found) == 1:
+        return found[0]
+    name = printable(folder.root)
+    if not found:
+        raise DocumentError(f"{name}: has no App manifest among its blobs")
+    several = ", ".join(app.digest for app in found)
+    raise DocumentError(f"{name}: has several Apps; add @ and the digest of one: {several}")
+
+
+def _whole(folder: BlobFolder, digest: str) -> bytes:
+    """A document of which only the digest is known."""
+    size = folder.partial(digest)
+    return folder.fetch(Descriptor("", digest, size), limit=oci.MAX_MANIFEST)

@@ -1,0 +1,245 @@
+"""Apps whose layers are figures only, document by document, and the places where they may lie.
+
+Owns the documents as `publish` makes them; what layers hold is of no account
+here: a layer is a digest and figures. Images may be for several architectures.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import tarfile
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from layerscan.digest import chain_id, sha256
+from layerscan.oci import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
+from tests.builders.registry_server import LAYER, OCTETS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from tests.builders.registry_server import OpenRegistry
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer: its figures, and the name that its digests are made of."""
+
+    name: str
+    archive_size: int = 1024
+    usage: int = 4096
+    size: int = 3000
+
+    @property
+    def digest(self) -> str:
+        return sha256(f"blob {self.name}".encode())
+
+    @property
+    def diff_id(self) -> str:
+        return sha256(f"tar {self.name}".encode())
+
+
+def chains(layers: Sequence[Layer]) -> list[str]:
+    found: list[str] = []
+    for layer in layers:
+        found.append(chain_id(found[-1] if found else None, layer.diff_id))
+    return found
+
+
+def encode(document: object) -> bytes:
+    return json.dumps(document).encode()
+
+
+def descriptor(raw: bytes, kind: str, **more: object) -> dict[str, object]:
+    return {"mediaType": kind, "digest": sha256(raw), "size": len(raw), **more}
+
+
+@dataclass
+class App:
+    """An App under construction; `build` makes its documents.
+
+    Attributes:
+        images: by service, for each architecture its layers.
+        metadata: the document, None for an App without; by default what is right.
+        layers_manifests: whether there are any.
+        index: whether the images are behind indexes.
+        bundle_bytes: how much incompressible filling the bundle has.
+        bundle_index: whether the bundle has a list of its files.
+    """
+
+    images: Mapping[str, Mapping[str, Sequence[Layer]]]
+    metadata: bytes | None = b"right"
+    layers_manifests: bool = True
+    index: bool = False
+    bundle_bytes: int = 0
+    bundle_index: bool = False
+    repository: str = "registry.example/fleet"
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+
+    def put(self, raw: bytes, kind: str) -> dict[str, object]:
+        self.blobs[sha256(raw)] = raw
+        self.kinds[sha256(raw)] = kind
+        return descriptor(raw, kind)
+
+    @property
+    def architectures(self) -> list[str]:
+        return sorted({name for image in self.images.values() for name in image})
+
+    def layers(self, architecture: str) -> list[Layer]:
+        found = {
+            layer.digest: layer
+            for image in self.images.values()
+            for layer in image.get(architecture, ())
+        }
+        return [found[digest] for digest in sorted(found)]
+
+    def build(self) -> bytes:
+        """The App manifest."""
+        references = {service: self._image(service) for service in self.images}
+        archive = bundle(references, self.bundle_bytes)
+        more: dict[str, object] = {}
+        if self.bundle_index:
+            listed = self.put(encode({"docker-compose.yml": sha256(b"")}), OCTETS)
+            more["annotations"] = {
+                "org.foundries.app.bundle.index.digest": listed["digest"],
+                "org.foundries.app.bundle.index.size": str(listed["size"]),
+            }
+        layers = [self.put(archive, OCTETS) | more]
+        if self.metadata is not None:
+            raw = right_metadata(self) if self.metadata == b"right" else self.metadata
+            layers.append(self.put(raw, JSON) | {"annotations": {"layers-meta": "v1"}})
+        manifests = []
+        for architecture in self.architectures if self.layers_manifests else ():
+            raw = layers_manifest(self, architecture)
+            platform = {"architecture": architecture, "os": ""}
+            manifests.append(self.put(raw, OCI_INDEX) | {"platform": platform})
+        self.put(b"", OCI_CONFIG)
+        manifest = app_manifest(layers, manifests)
+        self.put(manifest, OCI_MANIFEST)
+        return manifest
+
+    def _image(self, service: str) -> str:
+        entries = []
+        for architecture, layers in sorted(self.images[service].items()):
+            platform = {"architecture": architecture, "os": "linux"}
+            config = self.put(
+                encode({**platform, "rootfs": {"diff_ids": [layer.diff_id for layer in layers]}}),
+                OCI_CONFIG,
+            )
+            manifest = encode(
+                {
+                    "schemaVersion": 2,
+                    "mediaType": OCI_MANIFEST,
+                    "config": config,
+                    "layers": [_of_layer(layer) for layer in layers],
+                }
+            )
+            entries.append(self.put(manifest, OCI_MANIFEST) | {"platform": platform})
+        digest = entries[0]["digest"]
+        if self.index:
+            index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+            digest = self.put(encode(index), OCI_INDEX)["digest"]
+        return f"{self.repository}/{service}@{digest}"
+
+    def store(self, root: Path) -> str:
+        """Put the App into a store of blobs; what `--app` calls it."""
+        manifest = self.build()
+        folder = root / "blobs" / "sha256"
+        folder.mkdir(parents=True, exist_ok=True)
+        for digest, raw in self.blobs.items():
+            (folder / digest.removeprefix("sha256:")).write_bytes(raw)
+        return f"{root}@{sha256(manifest)}"
+
+    def dry_run(self, folder: Path) -> str:
+        """Write the folder of a dry run; returns it."""
+        raw = self.build()
+        manifest = json.loads(raw)
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_bytes(raw)
+        for number, one in enumerate([*manifest["layers"], *manifest.get("manifests", [])]):
+            (folder / f"document-{number}").write_bytes(self.blobs[one["digest"]])
+        return os.fspath(folder)
+
+    def push(self, registry: OpenRegistry, tag: str = "1") -> str:
+        """Put the App and its images into a registry; the App's reference."""
+        self.repository = f"{registry.address}/fleet"
+        manifest = self.build()
+        paths = ["fleet/app", *(f"fleet/{service}" for service in self.images)]
+        for path in paths:
+            for digest, raw in self.blobs.items():
+                if self.kinds[digest] in (OCI_MANIFEST, OCI_INDEX):
+                    registry.put_manifest(path, raw, self.kinds[digest])
+                else:
+                    registry.put_blob(path, raw)
+        registry.put_manifest("fleet/app", manifest, OCI_MANIFEST, tag)
+        return f"{registry.address}/fleet/app:{tag}"
+
+
+def app_manifest(
+    layers: Sequence[Mapping[str, object]], manifests: Sequence[Mapping[str, object]] = ()
+) -> bytes:
+    document: dict[str, object] = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": descriptor(b"", OCI_CONFIG),
+        "layers": layers,
+        "annotations": {"compose-app": "v1"},
+    }
+    return encode(document | ({"manifests": manifests} if manifests else {}))
+
+
+def _of_layer(layer: Layer) -> dict[str, object]:
+    return {"mediaType": LAYER, "digest": layer.digest, "size": layer.archive_size}
+
+
+def right_metadata(app: App) -> bytes:
+    return encode({name: metadata_of(app.layers(name)) for name in app.architectures})
+
+
+def metadata_of(layers: Sequence[Layer], fs_block_size: int = 4096) -> dict[str, object]:
+    return {
+        "fs_block_size": fs_block_size,
+        "layers": {
+            layer.digest: {
+                "size": layer.size,
+                "usage": layer.usage,
+                "archive_size": layer.archive_size,
+            }
+            for layer in layers
+        },
+    }
+
+
+def layers_manifest(app: App, architecture: str) -> bytes:
+    return encode(
+        {
+            "schemaVersion": 2,
+            "mediaType": OCI_INDEX,
+            "platform": {"architecture": architecture, "os": ""},
+            "layers": [_of_layer(layer) for layer in app.layers(architecture)],
+            "annotations": {"compose-app-layers": "v1"},
+        }
+    )
+
+
+def bundle(references: Mapping[str, str], filling: int = 0) -> bytes:
+    lines = ["services:"]
+    for service, reference in references.items():
+        lines += [f"  {service}:", f"    image: {reference}"]
+    files = {"docker-compose.yml": "\n".join(lines).encode() + b"\n"}
+    if filling:
+        files["filling"] = os.urandom(filling)
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as out:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            out.addfile(entry, io.BytesIO(content))
+    return gzip.compress(tar.getvalue(), mtime=0)
