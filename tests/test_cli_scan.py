@@ -9,9 +9,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from layerscan import cli, scanner, stores
+from layerscan import cli, scanner
 from layerscan.walker import Usage, walk_many
 from tests.builders.compose_apps import put
+from tests.builders.machine import Machine
 from tests.builders.overlay2 import BuiltLayer, StoreBuilder, blob_digest
 from tests.builders.tree import File
 from tests.cli_runner import (
@@ -176,8 +177,8 @@ def test_without_arguments_the_store_found_is_scanned(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(stores, "DOCKER_ROOT", fleet.store.root)
-    monkeypatch.setattr(stores, "DOCKER_CONFIG", str(tmp_path / "none"))
+    machine = Machine.isolate(tmp_path / "machine", monkeypatch)
+    machine.write(machine.daemon_json, json.dumps({"data-root": fleet.store.root}))
     assert cli.main([]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("IMAGE ")
@@ -331,7 +332,10 @@ def test_no_store(tmp_path: Path) -> None:
     result = run("scan", "-d", tmp_path)
     assert (result.status, result.out) == (2, b"")
     assert result.lines == [
-        error(f"{tmp_path}: no image store here: looked for image/overlay2 in it")
+        error(
+            f"{tmp_path}: no image store here: looked for image/overlay2, "
+            "io.containerd.metadata.v1.bolt, overlay-images in it"
+        )
     ]
     result = run("scan", "-d", tmp_path / "none")
     assert (result.status, result.lines) == (
@@ -349,12 +353,12 @@ def test_unknown_graph_driver(tmp_path: Path) -> None:
     ]
 
 
-def test_store_of_a_kind_that_cannot_be_read_yet(fleet: Fleet) -> None:
-    result = scan(fleet.store, "-s", "containerd")
-    assert result.status == 2
-    assert result.lines == [
-        error("store containerd is not supported by this version; it reads overlay2")
-    ]
+def test_options_of_another_kind_of_store(fleet: Fleet) -> None:
+    for option in (("--namespace", "moby"), ("--platform", "linux/arm64")):
+        for kind in ("overlay2", "containers-storage"):
+            result = scan(fleet.store, "-s", kind, *option)
+            assert result.status == 2
+            assert result.lines == [error(f"{option[0]} is for stores of kind containerd only")]
 
 
 def test_empty_store(built: StoreBuilder) -> None:
@@ -376,7 +380,7 @@ def test_empty_store_beside_one_of_containerd(built: StoreBuilder) -> None:
     assert result.lines == [
         warning(
             f"{built.root}: the overlay2 image store has no images; it has a folder containerd, "
-            "where Docker 29 and later keep images: this version cannot read those yet"
+            "where Docker 29 and later keep images: --store containerd reads those"
         )
     ]
 

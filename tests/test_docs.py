@@ -64,8 +64,10 @@ _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
 @pytest.fixture
-def workbench(tmp_path: Path) -> Workbench:
-    return Workbench.build(tmp_path)
+def workbench(tmp_path: Path) -> Iterator[Workbench]:
+    built = Workbench.build(tmp_path)
+    yield built
+    built.registry.close()
 
 
 @pytest.fixture
@@ -225,7 +227,7 @@ def without_usage(value: object) -> object:
     return [without_usage(inner) for inner in value] if isinstance(value, list) else value
 
 
-@pytest.mark.parametrize("name", ["layers-meta", "layers-meta-by-arch"])
+@pytest.mark.parametrize("name", ["layers-meta", "layers-meta-by-arch", "inspect", "stores"])
 def test_documents_fit_their_schemas(name: str) -> None:
     schema = resources.files("layerscan").joinpath("schemas", f"{name}.schema.json").read_text()
     Draft202012Validator(json.loads(schema)).validate(documented(name))
@@ -239,6 +241,11 @@ def test_json_is_what_the_program_writes(sample: Workbench) -> None:
         done = sample.run("layerscan", "-d", "/tmp/sample", "-i", image, *output)
         real = json.loads(sample.there(done.stdout))
         assert without_usage(real) == without_usage(documented(title))
+    words = ["registry.example/fleet/web:7", "--platform", "linux/arm64", "--format", "json"]
+    done = sample.run("layerscan", "inspect", *words)
+    assert json.loads(sample.there(done.stdout)) == documented("inspect")
+    done = sample.run("layerscan", "stores", "--format", "json")
+    assert json.loads(sample.there(done.stdout)) == documented("stores")
     (sample.folder / "file").write_text("hello")
     real = json.loads(sample.run("layerscan", "du", "--format", "json", "file").stdout)
     assert without_usage(real) == without_usage(documented("du"))
@@ -258,6 +265,8 @@ def test_every_field_of_the_report_is_described() -> None:
     (table,) = tables(section("docs/commands.md", "scan"), "field")
     report = documented("report") | {"problems": [{"where": "", "what": ""}]}
     assert [code(row[0]) for row in table.rows] == list(fields(report, ""))
+    (table,) = tables(section("docs/commands.md", "stores"), "field")
+    assert [code(row[0]) for row in table.rows] == list(fields(documented("stores"), ""))
     (table,) = tables(section("docs/commands.md", "du"), "field")
     (entry,) = documented("du")
     entry["errors"] = [{"path": "", "errno": 0}]
@@ -389,7 +398,10 @@ def templates(path: Path) -> Iterator[str]:
 def test_every_message_is_one_of_the_program() -> None:
     texts = [text for path in SOURCES.rglob("*.py") for text in templates(path)]
     messages = [
-        code(row[0]) for table in tables(read("docs/stores.md"), "message") for row in table.rows
+        code(row[0])
+        for document in ("docs/stores.md", "docs/registry.md")
+        for table in tables(read(document), "message")
+        for row in table.rows
     ]
     assert messages
     for message in messages:

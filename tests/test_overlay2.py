@@ -11,7 +11,7 @@ import pytest
 
 from layerscan.digest import chain_id
 from layerscan.reference import parse
-from layerscan.stores import overlay2, safefs
+from layerscan.stores import readings, safefs
 from layerscan.stores.model import Image
 from layerscan.stores.overlay2 import Overlay2Store
 from tests.builders.overlay2 import BuiltLayer, StoreBuilder, blob_digest, sha256
@@ -277,7 +277,7 @@ def between(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]],
             if len(waits) == 1:
                 change()
 
-        monkeypatch.setattr(overlay2, "sleep", sleep)
+        monkeypatch.setattr(readings, "sleep", sleep)
         return waits
 
     return install

@@ -16,7 +16,7 @@ from layerscan.problem import Problem
 from layerscan.scanner import scan
 from layerscan.selection import Selection, want
 from layerscan.stores import open_store
-from layerscan.stores.model import Image, Layer
+from layerscan.stores.model import Growth, Image, Layer
 from layerscan.walker import Usage, walk_many
 from tests.builders.overlay2 import BuiltLayer, StoreBuilder, blob_digest
 from tests.builders.tree import File
@@ -58,6 +58,18 @@ class ScriptedStore:
     @property
     def vanished(self) -> Sequence[str]:
         return self.vanishing.pop(0) if self.vanishing else self.real.vanished
+
+    @property
+    def notes(self) -> Sequence[str]:
+        return self.real.notes
+
+    @property
+    def growth(self) -> Growth:
+        return self.real.growth
+
+    @property
+    def keeps_blobs(self) -> bool:
+        return self.real.keeps_blobs
 
     @property
     def empty_note(self) -> str:

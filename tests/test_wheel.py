@@ -21,6 +21,11 @@ SHIPPED = {
     "layerscan/py.typed",
     "layerscan/schemas/layers-meta.schema.json",
     "layerscan/schemas/layers-meta-by-arch.schema.json",
+    "layerscan/schemas/inspect.schema.json",
+    "layerscan/schemas/stores.schema.json",
+    "layerscan/schemas/device.schema.json",
+    "layerscan/schemas/check.schema.json",
+    "layerscan/schemas/diff.schema.json",
 }
 
 

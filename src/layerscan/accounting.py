@@ -10,20 +10,11 @@ import os
 from collections.abc import Iterable
 from enum import StrEnum
 
-from layerscan.stores.model import Image, Layer
+from layerscan.stores.model import Growth, Image, Layer
 from layerscan.walker import Usage
 
 _BLOCK = 512
 """The unit of ``st_blocks`` in bytes, whatever the file system's, see stat(2)."""
-
-_LAYER_GROWTH = 1024
-"""Bytes by which a layer makes the folders grow that all layers share: twice
-the mean that was measured, of 4,000 layers."""
-
-_IMAGE_BLOCKS = 13
-"""File system blocks that a pull may need once: five shared folders each grow
-from one block to three when they get an index, two more are for imagedb and
-one for repositories.json."""
 
 
 class Accounting(StrEnum):
@@ -33,7 +24,9 @@ class Accounting(StrEnum):
     EXACT = "exact"
 
 
-def layer_usage(layer: Layer, walked: Usage, accounting: Accounting, block_size: int) -> int:
+def layer_usage(
+    layer: Layer, walked: Usage, accounting: Accounting, *, block_size: int, growth: Growth
+) -> int:
     """Bytes of disk that `layer` takes.
 
     Args:
@@ -41,6 +34,7 @@ def layer_usage(layer: Layer, walked: Usage, accounting: Accounting, block_size:
         walked: what the walk found in its folder.
         accounting: by which rule.
         block_size: of the store's file system, in bytes.
+        growth: of the store's shared files.
 
     Raises:
         OSError: a file of the layer's metadata cannot be looked at.
@@ -50,10 +44,10 @@ def layer_usage(layer: Layer, walked: Usage, accounting: Accounting, block_size:
     content = walked.child or walked
     # A build can leave holes in a file; a pull writes them out as zeros.
     taken = content.blocks * _BLOCK + content.holes
-    return taken + _blocks(layer.exact_paths, block_size) + _LAYER_GROWTH
+    return taken + _blocks(layer.exact_paths, block_size) + growth.layer_bytes
 
 
-def image_usage(image: Image, accounting: Accounting, block_size: int) -> int:
+def image_usage(image: Image, accounting: Accounting, *, block_size: int, growth: Growth) -> int:
     """Bytes of disk that `image` takes beside its layers; 0 by the docker rule.
 
     Raises:
@@ -61,7 +55,8 @@ def image_usage(image: Image, accounting: Accounting, block_size: int) -> int:
     """
     if accounting is Accounting.DOCKER:
         return 0
-    return _blocks(image.exact_paths, block_size) + _IMAGE_BLOCKS * block_size
+    shared = growth.image_bytes + growth.image_blocks * block_size
+    return _blocks(image.exact_paths, block_size) + shared
 
 
 def _blocks(paths: Iterable[str], block_size: int) -> int:

@@ -6,11 +6,12 @@ It prints nothing; what there is to say is in the result.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from errno import EACCES, EPERM
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from layerscan.accounting import Accounting, image_usage, layer_usage
+from layerscan.damage import found_damage
 from layerscan.errors import LayerscanError
 from layerscan.layersmeta import LayerMeta, LayersMeta, is_architecture
 from layerscan.problem import Problem
@@ -25,6 +26,9 @@ from layerscan.selection import (
 )
 from layerscan.stores.model import Image, Layer, Store
 from layerscan.walker import Progress, Usage, printable, walk_many
+
+if TYPE_CHECKING:
+    from layerscan.lookup import Looked
 
 _ATTEMPTS = 4
 """How often a layer that changes under the walk is walked before it is given up."""
@@ -114,6 +118,7 @@ def scan(
     accounting: Accounting | str = Accounting.DOCKER,
     threads: int | None = None,
     on_progress: Callable[[Progress, int], object] | None = None,
+    look_up: "Callable[[Sequence[Chosen]], Looked] | None" = None,
 ) -> Scan:
     """Scan `store`.
 
@@ -124,6 +129,8 @@ def scan(
         threads: for the walk; default: by the cores and the work at hand.
         on_progress: called about ten times a second with how far the walk has
             come and how many layers there are to walk.
+        look_up: completes the digests of the images; default: they stay as the
+            store knows them.
 
     Raises:
         LayerscanError: an image that is required is not there, or the
@@ -132,7 +139,7 @@ def scan(
     """
     return _Scanner(
         store, selection or Selection(), Accounting(accounting), threads, on_progress
-    ).run()
+    ).run(look_up)
 
 
 class _Scanner:
@@ -161,7 +168,7 @@ class _Scanner:
         # Kept from one attempt to the next.
         self.costs: dict[Layer, LayerCost] = {}
 
-    def run(self) -> Scan:
+    def run(self, look_up: "Callable[[Sequence[Chosen]], Looked] | None") -> Scan:
         images, first = self._attempt()
         last = first
         for _ in range(_ATTEMPTS - 1):
@@ -173,9 +180,13 @@ class _Scanner:
             self.warnings.append(
                 f"image {_absent(wanted, images)}: not built for this architecture? skipped"
             )
+        self.warnings += self.store.notes
         self._tell_removed(first, last)
         costs = {layer.chain_id: self.costs[layer] for one in whole for layer in one.image.layers}
         self._tell_damage(costs.values())
+        if look_up is not None:
+            whole, warnings = look_up(whole)
+            self.warnings += warnings
         self._tell_undigested(whole)
         return Scan(
             store=self.store,
@@ -207,7 +218,9 @@ class _Scanner:
         choice = choose(images, self.selection)
         for wanted in choice.absent:
             if wanted.required:
-                raise LayerscanError(f"image {_absent(wanted, images)}")
+                # The store's notes may say why.
+                said = [f"image {_absent(wanted, images)}", *self.store.notes]
+                raise LayerscanError("; ".join(said))
         layers = list(
             dict.fromkeys(
                 layer
@@ -239,7 +252,13 @@ class _Scanner:
         deletes the first file.
         """
         try:
-            usage = layer_usage(layer, walked, self.accounting, self.block_size)
+            usage = layer_usage(
+                layer,
+                walked,
+                self.accounting,
+                block_size=self.block_size,
+                growth=self.store.growth,
+            )
             if walked.vanished or not self.store.still_has(layer):
                 self.changed.add(layer.chain_id)
                 return
@@ -257,7 +276,12 @@ class _Scanner:
 
     def _take_image(self, image: Image) -> None:
         try:
-            self.image_usage[image.image_id] = image_usage(image, self.accounting, self.block_size)
+            usage = image_usage(
+                image, self.accounting, block_size=self.block_size, growth=self.store.growth
+            )
+            # One config may be in two images, whose archives differ: the larger counts.
+            known = self.image_usage.get(image.image_id, 0)
+            self.image_usage[image.image_id] = max(usage, known)
         except FileNotFoundError:
             self.changed.add(image.image_id)
         except OSError as error:
@@ -308,13 +332,9 @@ class _Scanner:
 
     def _tell_damage(self, costs: Iterable[LayerCost]) -> None:
         for cost in costs:
-            walked, recorded = cost.walked.child, cost.layer.recorded_size
-            if walked and recorded is not None and walked.size != recorded:
-                self.warnings.append(
-                    f"layer {cost.layer.chain_id}: its files hold {walked.size} bytes, the store "
-                    f"recorded {recorded}: the layer was damaged or tampered with, or has paths "
-                    "too long for the engine"
-                )
+            damage = found_damage(cost.layer, cost.walked, self.block_size)
+            if damage is not None:
+                self.warnings.append(f"layer {cost.layer.chain_id}: {damage}")
             if cost.walked.mounts:
                 self.warnings.append(
                     f"layer {cost.layer.chain_id}: another file system is mounted in its folder "
@@ -374,12 +394,12 @@ def _sharing(images: Iterable[Image], chosen: Iterable[Chosen]) -> dict[str, int
     An image without a name counts as well, unless it is a step of a build whose
     outcome is there: that one's removal takes the steps with it.
     """
-    named = [image for image in images if image.names]
+    named = [image for image in images if image.has_name]
     built = {layer.chain_id for image in named for layer in image.layers}
     keeping = {
         image.image_id: image
         for image in images
-        if image.names or not image.layers or image.layers[-1].chain_id not in built
+        if image.has_name or not image.layers or image.layers[-1].chain_id not in built
     }
     keeping.update((one.image.image_id, one.image) for one in chosen)
     counts: dict[str, int] = {}

@@ -37,11 +37,19 @@ class Selection(NamedTuple):
         wanted: the images asked for; None for all that have a name.
         architecture: only images of this one, as their configs say it.
         dangling: with `wanted` None, also images without a name.
+        every_platform: where a name stands for images of several platforms,
+            all of them, not only the one of this machine's.
     """
 
     wanted: tuple[Wanted, ...] | None = None
     architecture: str | None = None
     dangling: bool = False
+    every_platform: bool = False
+
+    @property
+    def takes_foreign(self) -> bool:
+        """Whether a name may mean an image that is not for this machine's platform."""
+        return self.every_platform or self.architecture is not None
 
 
 class Chosen(NamedTuple):
@@ -79,8 +87,11 @@ def label(image: Image) -> str:
 
     A name by tag says more than one by digest, so it comes first.
     """
-    names = sorted(image.names, key=lambda name: (name.tag is None, name))
-    return names[0].familiar if names else image.image_id.removeprefix("sha256:")[:12]
+    if image.names:
+        return min(image.names, key=lambda name: (name.tag is None, name)).familiar
+    if image.other_names:
+        return image.other_names[0]
+    return image.image_id.removeprefix("sha256:")[:12]
 
 
 def want(text: str) -> Wanted:
@@ -108,25 +119,24 @@ def choose(images: Sequence[Image], selection: Selection) -> Choice:
         LayerscanError: an image id names several images, or no image has the
             architecture asked for while others are there.
     """
-    repositories: dict[str, set[str]] = {}
+    # By their places: of one config there may be two images, whose archives differ.
+    repositories: dict[int, set[str]] = {}
     absent: list[Wanted] = []
-    by_id = {image.image_id: image for image in images}
     if selection.wanted is None:
-        for image in images:
-            if image.names or selection.dangling:
-                repositories[image.image_id] = _all_repositories(image)
+        for place, image in enumerate(images):
+            meant = _meant(image, selection)
+            if meant or (selection.dangling and not image.has_name):
+                repositories[place] = _repositories(meant)
     else:
-        by_name = {name: image for image in images for name in image.names}
+        index = _Index(images, selection)
         for wanted in selection.wanted:
-            found = _find(wanted, by_name, by_id)
-            if found is None:
+            found = index.find(wanted)
+            if not found:
                 absent.append(wanted)
-            else:
-                repositories.setdefault(found[0].image_id, set()).update(found[1])
-    chosen = [
-        Chosen(by_id[image_id], tuple(sorted(names))) for image_id, names in repositories.items()
-    ]
-    chosen.sort(key=lambda choice: (choice.label, choice.image.image_id))
+            for place, names in found.items():
+                repositories.setdefault(place, set()).update(names)
+    chosen = [Chosen(images[place], tuple(sorted(names))) for place, names in repositories.items()]
+    chosen.sort(key=lambda choice: (choice.label, choice.image.image_id, choice.repositories))
     return Choice(tuple(_of_architecture(chosen, selection.architecture)), tuple(absent))
 
 
@@ -145,30 +155,55 @@ def same_repository(wanted: Wanted, images: Iterable[Image]) -> list[str]:
     )
 
 
-def _all_repositories(image: Image) -> set[str]:
-    return {name.repository for name in image.names} or {""}
+def _meant(image: Image, selection: Selection) -> list[Reference | str]:
+    """Those of an image's names that mean it."""
+    names: list[Reference | str] = [*image.names, *image.other_names]
+    if selection.takes_foreign:
+        return names
+    return [name for name in names if name not in image.foreign_names]
 
 
-def _find(
-    wanted: Wanted, by_name: dict[Reference, Image], by_id: dict[str, Image]
-) -> tuple[Image, set[str]] | None:
-    """The image meant, and the repositories whose digests count: a name before an id."""
-    if wanted.reference is not None:
-        name = wanted.reference
-        # A digest says it all; Docker does not compare the tag beside it.
-        if name.digest is not None:
-            name = Reference(name.registry, name.path, None, name.digest)
-        if name in by_name:
-            return by_name[name], {name.repository}
-    match = _IMAGE_ID.fullmatch(wanted.text)
-    if match is None:
-        return None
-    found = [image_id for image_id in by_id if image_id.startswith(f"sha256:{match[1]}")]
-    if len(found) > 1:
-        raise LayerscanError(
-            f"image id {wanted.text} is the beginning of {len(found)} images: give more of it"
-        )
-    return (by_id[found[0]], _all_repositories(by_id[found[0]])) if found else None
+def _repositories(names: Iterable[Reference | str]) -> set[str]:
+    """The repositories of an image's names; ``""`` for what is in none."""
+    return {name.repository if isinstance(name, Reference) else "" for name in names} or {""}
+
+
+class _Index:
+    """The images of a store by all that one may be asked for by."""
+
+    def __init__(self, images: Sequence[Image], selection: Selection) -> None:
+        self._meant = [_meant(image, selection) for image in images]
+        self._by_name: dict[Reference | str, list[int]] = {}
+        self._by_id: dict[str, list[int]] = {}
+        for place, image in enumerate(images):
+            self._by_id.setdefault(image.image_id, []).append(place)
+            for name in self._meant[place]:
+                self._by_name.setdefault(name, []).append(place)
+
+    def find(self, wanted: Wanted) -> dict[int, set[str]]:
+        """The images meant, by their places, and the repositories whose digests count.
+
+        A name goes before an id.
+        """
+        if wanted.reference is not None:
+            name = wanted.reference
+            # A digest says it all; Docker does not compare the tag beside it.
+            if name.digest is not None:
+                name = Reference(name.registry, name.path, None, name.digest)
+            if name in self._by_name:
+                return {place: {name.repository} for place in self._by_name[name]}
+        if wanted.text in self._by_name:
+            return {place: {""} for place in self._by_name[wanted.text]}
+        match = _IMAGE_ID.fullmatch(wanted.text)
+        if match is None:
+            return {}
+        found = [image_id for image_id in self._by_id if image_id.startswith(f"sha256:{match[1]}")]
+        if len(found) > 1:
+            raise LayerscanError(
+                f"image id {wanted.text} is the beginning of {len(found)} images: give more of it"
+            )
+        places = self._by_id[found[0]] if found else []
+        return {place: _repositories(self._meant[place]) for place in places}
 
 
 def _of_architecture(chosen: list[Chosen], architecture: str | None) -> list[Chosen]:

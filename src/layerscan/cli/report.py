@@ -1,12 +1,11 @@
 """The report of a scan: tables for people, the same facts as JSON for programs."""
 
-import io
 import json
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerscan import selection
+from layerscan.cli.tables import human, new_table, print_tables, short
 from layerscan.walker import printable
 
 if TYPE_CHECKING:
@@ -14,14 +13,6 @@ if TYPE_CHECKING:
 
     from layerscan.scanner import LayerCost, Scan
     from layerscan.selection import Chosen
-
-_SHORT = 12
-"""Hex digits of a digest in a table, as Docker shows them."""
-
-_KIB = 1024
-
-_WIDEST_TABLE = 10_000
-"""Characters of a line; a name has at most some 900."""
 
 
 class ImageTotals(NamedTuple):
@@ -71,7 +62,10 @@ def print_json(result: "Scan") -> None:
         "images": [
             {
                 "image_id": total.one.image.image_id,
-                "names": [name.familiar for name in total.one.image.names],
+                "names": [
+                    *(name.familiar for name in total.one.image.names),
+                    *total.one.image.other_names,
+                ],
                 "architecture": total.one.image.architecture,
                 "os": total.one.image.os,
                 "variant": total.one.image.variant,
@@ -105,26 +99,7 @@ def print_json(result: "Scan") -> None:
 
 def print_table(result: "Scan") -> None:
     """Print the report for people: a table of images, one of layers, totals."""
-    from rich.console import Console
-
-    # Printed here, not by rich, which ends the program in its own way if stdout
-    # is a pipe that nobody reads any more.
-    text = io.StringIO()
-    # Never narrower than its content: a terminal wraps a long line, rich would
-    # cut names and leave out figures. What a store says is text, not markup.
-    console = Console(
-        file=text,
-        force_terminal=sys.stdout.isatty(),
-        highlight=False,
-        markup=False,
-        emoji=False,
-        width=_WIDEST_TABLE,
-        soft_wrap=True,
-    )
-    for table in (_image_table(result), _layer_table(result)):
-        console.print(table)
-        console.print()
-    print(text.getvalue(), end="")
+    print_tables(_image_table(result), _layer_table(result))
     totals = _totals(result)
     print(
         f"{totals['images']} images, {totals['layers']} layers, {totals['files']:,} files: "
@@ -132,19 +107,6 @@ def print_table(result: "Scan") -> None:
         f"({result.accounting} accounting) in {result.store.kind} store "
         f"{printable(result.store.root)}"
     )
-
-
-def human(count: int) -> str:
-    """`count` bytes for people, in binary units with one decimal."""
-    if count < _KIB:
-        return f"{count} B"
-    size = float(count)
-    unit = ""
-    for unit in ("KiB", "MiB", "GiB", "TiB", "PiB"):  # noqa: B007 - used after the loop
-        size /= _KIB
-        if round(size, 1) < _KIB:
-            break
-    return f"{size:.1f} {unit}"
 
 
 def _totals(result: "Scan") -> dict[str, int]:
@@ -178,10 +140,10 @@ def _digests(result: "Scan") -> dict[str, list[str]]:
 
 
 def _image_table(result: "Scan") -> "Table":
-    table = _table(["IMAGE", "ARCH"], ["LAYERS", "SIZE", "USAGE", "SHARED", "OWN"])
+    table = new_table(["IMAGE", "ARCH"], ["LAYERS", "SIZE", "USAGE", "SHARED", "OWN"])
     for total in image_totals(result):
         image = total.one.image
-        more = len(image.names) - 1
+        more = len(image.names) + len(image.other_names) - 1
         table.add_row(
             total.one.label + (f" (+{more})" if more > 0 else ""),
             image.architecture + (f"/{image.variant}" if image.variant else ""),
@@ -192,7 +154,7 @@ def _image_table(result: "Scan") -> "Table":
 
 
 def _layer_table(result: "Scan") -> "Table":
-    table = _table(["LAYER", "DIGEST", "IMAGE"], ["SIZE", "USAGE", "FILES", "IMAGES"])
+    table = new_table(["LAYER", "DIGEST", "IMAGE"], ["SIZE", "USAGE", "FILES", "IMAGES"])
     digests = _digests(result)
     images: dict[str, str] = {}
     for one in result.chosen:
@@ -201,8 +163,8 @@ def _layer_table(result: "Scan") -> "Table":
     for cost in layer_costs(result):
         chain = cost.layer.chain_id
         table.add_row(
-            _short(chain),
-            ", ".join(_short(digest) for digest in digests[chain]) or "none",
+            short(chain),
+            ", ".join(short(digest) for digest in digests[chain]) or "none",
             images[chain],
             human(cost.size),
             human(cost.usage),
@@ -210,18 +172,3 @@ def _layer_table(result: "Scan") -> "Table":
             str(result.sharing[chain]),
         )
     return table
-
-
-def _table(texts: Sequence[str], numbers: Sequence[str]) -> "Table":
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in texts:
-        table.add_column(name, no_wrap=True)
-    for name in numbers:
-        table.add_column(name, no_wrap=True, justify="right")
-    return table
-
-
-def _short(digest: str) -> str:
-    return digest.removeprefix("sha256:")[:_SHORT]

@@ -2,16 +2,21 @@
 
 import argparse
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from layerscan.cli.output import check_out_file, complain, is_for_people, is_stdout, write_data
+from layerscan.cli.registry_options import add_registry_arguments, registry_options
 from layerscan.cli.status import ExitStatus
 from layerscan.cli.threads import add_threads_argument
 from layerscan.errors import LayerscanError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from layerscan.lookup import Looked
     from layerscan.scanner import Scan
-    from layerscan.selection import Wanted
+    from layerscan.selection import Chosen, Wanted
 
 HELP = "what each layer of the images in a store costs (the default command)"
 DESCRIPTION = """Read an image store and say for every layer how much content it holds (size)
@@ -31,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_store_arguments(parser)
     _add_image_arguments(parser)
     _add_output_arguments(parser)
+    _add_lookup_arguments(parser)
 
 
 def _add_store_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +46,7 @@ def _add_store_arguments(parser: argparse.ArgumentParser) -> None:
         "--store",
         choices=["auto", "overlay2", "containerd", "containers-storage"],
         default="auto",
-        help="its kind (default: auto, the one found)",
+        help="its kind (default: auto, the one that has images)",
     )
     store.add_argument(
         "-d",
@@ -48,6 +54,17 @@ def _add_store_arguments(parser: argparse.ArgumentParser) -> None:
         "--docker-data-root",
         metavar="PATH",
         help="its folder (default: where its engine keeps it)",
+    )
+    store.add_argument(
+        "--namespace",
+        metavar="NAME",
+        help="of a containerd store, the namespace (default: Docker's, else the first with images)",
+    )
+    store.add_argument(
+        "--platform",
+        metavar="OS/ARCH",
+        help="of a containerd store, only images for this platform: linux/arm64, linux/arm/v7, … "
+        "(default: this machine's)",
     )
     store.add_argument(
         "--accounting",
@@ -109,6 +126,16 @@ def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_lookup_arguments(parser: argparse.ArgumentParser) -> None:
+    lookup = parser.add_argument_group("registries")
+    lookup.add_argument(
+        "--resolve-digests",
+        action="store_true",
+        help="ask an image's registry for the digests of layers that the store does not know",
+    )
+    add_registry_arguments(lookup)
+
+
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
     from layerscan.cli.progress import ScanProgress
@@ -118,19 +145,47 @@ def run(options: argparse.Namespace) -> int:
 
     _check(options)
     wanted = _wanted(options)
-    store = open_store(options.store, options.data_root, exact=options.accounting == "exact")
-    selection = Selection(wanted, architecture=options.arch, dangling=options.all)
-    with ScanProgress(shown=is_for_people()) as progress:
+    store = open_store(
+        options.store,
+        options.data_root,
+        exact=options.accounting == "exact",
+        namespace=options.namespace,
+        platform=options.platform,
+    )
+    selection = Selection(
+        wanted,
+        architecture=options.arch,
+        dangling=options.all,
+        every_platform=options.by_arch,
+    )
+    with ScanProgress(shown=is_for_people()) as progress, _look_up(options) as look_up:
         result = scan(
             store,
             selection,
             accounting=options.accounting,
             threads=options.threads,
             on_progress=progress.update if progress.shown else None,
+            look_up=look_up,
         )
     _tell(result, options)
     _write(result, options)
     return ExitStatus.PARTIAL if result.problems else ExitStatus.DONE
+
+
+@contextmanager
+def _look_up(
+    options: argparse.Namespace,
+) -> "Iterator[Callable[[Sequence[Chosen]], Looked] | None]":
+    """What completes the digests of images, None if that is not asked for."""
+    if not options.resolve_digests:
+        yield None
+        return
+    from layerscan.lookup import look_up
+    from layerscan.registry import RegistryClient
+
+    registries = registry_options(options)
+    with RegistryClient(registries) as client:
+        yield lambda chosen: look_up(client, chosen, workers=registries.connections)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -142,6 +197,8 @@ def _check(options: argparse.Namespace) -> None:
         )
     if options.tag is not None and options.apps_root is None:
         complain("warning", "--tag is for the images of Apps: without --apps-root it does nothing")
+    if options.insecure_registry and not options.resolve_digests:
+        complain("warning", "--insecure-registry does nothing without --resolve-digests")
     if options.all and (options.image or options.apps_root is not None):
         raise LayerscanError("--all is about every image: give it without --image and --apps-root")
 

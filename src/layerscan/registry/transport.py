@@ -187,8 +187,10 @@ class Transport:
         """Keep the socket of a new connection; httpcore calls it with all that happens."""
         if not event.endswith(("connect_tcp.complete", "start_tls.complete")):
             return
+        opened = info["return_value"].get_extra_info("socket")
+        if opened is None:
+            return
         with self._lock:
-            opened = info["return_value"].get_extra_info("socket")
             self._sockets.add(opened)
             if self.stop.is_set():
                 _shut(opened)

@@ -1,78 +1,93 @@
 """Image stores on disk, and finding the one that is meant.
 
-Owns which kinds there are and where an engine keeps its store unless told
-otherwise. What is in a store, the module of its kind knows.
+Owns which kinds of stores there are. What is in a store, the module of its kind
+knows; where engines keep theirs, ``places``; which one is taken, ``detection``.
 """
 
-import os
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from layerscan.errors import LayerscanError, StoreError
-from layerscan.stores.model import Store
-from layerscan.stores.overlay2 import Overlay2Store
-from layerscan.stores.safefs import Fault, Folder, parse_json, shown
+from layerscan.errors import LayerscanError
+from layerscan.stores import places
+from layerscan.stores.detection import Found, Kind, choose, find
+from layerscan.stores.places import docker_root
+
+if TYPE_CHECKING:
+    from layerscan.stores.model import Store
+
+__all__ = ["AUTO", "docker_root", "list_stores", "open_store"]
 
 AUTO = "auto"
-DOCKER_ROOT = "/var/lib/docker"
-DOCKER_CONFIG = "/etc/docker/daemon.json"
 
-_LONGEST_CONFIG = 1 << 20
-
-
-def docker_root() -> str:
-    """The data root of this machine's Docker: ``data-root`` of its daemon.json, or the default.
-
-    Raises:
-        StoreError: there is a daemon.json, but it cannot be used.
-    """
-    # An administrator's file, not the store's: it may be a symbolic link.
-    config = os.path.realpath(DOCKER_CONFIG)
-    try:
-        with Folder(os.path.dirname(config)) as folder:
-            raw = folder.read(os.path.basename(config), _LONGEST_CONFIG)
-        # Docker takes an empty file for one without settings.
-        settings = parse_json(raw, config) if raw.strip() else {}
-    except Fault as fault:
-        if fault.gone:
-            return DOCKER_ROOT
-        raise StoreError(str(fault)) from fault
-    root = settings.get("data-root", DOCKER_ROOT) if isinstance(settings, dict) else None
-    if not isinstance(root, str) or not os.path.isabs(root) or not root.isprintable():
-        raise StoreError(f"{config}: data-root is no absolute path: {shown(root)}")
-    return root
-
-
-# Where to look for each kind, and how to open it there. A new kind is a new line.
-_KINDS: dict[str, tuple[Callable[[], str], Callable[[str, bool], Store]]] = {
-    "overlay2": (docker_root, lambda root, exact: Overlay2Store(root, exact=exact)),
+# The class that reads each kind, where to look for it, what its folder has in it, and
+# what its class takes beside `exact`. The first goes before the others where none has
+# images. A new kind is a new line.
+_KINDS = {
+    "overlay2": Kind("overlay2.Overlay2Store", places.docker, ("image/overlay2", "image")),
+    "containerd": Kind(
+        "containerd.ContainerdStore",
+        places.containerd,
+        ("io.containerd.metadata.v1.bolt", "containerd/daemon"),
+        takes=("namespace", "platform"),
+    ),
+    "containers-storage": Kind(
+        "containers_storage.ContainersStorageStore",
+        places.containers_storage,
+        ("overlay-images", "overlay-layers", "vfs-images", "btrfs-images", "zfs-images"),
+        takes=("additional",),
+    ),
 }
-_LATER = ("containerd", "containers-storage")
 
 
-def open_store(kind: str = AUTO, root: str | None = None, *, exact: bool = False) -> Store:
+def open_store(
+    kind: str = AUTO,
+    root: str | None = None,
+    *,
+    exact: bool = False,
+    namespace: str | None = None,
+    platform: str | None = None,
+) -> "Store":
     """Open an image store.
 
     Args:
-        kind: ``overlay2``, or ``auto`` for the first kind that is there.
-        root: the store's data root, by default where its engine keeps it.
+        kind: ``overlay2``, ``containerd`` or ``containers-storage``; ``auto``
+            for the one that is there. Of several, it is the one with images.
+        root: the store's folder, by default where its engine keeps it.
         exact: also find what the exact accounting rule needs.
+        namespace: of a containerd store, whose images.
+        platform: of a containerd store, only images for this platform.
 
     Raises:
-        LayerscanError: no such kind, or none that this version supports.
-        StoreError: there is no such store; the message says what was looked at.
+        LayerscanError: no such kind, or one that does not take an option given.
+        StoreError: there is no such store, or there are several with images;
+            the message says what was looked at.
     """
-    supported = ", ".join(_KINDS)
-    if kind in _LATER:
-        raise LayerscanError(f"store {kind} is not supported by this version; it reads {supported}")
+    options: dict[str, object] = {"namespace": namespace, "platform": platform}
+    options = {name: value for name, value in options.items() if value is not None}
+    kinds = _kinds(kind, list(options))
+    options["exact"] = exact
+    if kind != AUTO and root is not None:
+        return kinds[kind].open(kinds[kind].at(root), options)
+    return choose(find(kinds, options, root), named=root is not None)
+
+
+def list_stores() -> list[Found]:
+    """What is at each place where a store may be, other users' stores included."""
+    return find(_KINDS, {"exact": False})
+
+
+def _kinds(kind: str, options: list[str]) -> dict[str, Kind]:
+    """The kinds that `kind` stands for and that take `options`.
+
+    Raises:
+        LayerscanError: there are none.
+    """
     if kind != AUTO and kind not in _KINDS:
-        raise LayerscanError(f"no such store: {shown(kind)}; there are {AUTO}, {supported}")
-    reasons = []
-    for name, (default_root, opened) in _KINDS.items():
-        if kind in (AUTO, name):
-            try:
-                return opened(root if root is not None else default_root(), exact)
-            except StoreError as error:
-                reasons.append(str(error))
-    looked = "; ".join(reasons)
-    # A root that the user named is itself what was looked at.
-    raise StoreError(looked if root is not None else f"no image store found; looked at {looked}")
+        names = ", ".join((AUTO, *_KINDS))
+        raise LayerscanError(f"no such store: {kind[:80]!r}; there are {names}")
+    kinds = {name: each for name, each in _KINDS.items() if kind in (AUTO, name)}
+    for option in options:
+        taking = [name for name, each in _KINDS.items() if option in each.takes]
+        kinds = {name: each for name, each in kinds.items() if name in taking}
+        if not kinds:
+            raise LayerscanError(f"--{option} is for stores of kind {', '.join(taking)} only")
+    return kinds

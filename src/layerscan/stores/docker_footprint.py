@@ -12,7 +12,12 @@ it is pulled, and that is where its cost matters.
 
 from collections.abc import Sequence
 
-from layerscan.stores.model import Layer
+from layerscan.stores.model import Growth, Layer
+
+GROWTH = Growth(layer_bytes=1024, image_blocks=13)
+"""A layer's folders that all share: twice the mean that was measured, of 4,000
+layers. An image's: five shared folders each grow from one block to three when
+they get an index, two more are for imagedb and one for repositories.json."""
 
 _LAYER_FILES = ("diff", "size", "cache-id", "tar-split.json.gz")
 

@@ -21,13 +21,11 @@ from layerscan.stores.docker_imagedb import (
 )
 from layerscan.stores.docker_layerdb import LayerDb
 from layerscan.stores.model import Image, Layer
+from layerscan.stores.readings import Losses, refuse_shared_folders
 from layerscan.stores.safefs import Fault, Folder
 
 if TYPE_CHECKING:
     from layerscan.reference import Reference
-
-_MOST_NAMED = 3
-"""Of the images lost with a file, how many its problem names."""
 
 
 class Pass:
@@ -42,30 +40,30 @@ class Pass:
         images: the images that could be read whole, sorted by image id.
         seen: a name for the user of each image that there seems to be, by its
             image id, whether it could be read or not.
-        settled: False if something was missing or changed meanwhile, which
-            another reading may mend.
     """
 
     def __init__(self, root: Folder, image_root: Folder, *, exact: bool) -> None:
         self.images: list[Image] = []
         self.seen: dict[str, str] = {}
-        self.settled = True
+        self._losses = Losses()
         self._root = root
         self._image_root = image_root
         self._exact = exact
         self._names: dict[str, list[Reference]] = defaultdict(list)
-        self._lost: dict[tuple[str, str], set[str]] = {}
         self._chains: dict[tuple[str | None, str], str] = {}
         before = image_root.look(REPOSITORIES)
         self._read()
         if image_root.look(REPOSITORIES) != before:
-            self.settled = False
+            self._losses.settled = False
+
+    @property
+    def settled(self) -> bool:
+        """False if something was missing or changed meanwhile, which another reading may mend."""
+        return self._losses.settled
 
     def problems(self) -> list[Problem]:
         """What could not be read, each with the images lost with it."""
-        return [
-            Problem(where, what + _left_out(lost)) for (where, what), lost in self._lost.items()
-        ]
+        return self._losses.problems()
 
     def _read(self) -> None:
         configs = self._read_configs()
@@ -78,17 +76,9 @@ class Pass:
             whole = tuple(layer for layer in found if isinstance(layer, Layer))
             for fault in found:
                 if isinstance(fault, Fault):
-                    self._note(fault, lost=self.seen[image_id])
+                    self._losses.note(fault, lost=self.seen[image_id])
             if len(whole) == len(stack):
                 self.images.append(self._image(image_id, configs[image_id], whole, known))
-
-    def _note(self, fault: Fault, *, then: str = "", lost: str | None = None) -> None:
-        """Keep a fault: `then` is what follows from it, `lost` the image lost with it."""
-        labels = self._lost.setdefault((fault.where, fault.what + then), set())
-        if lost is not None:
-            labels.add(lost)
-        if fault.gone:
-            self.settled = False
 
     # Names and configs.
 
@@ -98,22 +88,22 @@ class Pass:
             with self._image_root.folder("imagedb", "content", "sha256") as content:
                 image_ids, faults = list_images(content)
                 for stray in faults:
-                    self._note(stray)
+                    self._losses.note(stray)
                 # Those with a name that are not there, too: reading them says so.
                 image_ids = sorted({*image_ids, *self._names})
                 self.seen = {image_id: self._label(image_id) for image_id in image_ids}
                 if nameless and image_ids:
-                    self._note(nameless, then="; no name of an image is known")
+                    self._losses.note(nameless, then="; no name of an image is known")
                 return self._parse_configs(content, image_ids)
         except Fault as fault:
             self.seen = {image_id: self._label(image_id) for image_id in self._names}
             # Without images, an engine that never had one may not have made it.
             if self.seen or not fault.gone:
-                self._note(fault)
+                self._losses.note(fault)
             for label in self.seen.values():
-                self._note(fault, lost=label)
+                self._losses.note(fault, lost=label)
             if nameless and not nameless.gone:
-                self._note(nameless)
+                self._losses.note(nameless)
             return {}
 
     def _read_names(self) -> Fault | None:
@@ -123,7 +113,7 @@ class Pass:
         except Fault as fault:
             return fault
         for stray in faults:
-            self._note(stray)
+            self._losses.note(stray)
         for name, image_id in sorted(names.items()):
             self._names[image_id].append(name)
         return None
@@ -134,7 +124,7 @@ class Pass:
             try:
                 configs[image_id] = read_config(content, image_id)
             except Fault as fault:
-                self._note(fault, lost=self.seen[image_id])
+                self._losses.note(fault, lost=self.seen[image_id])
         return configs
 
     def _label(self, image_id: str) -> str:
@@ -171,7 +161,7 @@ class Pass:
                         layers[chain] = layerdb.read(chain, parent, diff_id)
                     except Fault as fault:
                         layers[chain] = fault
-                _refuse_shared_folders(layers)
+                refuse_shared_folders(layers)
                 if self._exact:
                     self._add_exact_paths(layerdb, layers, known)
         except Fault as fault:
@@ -200,9 +190,9 @@ class Pass:
                     try:
                         known[diff_id] = distribution.read(diff_id)
                     except Fault as fault:
-                        self._note(fault, then=f"; no digest is known of layer {diff_id}")
+                        self._losses.note(fault, then=f"; no digest is known of layer {diff_id}")
         except Fault as fault:
-            self._note(fault, then="; no digest of a layer is known")
+            self._losses.note(fault, then="; no digest of a layer is known")
         return known
 
     # Images.
@@ -228,26 +218,3 @@ class Pass:
             digests=digests,
             exact_paths=image_paths(self._root.path, image_id) if self._exact else (),
         )
-
-
-def _refuse_shared_folders(layers: dict[str, Layer | Fault]) -> None:
-    """Put a fault in the place of layers that name the same folder: one is a lie."""
-    by_folder: dict[str, list[Layer]] = defaultdict(list)
-    for layer in layers.values():
-        if isinstance(layer, Layer):
-            by_folder[layer.folder].append(layer)
-    for folder, sharing in by_folder.items():
-        if len(sharing) > 1:
-            fault = Fault(
-                folder, f"is claimed by {len(sharing)} layers, {sharing[0].chain_id} first"
-            )
-            layers.update(dict.fromkeys((layer.chain_id for layer in sharing), fault))
-
-
-def _left_out(lost: set[str]) -> str:
-    if not lost:
-        return ""
-    labels = sorted(lost)
-    more = len(labels) - _MOST_NAMED
-    named = ", ".join(labels[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-    return f"; left out: {named}"

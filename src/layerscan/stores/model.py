@@ -27,6 +27,13 @@ class Layer(NamedTuple):
             accounting counts the blocks of each by itself, and one at the least.
         recorded_size: the `size` in bytes that the store has on record, by
             Docker's rule, or None where it records none.
+        recorded_usage: the bytes of disk that the store has on record for
+            `content`: the sum of ``st_blocks`` times 512 when it was unpacked, or
+            None where it records none.
+        recorded_inodes: how many inodes these were, `content` itself included,
+            or None.
+        recorded_tar: the length in bytes of its uncompressed tar that the store
+            has on record, or None.
     """
 
     chain_id: str
@@ -37,6 +44,9 @@ class Layer(NamedTuple):
     metadata_files: tuple[str, ...] = ()
     exact_paths: tuple[str, ...] = ()
     recorded_size: int | None = None
+    recorded_usage: int | None = None
+    recorded_inodes: int | None = None
+    recorded_tar: int | None = None
 
 
 class Image(NamedTuple):
@@ -54,6 +64,11 @@ class Image(NamedTuple):
             name in, the digest of each layer there, bottom up, None where it
             is unknown; for an image without a name one entry under ``""``.
         exact_paths: the same for this image, beside its layers.
+        other_names: further names that are no full references, printable and
+            sorted; some stores take any text.
+        foreign_names: those of `names` and `other_names` that mean another
+            image, the same for this machine's platform, unless the platform of
+            this one is asked for.
     """
 
     image_id: str
@@ -64,6 +79,29 @@ class Image(NamedTuple):
     layers: tuple[Layer, ...]
     digests: dict[str, tuple[str | None, ...]]
     exact_paths: tuple[str, ...] = ()
+    other_names: tuple[str, ...] = ()
+    foreign_names: frozenset[Reference | str] = frozenset()
+
+    @property
+    def has_name(self) -> bool:
+        """Whether the store knows it by any name."""
+        return bool(self.names or self.other_names)
+
+
+class Growth(NamedTuple):
+    """What a pull adds to files and folders that all of a store's layers share.
+
+    Exact accounting counts it beside what is in the `exact_paths`.
+
+    Attributes:
+        layer_bytes: bytes for each layer.
+        image_bytes: bytes for each image.
+        image_blocks: blocks of the file system for each image, further to those.
+    """
+
+    layer_bytes: int = 0
+    image_bytes: int = 0
+    image_blocks: int = 0
 
 
 class Store(Protocol):
@@ -76,6 +114,9 @@ class Store(Protocol):
     @property
     def root(self) -> str:
         """Absolute path of the store's data root."""
+
+    def has_images(self) -> bool:
+        """Whether it has any image; cheap, and True where that cannot be told."""
 
     def images(self) -> Sequence[Image]:
         """Every image that can be read whole, dangling ones included.
@@ -91,6 +132,22 @@ class Store(Protocol):
     @property
     def vanished(self) -> Sequence[str]:
         """What to call the images that were removed during the last call of `images`."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the user should know of the last call of `images`, a line each.
+
+        Nothing went wrong: images that were passed over, or a choice that the
+        store made and the user may make otherwise.
+        """
+
+    @property
+    def growth(self) -> Growth:
+        """How much a pull makes the store's shared files grow, by its kind."""
+
+    @property
+    def keeps_blobs(self) -> bool:
+        """Whether the store also keeps each layer's archive, by its kind."""
 
     @property
     def empty_note(self) -> str:

@@ -9,22 +9,21 @@ formats are those of ``docker_imagedb``, ``docker_layerdb`` and
 import os
 import stat
 from collections.abc import Iterable, Sequence
-from time import sleep
 
 from layerscan.errors import StoreError
 from layerscan.problem import Problem
+from layerscan.stores.docker_footprint import GROWTH
 from layerscan.stores.docker_layerdb import read_cache_id
 from layerscan.stores.docker_pass import Pass
 from layerscan.stores.model import Image, Layer
-from layerscan.stores.safefs import Fault, Folder, shown
-
-PAUSES = (0.05, 0.1, 0.2)
-"""Seconds to wait before each further reading of a store that is changing."""
+from layerscan.stores.readings import PAUSES, read_until_settled
+from layerscan.stores.safefs import Fault, Folder, real_folder, shown
 
 _DRIVER = "overlay2"
+_CONFIGS = ("image", _DRIVER, "imagedb", "content", "sha256")
 _CONTAINERD_HINT = (
     "; it has a folder containerd, where Docker 29 and later keep images: "
-    "this version cannot read those yet"
+    "--store containerd reads those"
 )
 
 
@@ -45,9 +44,12 @@ class Overlay2Store:
     """
 
     kind = _DRIVER
+    notes = ()
+    growth = GROWTH
+    keeps_blobs = False
 
     def __init__(self, root: str, *, exact: bool = False) -> None:
-        self._root = _real(root)
+        self._root = real_folder(root)
         self._exact = exact
         self._problems: tuple[Problem, ...] = ()
         self._vanished: tuple[str, ...] = ()
@@ -77,6 +79,14 @@ class Overlay2Store:
         hint = _CONTAINERD_HINT if self._has_containerd else ""
         return f"{self._root}: the {_DRIVER} image store has no images{hint}"
 
+    def has_images(self) -> bool:
+        """Whether it has any image; True where that cannot be read."""
+        try:
+            with Folder(self._root) as root, root.folder(*_CONFIGS) as configs:
+                return bool(configs.names())
+        except Fault as fault:
+            return not fault.gone  # reading the images says what is wrong
+
     def images(self) -> list[Image]:
         """Every image that can be read whole, sorted by image id.
 
@@ -86,13 +96,7 @@ class Overlay2Store:
         Raises:
             StoreError: the store itself is gone or cannot be opened any more.
         """
-        done = self._read()
-        first = done
-        for pause in PAUSES:
-            if done.settled:
-                break
-            sleep(pause)
-            done = self._read()
+        first, done = read_until_settled(self._read, PAUSES)
         self._problems = tuple(sorted(done.problems()))
         self._vanished = tuple(
             sorted(label for image_id, label in first.seen.items() if image_id not in done.seen)
@@ -120,26 +124,6 @@ class Overlay2Store:
                 return Pass(root, image_root, exact=self._exact)
         except Fault as fault:
             raise StoreError(str(fault)) from fault
-
-
-def _real(root: str) -> str:
-    """`root` as an absolute path without symbolic links, and a folder."""
-    try:
-        real = os.path.realpath(root, strict=True)
-        mode = os.stat(real).st_mode
-    except FileNotFoundError:
-        raise StoreError(f"{root}: there is no such folder") from None
-    except PermissionError:
-        raise StoreError(f"{root}: permission denied; use sudo") from None
-    except NotADirectoryError:
-        raise StoreError(f"{root}: is not a folder, nor in one") from None
-    except OSError as error:
-        raise StoreError(f"{root}: {error.strerror}") from None
-    except ValueError:  # a null character
-        raise StoreError(f"{shown(root)}: is no path") from None
-    if not stat.S_ISDIR(mode):
-        raise StoreError(f"{root}: is not a folder")
-    return real
 
 
 def _check(root: str) -> bool:

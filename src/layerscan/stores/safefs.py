@@ -12,6 +12,8 @@ import stat
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from layerscan.errors import StoreError
+
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -107,6 +109,25 @@ class Folder:
                     outer.close()
         return found
 
+    def open(self, name: str) -> tuple[int, int]:
+        """Open the regular file `name` to read it.
+
+        Returns:
+            Its descriptor, for the caller to close, and its length in bytes.
+
+        Raises:
+            Fault: it cannot be opened, or is no regular file.
+        """
+        try:
+            file = os.open(name, _FILE, dir_fd=self.fd)
+        except OSError as error:
+            raise _fault(error, self.where(name), name, self.fd, stat.S_IFREG) from error
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(file)
+            raise Fault(self.where(name), "is no regular file")
+        return file, found.st_size
+
     def read(self, name: str, limit: int) -> bytes:
         """All of the regular file `name`: four system calls.
 
@@ -114,23 +135,17 @@ class Folder:
             Fault: it cannot be read, is no regular file, or is longer than
                 `limit` bytes.
         """
+        file, length = self.open(name)
         try:
-            file = os.open(name, _FILE, dir_fd=self.fd)
-        except OSError as error:
-            raise _fault(error, self.where(name), name, self.fd, stat.S_IFREG) from error
-        try:
-            found = os.fstat(file)
-            if not stat.S_ISREG(found.st_mode):
-                raise Fault(self.where(name), "is no regular file")
-            if found.st_size > limit:
+            if length > limit:
                 raise Fault(self.where(name), f"is longer than {limit} bytes")
             # A byte more than there should be, to see that it is all.
-            content = os.read(file, found.st_size + 1)
+            content = os.read(file, length + 1)
         except OSError as error:
-            raise Fault(self.where(name), _reason(error)) from error
+            raise Fault(self.where(name), reason(error)) from error
         finally:
             os.close(file)
-        if len(content) != found.st_size:
+        if len(content) != length:
             # Engines replace these files whole; another reading may see it still.
             raise Fault(self.where(name), "changed while it was read", gone=True)
         return content
@@ -158,7 +173,7 @@ class Folder:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise Fault(self.where(name), _reason(error)) from error
+            raise Fault(self.where(name), reason(error)) from error
         identity = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
         return Entry(stat.S_IFMT(found.st_mode), identity)
 
@@ -183,7 +198,31 @@ class Folder:
         try:
             return sorted(os.listdir(self.fd))
         except OSError as error:
-            raise Fault(self.path, _reason(error)) from error
+            raise Fault(self.path, reason(error)) from error
+
+
+def real_folder(root: str) -> str:
+    """`root`, which the user names, as an absolute path without symbolic links.
+
+    Raises:
+        StoreError: it is no folder, or cannot be reached.
+    """
+    try:
+        real = os.path.realpath(root, strict=True)
+        mode = os.stat(real).st_mode
+    except FileNotFoundError:
+        raise StoreError(f"{root}: there is no such folder") from None
+    except PermissionError:
+        raise StoreError(f"{root}: permission denied; use sudo") from None
+    except NotADirectoryError:
+        raise StoreError(f"{root}: is not a folder, nor in one") from None
+    except OSError as error:
+        raise StoreError(f"{root}: {error.strerror}") from None
+    except ValueError:  # a null character
+        raise StoreError(f"{shown(root)}: is no path") from None
+    if not stat.S_ISDIR(mode):
+        raise StoreError(f"{root}: is not a folder")
+    return real
 
 
 def parse_json(content: bytes, where: str) -> object:
@@ -220,9 +259,9 @@ def _fault(error: OSError, where: str, name: str, at: int | None, wanted: int) -
         try:
             kind = stat.S_IFMT(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode)
         except OSError:
-            return Fault(where, _reason(error))
+            return Fault(where, reason(error))
         return Fault(where, _is_not(wanted, kind))
-    return Fault(where, _reason(error))
+    return Fault(where, reason(error))
 
 
 def _is_not(wanted: int, kind: int) -> str:
@@ -231,7 +270,8 @@ def _is_not(wanted: int, kind: int) -> str:
     return "is no folder" if wanted == stat.S_IFDIR else "is no regular file"
 
 
-def _reason(error: OSError) -> str:
+def reason(error: OSError) -> str:
+    """Why a system call failed, for a message."""
     if isinstance(error, PermissionError):
         return "permission denied; use sudo"
     return error.strerror or str(error)

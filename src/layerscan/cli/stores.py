@@ -1,0 +1,157 @@
+"""``layerscan stores``: the image stores on this machine."""
+
+import argparse
+from typing import TYPE_CHECKING, NamedTuple
+
+from layerscan.cli.output import complain
+from layerscan.cli.status import ExitStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from layerscan.stores.detection import Found
+    from layerscan.stores.model import Layer
+
+HELP = "the image stores on this machine"
+DESCRIPTION = """List every image store that is found where engines keep theirs: its kind and
+folder, how many images and layers it has, and what it has on record of their size.
+
+No layer is walked: 'layerscan scan' says what they cost."""
+EPILOG = """examples:
+  sudo layerscan stores
+  sudo layerscan stores --format json
+"""
+
+
+class _Listed(NamedTuple):
+    """A store for the list.
+
+    Attributes:
+        kind: of the store.
+        root: absolute path of its folder.
+        engine: whose it is.
+        reason: why it cannot be read, empty if it can.
+        images: how many, None if it cannot be read.
+        layers: how many they have together, each counted once.
+        recorded: what the store has on record of their size, in bytes, summed
+            up; None where it has nothing of one of them.
+        recorded_as: of what that is the size.
+        unreadable: how many things in it could not be read.
+    """
+
+    kind: str
+    root: str
+    engine: str
+    reason: str
+    images: int | None = None
+    layers: int | None = None
+    recorded: int | None = None
+    recorded_as: str = ""
+    unreadable: int = 0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "--format", choices=["table", "json"], default="table", help="(default: table)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns the exit status."""
+    from layerscan.stores import list_stores
+
+    found = list_stores()
+    listed = [_listed(one) for one in found if not one.absent]
+    if options.format == "json":
+        _print_json(listed)
+    elif listed:
+        _print_table(listed)
+    if not listed:
+        looked = "; ".join(dict.fromkeys(one.reason for one in found))
+        complain("warning", f"no image store found; looked at {looked}")
+    for one in listed:
+        if one.reason:
+            complain("error", f"{one.kind}: {one.reason}")
+        elif one.unreadable:
+            complain(
+                "error",
+                f"{one.kind}: {one.root}: {one.unreadable} of its files or records could not be "
+                f"read: 'layerscan scan --store {one.kind} --data-root {one.root}' names them",
+            )
+    partial = any(one.reason or one.unreadable for one in listed)
+    return ExitStatus.PARTIAL if partial else ExitStatus.DONE
+
+
+def _listed(found: "Found") -> _Listed:
+    from layerscan.errors import StoreError
+
+    place = found.place
+    if found.store is None:
+        return _Listed(found.kind, place.root, place.engine, found.reason)
+    store = found.store
+    try:
+        images = store.images()
+    except StoreError as error:
+        return _Listed(found.kind, store.root, place.engine, str(error))
+    for note in store.notes:
+        complain("warning", note)
+    layers = {layer.chain_id: layer for image in images for layer in image.layers}
+    recorded, recorded_as = _recorded(list(layers.values()))
+    return _Listed(
+        kind=found.kind,
+        root=store.root,
+        engine=place.engine,
+        reason="",
+        images=len(images),
+        layers=len(layers),
+        recorded=recorded,
+        recorded_as=recorded_as,
+        unreadable=len(store.problems),
+    )
+
+
+def _recorded(layers: "Sequence[Layer]") -> tuple[int | None, str]:
+    """What is on record of the size of `layers`, and of what it is the size."""
+    for name in ("size", "usage", "tar"):
+        values = [getattr(layer, f"recorded_{name}") for layer in layers]
+        known = [value for value in values if value is not None]
+        if known:
+            return (sum(known) if len(known) == len(values) else None), name
+    return (None if layers else 0), ""
+
+
+def _print_json(listed: "Sequence[_Listed]") -> None:
+    import json
+    import sys
+
+    stores = [
+        {
+            "kind": one.kind,
+            "root": one.root,
+            "engine": one.engine,
+            "readable": not one.reason,
+            "reason": one.reason,
+            "images": one.images,
+            "layers": one.layers,
+            "recorded": {"bytes": one.recorded, "of": one.recorded_as},
+            "unreadable": one.unreadable,
+        }
+        for one in listed
+    ]
+    json.dump({"stores": stores}, sys.stdout, indent=2)
+    print()
+
+
+def _print_table(listed: "Sequence[_Listed]") -> None:
+    from layerscan.cli.tables import human, new_table, print_tables
+    from layerscan.walker import printable
+
+    table = new_table(["KIND", "ENGINE", "PATH"], ["IMAGES", "LAYERS", "RECORDED"])
+    for one in listed:
+        figures = ["?", "?", "?"]
+        if one.images is not None:
+            recorded = "?" if one.recorded is None else human(one.recorded)
+            figures = [str(one.images), str(one.layers), f"{recorded} {one.recorded_as}".strip()]
+        table.add_row(one.kind, one.engine, printable(one.root), *figures)
+    print_tables(table)

@@ -1,0 +1,245 @@
+"""The image store of containerd, with the overlayfs snapshotter.
+
+Owns where the store is under a root, which of its namespaces is read, and
+reading again what an engine at work has changed. The formats are those of
+``containerd_records`` and ``containerd_content``, on the files of ``bolt``; how
+these become images is ``containerd_pass``'s matter.
+"""
+
+import os
+import stat
+from collections.abc import Sequence
+
+from layerscan.errors import StoreError
+from layerscan.platforms import parse_platform
+from layerscan.problem import Problem
+from layerscan.stores.containerd_footprint import GROWTH
+from layerscan.stores.containerd_pass import Pass
+from layerscan.stores.containerd_records import (
+    METADATA,
+    METADATA_FILE,
+    Namespace,
+    Records,
+    Snapshots,
+)
+from layerscan.stores.model import Image, Layer
+from layerscan.stores.readings import PAUSES, read_until_settled, some
+from layerscan.stores.safefs import Fault, Folder, real_folder, shown
+
+IN_DOCKER = "containerd/daemon"
+"""Where it is in the data root of a Docker Engine that runs its own containerd."""
+
+_ATTEMPTS = 5
+"""How often a layer is looked up in a database that changes meanwhile."""
+
+_FIRST = ("moby", "k8s.io", "default")
+"""The namespaces of Docker, of Kubernetes, and of ctr, in the order of preference."""
+
+
+class ContainerdStore:
+    """containerd's images, as the overlayfs snapshotter has unpacked them.
+
+    Only opening is checked on construction; every call of `images` reads the
+    store anew. Nothing stays open between calls.
+
+    Args:
+        root: containerd's root, or a Docker data root that has one in
+            ``containerd/daemon``; it may be a symbolic link, inside it none is
+            followed.
+        exact: also find the `exact_paths` of layers and images.
+        namespace: whose images; by default Docker's, else the first that has any.
+        platform: only images for this one: ``os/architecture[/variant]``.
+
+    Raises:
+        LayerscanError: `platform` is none.
+        StoreError: there is no such store, or it cannot be opened; the
+            message says why.
+    """
+
+    kind = "containerd"
+    growth = GROWTH
+    keeps_blobs = True
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        exact: bool = False,
+        namespace: str | None = None,
+        platform: str | None = None,
+    ) -> None:
+        self._platform = None if platform is None else parse_platform(platform)
+        self._root = _check(real_folder(root))
+        self._exact = exact
+        self._asked = namespace
+        self._namespace = namespace
+        self._problems: tuple[Problem, ...] = ()
+        self._vanished: tuple[str, ...] = ()
+        self._notes: tuple[str, ...] = ()
+        self._keys: dict[str, bytes] = {}
+
+    @property
+    def root(self) -> str:
+        """Absolute path of containerd's root, symbolic links resolved."""
+        return self._root
+
+    @property
+    def namespace(self) -> str | None:
+        """The namespace that the last call of `images` read; None if there was none."""
+        return self._namespace
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What the last call of `images` could not read, sorted."""
+        return self._problems
+
+    @property
+    def vanished(self) -> Sequence[str]:
+        """Images that were removed during the last call of `images`, sorted."""
+        return self._vanished
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Images passed over in the last call of `images`, and namespaces not read."""
+        return self._notes
+
+    @property
+    def empty_note(self) -> str:
+        """One line for the user if `images` found none and met no problem."""
+        where = "" if self._namespace is None else f" in namespace {shown(self._namespace)}"
+        return f"{self._root}: the containerd image store has no images{where}"
+
+    def has_images(self) -> bool:
+        """Whether it has any image in the namespaces that count; True where that cannot be read."""
+        try:
+            with Folder(self._root) as root, Records(root) as records:
+                there = records.namespaces
+                return any(
+                    _has_images(there[name]) for name in there if self._asked in (None, name)
+                )
+        except Fault:
+            return True  # reading the images says what is wrong
+
+    def images(self) -> list[Image]:
+        """Every image that is unpacked and can be read whole, sorted by image id.
+
+        While containerd is at work, records and files vanish under the reader.
+        Then the store is read again, up to three times; what still does not fit
+        is a problem.
+
+        Raises:
+            StoreError: the store itself is gone or cannot be opened any more,
+                or has no such namespace.
+        """
+        self._notes = ()
+        first, done = read_until_settled(self._read, PAUSES)
+        self._keys = done.keys
+        self._problems = tuple(sorted(done.problems()))
+        self._notes += tuple(done.notes)
+        self._vanished = tuple(
+            sorted({label for name, label in first.seen.items() if name not in done.seen})
+        )
+        return done.images
+
+    def still_has(self, layer: Layer) -> bool:
+        """Whether the snapshotter has `layer` on record as `images` gave it.
+
+        To be asked after its folder was read: the snapshotter takes a layer off
+        its records before it deletes the first file of it. False where the
+        record cannot be read any more.
+        """
+        key = self._keys.get(layer.chain_id)
+        if key is None:
+            return False
+        for _ in range(_ATTEMPTS):
+            try:
+                with Folder(self._root) as root, Snapshots(root, copied=False) as snapshots:
+                    there = snapshots.read(key, layer.chain_id).folder
+                    snapshots.database.check_unmoved()
+                return there == os.path.basename(layer.folder)
+            except Fault as fault:
+                if not fault.gone:
+                    return False
+        return False
+
+    def _read(self) -> Pass:
+        try:
+            with Folder(self._root) as root, Records(root) as records:
+                return Pass(
+                    root,
+                    records,
+                    self._choose(records),
+                    platform=self._platform,
+                    exact=self._exact,
+                )
+        except Fault as fault:
+            raise StoreError(str(fault)) from fault
+
+    def _choose(self, records: Records) -> Namespace | None:
+        """The namespace to read.
+
+        Raises:
+            Fault: the database is damaged.
+            StoreError: there is none of the name asked for.
+        """
+        there = records.namespaces
+        if self._asked is not None:
+            if self._asked not in there:
+                names = ", ".join(map(shown, there)) or "none"
+                raise StoreError(
+                    f"{self._root}: there is no namespace {shown(self._asked)}; there are: {names}"
+                )
+            return there[self._asked]
+        filled = [name for name, namespace in there.items() if _has_images(namespace)]
+        filled.sort(key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
+        self._namespace = filled[0] if filled else None
+        self._notes = ()
+        if len(filled) > 1:
+            others = some(map(shown, filled[1:]))
+            note = (
+                f"{self._root}: the images are those of namespace {shown(filled[0])}; there are "
+                f"others in {others}: choose with --namespace"
+            )
+            self._notes = (note,)
+        return there[filled[0]] if filled else None
+
+
+def _has_images(namespace: Namespace) -> bool:
+    try:
+        return namespace.has_images
+    except Fault:
+        return True  # reading it says what is wrong
+
+
+def _check(root: str) -> str:
+    """The folder of the store that is at `root`, a real path, or in it.
+
+    Raises:
+        StoreError: there is none, or it cannot be opened.
+    """
+    inside = IN_DOCKER.split("/")
+    try:
+        with Folder(root) as top:
+            if _holds_store(top):
+                return root
+            try:
+                with top.folder(*inside) as folder:
+                    if _holds_store(folder):
+                        return folder.path
+            except Fault as fault:
+                if not fault.gone:
+                    raise
+    except Fault as fault:
+        raise StoreError(str(fault)) from fault
+    raise StoreError(f"{root}: no image store here: looked for {METADATA} in it and in {IN_DOCKER}")
+
+
+def _holds_store(folder: Folder) -> bool:
+    try:
+        with folder.folder(METADATA) as metadata:
+            metadata.require(METADATA_FILE, stat.S_IFREG)
+    except Fault as fault:
+        if fault.gone:
+            return False
+        raise
+    return True

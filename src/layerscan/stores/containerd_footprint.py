@@ -1,0 +1,38 @@
+"""What containerd keeps of a layer and of an image beside the layer's content.
+
+Owns the list that exact accounting counts by. Found by comparing every inode
+of an ext4 before and after pulls (docs/accounting.md has the figures): what is
+here, the content, and the growth of the two databases and of folders that all
+layers share is all that a pull leaves behind.
+"""
+
+from collections.abc import Iterable
+
+from layerscan.stores.containerd_content import Content
+from layerscan.stores.model import Growth, Layer
+
+GROWTH = Growth(layer_bytes=11 * 1024, image_bytes=160 * 1024)
+"""Nearly all of it are the two databases: bbolt writes each page that it changes
+to another place, and containerd changes some for every step of a pull. So they
+grow by several times what they hold, until there are free pages enough."""
+
+
+def layer_paths(layer: Layer, archives: Iterable[str], content: Content) -> tuple[str, ...]:
+    """Files and folders that exist because of `layer`, each by itself.
+
+    Args:
+        layer: the layer.
+        archives: its digests.
+        content: where the archives are, unless they were discarded.
+
+    Raises:
+        Fault: it cannot be seen whether an archive is there.
+    """
+    # Of `work` the folder alone: what a build left in it, a pull does not make.
+    kept = (content.path(digest) for digest in archives if content.has(digest))
+    return (layer.folder, f"{layer.folder}/work", *kept)
+
+
+def image_paths(documents: Iterable[str], content: Content) -> tuple[str, ...]:
+    """Files that exist because of an image: its indexes, manifest and config."""
+    return tuple(content.path(digest) for digest in documents)

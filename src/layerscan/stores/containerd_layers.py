@@ -1,0 +1,71 @@
+"""containerd's layers: the committed snapshots of its overlayfs snapshotter.
+
+Owns where a snapshot's files are, and the checks that what both databases say
+of a layer belongs together. Which layers there are to read, the images say.
+"""
+
+import stat
+from typing import Self
+
+from layerscan.stores.containerd_records import SNAPSHOTTER, Namespace, Snapshots
+from layerscan.stores.model import Layer
+from layerscan.stores.safefs import Fault, Folder, shown
+
+CONTENT_FOLDER = "fs"
+
+
+class LayerFolders:
+    """The layers that one namespace has snapshots of, held open while they are read.
+
+    Args:
+        root: containerd's root.
+        namespace: its records of them.
+        snapshots: the snapshotter's.
+
+    Attributes:
+        keys: of each layer that was read, by chain_id, the snapshotter's key.
+
+    Raises:
+        Fault: the folder that they are in cannot be opened.
+    """
+
+    def __init__(self, root: Folder, namespace: Namespace, snapshots: Snapshots) -> None:
+        self._folders = root.folder(SNAPSHOTTER, "snapshots")
+        self._namespace = namespace
+        self._snapshots = snapshots
+        self.keys: dict[str, bytes] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._folders.close()
+
+    def read(self, chain_id: str, parent: str | None, diff_id: str) -> Layer:
+        """The layer `chain_id`, which stands on `parent`, that was read before it.
+
+        Raises:
+            Fault: something of it cannot be read, or does not belong together.
+        """
+        key = self._namespace.snapshot_key(chain_id, parent)
+        snapshot = self._snapshots.read(key, chain_id)
+        beneath = b"" if parent is None else self.keys.get(parent, snapshot.parent)
+        if snapshot.parent != beneath:
+            raise Fault(
+                self._snapshots.where,
+                f"has layer {chain_id} on {shown(snapshot.parent)}, not on {shown(beneath)}",
+            )
+        self._folders.require(snapshot.folder, stat.S_IFDIR)
+        self._folders.require(f"{snapshot.folder}/{CONTENT_FOLDER}", stat.S_IFDIR)
+        self.keys[chain_id] = key
+        # Snapshotters that fetch files when they are used record nothing.
+        recorded = snapshot.inodes > 0
+        return Layer(
+            chain_id=chain_id,
+            diff_id=diff_id,
+            parent=parent,
+            folder=self._folders.where(snapshot.folder),
+            content=CONTENT_FOLDER,
+            recorded_usage=snapshot.usage if recorded else None,
+            recorded_inodes=snapshot.inodes if recorded else None,
+        )

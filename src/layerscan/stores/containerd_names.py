@@ -1,0 +1,59 @@
+"""containerd's image names: any text, most of it image references.
+
+Owns which names are references, which are another way to say an image's
+digest, and which are neither.
+"""
+
+from typing import NamedTuple
+
+from layerscan import digest as digests
+from layerscan.errors import ReferenceSyntaxError
+from layerscan.reference import Reference, parse
+
+_DANGLING = "moby-dangling@"
+"""What Docker begins the names with of images that have none."""
+
+_LONGEST = 300
+
+
+class Names(NamedTuple):
+    """What one name in containerd says.
+
+    Attributes:
+        label: what to call it.
+        references: the references that it stands for; by digest, too.
+        others: it itself, printable, if it is no full reference.
+    """
+
+    label: str
+    references: tuple[Reference, ...] = ()
+    others: tuple[str, ...] = ()
+
+
+def read_name(name: str, digest: str) -> Names:
+    """Read an image name.
+
+    Args:
+        name: the name.
+        digest: of the manifest or index that it stands for.
+    """
+    # Kubernetes also names each image by its id.
+    if digests.is_digest(name):
+        return Names(name[: len("sha256:") + 12])
+    if name.startswith(_DANGLING):
+        return Names(digest[: len("sha256:") + 12])
+    try:
+        reference = parse(name, default_tag=False)
+    except ReferenceSyntaxError:
+        reference = None
+    if reference is None or (reference.tag is None and reference.digest is None):
+        other = printable(name)
+        return Names(other, others=(other,))
+    by_digest = Reference(reference.registry, reference.path, None, digest)
+    return Names(reference.familiar, tuple(dict.fromkeys((reference, by_digest))))
+
+
+def printable(name: str) -> str:
+    """`name` on one line whatever is in it, and bounded."""
+    cut = name if len(name) <= _LONGEST else name[:_LONGEST] + "…"
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in cut)

@@ -1,0 +1,311 @@
+"""containerd's records: the buckets of its two databases.
+
+Owns their names and the forms of their values (containerd's
+``metadata/buckets.go`` and ``snapshots/storage/bolt.go``), and that both
+databases are of the same moment. What the records mean together is
+``containerd_pass``'s matter.
+"""
+
+from contextlib import ExitStack
+from typing import NamedTuple, Self
+
+from layerscan import digest as digests
+from layerscan.stores.bolt import Bucket, Database
+from layerscan.stores.safefs import Fault, Folder, shown
+
+METADATA = "io.containerd.metadata.v1.bolt"
+METADATA_FILE = "meta.db"
+SNAPSHOTTER = "io.containerd.snapshotter.v1.overlayfs"
+SNAPSHOTTER_FILE = "metadata.db"
+
+_VERSION = b"v1"
+_OVERLAYFS = b"overlayfs"
+_ATTEMPTS = 5
+"""How often both databases are read until they are of one moment."""
+
+_COMMITTED = b"\x03"
+"""The kind of a snapshot that an image's layer is; others are containers'."""
+
+_LONGEST_NAME = 4096
+_LARGEST = (1 << 64) - 1
+_LONGEST_VARINT = 10
+_MORE = 0x80
+"""The bit of a byte of a varint that another follows."""
+
+_UNPACKED = b"containerd.io/gc.ref.snapshot."
+"""A label of a config that begins so names a snapshotter that has its layers."""
+
+
+class Target(NamedTuple):
+    """What an image's name stands for.
+
+    Attributes:
+        name: any text; what is no UTF-8 in it is escaped.
+        digest: of a manifest or index.
+        media_type: of it.
+    """
+
+    name: str
+    digest: str
+    media_type: str
+
+
+class Snapshot(NamedTuple):
+    """A layer of an image as the snapshotter has it.
+
+    Attributes:
+        folder: name of its folder.
+        parent: key of the snapshot beneath, empty at the bottom.
+        inodes: how many inodes it had when it was committed.
+        usage: bytes of disk that they took.
+    """
+
+    folder: str
+    parent: bytes
+    inodes: int
+    usage: int
+
+
+class Namespace:
+    """The records of one namespace.
+
+    Args:
+        where: absolute path of the database, for messages.
+        bucket: the namespace's.
+    """
+
+    def __init__(self, where: str, bucket: Bucket) -> None:
+        self._where = where
+        self._bucket = bucket
+        self._snapshots = bucket.bucket(b"snapshots", _OVERLAYFS)
+
+    @property
+    def has_images(self) -> bool:
+        """Whether it names any image.
+
+        Raises:
+            Fault: that cannot be read.
+        """
+        images = self._bucket.bucket(b"images")
+        return images is not None and next(images.keys(), None) is not None
+
+    def targets(self) -> tuple[list[Target], list[Fault]]:
+        """What each image name stands for, by name; and the records that are damaged.
+
+        Raises:
+            Fault: no name can be read.
+        """
+        images = self._bucket.bucket(b"images")
+        targets: list[Target] = []
+        faults: list[Fault] = []
+        for key, record in images.buckets() if images else ():
+            try:
+                targets.append(self._target(_text(key), record))
+            except Fault as fault:
+                faults.append(fault)
+        return targets, faults
+
+    def _target(self, name: str, record: Bucket) -> Target:
+        if len(name) > _LONGEST_NAME:
+            raise Fault(self._where, f"the image name {shown(name)} is too long")
+        target = record.record(b"target") or {}
+        digest = _text(target.get(b"digest", b""))
+        if not digests.is_digest(digest):
+            raise Fault(self._where, f"image {shown(name)} has no digest but {shown(digest)}")
+        return Target(name, digest, _text(target.get(b"mediatype", b"")))
+
+    def has_snapshot(self, chain_id: str) -> bool:
+        """Whether the overlayfs snapshotter has the layer `chain_id`.
+
+        Raises:
+            Fault: that cannot be read.
+        """
+        return self._snapshots is not None and self._snapshots.has(chain_id.encode())
+
+    def snapshot_key(self, chain_id: str, parent: str | None) -> bytes:
+        """The key of a layer's snapshot in the snapshotter's own database.
+
+        Args:
+            chain_id: of the layer.
+            parent: chain_id of the layer beneath, None at the bottom.
+
+        Raises:
+            Fault: there is no snapshot of it, or it does not belong to it.
+        """
+        snapshots = self._snapshots
+        record = None if snapshots is None else snapshots.record(chain_id.encode())
+        if record is None:
+            raise Fault(self._where, f"has no snapshot of layer {chain_id}", gone=True)
+        found = _text(record.get(b"parent", b""))
+        if found != (parent or ""):
+            raise Fault(
+                self._where,
+                f"has layer {chain_id} on {shown(found)}, not on {shown(parent or '')}",
+            )
+        key = record.get(b"name")
+        if not key:
+            raise Fault(self._where, f"does not name the snapshot of layer {chain_id}")
+        return key
+
+    def snapshotters(self, config: str) -> list[str]:
+        """The snapshotters that an image was unpacked into, as its config's labels say.
+
+        Args:
+            config: digest of the image's config.
+
+        Raises:
+            Fault: the labels cannot be read.
+        """
+        labels = self._bucket.bucket(b"content", b"blob", config.encode(), b"labels")
+        keys = labels.keys() if labels else ()
+        return [_text(key.removeprefix(_UNPACKED)) for key in keys if key.startswith(_UNPACKED)]
+
+
+class Snapshots:
+    """The snapshots of the overlayfs snapshotter, of all namespaces, while they are read.
+
+    Args:
+        root: containerd's root.
+        copied: take the database in one go, to look up many of them.
+
+    Attributes:
+        database: the snapshotter's own.
+        where: absolute path of it.
+
+    Raises:
+        Fault: it cannot be read.
+    """
+
+    def __init__(self, root: Folder, *, copied: bool) -> None:
+        with root.folder(SNAPSHOTTER) as folder:
+            self.database = Database(folder, SNAPSHOTTER_FILE, copied=copied)
+        self.where = self.database.where
+        try:
+            self._bucket = self.database.root.bucket(_VERSION, b"snapshots")
+        except Fault:
+            self.database.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.database.close()
+
+    def read(self, key: bytes, chain_id: str) -> Snapshot:
+        """The committed snapshot under `key`, of the layer `chain_id`.
+
+        Raises:
+            Fault: there is none, or its record is damaged.
+        """
+        record = None if self._bucket is None else self._bucket.record(key)
+        if record is None:
+            raise Fault(self.where, f"has no snapshot of layer {chain_id}", gone=True)
+        if record.get(b"kind") != _COMMITTED:
+            raise Fault(self.where, f"the snapshot of layer {chain_id} is not committed")
+        number = b"id"
+        try:
+            folder = _uvarint(record.get(number, b""))
+            number = b"inodes"
+            inodes = _varint(record.get(number, b""))
+            number = b"size"
+            usage = _varint(record.get(number, b""))
+        except ValueError:
+            value = shown(record.get(number, b""))
+            raise Fault(
+                self.where, f"{number.decode()} of the snapshot of layer {chain_id} is {value}"
+            ) from None
+        return Snapshot(str(folder), record.get(b"parent", b""), inodes, usage)
+
+
+class Records:
+    """Both databases, as of one moment where the engine allows it, while they are read.
+
+    Args:
+        root: containerd's root.
+
+    Attributes:
+        namespaces: by their names, in order.
+        snapshots: of all namespaces, or why they cannot be read.
+
+    Raises:
+        Fault: the database of names cannot be read.
+    """
+
+    def __init__(self, root: Folder) -> None:
+        with ExitStack() as opened, root.folder(METADATA) as folder:
+            for _ in range(_ATTEMPTS):
+                opened.close()
+                # The names first: a layer that has one there has its snapshot already,
+                # and keeps it as long as no further transaction ends.
+                self._names = opened.enter_context(Database(folder, METADATA_FILE))
+                self.snapshots = _open_snapshots(root, opened)
+                if self._names.is_newest():
+                    break
+            # Else of nearly one moment: what is missing then is seen when it is looked for.
+            top = self._names.root.bucket(_VERSION)
+            self.namespaces = {
+                _text(key): Namespace(self._names.where, bucket)
+                for key, bucket in (top.buckets() if top else ())
+            }
+            self._opened = opened.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def check_unmoved(self) -> None:
+        """Make sure that what was read of a database is of one transaction.
+
+        Raises:
+            Fault: the engine has ended another one meanwhile.
+        """
+        self._names.check_unmoved()
+        if isinstance(self.snapshots, Snapshots):
+            self.snapshots.database.check_unmoved()
+
+
+def _open_snapshots(root: Folder, opened: ExitStack) -> Snapshots | Fault:
+    try:
+        return opened.enter_context(Snapshots(root, copied=True))
+    except Fault as fault:
+        return fault
+
+
+def _text(raw: bytes) -> str:
+    """`raw` as text; what is no UTF-8 in it is escaped."""
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _uvarint(raw: bytes) -> int:
+    """Go's unsigned varint of 64 bits that is all of `raw`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if len(raw) == 1 and not raw[0] & _MORE:
+        return raw[0]
+    if not 0 < len(raw) <= _LONGEST_VARINT or raw[-1] & _MORE:
+        raise ValueError(raw)
+    value = raw[-1]
+    for byte in raw[-2::-1]:
+        if not byte & _MORE:
+            raise ValueError(raw)
+        value = value << 7 | byte ^ _MORE
+    if value > _LARGEST:
+        raise ValueError(raw)
+    return value
+
+
+def _varint(raw: bytes) -> int:
+    """Go's signed varint that is all of `raw`, from 0.
+
+    Raises:
+        ValueError: it is none, or negative.
+    """
+    value = _uvarint(raw)
+    if value & 1:
+        raise ValueError(raw)
+    return value >> 1

@@ -1,0 +1,194 @@
+"""The image store of containers/storage: Podman's, Buildah's and CRI-O's.
+
+Owns opening it, reading again what an engine at work has changed, and whether
+a layer is there still. What is in it is ``containers_storage_pass``'s matter;
+how files are opened is ``safefs``'s.
+"""
+
+import os
+from collections.abc import Sequence
+
+from layerscan.errors import StoreError
+from layerscan.problem import Problem
+from layerscan.stores.containers_storage_footprint import GROWTH
+from layerscan.stores.containers_storage_pass import Pass
+from layerscan.stores.containers_storage_records import (
+    IMAGES,
+    LAYERS,
+    Records,
+    has_images,
+    kept_layers,
+    read_identity,
+    read_records,
+)
+from layerscan.stores.model import Image, Layer
+from layerscan.stores.readings import PAUSES, read_until_settled
+from layerscan.stores.safefs import Fault, Folder, real_folder, shown
+
+_IMAGES_SUFFIX = "-images"
+
+
+class ContainersStorageStore:
+    """A folder of containers/storage with images of the overlay driver.
+
+    Only opening is checked on construction; every call of `images` reads the
+    store anew. Nothing stays open between calls.
+
+    Args:
+        root: the store's folder (``graphroot``); it may be a symbolic link,
+            inside it none is followed.
+        additional: folders of further stores, which only give it images; they may
+            be symbolic links, too.
+        exact: also find the `exact_paths` of layers and images.
+
+    Raises:
+        StoreError: there is no such store, or it cannot be opened; the
+            message says why.
+    """
+
+    kind = "containers-storage"
+    growth = GROWTH
+    keeps_blobs = False
+
+    def __init__(self, root: str, *, additional: Sequence[str] = (), exact: bool = False) -> None:
+        self._root = real_folder(root)
+        self._roots = (self._root, *map(os.path.realpath, additional))
+        self._exact = exact
+        self._problems: tuple[Problem, ...] = ()
+        self._vanished: tuple[str, ...] = ()
+        self._notes: tuple[str, ...] = ()
+        self._stamps: dict[str, tuple[object, ...]] = {}
+        self._records: list[Records] = []
+        self._kept: dict[str, str] = {}
+        self._other_drivers = _check(self._root)
+
+    @property
+    def root(self) -> str:
+        """Absolute path of the store's folder, symbolic links resolved."""
+        return self._root
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What the last call of `images` could not read, sorted."""
+        return self._problems
+
+    @property
+    def vanished(self) -> Sequence[str]:
+        """Images that were removed during the last call of `images`, sorted."""
+        return self._vanished
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the user should know of the last call of `images`, a line each."""
+        return self._notes
+
+    @property
+    def empty_note(self) -> str:
+        """One line for the user if `images` found none and met no problem."""
+        hint = ""
+        if self._other_drivers:
+            names = ", ".join(self._other_drivers)
+            hint = f"; it has images of the storage driver {names}, which cannot be read"
+        return f"{self._root}: the {self.kind} image store has no images{hint}"
+
+    def has_images(self) -> bool:
+        """Whether it has any image on record; True where that cannot be read."""
+        try:
+            for path in self._roots:
+                with Folder(path) as root:
+                    if has_images(root):
+                        return True
+        except Fault:
+            return True  # reading the images says what is wrong
+        return False
+
+    def images(self) -> list[Image]:
+        """Every image that can be read whole, sorted by image id.
+
+        While an engine is at work, files vanish under the reader. Then the
+        store is read again, up to three times; what still does not fit is a
+        problem.
+
+        Raises:
+            StoreError: the store itself is gone or cannot be opened any more.
+        """
+        first, done = read_until_settled(self._read, PAUSES)
+        self._problems = tuple(sorted(done.problems()))
+        self._notes = tuple(done.notes)
+        self._vanished = tuple(
+            sorted(label for record_id, label in first.seen.items() if record_id not in done.seen)
+        )
+        self._stamps = done.stamps
+        self._take(done.records)
+        return done.images
+
+    def still_has(self, layer: Layer) -> bool:
+        """Whether an image still keeps `layer`, and its folder is the one that `images` saw.
+
+        To be asked after its folder was read: the engine takes an image off
+        its records before it deletes the first file of a layer of it. A layer
+        that is pulled again comes into a folder of the same name; record and
+        folder then have other times.
+        """
+        folders, layer_id = os.path.split(layer.folder)
+        try:
+            self._look_again()
+            with Folder(folders) as all_folders:
+                entry = all_folders.look(f"{layer_id}/{layer.content}")
+        except Fault:
+            return False
+        created = self._kept.get(layer_id)
+        return created is not None and self._stamps.get(layer.folder) == (created, entry)
+
+    def _look_again(self) -> None:
+        """Read the lists anew if one of them has changed.
+
+        Raises:
+            Fault: that cannot be seen, or one cannot be read.
+        """
+        now: list[Records] = []
+        for records in self._records:
+            with Folder(records.root) as root:
+                same = read_identity(root) == records.identity
+                now.append(records if same else read_records(root))
+        if any(one is not other for one, other in zip(now, self._records, strict=True)):
+            self._take(now)
+
+    def _take(self, records: list[Records]) -> None:
+        self._records = records
+        self._kept = kept_layers(records)
+
+    def _read(self) -> Pass:
+        try:
+            return Pass(self._roots, exact=self._exact)
+        except Fault as fault:
+            raise StoreError(str(fault)) from fault
+
+
+def _check(root: str) -> list[str]:
+    """Make sure that `root` holds a store of the overlay driver.
+
+    Returns:
+        The names of other drivers that it has images of.
+    """
+    try:
+        with Folder(root) as top:
+            others = [
+                name.removesuffix(_IMAGES_SUFFIX)
+                for name in top.names()
+                if name.endswith(_IMAGES_SUFFIX) and name != IMAGES
+            ]
+            named = [name if name.isprintable() else shown(name) for name in others]
+            if top.look(IMAGES) is None and top.look(LAYERS) is None:
+                raise StoreError(_absent(root, named))
+            top.folder(IMAGES if top.look(IMAGES) else LAYERS).close()
+            return named
+    except Fault as fault:
+        raise StoreError(str(fault)) from fault
+
+
+def _absent(root: str, drivers: list[str]) -> str:
+    if not drivers:
+        return f"{root}: no image store here: looked for {IMAGES} in it"
+    names = ", ".join(drivers)
+    return f"{root}: its images are of the storage driver {names}; only overlay can be read"

@@ -1,0 +1,159 @@
+"""The documents that containers/storage keeps of an image: its manifests and its config.
+
+Owns which of them belong together, that each is the one its digest says, and
+what follows from them: the image's id, its diff_ids, and the digests of its
+layers and of itself in registries.
+"""
+
+from typing import NamedTuple
+
+from layerscan import digest as digests
+from layerscan import oci
+from layerscan.errors import DocumentError
+from layerscan.oci import Config, Manifest
+from layerscan.platforms import is_plain
+from layerscan.stores.containers_storage_records import ImageRecord, document_file
+from layerscan.stores.safefs import Fault, Folder
+
+_MANIFEST = "manifest"
+"""Name of the manifest that the image was made from last."""
+
+_BY_DIGEST = "manifest-"
+"""What the names of manifests and indexes begin with that it was pulled by."""
+
+_MOST_MANIFESTS = 100
+_MOST_LAYERS = 1000
+"""The kernel stacks at most 500 (overlayfs, OVL_MAX_STACK)."""
+
+
+class Documents(NamedTuple):
+    """What the documents of an image say.
+
+    Attributes:
+        image_id: digest of its config.
+        config: its config.
+        manifests: by their digests, the digests of its layers, bottom up; the
+            one that it was made from last comes first.
+        digests: of the manifests and indexes that it was pulled by.
+        faults: what is wrong with manifests that the image can do without.
+    """
+
+    image_id: str
+    config: Config
+    manifests: dict[str, tuple[str, ...]]
+    digests: tuple[str, ...]
+    faults: tuple[Fault, ...]
+
+    def layer_digests(self, index: int, preferred: str | None) -> list[str]:
+        """The digests of layer `index` in the manifests, that of the one `preferred` first.
+
+        One that is the diff_id is left out: then the manifest is of an image
+        that was built here, and what a registry has of it is not known.
+        """
+        order = sorted(self.manifests, key=lambda digest: digest != preferred)
+        found = [self.manifests[digest][index] for digest in order]
+        return [digest for digest in found if digest != self.config.diff_ids[index]]
+
+
+def read_documents(images: Folder, record: ImageRecord) -> Documents | None:
+    """The documents of an image, None if it is a list of images and none itself.
+
+    Args:
+        images: the folder ``overlay-images``.
+        record: the image's.
+
+    Raises:
+        Fault: one that the image cannot do without cannot be used.
+    """
+    with images.folder(record.record_id) as folder:
+        raw, where = _read(folder, _MANIFEST, oci.MAX_MANIFEST, record.digests.get(_MANIFEST))
+        main = _parse(raw, where)
+        if not isinstance(main, Manifest):
+            return None
+        image_id = main.config.digest
+        raw_config, config_where = _read(folder, image_id, oci.MAX_CONFIG, image_id)
+        config = _config(raw_config, config_where)
+        _check_layers(main, config, where)
+        manifests = {digests.sha256(raw): tuple(layer.digest for layer in main.layers)}
+        by_digest, faults = _read_by_digest(folder, record, image_id, manifests)
+        return Documents(image_id, config, manifests, (*by_digest, *manifests), tuple(faults))
+
+
+def _read_by_digest(
+    folder: Folder, record: ImageRecord, image_id: str, manifests: dict[str, tuple[str, ...]]
+) -> tuple[list[str], list[Fault]]:
+    """Read the manifests that are named by digest.
+
+    Those of the very image are added to `manifests`.
+
+    Returns:
+        The digests of those that are not, indexes; and what cannot be used.
+    """
+    names = [name for name in dict.fromkeys(record.documents) if name.startswith(_BY_DIGEST)]
+    if len(names) > _MOST_MANIFESTS:
+        raise Fault(folder.path, f"has {len(names)} manifests")
+    (main,) = manifests.values()
+    others: list[str] = []
+    faults: list[Fault] = []
+    for name in names:
+        digest = name.removeprefix(_BY_DIGEST)
+        if not digests.is_digest(digest):
+            faults.append(Fault(folder.where(document_file(name)), "is not named by a digest"))
+            continue
+        try:
+            raw, where = _read(folder, name, oci.MAX_MANIFEST, digest)
+            document = _parse(raw, where)
+        except Fault as fault:
+            faults.append(fault)
+            continue
+        if not isinstance(document, Manifest):
+            others.append(digest)
+        elif document.config.digest == image_id and len(document.layers) == len(main):
+            manifests.setdefault(digest, tuple(layer.digest for layer in document.layers))
+    return others, faults
+
+
+def _read(folder: Folder, name: str, limit: int, digest: str | None) -> tuple[bytes, str]:
+    """The document `name` and its path.
+
+    Raises:
+        Fault: it cannot be read, or does not hash to `digest`.
+    """
+    file = document_file(name)
+    raw = folder.read(file, limit)
+    where = folder.where(file)
+    if digest is not None and digests.sha256(raw) != digest:
+        # The engine may have put another in its place since its list was read.
+        raise Fault(where, f"does not hash to {digest}: it was damaged or tampered with", gone=True)
+    return raw, where
+
+
+def _parse(raw: bytes, where: str) -> oci.Manifest | oci.Index:
+    try:
+        return oci.loads(raw, where)
+    except DocumentError as error:
+        raise _fault(where, error) from error
+
+
+def _config(raw: bytes, where: str) -> Config:
+    try:
+        config = oci.loads_config(raw, where)
+    except DocumentError as error:
+        raise _fault(where, error) from error
+    if not is_plain(config.platform):
+        raise Fault(where, "is no image config: its platform is no plain text")
+    if len(config.diff_ids) > _MOST_LAYERS:
+        raise Fault(where, f"is no image config: it has {len(config.diff_ids)} layers")
+    return config
+
+
+def _check_layers(manifest: Manifest, config: Config, where: str) -> None:
+    if len(manifest.layers) != len(config.diff_ids):
+        raise Fault(
+            where,
+            f"has {len(manifest.layers)} layers, but its config has {len(config.diff_ids)}",
+        )
+
+
+def _fault(where: str, error: DocumentError) -> Fault:
+    return Fault(where, str(error).removeprefix(f"{where}: "))

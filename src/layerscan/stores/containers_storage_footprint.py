@@ -1,0 +1,43 @@
+"""What containers/storage keeps of a layer and of an image beside the layer's content.
+
+Owns the list that exact accounting counts by. Found by comparing every inode
+of an ext4 before and after pulls (docs/accounting.md has the figures): what is
+here, the content, and the growth of the lists and of folders that all layers
+share is all that a pull leaves behind.
+"""
+
+from layerscan.stores.containers_storage_records import ImageRecord, document_file
+from layerscan.stores.model import Growth, Layer
+
+GROWTH = Growth(layer_bytes=1536, image_blocks=13)
+
+
+def layer_paths(layer: Layer, link: str) -> tuple[str, ...]:
+    """Files and folders that exist because of `layer`, each by itself.
+
+    Args:
+        layer: the layer.
+        link: its name in ``overlay/l``.
+    """
+    folder = layer.folder
+    return (
+        folder,
+        f"{folder}/link",
+        # Beneath all layers is an empty folder, to mount them on.
+        f"{folder}/{'empty' if layer.parent is None else 'lower'}",
+        f"{folder}/merged",
+        f"{folder}/work",
+        f"{folder.rpartition('/')[0]}/l/{link}",
+        *layer.metadata_files,
+    )
+
+
+def image_paths(folder: str, record: ImageRecord) -> tuple[str, ...]:
+    """Files and folders that exist because of an image: its documents.
+
+    Args:
+        folder: of the documents.
+        record: the image's.
+    """
+    names = (document_file(name) for name in record.documents)
+    return (folder, *(f"{folder}/{name}" for name in names))

@@ -1,0 +1,189 @@
+"""The layers of containers/storage: what is on record of each, and its folder.
+
+Owns how an image's layers follow from its top layer, and the checks that
+record, folder and the image's config belong together. Which images there are,
+``containers_storage_pass`` says.
+"""
+
+import stat
+from collections.abc import Sequence
+from typing import Self
+
+from layerscan.stores.containers_storage_records import (
+    DRIVER,
+    LAYERS,
+    ImageRecord,
+    LayerRecord,
+    Records,
+)
+from layerscan.stores.model import Layer
+from layerscan.stores.safefs import Fault, Folder, shown
+
+CONTENT = "diff"
+
+_MOST_LAYERS = 1000
+
+_ELSEWHERE = {
+    "composefs-data": "is kept as composefs: what it holds is not in its folder as files",
+    "additionallayer": "is in an additional layer store, not in its folder",
+}
+"""What is in the folders of layers whose content is not where others' is."""
+
+
+class LayerStores:
+    """The layers of a store and of those that it is given as additional ones.
+
+    Args:
+        stores: the folder of each and its records; of several layers with one
+            id, that of the first counts.
+
+    Attributes:
+        layers: the records by id; in place of damaged ones, the reason.
+        stamps: what shows by a layer's folder that the layer was made anew.
+    """
+
+    def __init__(self, stores: Sequence[tuple[Folder, Records]]) -> None:
+        self._homes: dict[str, int] = {}
+        self.layers: dict[str, LayerRecord | Fault] = {}
+        self.stamps: dict[str, tuple[object, ...]] = {}
+        self._opened: dict[int, tuple[Folder, Folder]] = {}
+        self._stores = stores
+        for home, (_, records) in enumerate(stores):
+            for layer_id, layer in records.layers.items():
+                if layer_id not in self.layers:
+                    self.layers[layer_id] = layer
+                    self._homes[layer_id] = home
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for folders in self._opened.values():
+            for folder in folders:
+                folder.close()
+
+    def stack(self, image: ImageRecord, diff_ids: Sequence[str]) -> list[LayerRecord]:
+        """The layers of an image, bottom up, as its config has them.
+
+        The image's own top layer leads to them. Only where that cannot be
+        used, a copy of it for other user ids does, which holds the same.
+
+        Raises:
+            Fault: they cannot be told, or are not those of the config.
+        """
+        fault: Fault | None = None
+        for top in image.tops:
+            try:
+                return self._stack(top, diff_ids)
+            except Fault as one:
+                fault = fault or one
+        if fault is not None:
+            raise fault
+        if diff_ids:
+            raise Fault(self._where(0), f"image {image.record_id} names no top layer")
+        return []
+
+    def _stack(self, top: str, diff_ids: Sequence[str]) -> list[LayerRecord]:
+        found: list[LayerRecord] = []
+        layer_id: str | None = top
+        # So a layer that stands on itself comes to an end, too.
+        while layer_id is not None and len(found) <= len(diff_ids):
+            layer = self._complete(layer_id)
+            found.append(layer)
+            layer_id = layer.parent
+        if len(found) != len(diff_ids):
+            count = "more" if len(found) > len(diff_ids) else str(len(found))
+            raise Fault(
+                self._where(self._homes[top]),
+                f"layer {top} stands on {count} layers, itself among them, but its image has "
+                f"{len(diff_ids)}",
+            )
+        found.reverse()
+        for layer, diff_id in zip(found, diff_ids, strict=True):
+            self._check_diff_id(layer, diff_id)
+        return found
+
+    def _complete(self, layer_id: str) -> LayerRecord:
+        layer = self.layers.get(layer_id)
+        if layer is None:
+            raise Fault(self._where(0), f"there is no layer {layer_id}", gone=True)
+        if isinstance(layer, Fault):
+            raise layer
+        if layer.incomplete:
+            raise Fault(
+                self._where(self._homes[layer_id]), f"layer {layer_id} is incomplete", gone=True
+            )
+        return layer
+
+    def _check_diff_id(self, layer: LayerRecord, diff_id: str) -> None:
+        # Of a layer that was put together from parts, only the config knows it.
+        if layer.diff_id is None and layer.partial:
+            return
+        if layer.diff_id != diff_id:
+            raise Fault(
+                self._where(self._homes[layer.layer_id]),
+                f"layer {layer.layer_id} has diff_id {layer.diff_id}, its image's config {diff_id}",
+            )
+
+    def preference(self, layer: LayerRecord) -> tuple[object, ...]:
+        """Sorts layers with the same content: the first stands for all of them."""
+        return layer.mapped, self._homes[layer.layer_id], layer.layer_id
+
+    def read(self, record: LayerRecord, chain_id: str, parent: str | None, diff_id: str) -> Layer:
+        """The layer of `record`, its folder checked.
+
+        Raises:
+            Fault: something of it cannot be read, or is not where it has to be.
+        """
+        folders, metadata = self._open(self._homes[record.layer_id])
+        layer_id = record.layer_id
+        folders.require(layer_id, stat.S_IFDIR)
+        for name, why in _ELSEWHERE.items():
+            if folders.look(f"{layer_id}/{name}") is not None:
+                raise Fault(folders.where(layer_id), why)
+        folders.require(f"{layer_id}/{CONTENT}", stat.S_IFDIR)
+        tar_split = f"{layer_id}.tar-split.gz"
+        # Without the whole tar, there may be none.
+        has_tar_split = not record.partial or metadata.look(tar_split) is not None
+        if has_tar_split:
+            metadata.require(tar_split, stat.S_IFREG)
+        folder = folders.where(layer_id)
+        self.stamps[folder] = record.created, folders.look(f"{layer_id}/{CONTENT}")
+        return Layer(
+            chain_id=chain_id,
+            diff_id=diff_id,
+            parent=parent,
+            folder=folder,
+            content=CONTENT,
+            metadata_files=(metadata.where(tar_split),) if has_tar_split else (),
+            recorded_tar=record.tar_size,
+        )
+
+    def link(self, record: LayerRecord) -> str:
+        """The file ``link`` of a layer's folder: its name in ``overlay/l``.
+
+        Raises:
+            Fault: it cannot be read.
+        """
+        folders, _ = self._open(self._homes[record.layer_id])
+        with folders.folder(record.layer_id) as folder:
+            raw = folder.read("link", 4096)
+            link = raw.decode("ascii", "replace").strip()
+            if not (link.isascii() and link.isalnum()):
+                raise Fault(folder.where("link"), f"holds no link name but {shown(link)}")
+        return link
+
+    def _open(self, home: int) -> tuple[Folder, Folder]:
+        """The folders that the layers of one store, and their metadata, are in."""
+        if home not in self._opened:
+            root = self._stores[home][0]
+            folders = root.folder(DRIVER)
+            try:
+                self._opened[home] = (folders, root.folder(LAYERS))
+            except Fault:
+                folders.close()
+                raise
+        return self._opened[home]
+
+    def _where(self, home: int) -> str:
+        return f"{self._stores[home][1].root}/{LAYERS}"

@@ -1,0 +1,367 @@
+"""One reading of a store of containers/storage, from its lists to images.
+
+Owns how records, documents and layers become images: which of several layers
+with the same content stands for all, which image a name means, and what is
+lost with what could not be read. Reads every file at most once.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import ExitStack
+from typing import NamedTuple
+
+from layerscan.digest import chain_id
+from layerscan.errors import ReferenceSyntaxError
+from layerscan.platforms import preference, this_machine
+from layerscan.problem import Problem
+from layerscan.reference import Reference, parse
+from layerscan.stores.containers_storage_documents import Documents, read_documents
+from layerscan.stores.containers_storage_footprint import image_paths, layer_paths
+from layerscan.stores.containers_storage_layers import LayerStores
+from layerscan.stores.containers_storage_records import (
+    IMAGES,
+    IMAGES_FILE,
+    ImageRecord,
+    LayerRecord,
+    Records,
+    read_identity,
+    read_records,
+)
+from layerscan.stores.model import Image, Layer
+from layerscan.stores.readings import Losses, some
+from layerscan.stores.safefs import Fault, Folder, shown
+
+_SHORT_ID = 12
+
+
+class _Found(NamedTuple):
+    """An image while its layers are looked up.
+
+    Attributes:
+        label: what to call it.
+        record: its record.
+        documents: what its documents say.
+        folder: absolute path of the folder of the documents.
+        stack: its layers' records, bottom up.
+        chains: their chain_ids.
+        given: the names on record.
+        by_digest: the same repositories with the digests it was pulled by.
+    """
+
+    label: str
+    record: ImageRecord
+    documents: Documents
+    folder: str
+    stack: list[LayerRecord]
+    chains: list[str]
+    given: tuple[Reference, ...]
+    by_digest: tuple[Reference, ...]
+
+    @property
+    def names(self) -> tuple[Reference, ...]:
+        """All names that lead to it."""
+        return tuple(dict.fromkeys((*self.given, *self.by_digest)))
+
+
+class Pass:
+    """What one reading of the store found.
+
+    Args:
+        roots: absolute paths of the store's folder, then of those that only
+            give it images.
+        exact: also find the `exact_paths` of layers and images.
+
+    Attributes:
+        images: the images that could be read whole, sorted by image id.
+        seen: a name for the user of each image that there seems to be, by the
+            id of its record, whether it could be read or not.
+        records: the lists of each of the stores that could be read.
+        notes: what the user should know, a line each.
+        stamps: what shows by a layer's folder that the layer was made anew.
+
+    Raises:
+        Fault: the store itself cannot be opened, or one of its lists not be read.
+    """
+
+    def __init__(self, roots: Iterable[str], *, exact: bool) -> None:
+        self.images: list[Image] = []
+        self.seen: dict[str, str] = {}
+        self.records: list[Records] = []
+        self.notes: list[str] = []
+        self.stamps: dict[str, tuple[object, ...]] = {}
+        self._exact = exact
+        self._losses = Losses()
+        with ExitStack() as opened:
+            stores: list[tuple[Folder, Records]] = []
+            for number, root in enumerate(roots):
+                try:
+                    folder = opened.enter_context(Folder(root))
+                    stores.append((folder, read_records(folder)))
+                except Fault as fault:
+                    if number == 0:
+                        raise
+                    self._losses.note(fault, then="; no image of this additional store is known")
+            self.records = [records for _, records in stores]
+            self._read(stores)
+            if any(read_identity(folder) != records.identity for folder, records in stores):
+                self._losses.settled = False
+
+    @property
+    def settled(self) -> bool:
+        """False if something was missing or changed meanwhile, which another reading may mend."""
+        return self._losses.settled
+
+    def problems(self) -> list[Problem]:
+        """What could not be read, each with the images lost with it."""
+        return self._losses.problems()
+
+    def _read(self, stores: list[tuple[Folder, Records]]) -> None:
+        with LayerStores(stores) as layer_stores:
+            found: dict[str, _Found] = {}
+            for folder, records in stores:
+                for fault in records.faults:
+                    self._losses.note(fault)
+                for one in self._read_images(folder, records, layer_stores):
+                    known = found.get(one.documents.image_id)
+                    found[one.documents.image_id] = one if known is None else _merged(known, one)
+            layers = self._read_layers(found.values(), layer_stores)
+            owners = self._owners(found)
+            for image_id in sorted(found):
+                self._add_image(found[image_id], layers, owners)
+            self._note_incomplete(layer_stores)
+            self.stamps = layer_stores.stamps
+
+    # Images.
+
+    def _read_images(
+        self, root: Folder, records: Records, layer_stores: LayerStores
+    ) -> list[_Found]:
+        if not records.images:
+            return []
+        found = []
+        names_taken: dict[Reference, str] = {}
+        with root.folder(IMAGES) as images:
+            for record in records.images:
+                names = self._names(record, images.where(IMAGES_FILE), names_taken)
+                label = _label(record, names)
+                self.seen.setdefault(record.record_id, label)
+                try:
+                    documents = read_documents(images, record)
+                    if documents is None:
+                        # A list of images has no layers, and its images have records.
+                        del self.seen[record.record_id]
+                        continue
+                    stack = layer_stores.stack(record, documents.config.diff_ids)
+                except Fault as fault:
+                    self._losses.note(fault, lost=label)
+                    continue
+                for useless in documents.faults:
+                    self._losses.note(useless, then=f"; {label} has no name by that digest")
+                by_digest = [
+                    Reference(name.registry, name.path, None, digest)
+                    for name in names
+                    for digest in documents.digests
+                ]
+                found.append(
+                    _Found(
+                        label=label,
+                        record=record,
+                        documents=documents,
+                        folder=images.where(record.record_id),
+                        stack=stack,
+                        chains=_chains(documents.config.diff_ids),
+                        given=tuple(names),
+                        by_digest=tuple(by_digest),
+                    )
+                )
+        return found
+
+    def _names(
+        self, record: ImageRecord, where: str, taken: dict[Reference, str]
+    ) -> list[Reference]:
+        names = []
+        for text in record.names:
+            try:
+                names.append(_name(text, record.record_id, taken))
+            except ValueError as error:
+                self._losses.note(Fault(where, str(error)))
+        return names
+
+    def _owners(self, found: dict[str, _Found]) -> dict[Reference, str]:
+        """Which image each name means.
+
+        Names are given to one image; but the digest of an index leads to an
+        image for each platform, and additional stores have names of their own.
+        """
+        owners: dict[Reference, str] = {}
+        machine = this_machine()
+        for image_id, one in found.items():
+            for name in one.names:
+                owner = owners.setdefault(name, image_id)
+                if owner != image_id and name.digest is not None:
+                    ranks = [
+                        preference(found[each].documents.config.platform, machine)
+                        for each in (owner, image_id)
+                    ]
+                    if ranks[1] is not None and (ranks[0] is None or ranks[1] < ranks[0]):
+                        owners[name] = image_id
+        return owners
+
+    def _add_image(
+        self, one: _Found, layers: dict[str, Layer | Fault], owners: dict[Reference, str]
+    ) -> None:
+        stack = [layers[chain] for chain in one.chains]
+        whole = tuple(layer for layer in stack if isinstance(layer, Layer))
+        for layer in stack:
+            if isinstance(layer, Fault):
+                self._losses.note(layer, lost=one.label)
+        if len(whole) < len(stack):
+            return
+        documents = one.documents
+        names = sorted(name for name in one.names if owners[name] == documents.image_id)
+        self.images.append(
+            Image(
+                image_id=documents.image_id,
+                names=tuple(names),
+                architecture=documents.config.platform.architecture,
+                os=documents.config.platform.os,
+                variant=documents.config.platform.variant,
+                layers=whole,
+                digests=_digests(one, names),
+                exact_paths=image_paths(one.folder, one.record) if self._exact else (),
+            )
+        )
+
+    # Layers.
+
+    def _read_layers(
+        self, found: Iterable[_Found], layer_stores: LayerStores
+    ) -> dict[str, Layer | Fault]:
+        """The layer of each chain_id, or why it cannot be read.
+
+        The store may have the same content on the same layers more than once,
+        for other user ids or pulled in another way. One stands for all.
+        """
+        places: dict[str, tuple[str | None, str]] = {}
+        candidates: dict[str, dict[str, LayerRecord]] = defaultdict(dict)
+        for one in found:
+            parent = None
+            for chain, diff_id, record in zip(
+                one.chains, one.documents.config.diff_ids, one.stack, strict=True
+            ):
+                places[chain] = parent, diff_id
+                candidates[chain][record.layer_id] = record
+                parent = chain
+        layers: dict[str, Layer | Fault] = {}
+        for chain, (parent, diff_id) in places.items():
+            records = sorted(candidates[chain].values(), key=layer_stores.preference)
+            layers[chain] = self._read_layer(records, layer_stores, chain, parent, diff_id)
+            if len(records) > 1:
+                self.notes.append(
+                    f"layer {chain}: the store has it {len(records)} times, it counts once: "
+                    f"{some(record.layer_id[:_SHORT_ID] for record in records)}"
+                )
+        return layers
+
+    def _read_layer(
+        self,
+        records: list[LayerRecord],
+        layer_stores: LayerStores,
+        chain: str,
+        parent: str | None,
+        diff_id: str,
+    ) -> Layer | Fault:
+        """The layer of the first of `records` that can be read, else why the first cannot."""
+        first: Fault | None = None
+        for record in records:
+            try:
+                layer = layer_stores.read(record, chain, parent, diff_id)
+                if self._exact:
+                    link = layer_stores.link(record)
+                    layer = layer._replace(exact_paths=layer_paths(layer, link))
+            except Fault as fault:
+                first = first or fault
+            else:
+                return layer
+        assert first is not None  # noqa: S101 - each chain has a record
+        return first
+
+    def _note_incomplete(self, layer_stores: LayerStores) -> None:
+        incomplete = [
+            layer.layer_id[:_SHORT_ID]
+            for layer in layer_stores.layers.values()
+            if isinstance(layer, LayerRecord) and layer.incomplete
+        ]
+        if incomplete:
+            count = "a layer" if len(incomplete) == 1 else f"{len(incomplete)} layers"
+            self.notes.append(
+                f"{self.records[0].root}: {count} left out, being pulled or removed, or left over "
+                f"from a pull that was interrupted: {some(incomplete)}"
+            )
+
+
+def _name(text: str, record_id: str, taken: dict[Reference, str]) -> Reference:
+    """Read a name of an image.
+
+    Raises:
+        ValueError: it is none, or another image has it; the message says which.
+    """
+    try:
+        name = parse(text, default_tag=False)
+    except ReferenceSyntaxError as error:
+        raise ValueError(str(error)) from None
+    if name.tag is None and name.digest is None:
+        raise ValueError(f"the name {shown(text)} has neither tag nor digest")
+    if name.digest is not None:
+        # A digest says it all, whatever tag is beside it.
+        name = Reference(name.registry, name.path, None, name.digest)
+    if taken.setdefault(name, record_id) != record_id:
+        raise ValueError(f"{name.familiar} names two images, {taken[name]} and {record_id}")
+    return name
+
+
+def _label(record: ImageRecord, names: list[Reference]) -> str:
+    if not names:
+        return record.record_id[:_SHORT_ID]
+    return next((name for name in names if name.tag), names[0]).familiar
+
+
+def _merged(one: _Found, other: _Found) -> _Found:
+    """One image of what two stores, or two records of one, have of it."""
+    return one._replace(
+        given=(*one.given, *other.given), by_digest=(*one.by_digest, *other.by_digest)
+    )
+
+
+def _chains(diff_ids: Iterable[str]) -> list[str]:
+    chains: list[str] = []
+    for diff_id in diff_ids:
+        chains.append(chain_id(chains[-1] if chains else None, diff_id))
+    return chains
+
+
+def _digests(one: _Found, names: Iterable[Reference]) -> dict[str, tuple[str | None, ...]]:
+    """The digest of each layer in each repository that `names` are of.
+
+    The store does not record what repository a manifest is from, unless the
+    image has the name of its digest there. Else the manifest counts that the
+    image was made from last, and after all manifests what is on record of the
+    layer itself.
+    """
+    found: dict[str, tuple[str | None, ...]] = {}
+    documents = one.documents
+    for repository in dict.fromkeys(name.repository for name in names) or ("",):
+        own = [
+            name.digest
+            for name in one.given
+            if name.repository == repository and name.digest in documents.manifests
+        ]
+        preferred = own[-1] if own else None
+        digests: list[str | None] = []
+        for index, record in enumerate(one.stack):
+            known = documents.layer_digests(index, preferred)
+            if record.digest is not None and record.digest != documents.config.diff_ids[index]:
+                known.append(record.digest)
+            digests.append(known[0] if known else None)
+        found[repository] = tuple(digests)
+    return found

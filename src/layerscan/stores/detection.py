@@ -1,0 +1,184 @@
+"""Finding the image store that is meant, among those that a machine has.
+
+Owns which of several stores is taken and what is said where there is none.
+Which kinds there are, ``layerscan.stores`` says. Of a kind that is not there
+only a few paths are looked at, and nothing of it is loaded.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple
+
+from layerscan.errors import StoreError
+from layerscan.stores.places import Place, Places
+from layerscan.stores.safefs import real_folder
+
+if TYPE_CHECKING:
+    from layerscan.stores.model import Store
+
+_ADDITIONAL = "additional"
+
+
+class Kind(NamedTuple):
+    """A kind of image store.
+
+    Attributes:
+        store: module and class that reads it: ``overlay2.Overlay2Store``.
+        places: where its engines keep it.
+        marks: paths in such a store's folder of which one is there.
+        takes: names of the options that it takes beside `exact`.
+    """
+
+    store: str
+    places: Places
+    marks: tuple[str, ...]
+    takes: tuple[str, ...] = ()
+
+    def at(self, root: str) -> Place:
+        """The place of a store that the user names by its folder."""
+        if _ADDITIONAL in self.takes:
+            try:
+                places = self.places()
+            except StoreError:
+                # Settings that cannot be read are in the way of nobody who names the folder.
+                places = []
+            for place in places:
+                if os.path.realpath(place.root) == os.path.realpath(root):
+                    return place._replace(root=root, own=True)
+        return Place(root, "")
+
+    def open(self, place: Place, options: Mapping[str, object]) -> "Store":
+        """Open the store of this kind at `place`.
+
+        Raises:
+            StoreError: there is none, or it cannot be opened.
+        """
+        module, _, name = self.store.partition(".")
+        opened: Callable[..., Store] = getattr(import_module(f"layerscan.stores.{module}"), name)
+        given = {**options, _ADDITIONAL: place.additional}
+        return opened(
+            place.root, **{key: given[key] for key in ("exact", *self.takes) if key in given}
+        )
+
+
+class Found(NamedTuple):
+    """What is at a place where a store may be.
+
+    Attributes:
+        kind: of the store: ``overlay2``.
+        place: where.
+        store: it, opened; None where there is none or it cannot be opened.
+        reason: why it is None, naming the place.
+        absent: if there is nothing of it, what was looked for in the folder.
+    """
+
+    kind: str
+    place: Place
+    store: "Store | None"
+    reason: str = ""
+    absent: str = ""
+
+
+def find(
+    kinds: Mapping[str, Kind], options: Mapping[str, object], root: str | None = None
+) -> list[Found]:
+    """What is where stores of `kinds` may be: in the folder `root`, or where engines keep them.
+
+    Raises:
+        StoreError: `root` is no folder, or cannot be reached.
+    """
+    if root is not None:
+        root = real_folder(root)
+    found: list[Found] = []
+    for name, kind in kinds.items():
+        try:
+            places = kind.places() if root is None else [Place(root, "")]
+        except StoreError as error:
+            found.append(Found(name, Place("", ""), None, str(error)))
+            continue
+        found += [_look(name, kind, place, options, named=root is not None) for place in places]
+    return found
+
+
+def choose(found: Sequence[Found], *, named: bool) -> "Store":
+    """The store that is meant among `found`: the one that has images.
+
+    Args:
+        found: what `find` gave.
+        named: the user named the folder.
+
+    Raises:
+        StoreError: there is none, or the user has to say which of several.
+    """
+    there = [one for one in found if one.store is not None and one.place.own]
+    if len(there) > 1:
+        filled = [one for one in there if one.store is not None and one.store.has_images()]
+        if len(filled) > 1:
+            raise StoreError(_choice(filled))
+        there = filled or there
+    if there and there[0].store is not None:
+        return there[0].store
+    raise StoreError(_none(found, named=named))
+
+
+def _look(
+    name: str, kind: Kind, place: Place, options: Mapping[str, object], *, named: bool
+) -> Found:
+    try:
+        if not any(_is_there(os.path.join(place.root, mark)) for mark in kind.marks):
+            what = "no image store here" if os.path.isdir(place.root) else "there is no such folder"
+            return Found(name, place, None, f"{place.root}: {what}", kind.marks[0])
+    except PermissionError:
+        return Found(name, place, None, f"{place.root}: permission denied; use sudo")
+    except (OSError, ValueError):
+        pass  # opening it says what is wrong
+    try:
+        return Found(name, place, kind.open(kind.at(place.root) if named else place, options))
+    except StoreError as error:
+        return Found(name, place, None, str(error))
+
+
+def _is_there(path: str) -> bool:
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _choice(filled: Iterable[Found]) -> str:
+    stores = ", ".join(f"{one.kind} in {_root(one)}" for one in filled)
+    kinds = [one.kind for one in filled]
+    ways = [
+        f"--store {one.kind}" + (f" --data-root {_root(one)}" if kinds.count(one.kind) > 1 else "")
+        for one in filled
+    ]
+    return f"several image stores have images: {stores}; choose one with {' or '.join(ways)}"
+
+
+def _root(one: Found) -> str:
+    return one.place.root if one.store is None else one.store.root
+
+
+def _looked_for(found: Sequence[Found]) -> list[str]:
+    """Why a folder that the user named is no store of any kind."""
+    marks = ", ".join(one.absent for one in found)
+    return [f"{found[0].reason}: looked for {marks} in it"]
+
+
+def _none(found: Sequence[Found], *, named: bool) -> str:
+    """Why there is no store."""
+    own = [one for one in found if one.place.own]
+    closed = dict.fromkeys(one.reason for one in own if not one.absent)
+    others = [one for one in found if not one.place.own and one.store is not None]
+    hint = "".join(
+        f"; another user's is not looked into: --store {one.kind} --data-root {_root(one)}"
+        for one in others
+    )
+    if named:
+        return "; ".join(closed or _looked_for(own))
+    if closed:
+        return f"no image store can be opened: {'; '.join(closed)}{hint}"
+    reasons = dict.fromkeys(one.reason for one in own)
+    return f"no image store found; looked at {'; '.join(reasons)}{hint}"

@@ -1,0 +1,125 @@
+"""Where engines keep their image stores unless they are told otherwise.
+
+Owns what each engine's own settings say of that. It opens no store, and loads
+what reads a file of settings only where there is one.
+"""
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+from layerscan.errors import StoreError
+from layerscan.stores.safefs import Fault, Folder, parse_json, shown
+
+DOCKER_ROOT = "/var/lib/docker"
+DOCKER_CONFIG = "/etc/docker/daemon.json"
+CONTAINERD_ROOT = "/var/lib/containerd"
+CONTAINERD_CONFIG = "/etc/containerd/config.toml"
+
+_CONTAINERD_IN_DOCKER = "containerd/daemon"
+_LONGEST_CONFIG = 1 << 20
+
+
+class Place(NamedTuple):
+    """A place where a store may be.
+
+    Attributes:
+        root: absolute path of its folder.
+        engine: whose it is, for people.
+        own: whether the engines of this user use it: only then it is scanned
+            without being named.
+        additional: folders of further stores that only give it images.
+    """
+
+    root: str
+    engine: str
+    own: bool = True
+    additional: tuple[str, ...] = ()
+
+
+Places = Callable[[], list[Place]]
+"""Raises StoreError: a file of settings cannot be used."""
+
+
+def docker_root() -> str:
+    """The data root of this machine's Docker: ``data-root`` of its daemon.json, or the default.
+
+    Raises:
+        StoreError: there is a daemon.json, but it cannot be used.
+    """
+    raw, config = _read(DOCKER_CONFIG)
+    try:
+        # Docker takes an empty file for one without settings.
+        settings = parse_json(raw, config) if raw.strip() else {}
+    except Fault as fault:
+        raise StoreError(str(fault)) from fault
+    root = settings.get("data-root", DOCKER_ROOT) if isinstance(settings, dict) else None
+    return _checked(root, f"{config}: data-root")
+
+
+def docker() -> list[Place]:
+    """Where Docker keeps the images of its graph drivers."""
+    return [Place(docker_root(), "docker")]
+
+
+def containerd() -> list[Place]:
+    """Where containerd keeps its images: a containerd of its own, and Docker's."""
+    places = [Place(_containerd_root(), "containerd")]
+    inside = os.path.join(docker_root(), _CONTAINERD_IN_DOCKER)
+    if os.path.isdir(inside):
+        places.append(Place(inside, "docker"))
+    return places
+
+
+def containers_storage() -> list[Place]:
+    """Where Podman, Buildah and CRI-O keep their images, for this user and for others."""
+    from layerscan.stores import storage_conf
+
+    user, caller = storage_conf.this_user(), storage_conf.sudo_user()
+    locations = [] if user is None else [(storage_conf.user_location(user), True)]
+    locations.append((storage_conf.system_location(), user is None))
+    if caller is not None:
+        locations.append((storage_conf.user_location(caller), False))
+    found: dict[str, Place] = {}
+    for location, own in locations:
+        root = location.root
+        found.setdefault(root, Place(root, _containers_engine(root), own, location.additional))
+    return list(found.values())
+
+
+def _containers_engine(root: str) -> str:
+    # What only Podman makes there.
+    return "podman" if os.path.isdir(os.path.join(root, "libpod")) else "containers/storage"
+
+
+def _containerd_root() -> str:
+    raw, config = _read(CONTAINERD_CONFIG)
+    # The usual file says nothing of it, and need not be understood.
+    if b"root" not in raw:
+        return CONTAINERD_ROOT
+    import tomllib
+
+    try:
+        settings = tomllib.loads(raw.decode())
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{config}: is no TOML: {error}") from None
+    return _checked(settings.get("root", CONTAINERD_ROOT), f"{config}: root")
+
+
+def _read(path: str) -> tuple[bytes, str]:
+    """An administrator's file, empty where there is none, and its real path."""
+    # It is not the store's: it may be a symbolic link.
+    config = os.path.realpath(path)
+    try:
+        with Folder(os.path.dirname(config)) as folder:
+            return folder.read(os.path.basename(config), _LONGEST_CONFIG), config
+    except Fault as fault:
+        if fault.gone:
+            return b"", config
+        raise StoreError(str(fault)) from fault
+
+
+def _checked(root: object, what: str) -> str:
+    if not isinstance(root, str) or not os.path.isabs(root) or not root.isprintable():
+        raise StoreError(f"{what} is no absolute path: {shown(root)}")
+    return root

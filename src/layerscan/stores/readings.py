@@ -1,0 +1,99 @@
+"""Reading a store that an engine works in: what is lost, and when to read again.
+
+Owns what all stores do alike with a fault: it is told once, with the images
+that are lost with it, and where something is missing the store is read again.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from time import sleep
+from typing import Protocol, TypeVar
+
+from layerscan.problem import Problem
+from layerscan.stores.model import Layer
+from layerscan.stores.safefs import Fault
+
+_MOST_NAMED = 3
+"""Of the images lost with a file, how many its problem names."""
+
+
+PAUSES = (0.05, 0.1, 0.2)
+"""Seconds to wait before each further reading of a store that is changing."""
+
+
+class Reading(Protocol):
+    """One reading of a store."""
+
+    @property
+    def settled(self) -> bool:
+        """False if something was missing or changed meanwhile."""
+
+
+R = TypeVar("R", bound=Reading)
+
+
+def read_until_settled(read: Callable[[], R], pauses: Sequence[float]) -> tuple[R, R]:
+    """Read a store, and again after each of `pauses` while it is changing.
+
+    Returns:
+        The first reading and the last, which may be the same.
+    """
+    first = last = read()
+    for pause in pauses:
+        if last.settled:
+            break
+        sleep(pause)
+        last = read()
+    return first, last
+
+
+class Losses:
+    """The faults of one reading.
+
+    Attributes:
+        settled: False if something was missing or changed meanwhile, which
+            another reading may mend.
+    """
+
+    def __init__(self) -> None:
+        self.settled = True
+        self._lost: dict[tuple[str, str], set[str]] = {}
+
+    def note(self, fault: Fault, *, then: str = "", lost: str | None = None) -> None:
+        """Keep a fault: `then` is what follows from it, `lost` the image lost with it."""
+        labels = self._lost.setdefault((fault.where, fault.what + then), set())
+        if lost is not None:
+            labels.add(lost)
+        if fault.gone:
+            self.settled = False
+
+    def problems(self) -> list[Problem]:
+        """What could not be read, each with the images lost with it."""
+        return [
+            Problem(where, what + _left_out(lost)) for (where, what), lost in self._lost.items()
+        ]
+
+
+def refuse_shared_folders(layers: dict[str, Layer | Fault]) -> None:
+    """Put a fault in the place of layers that name the same folder: one is a lie."""
+    by_folder: dict[str, list[Layer]] = defaultdict(list)
+    for layer in layers.values():
+        if isinstance(layer, Layer):
+            by_folder[layer.folder].append(layer)
+    for folder, sharing in by_folder.items():
+        if len(sharing) > 1:
+            fault = Fault(
+                folder, f"is claimed by {len(sharing)} layers, {sharing[0].chain_id} first"
+            )
+            layers.update(dict.fromkeys((layer.chain_id for layer in sharing), fault))
+
+
+def _left_out(lost: set[str]) -> str:
+    return f"; left out: {some(lost)}" if lost else ""
+
+
+def some(labels: Iterable[str]) -> str:
+    """A few of `labels`, and how many more there are."""
+    named = sorted(set(labels))
+    more = len(named) - _MOST_NAMED
+    return ", ".join(named[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

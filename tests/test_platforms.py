@@ -1,0 +1,93 @@
+"""Platforms: which of them a machine runs, and how much it likes each."""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from layerscan import platforms
+from layerscan.errors import LayerscanError
+from layerscan.oci import Platform
+from layerscan.platforms import fits, is_plain, parse_platform, preference, spelt, this_machine
+
+
+@pytest.mark.parametrize("text", ["linux/amd64", "linux/arm/v7", "windows/amd64"])
+def test_platform_is_spelt_as_it_was_read(text: str) -> None:
+    assert spelt(parse_platform(text)) == text
+
+
+@pytest.mark.parametrize("text", ["", "linux", "linux/", "/arm", "a/b/c/d", "linux/a b", "l/\n"])
+def test_text_that_is_no_platform(text: str) -> None:
+    with pytest.raises(LayerscanError, match="no platform: ") as caught:
+        parse_platform(text)
+    assert str(caught.value).isprintable()
+
+
+def liked(machine: str, *found: str) -> list[str]:
+    """Those of `found` that a machine runs, the best first."""
+    ranked = [
+        (rank, text)
+        for text in found
+        if (rank := preference(parse_platform(text), parse_platform(machine))) is not None
+    ]
+    return [text for _, text in sorted(ranked)]
+
+
+ALL = (
+    "linux/386",
+    "linux/amd64",
+    "linux/arm/v5",
+    "linux/arm/v6",
+    "linux/arm/v7",
+    "linux/arm64/v8",
+    "linux/riscv64",
+    "windows/amd64",
+)
+
+
+@pytest.mark.parametrize(
+    ("machine", "expected"),
+    [
+        ("linux/amd64", ["linux/amd64", "linux/386"]),
+        ("linux/arm64", ["linux/arm64/v8", "linux/arm/v7", "linux/arm/v6", "linux/arm/v5"]),
+        ("linux/arm/v6", ["linux/arm/v6", "linux/arm/v5"]),
+        ("linux/386", ["linux/386"]),
+        ("linux/riscv64", ["linux/riscv64"]),
+        ("linux/s390x", []),
+    ],
+)
+def test_what_a_machine_runs_in_its_order(machine: str, expected: list[str]) -> None:
+    assert liked(machine, *ALL) == expected
+
+
+def test_absent_variant_is_the_usual_one() -> None:
+    arm = parse_platform("linux/arm/v7")
+    assert preference(Platform("arm", "linux"), arm) == preference(arm, arm) == 0
+    assert fits(Platform("arm", "linux"), arm)
+    assert fits(Platform("arm64", "linux", "v8"), parse_platform("linux/arm64"))
+    assert fits(Platform("arm", "linux", "v6"), parse_platform("linux/arm"))
+    assert not fits(Platform("arm", "linux", "v6"), arm)
+    assert not fits(Platform("arm", "windows"), arm)
+
+
+@pytest.mark.parametrize(
+    ("machine", "expected"),
+    [
+        ("x86_64", Platform("amd64", "linux")),
+        ("aarch64", Platform("arm64", "linux")),
+        ("armv7l", Platform("arm", "linux", "v7")),
+        ("riscv64", Platform("riscv64", "linux")),
+    ],
+)
+def test_machine(monkeypatch: pytest.MonkeyPatch, machine: str, expected: Platform) -> None:
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine=machine))
+    assert this_machine() == expected
+    assert platforms.preference(expected, this_machine()) == 0
+
+
+def test_plain_words() -> None:
+    assert is_plain(Platform("arm", "", "v7"))
+    assert not is_plain(Platform("a\nb"))
+    assert not is_plain(Platform("arm", "li/nux"))
