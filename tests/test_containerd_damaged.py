@@ -146,7 +146,7 @@ def test_manifest_with_other_layers_than_its_config(case: Case) -> None:
         ({"architecture": "a\nb"}, "is no image config: its platform is no plain text"),
         (
             {"rootfs": {"diff_ids": ["sha256:0"]}},
-            '$.rootfs.diff_ids["0"]: is no digest (sha256: and 64 lower-case hex digits)',
+            "$.rootfs.diff_ids[0]: is no digest (sha256: and 64 lower-case hex digits)",
         ),
     ],
 )
