@@ -31,7 +31,9 @@ scan: $(READY) ## scan the image store of this machine, or a sample where there 
 	fi
 
 test: lint sanitize engines $(BENCH) ## run all tests, real engines included
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not alone" -p no:benchmark \
+	    --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m alone
 
 bench: $(BENCH) ## measure against du and other tools; SIZE=small takes two minutes
 	benchmarks/install

@@ -24,6 +24,9 @@ from benchmarks.settings import Size
 from benchmarks.targets import SMALL_GATES, TARGETS, Target
 from tests.requirements import require
 
+# Nothing else runs meanwhile: what is held are ratios of times.
+pytestmark = pytest.mark.alone
+
 # Ratios and targets.
 
 

@@ -15,6 +15,8 @@ from tests.builders.containerd import WHEN, ContainerdBuilder, bucket, sha256, u
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.alone
+
 IMAGES, SNAPSHOTS = 5_000, 50_000
 OPENING_SECONDS = 1.0
 LOOKING_UP_SECONDS = 2.0

@@ -317,6 +317,7 @@ def test_images_of_a_bundle(name: str) -> None:
         (with_compose_file(b"x" * (1 << 20 | 1)), "b: docker-compose.yml: is longer than 1048576"),
         (with_compose_file("a: ]"), "b: docker-compose.yml:1: is no YAML"),
     ],
+    ids=range(7),
 )
 def test_a_bundle_without_pinned_images(raw: bytes, message: str) -> None:
     with pytest.raises((DocumentError, ComposeError)) as caught:

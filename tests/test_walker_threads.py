@@ -72,6 +72,7 @@ timed = pytest.mark.skipif(
 
 
 @timed
+@pytest.mark.alone
 def test_ctrl_c_stops_the_walk_at_once(tmp_path: Path) -> None:
     apply(tmp_path, *many("flat", 5000))
     command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
@@ -87,6 +88,7 @@ def test_ctrl_c_stops_the_walk_at_once(tmp_path: Path) -> None:
 
 
 @timed
+@pytest.mark.alone
 def test_a_callback_stops_a_long_walk_and_leaves_nothing_open(tmp_path: Path) -> None:
     apply(tmp_path, *many("flat", 5000), *(Dir(f"wide/{number}/x") for number in range(500)))
     before = open_descriptors(), threading.active_count()
