@@ -21,7 +21,7 @@ from tests.builders.fit_apps import Layer
 from tests.builders.overlay2 import StoreBuilder, blob_digest
 from tests.builders.tree import File
 from tests.docs_reader import ROOT
-from tests.requirements import require_root
+from tests.requirements import require, require_root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -289,8 +289,9 @@ def test_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_volumes_are_told_apart(tmp_path: Path) -> None:
-    if not os.path.isdir("/dev/shm") or os.stat("/dev/shm").st_dev == os.stat(tmp_path).st_dev:
-        pytest.skip("/dev/shm is no file system of its own")
+    shared = "/dev/shm"
+    apart = os.path.isdir(shared) and os.stat(shared).st_dev != os.stat(tmp_path).st_dev
+    require(apart, f"{shared} is no file system of its own")
     device = live.this_machine(str(tmp_path / "store"), "/dev/shm/docker", with_engine=False)
     assert device.docker_root == "/dev/shm"
     assert device.docker_parent == "/dev/shm" != device.store_parent
