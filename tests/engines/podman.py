@@ -11,9 +11,11 @@ of blobs, and for a user the machine's list of subordinate ids, are the tests'.
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from typing import TYPE_CHECKING, Self
@@ -71,6 +73,7 @@ class Podman:
             self._state = os.path.realpath(tempfile.mkdtemp(prefix="lspodman-"))
             cleanup.callback(shutil.rmtree, self._state)
             cleanup.callback(unmount_below, self._state)
+            cleanup.callback(self._end_pause)
             os.chmod(self._state, _OPEN)
             self.home = os.path.join(self._state, "home")
             default = os.path.join(self.home, ".local/share/containers/storage")
@@ -83,6 +86,12 @@ class Podman:
     def stop(self) -> None:
         """Unmount what a command has left mounted, and remove the folder. Idempotent."""
         self._cleanup.close()
+
+    def _end_pause(self) -> None:
+        """End the process that keeps the user namespace of a user who is not root."""
+        for found in glob.glob(f"{self._state}/runtime/**/pause.pid", recursive=True):
+            with open(found, encoding="ascii") as file, contextlib.suppress(ProcessLookupError):
+                os.kill(int(file.read()), signal.SIGKILL)
 
     def _make_folders(self) -> None:
         os.makedirs(_CACHE, exist_ok=True)
