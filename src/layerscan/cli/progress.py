@@ -1,38 +1,58 @@
-"""The progress bar of a scan, on stderr."""
+"""The progress bars of long commands, on stderr: so many of so many, and a detail."""
 
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
+    from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-    from layerscan.walker import Progress
+    from layerscan.publish import Progress as Publishing
+    from layerscan.walker import Progress as Walking
 
 
-class ScanProgress:
-    """A bar of layers done, with the files looked at per second.
-
-    It appears with the first update: a scan that is over by then shows none.
+class _Bar:
+    """A bar that appears when it is started, and is gone when it ends.
 
     Args:
+        noun: what is counted.
         shown: whether there is to be one at all.
     """
 
-    def __init__(self, *, shown: bool) -> None:
+    def __init__(self, noun: str, *, shown: bool) -> None:
         self.shown = shown
-        self._bar: Bar | None = None
-        self._layers: TaskID | None = None
+        self._noun = noun
+        self._bar: RichProgress | None = None
+        self._task: TaskID | None = None
 
-    def update(self, progress: "Progress", layers: int) -> None:
-        """Show how far the walk of so many `layers` has come."""
-        if self._bar is None and progress.trees_done == layers:
-            return
-        if self._bar is None or self._layers is None:
-            self._bar, self._layers = _start()
-        elapsed = self._bar.tasks[0].elapsed
-        rate = f"{progress.entries / elapsed:,.0f} files/s" if elapsed else ""
-        self._bar.update(self._layers, completed=progress.trees_done, total=layers, rate=rate)
+    @property
+    def _is_started(self) -> bool:
+        return self._bar is not None
+
+    @property
+    def _elapsed(self) -> float:
+        """Seconds since it was started."""
+        return self._bar.tasks[0].elapsed or 0.0 if self._bar is not None else 0.0
+
+    def _start(self) -> None:
+        # 50 ms, which a command without a terminal need not spend.
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self._bar = Progress(
+            TextColumn(self._noun),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[detail]}"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._bar.add_task(self._noun, total=None, detail="")
+        self._bar.start()
+
+    def _show(self, done: int, total: int, detail: str) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, total=total, detail=detail)
 
     def __enter__(self) -> Self:
         return self
@@ -47,19 +67,38 @@ class ScanProgress:
             self._bar.stop()
 
 
-def _start() -> "tuple[Bar, TaskID]":
-    # 50 ms, which a scan without a terminal need not spend.
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+class ScanProgress(_Bar):
+    """A bar of layers done, with the files looked at per second.
 
-    bar = Progress(
-        TextColumn("layers"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    layers = bar.add_task("layers", total=None, rate="")
-    bar.start()
-    return bar, layers
+    It appears with the first update: a scan that is over by then shows none.
+    """
+
+    def __init__(self, *, shown: bool) -> None:
+        super().__init__("layers", shown=shown)
+
+    def update(self, progress: "Walking", layers: int) -> None:
+        """Show how far the walk of so many `layers` has come."""
+        if not self._is_started:
+            if progress.trees_done == layers:
+                return
+            self._start()
+        elapsed = self._elapsed
+        rate = f"{progress.entries / elapsed:,.0f} files/s" if elapsed else ""
+        self._show(progress.trees_done, layers, rate)
+
+
+class PublishProgress(_Bar):
+    """A bar of Apps done, with the bytes sent so far; it is there from the beginning."""
+
+    def __init__(self, *, shown: bool) -> None:
+        super().__init__("Apps", shown=shown)
+
+    def update(self, progress: "Publishing") -> None:
+        """Show how far the run has come."""
+        sent = f"{progress.sent / 1e6:,.1f} MB sent" if progress.sent else ""
+        self._show(progress.done, progress.apps, sent)
+
+    def __enter__(self) -> Self:
+        if self.shown:
+            self._start()
+        return self

@@ -123,7 +123,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
     import tempfile
 
-    from layerscan.cli.publish_progress import PublishProgress
+    from layerscan.cli.progress import PublishProgress
     from layerscan.publish import Run, publish
     from layerscan.registry import RegistryClient
 
