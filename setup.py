@@ -1,4 +1,4 @@
-"""How the compiled extension is built; the rest is in pyproject.toml.
+"""How the compiled extensions are built; the rest is in pyproject.toml.
 
 Switches, each an environment variable (docs/development.md shows their use):
 
@@ -29,16 +29,20 @@ if werror:
 # Python's own headers and Cython's generated code trip over these two.
 compile_args += ["-Wno-unused-parameter", "-Wno-missing-field-initializers"]
 
+
+def extension(name: str) -> Extension:
+    """The extension that `name`.pyx is compiled to."""
+    return Extension(
+        f"layerscan.{name}",
+        [f"src/layerscan/{name}.pyx"],
+        extra_compile_args=compile_args,
+        extra_link_args=link_args,
+    )
+
+
 setup(
     ext_modules=cythonize(
-        [
-            Extension(
-                "layerscan._walk",
-                ["src/layerscan/_walk.pyx"],
-                extra_compile_args=compile_args,
-                extra_link_args=link_args,
-            )
-        ],
+        [extension("_bolt"), extension("_htree"), extension("_tar"), extension("_walk")],
         compiler_directives={
             "language_level": 3,
             "boundscheck": debug,

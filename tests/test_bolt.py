@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from layerscan.stores import bolt
 from layerscan.stores.bolt import Bucket, Database
-from layerscan.stores.bolt_pages import fnv64a as own_fnv64a
+from layerscan.stores.bolt_meta import fnv64a as own_fnv64a
 from layerscan.stores.safefs import Fault
 from tests.bolt_case import NAME, chance, fault, plain, read
 from tests.builders.bolt import PAGE_SIZE, Tree, database, fnv64a, meta, reseal
@@ -95,20 +95,33 @@ def test_of_a_large_database_only_what_is_asked_for_is_read(
     monkeypatch.setattr(os, "pread", pread)
     content = database(tree)
     with read(tmp_path, content) as found:
-        assert found.root.record(b"b") == {b"c": b"1"}
+        assert found.root.record(b"b", b"c") == (b"1",)
     assert sum(read_bytes) < 100_000 < len(content)
 
 
 def test_record_is_the_values_of_a_small_bucket(tmp_path: Path) -> None:
     large = {b"%04d" % number: bytes(100) for number in range(2000)}
-    tree: Tree = {b"a": {b"b": b"1", b"c": {b"d": b""}}, b"large": large, b"value": b""}
-    with read(tmp_path, database(tree)) as found:
-        assert found.root.record(b"a") == {b"b": b"1"}
-        assert found.root.record(b"none") is None
-        with pytest.raises(Fault, match="is no small leaf"):
-            found.root.record(b"large")
-        with pytest.raises(Fault, match="is a value, not a bucket"):
-            found.root.record(b"value")
+    small: Tree = {b"b": b"1", b"bb": b"22", b"c": {b"d": b""}}
+    tree: Tree = {b"a": small, b"large": large, b"value": b""}
+    for inline in (True, False):
+        for copied in (True, False):
+            content = database(tree, inline=inline)
+            with read(tmp_path, content, copied=copied) as found:
+                root = found.root
+                assert root.record(b"a", b"bb", b"b", b"none", b"c") == (b"22", b"1", b"", b"")
+                assert root.record(b"none", b"b") is None
+                with pytest.raises(Fault, match="bucket b'large' is not small"):
+                    root.record(b"large", b"b")
+                with pytest.raises(Fault, match="is a value, not a bucket"):
+                    root.record(b"value", b"b")
+
+
+@pytest.mark.parametrize("length", [300, 490, 600, 3000, 5000, 9000])
+def test_record_may_be_longer_than_what_is_read_first(tmp_path: Path, length: int) -> None:
+    tree = {b"a": {b"b": b"1", b"long": bytes(length)}}
+    for copied in (True, False):
+        with read(tmp_path, database(tree, inline=False), copied=copied) as found:
+            assert found.root.record(b"a", b"b", b"long") == (b"1", bytes(length))
 
 
 def test_what_is_absent_is_none(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ MAX_INTEGER = 2**63 - 1
 NO_DIGEST = "is no digest (sha256: and 64 lower-case hex digits)"
 """What is told of anything else in a digest's place."""
 
+_LONGEST_INTEGER = len(str(-MAX_INTEGER))
+
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
@@ -56,28 +58,14 @@ def decode(text: str | bytes, source: str) -> object:
         DocumentError: it is no JSON, nested too deeply, or has a key twice or
             a number that JSON has not.
     """
-    refused: list[_Refused] = []
-
-    def refuse(what: str) -> _Refused:
-        refused.append(_Refused(what))
-        return refused[-1]
-
-    def to_dict(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Refused:
-        document = dict(pairs)
-        if len(document) == len(pairs):
-            return document
-        counts = Counter(key for key, _ in pairs)
-        twice = next(key for key, count in counts.items() if count > 1)
-        return refuse(f"key {quoted(twice)} is given twice")
-
     name = printable(source)
     try:
-        value: object = json.loads(
-            text if isinstance(text, str) else text.decode(),
-            object_pairs_hook=to_dict,
-            parse_constant=lambda constant: refuse(f"{constant} is no JSON number"),
-            parse_int=_bounded_int,
-        )
+        text = text if isinstance(text, str) else text.decode()
+        try:
+            value: object = _STRICT.decode(text)
+        except _RefusedError:
+            value = _MARKING.decode(text)
+            raise _fault_of_refused(value, source) from None
     except UnicodeDecodeError as error:
         raise DocumentError(f"{name}: is not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
@@ -86,8 +74,6 @@ def decode(text: str | bytes, source: str) -> object:
         ) from None
     except RecursionError:
         raise DocumentError(f"{name}: is nested too deeply") from None
-    if refused:
-        raise _fault_of_refused(value, source)
     return value
 
 
@@ -95,7 +81,7 @@ def _bounded_int(literal: str) -> int:
     # Longer literals would cost time or exceed int()'s own limit. Twenty
     # characters hold every figure allowed; what is longer is out of range
     # whatever its digits are, and all that counts is on which side.
-    if len(literal) <= len(str(MAX_INTEGER)) + 1:
+    if len(literal) <= _LONGEST_INTEGER:
         return int(literal)
     return -(MAX_INTEGER + 1) if literal.startswith("-") else MAX_INTEGER + 1
 
@@ -128,6 +114,41 @@ class _Refused(NamedTuple):
     """Stands in the decoded document where JSON was read that is refused."""
 
     what: str
+
+
+class _RefusedError(ValueError):
+    """JSON was read that is refused."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise _RefusedError
+    return document
+
+
+def _no_number(constant: str) -> None:
+    raise _RefusedError(constant)
+
+
+def _unique_or_marked(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Refused:
+    document = dict(pairs)
+    if len(document) == len(pairs):
+        return document
+    counts = Counter(key for key, _ in pairs)
+    twice = next(key for key, count in counts.items() if count > 1)
+    return _Refused(f"key {quoted(twice)} is given twice")
+
+
+_STRICT = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_no_number, parse_int=_bounded_int
+)
+_MARKING = json.JSONDecoder(
+    object_pairs_hook=_unique_or_marked,
+    parse_constant=lambda constant: _Refused(f"{constant} is no JSON number"),
+    parse_int=_bounded_int,
+)
+"""For the few documents that the other refuses: it goes on, so that the place can be told."""
 
 
 def mapping(value: object, place: Place) -> dict[str, object]:

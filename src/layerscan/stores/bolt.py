@@ -15,24 +15,12 @@ read is whole if the newest meta page is the same afterwards.
 """
 
 import os
-import struct
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from time import sleep
 from typing import Self
 
-from layerscan.stores.bolt_pages import (
-    FIRST_PAGE,
-    HEAD,
-    HEADER,
-    Meta,
-    Page,
-    PageError,
-    Span,
-    newest_meta,
-    taken_apart,
-    values,
-)
+from layerscan._bolt import Page, PageError, Value
+from layerscan.stores.bolt_meta import FIRST_PAGE, HEAD, HEADER, Meta, newest_meta
 from layerscan.stores.safefs import Fault, Folder, reason, shown
 
 _ATTEMPTS = 20
@@ -44,14 +32,13 @@ _LONGEST_COPY = 32 << 20
 """Bytes of the longest database that is taken in one go."""
 _LONGEST_PAGE = 1 << 20
 """Bytes of the longest page: it takes more than one where a value is long."""
-_MOST_IN_RECORD = 1000
+_SHORT = 512
+"""Bytes of a page that are read where it is likely to hold no more: to copy all
+takes twice as long."""
 _DEEPEST = 32
 """Levels of a bucket's tree: each holds at least twice what the one above does."""
 _FEW = 32
 """Lookups in a bucket after which all its keys are gone through once and for all."""
-
-_BUCKET = struct.Struct("<QQ")
-"""Of the value that is a bucket: the page of its root, and a sequence."""
 
 
 class Database:
@@ -139,7 +126,7 @@ class Database:
             return self._copy[start : start + length]
         data = self._read_some(start, length)
         if len(data) != length:
-            raise self._cut_off((start + length) // self._meta.page_size - 1)
+            raise self._cut_off((start + length - 1) // self._meta.page_size)
         return data
 
     def _cut_off(self, page: int) -> Fault:
@@ -158,16 +145,19 @@ class Database:
         """Page `number` of a tree, each taken apart once."""
         known = self._pages.get(number)
         if known is None:
-            data = self._page_bytes(number)
+            known = self._pages[number] = self._new_page(number)
             # Pages of a sound file lie beside each other.
-            self._kept += len(data)
+            self._kept += self._meta.page_size * (known.overflow + 1)
             if self._kept > self._meta.length:
                 raise self.fault("its pages overlap")
-            try:
-                known = self._pages[number] = taken_apart(data)
-            except PageError as error:
-                raise self._damaged(number, b"", error) from None
         return known
+
+    def _new_page(self, number: int) -> Page:
+        data = self._page_bytes(number)
+        try:
+            return Page(data)
+        except PageError as error:
+            raise self.fault(f"page {number} {error}") from None
 
     def _page_bytes(self, number: int) -> bytes:
         size = self._meta.page_size
@@ -185,43 +175,38 @@ class Database:
             data = self._read(start, length)
         return data
 
-    def _bucket_bytes(self, span: Span, key: bytes) -> tuple[bytes, int]:
-        """The page at the top of the bucket at `span`, which is under `key`; and its number.
+    def _bucket_page(self, bucket: Value, key: bytes, *, keep: bool = False) -> Page:
+        """The page at the top of `bucket`, which is under `key`.
 
-        The number is 0 for the only page of a small bucket, which is inside the value.
+        It is kept for the next who asks for it, or not; then it is likely a short one.
         """
-        data, is_bucket, start, end = span
-        if not is_bucket:
+        if not bucket.is_bucket:
             raise self.fault(f"{shown(key)} is a value, not a bucket")
-        if end - start < _BUCKET.size:
-            raise self.fault(f"bucket {shown(key)} is cut off")
-        root, _ = _BUCKET.unpack_from(data, start)
-        return (data[start + _BUCKET.size : end], 0) if root == 0 else (b"", root)
-
-    def _bucket_page(self, span: Span, key: bytes, *, keep: bool) -> Page:
-        """The page at the top of the bucket at `span`, which is under `key`.
-
-        It is kept for the next who asks for it, or not.
-        """
-        inline, root = self._bucket_bytes(span, key)
-        if root and keep:
-            return self._page(root)
         try:
-            return taken_apart(self._page_bytes(root) if root else inline)
+            page = bucket.page()
         except PageError as error:
-            raise self._damaged(root, key, error) from None
+            raise self.fault(f"bucket {shown(key)} {error}") from None
+        if page is not None:
+            return page
+        root = bucket.root
+        return self._page(root) if keep else self._short_page(root) or self._new_page(root)
 
-    def _record(self, span: Span, key: bytes) -> dict[bytes, bytes]:
-        """The values of the small bucket at `span`, which is under `key`."""
-        inline, root = self._bucket_bytes(span, key)
+    def _record(self, bucket: Value, key: bytes, names: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """The values under `names` in the small `bucket`, which is under `key`."""
+        page = self._bucket_page(bucket, key)
+        if not page.is_leaf:
+            raise self.fault(f"bucket {shown(key)} is not small")
+        return page.record(names)
+
+    def _short_page(self, number: int) -> Page | None:
+        """Page `number` if its first bytes are sound by themselves."""
+        if not FIRST_PAGE <= number < self._meta.pages:
+            return None
         try:
-            return values(self._page_bytes(root) if root else inline, _MOST_IN_RECORD)
-        except PageError as error:
-            raise self._damaged(root, key, error) from None
-
-    def _damaged(self, number: int, key: bytes, error: PageError) -> Fault:
-        what = f"page {number}" if number else f"bucket {shown(key)}"
-        return self.fault(f"{what} {error}")
+            page = Page(self._read(number * self._meta.page_size, _SHORT))
+        except PageError:
+            return None
+        return page if page.number == number and not page.overflow else None
 
     def fault(self, what: str, *, gone: bool = False) -> Fault:
         """The fault that says `what` is wrong with the file."""
@@ -240,7 +225,7 @@ class Bucket:
         self._database = database
         self._root = root
         self._lookups = 0
-        self._index: dict[bytes, Span] | None = None
+        self._index: dict[bytes, Value] | None = None
 
     def has(self, key: bytes) -> bool:
         """Whether there is anything under `key`.
@@ -256,24 +241,25 @@ class Bucket:
         Raises:
             Fault: it is a bucket, or the way to it is damaged.
         """
-        span = self._find(key)
-        if span is None:
+        value = self._find(key)
+        if value is None:
             return None
-        data, is_bucket, start, end = span
-        if is_bucket:
+        if value.is_bucket:
             raise self._database.fault(f"{shown(key)} is a bucket, not a value")
-        return data[start:end]
+        return value.content()
 
-    def record(self, key: bytes) -> dict[bytes, bytes] | None:
-        """All values of the small bucket under `key`, None where there is none.
+    def record(self, key: bytes, *names: bytes) -> tuple[bytes, ...] | None:
+        """The values under `names` in the small bucket under `key`; None where there is none.
+
+        Where it has no such value, it counts as empty.
 
         Raises:
             Fault: it is a value, or too large, or damaged.
         """
-        span = self._find(key)
-        if span is None:
+        bucket = self._find(key)
+        if bucket is None:
             return None
-        return self._database._record(span, key)  # noqa: SLF001 - one module
+        return self._database._record(bucket, key, names)  # noqa: SLF001 - one module
 
     def bucket(self, *keys: bytes) -> "Bucket | None":
         """The bucket under the first of `keys`, in it that under the next, and so on.
@@ -283,10 +269,10 @@ class Bucket:
         """
         found = self
         for key in keys:
-            span = found._find(key)
-            if span is None:
+            bucket = found._find(key)
+            if bucket is None:
                 return None
-            found = found._inner(key, span, keep=True)
+            found = found._inner(key, bucket, keep=True)
         return found
 
     def keys(self) -> Iterator[bytes]:
@@ -304,9 +290,9 @@ class Bucket:
         Raises:
             Fault: the bucket is damaged, or one in it.
         """
-        for key, span in self._elements():
-            if span[1]:
-                yield key, self._inner(key, span, keep=False)
+        for key, value in self._elements():
+            if value.is_bucket:
+                yield key, self._inner(key, value)
 
     def items(self) -> "Iterator[tuple[bytes, bytes | Bucket]]":
         """All keys, in order, and what is under them.
@@ -314,15 +300,15 @@ class Bucket:
         Raises:
             Fault: the bucket is damaged, or one in it.
         """
-        for key, span in self._elements():
-            data, is_bucket, start, end = span
-            yield key, self._inner(key, span, keep=False) if is_bucket else data[start:end]
+        for key, value in self._elements():
+            inner = self._inner(key, value) if value.is_bucket else value.content()
+            yield key, inner
 
-    def _inner(self, key: bytes, span: Span, *, keep: bool) -> "Bucket":
-        page = self._database._bucket_page(span, key, keep=keep)  # noqa: SLF001 - one module
+    def _inner(self, key: bytes, bucket: Value, *, keep: bool = False) -> "Bucket":
+        page = self._database._bucket_page(bucket, key, keep=keep)  # noqa: SLF001 - one module
         return Bucket(self._database, page)
 
-    def _find(self, key: bytes) -> Span | None:
+    def _find(self, key: bytes) -> Value | None:
         if self._index is not None:
             return self._index.get(key)
         self._lookups += 1
@@ -331,25 +317,20 @@ class Bucket:
             return self._index.get(key)
         page = self._root
         for _ in range(_DEEPEST):
-            if page.children is None:
-                index = bisect_left(page.keys, key)
-                if index < len(page.keys) and page.keys[index] == key:
-                    return page.spans[index]
-                return None
-            # The last child that begins at or before the key; the first stands for all before it.
-            index = max(0, bisect_right(page.keys, key) - 1)
-            page = self._database._page(page.children[index])  # noqa: SLF001 - one module
+            if page.is_leaf:
+                return page.find(key)
+            page = self._database._page(page.child(key))  # noqa: SLF001 - one module
         raise self._database.fault("a bucket is nested too deeply")
 
-    def _elements(self) -> Iterator[tuple[bytes, Span]]:
+    def _elements(self) -> Iterator[tuple[bytes, Value]]:
         seen: set[int] = set()
         levels: list[Iterator[int]] = []
         page = self._root
         while True:
-            if page.children is None:
-                yield from zip(page.keys, page.spans, strict=True)
+            if page.is_leaf:
+                yield from page.elements()
             else:
-                levels.append(iter(page.children))
+                levels.append(iter(page.children()))
                 if len(levels) > _DEEPEST:
                     raise self._database.fault("a bucket is nested too deeply")
             child = None

@@ -12,13 +12,13 @@ from typing import NamedTuple, Self, TypeVar
 from layerscan import digest as digests
 from layerscan import oci
 from layerscan.errors import DocumentError
-from layerscan.oci import Config, Descriptor, Index, Manifest
+from layerscan.oci import Config, Descriptor, Index
 from layerscan.platforms import is_plain
 from layerscan.stores.safefs import Fault, Folder
 
 CONTENT = "io.containerd.content.v1.content"
 
-D = TypeVar("D", Manifest | Index, Config)
+D = TypeVar("D", "_Parts | Index", Config)
 
 _CONFIG_TYPES = (oci.OCI_CONFIG, "application/vnd.docker.container.image.v1+json")
 """Of the configs of images; other manifests are of charts, signatures, Apps, …"""
@@ -48,6 +48,18 @@ class Variant(NamedTuple):
     chain_ids: tuple[str, ...]
 
 
+class _Parts(NamedTuple):
+    """What is kept of a manifest: there may be many.
+
+    Attributes:
+        config: digest of the image's config; empty if it is of no image.
+        layers: digest of each layer, bottom up.
+    """
+
+    config: str
+    layers: tuple[str, ...]
+
+
 class Content:
     """The blobs of a content store, held open while it is read.
 
@@ -63,10 +75,9 @@ class Content:
 
     def __init__(self, root: Folder) -> None:
         self._blobs = root.folder(CONTENT, "blobs", "sha256")
-        self._manifests: dict[str, Manifest | Index | Fault] = {}
+        self._manifests: dict[str, _Parts | Index | Fault] = {}
         self._configs: dict[str, Config | Fault] = {}
         self.absent = 0
-        self._chains: dict[tuple[str | None, str], str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -109,8 +120,8 @@ class Content:
         documents = (*above, descriptor.digest)
         try:
             document = self._manifest(descriptor)
-            if isinstance(document, Manifest):
-                if document.config.media_type in _CONFIG_TYPES:
+            if isinstance(document, _Parts):
+                if document.config:
                     yield self._variant(document, documents)
                 return
         except Fault as fault:
@@ -125,34 +136,28 @@ class Content:
             ):
                 yield from self._variants(entry, documents, left)
 
-    def _variant(self, manifest: Manifest, documents: tuple[str, ...]) -> Variant:
-        digest = manifest.config.digest
+    def _variant(self, manifest: _Parts, documents: tuple[str, ...]) -> Variant:
+        digest = manifest.config
         config = self._config(digest)
-        where = self.path(documents[-1])
         count = len(config.diff_ids)
         if count > _MOST_LAYERS:
             raise Fault(self.path(digest), f"is no image config: it has {count} layers")
         if count != len(manifest.layers):
+            where = self.path(documents[-1])
             raise Fault(where, f"has {len(manifest.layers)} layers, its config {count}")
-        layers = tuple(layer.digest for layer in manifest.layers)
-        chains = self._chain_ids(config.diff_ids)
-        return Variant(digest, config, layers, (*documents, digest), chains)
+        chains = tuple(digests.chain_ids(config.diff_ids))
+        return Variant(digest, config, manifest.layers, (*documents, digest), chains)
 
-    def _chain_ids(self, diff_ids: tuple[str, ...]) -> tuple[str, ...]:
-        """The chain_ids of a stack of layers; each is computed once."""
-        stack: list[str] = []
-        parent = None
-        for diff_id in diff_ids:
-            chain = self._chains.get((parent, diff_id))
-            if chain is None:
-                chain = self._chains[parent, diff_id] = digests.chain_id(parent, diff_id)
-            stack.append(chain)
-            parent = chain
-        return tuple(stack)
-
-    def _manifest(self, descriptor: Descriptor) -> Manifest | Index:
-        def load(raw: bytes, where: str) -> Manifest | Index:
-            return oci.loads(raw, where, media_type=descriptor.media_type)
+    def _manifest(self, descriptor: Descriptor) -> _Parts | Index:
+        def load(raw: bytes, where: str) -> _Parts | Index:
+            document = oci.loads(raw, where, media_type=descriptor.media_type)
+            if isinstance(document, Index):
+                return document
+            config = document.config
+            return _Parts(
+                config.digest if config.media_type in _CONFIG_TYPES else "",
+                tuple([layer.digest for layer in document.layers]),
+            )
 
         return self._once(self._manifests, descriptor.digest, oci.MAX_MANIFEST, load)
 

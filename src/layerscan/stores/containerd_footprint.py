@@ -17,20 +17,15 @@ to another place, and containerd changes some for every step of a pull. So they
 grow by several times what they hold, until there are free pages enough."""
 
 
-def layer_paths(layer: Layer, archives: Iterable[str], content: Content) -> tuple[str, ...]:
+def layer_paths(layer: Layer, archives: Iterable[str]) -> tuple[str, ...]:
     """Files and folders that exist because of `layer`, each by itself.
 
     Args:
         layer: the layer.
-        archives: its digests.
-        content: where the archives are, unless they were discarded.
-
-    Raises:
-        Fault: it cannot be seen whether an archive is there.
+        archives: its archives that are there.
     """
     # Of `work` the folder alone: what a build left in it, a pull does not make.
-    kept = (content.path(digest) for digest in archives if content.has(digest))
-    return (layer.folder, f"{layer.folder}/work", *kept)
+    return (layer.folder, f"{layer.folder}/work", *archives)
 
 
 def image_paths(documents: Iterable[str], content: Content) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ class LayerFolders:
         self._folders = root.folder(SNAPSHOTTER, "snapshots")
         self._namespace = namespace
         self._snapshots = snapshots
+        self._there = self._folders.folders()
         self.keys: dict[str, bytes] = {}
 
     def __enter__(self) -> Self:
@@ -55,8 +56,10 @@ class LayerFolders:
                 self._snapshots.where,
                 f"has layer {chain_id} on {shown(snapshot.parent)}, not on {shown(beneath)}",
             )
-        self._folders.require(snapshot.folder, stat.S_IFDIR)
-        self._folders.require(f"{snapshot.folder}/{CONTENT_FOLDER}", stat.S_IFDIR)
+        name = snapshot.folder
+        if name not in self._there:
+            self._folders.require(name, stat.S_IFDIR)
+        self._folders.require(f"{name}/{CONTENT_FOLDER}", stat.S_IFDIR)
         self.keys[chain_id] = key
         # Snapshotters that fetch files when they are used record nothing.
         recorded = snapshot.inodes > 0
@@ -64,7 +67,7 @@ class LayerFolders:
             chain_id=chain_id,
             diff_id=diff_id,
             parent=parent,
-            folder=self._folders.where(snapshot.folder),
+            folder=self._folders.where(name),
             content=CONTENT_FOLDER,
             recorded_usage=snapshot.usage if recorded else None,
             recorded_inodes=snapshot.inodes if recorded else None,

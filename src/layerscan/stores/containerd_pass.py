@@ -178,15 +178,11 @@ class Pass:
 
     def _read_layers(self, content: Content) -> dict[str, Layer | Fault]:
         wanted: dict[str, tuple[str | None, str]] = {}
-        archives: dict[str, dict[str, None]] = defaultdict(dict)
-        for found in self._found.values():
+        variants = [found.variant for found in self._found.values()]
+        for one in variants:
             parent = None
-            one = found.variant
-            for chain, diff_id, digest in zip(
-                one.chain_ids, one.config.diff_ids, one.layers, strict=True
-            ):
+            for chain, diff_id in zip(one.chain_ids, one.config.diff_ids, strict=True):
                 wanted.setdefault(chain, (parent, diff_id))
-                archives[chain][digest] = None
                 parent = chain
         if not wanted:
             return {}
@@ -206,7 +202,7 @@ class Pass:
             return dict.fromkeys(wanted, fault)
         refuse_shared_folders(layers)
         if self._exact:
-            _add_exact_paths(layers, archives, content)
+            _add_exact_paths(layers, variants, content)
         return layers
 
     # Images.
@@ -268,13 +264,17 @@ class _Found:
 
 
 def _add_exact_paths(
-    layers: dict[str, Layer | Fault], archives: dict[str, dict[str, None]], content: Content
+    layers: dict[str, Layer | Fault], variants: list[Variant], content: Content
 ) -> None:
+    archives: dict[str, dict[str, None]] = defaultdict(dict)
+    for one in variants:
+        for chain, digest in zip(one.chain_ids, one.layers, strict=True):
+            archives[chain][digest] = None
     for chain, layer in layers.items():
         if isinstance(layer, Layer):
             try:
-                paths = layer_paths(layer, archives[chain], content)
+                kept = [content.path(digest) for digest in archives[chain] if content.has(digest)]
             except Fault as fault:
                 layers[chain] = fault
             else:
-                layers[chain] = layer._replace(exact_paths=paths)
+                layers[chain] = layer._replace(exact_paths=layer_paths(layer, kept))

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from typing import NamedTuple, Self
 
 from layerscan import digest as digests
+from layerscan._bolt import uvarint, varint
 from layerscan.stores.bolt import Bucket, Database
 from layerscan.stores.safefs import Fault, Folder, shown
 
@@ -26,11 +27,10 @@ _ATTEMPTS = 5
 _COMMITTED = b"\x03"
 """The kind of a snapshot that an image's layer is; others are containers'."""
 
+_OF_SNAPSHOT = (b"kind", b"parent", b"id", b"inodes", b"size")
+"""What is read of a snapshot's record."""
+
 _LONGEST_NAME = 4096
-_LARGEST = (1 << 64) - 1
-_LONGEST_VARINT = 10
-_MORE = 0x80
-"""The bit of a byte of a varint that another follows."""
 
 _UNPACKED = b"containerd.io/gc.ref.snapshot."
 """A label of a config that begins so names a snapshotter that has its layers."""
@@ -108,11 +108,11 @@ class Namespace:
     def _target(self, name: str, record: Bucket) -> Target:
         if len(name) > _LONGEST_NAME:
             raise Fault(self._where, f"the image name {shown(name)} is too long")
-        target = record.record(b"target") or {}
-        digest = _text(target.get(b"digest", b""))
+        target = record.record(b"target", b"digest", b"mediatype") or (b"", b"")
+        digest, media_type = map(_text, target)
         if not digests.is_digest(digest):
             raise Fault(self._where, f"image {shown(name)} has no digest but {shown(digest)}")
-        return Target(name, digest, _text(target.get(b"mediatype", b"")))
+        return Target(name, digest, media_type)
 
     def has_snapshot(self, chain_id: str) -> bool:
         """Whether the overlayfs snapshotter has the layer `chain_id`.
@@ -133,16 +133,17 @@ class Namespace:
             Fault: there is no snapshot of it, or it does not belong to it.
         """
         snapshots = self._snapshots
-        record = None if snapshots is None else snapshots.record(chain_id.encode())
+        chain = chain_id.encode()
+        record = None if snapshots is None else snapshots.record(chain, b"name", b"parent")
         if record is None:
             raise Fault(self._where, f"has no snapshot of layer {chain_id}", gone=True)
-        found = _text(record.get(b"parent", b""))
+        key, beneath = record
+        found = _text(beneath)
         if found != (parent or ""):
             raise Fault(
                 self._where,
                 f"has layer {chain_id} on {shown(found)}, not on {shown(parent or '')}",
             )
-        key = record.get(b"name")
         if not key:
             raise Fault(self._where, f"does not name the snapshot of layer {chain_id}")
         return key
@@ -198,24 +199,23 @@ class Snapshots:
         Raises:
             Fault: there is none, or its record is damaged.
         """
-        record = None if self._bucket is None else self._bucket.record(key)
+        bucket = self._bucket
+        record = None if bucket is None else bucket.record(key, *_OF_SNAPSHOT)
         if record is None:
             raise Fault(self.where, f"has no snapshot of layer {chain_id}", gone=True)
-        if record.get(b"kind") != _COMMITTED:
+        kind, parent, number, inodes, size = record
+        if kind != _COMMITTED:
             raise Fault(self.where, f"the snapshot of layer {chain_id} is not committed")
-        number = b"id"
+        name, value = "id", number
         try:
-            folder = _uvarint(record.get(number, b""))
-            number = b"inodes"
-            inodes = _varint(record.get(number, b""))
-            number = b"size"
-            usage = _varint(record.get(number, b""))
+            folder = uvarint(value)
+            name, value = "inodes", inodes
+            count = varint(value)
+            name, value = "size", size
+            return Snapshot(str(folder), parent, count, varint(value))
         except ValueError:
-            value = shown(record.get(number, b""))
-            raise Fault(
-                self.where, f"{number.decode()} of the snapshot of layer {chain_id} is {value}"
-            ) from None
-        return Snapshot(str(folder), record.get(b"parent", b""), inodes, usage)
+            what = f"{name} of the snapshot of layer {chain_id} is {shown(value)}"
+            raise Fault(self.where, what) from None
 
 
 class Records:
@@ -277,35 +277,3 @@ def _open_snapshots(root: Folder, opened: ExitStack) -> Snapshots | Fault:
 def _text(raw: bytes) -> str:
     """`raw` as text; what is no UTF-8 in it is escaped."""
     return raw.decode("utf-8", "backslashreplace")
-
-
-def _uvarint(raw: bytes) -> int:
-    """Go's unsigned varint of 64 bits that is all of `raw`.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if len(raw) == 1 and not raw[0] & _MORE:
-        return raw[0]
-    if not 0 < len(raw) <= _LONGEST_VARINT or raw[-1] & _MORE:
-        raise ValueError(raw)
-    value = raw[-1]
-    for byte in raw[-2::-1]:
-        if not byte & _MORE:
-            raise ValueError(raw)
-        value = value << 7 | byte ^ _MORE
-    if value > _LARGEST:
-        raise ValueError(raw)
-    return value
-
-
-def _varint(raw: bytes) -> int:
-    """Go's signed varint that is all of `raw`, from 0.
-
-    Raises:
-        ValueError: it is none, or negative.
-    """
-    value = _uvarint(raw)
-    if value & 1:
-        raise ValueError(raw)
-    return value >> 1
