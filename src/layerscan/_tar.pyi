@@ -1,0 +1,45 @@
+"""The tar scanner: from the bytes of a layer to the tree that they make."""
+
+from layerscan.layertree import LayerTree
+
+class TarFault(Exception):  # noqa: N818
+    """The stream is no tar, is damaged, or is nothing that an engine can unpack.
+
+    Its text says what and at which byte of the stream, without naming the layer.
+    """
+
+class TarScanner:
+    """Reads one layer's tar stream and keeps what unpacking it would make.
+
+    Content is skipped, not copied. One thread at a time may use it.
+
+    Args:
+        tar_split: whether to make the document that Docker and containers/storage
+            keep of the stream, see `take_tar_split`.
+    """
+
+    def __init__(self, *, tar_split: bool = False) -> None: ...
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
+        """Read the next bytes of the stream, without the GIL.
+
+        Raises:
+            TarFault: the stream is refused; the scanner is then of no more use.
+            MemoryError: there is no memory for the tree.
+        """
+
+    def skip(self, length: int) -> None:
+        """Pass over `length` bytes of content that are not at hand.
+
+        Raises:
+            TarFault: the stream is not amid so much content.
+        """
+
+    def take_tar_split(self) -> bytes:
+        """What has been added to the tar-split document (JSON) since the last call."""
+
+    def finish(self) -> LayerTree:
+        """End the stream.
+
+        Raises:
+            TarFault: it ends within an entry.
+        """
