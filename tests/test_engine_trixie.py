@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from layerscan.registry import RegistryClient
 from layerscan.scanner import scan
 from layerscan.selection import Selection, want
+from layerscan.sources import open_source
 from layerscan.stores.containerd import ContainerdStore
 from tests.cli_runner import run
 from tests.conftest import require_programs
@@ -21,9 +23,11 @@ from tests.engines.images import oddities
 from tests.engines.trixie import TrixieDocker
 from tests.engines.truth import Builder, du
 from tests.requirements import require_root
+from tests.sources_case import read_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.engines.docker import Docker
     from tests.engines.registry import Registry
@@ -169,3 +173,18 @@ def test_exact_counts_the_archives(stage: Stage) -> None:
 def test_engine_leaves_nothing_mounted() -> None:
     with open("/proc/self/mountinfo", encoding="utf-8") as mounts:
         assert trixie_engine.chroot_folder() not in mounts.read()
+
+
+def test_what_it_saves_is_a_source(stage: Stage, tmp_path: Path) -> None:
+    path = tmp_path / "saved.tar"
+    stage.new.run("save", "--output", os.fspath(path), stage.odd, stage.built)
+    found = read_all(f"docker-archive:{path}")
+    assert len(found) == 2
+    for image, tars in found:
+        assert [layer.diff_id for layer in image.layers] == list(tars)
+    # The layers are as the registry has them.
+    with RegistryClient() as client, open_source(f"docker://{stage.odd}", lambda: client) as pushed:
+        (odd,) = pushed.images()
+    assert [image.layers for image, _ in found if image.image_id == odd.image_id] == [
+        tuple(layer._replace(media_type="") for layer in odd.layers)
+    ]

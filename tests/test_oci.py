@@ -169,3 +169,24 @@ def test_any_json_is_read_or_refused(document: object) -> None:
             read(json.dumps(document).encode(), "it")
         except DocumentError as error:
             assert str(error).startswith("it: $")  # noqa: PT017 - either outcome is right
+
+
+MEMBERS = st.none() | st.booleans() | st.integers(-1, 2**63) | st.text(max_size=3) | st.just(DIGEST)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["mediaType", "digest", "size", "other"]), MEMBERS)
+    | st.fixed_dictionaries(
+        {"mediaType": st.text(max_size=3), "digest": st.just(DIGEST), "size": st.integers(0, 9)}
+    )
+    | MEMBERS
+)
+def test_quick_reading_of_a_descriptor_is_no_other(value: object) -> None:
+    quick = oci._plain_descriptor(value)
+    try:
+        thorough = oci._descriptor(value, oci.Place("x"))
+    except DocumentError:
+        assert quick is None
+        return
+    assert quick in (None, thorough)
+    assert quick or not isinstance(value, dict) or len(value) != 3 or "other" in value

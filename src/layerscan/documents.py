@@ -21,7 +21,7 @@ MOST_FILES = 1000
 """Files in the folder of a dry run that are looked at."""
 
 # O_NONBLOCK: opening a FIFO must not wait for its writer.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class Documents(Protocol):
@@ -52,7 +52,7 @@ class BlobFolder:
     def fetch(self, descriptor: Descriptor, *, limit: int) -> bytes:
         """The blob, verified; see `Documents`."""
         content = _read(self._path(descriptor.digest), limit, descriptor)
-        return _verified(content, descriptor, self._path(descriptor.digest))
+        return verified(content, descriptor, self._path(descriptor.digest))
 
     def has(self, digest: str) -> bool:
         """Whether there is a file of that name, whatever is in it."""
@@ -141,15 +141,9 @@ def _read(path: str, limit: int, descriptor: Descriptor | None = None) -> bytes:
     """Content of the regular file `path`, of at most `limit` bytes."""
     if descriptor is not None and descriptor.size > limit:
         raise DocumentError(f"{printable(path)}: is longer than {limit} bytes")
+    file, length = open_file(path)
     try:
-        file = os.open(path, _FILE)
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from None
-    try:
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode):
-            raise DocumentError(f"{printable(path)}: is no regular file")
-        if found.st_size > limit:
+        if length > limit:
             raise DocumentError(f"{printable(path)}: is longer than {limit} bytes")
         with open(file, "rb", closefd=False) as opened:
             return opened.read(limit + 1)
@@ -159,7 +153,36 @@ def _read(path: str, limit: int, descriptor: Descriptor | None = None) -> bytes:
         os.close(file)
 
 
-def _verified(content: bytes, descriptor: Descriptor, path: str) -> bytes:
+def open_file(path: str, *, follow: bool = False) -> tuple[int, int]:
+    """Open the regular file `path` to read it, without waiting for a FIFO's writer.
+
+    Args:
+        path: of the file.
+        follow: whether it may be a symbolic link; for a path that the user gave.
+
+    Returns:
+        Its descriptor, for the caller to close, and its length in bytes.
+
+    Raises:
+        DocumentError: it cannot be opened, or is no regular file.
+    """
+    try:
+        file = os.open(path, _FILE if follow else _FILE | os.O_NOFOLLOW)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+    found = os.fstat(file)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(file)
+        raise DocumentError(f"{printable(path)}: is no regular file")
+    return file, found.st_size
+
+
+def verified(content: bytes, descriptor: Descriptor, path: str) -> bytes:
+    """`content`, which is to be what the descriptor says.
+
+    Raises:
+        DocumentError: it is something else.
+    """
     if len(content) != descriptor.size:
         raise DocumentError(
             f"{printable(path)}: has {len(content)} bytes, not {descriptor.size}: "

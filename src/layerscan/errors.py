@@ -28,6 +28,10 @@ class ComposeError(LayerscanError):
     """A Compose App that cannot be read: its folder, file, YAML or variables."""
 
 
+class SourceError(LayerscanError):
+    """An image's source is not there, is damaged, or holds what cannot be unpacked."""
+
+
 class RegistryError(LayerscanError):
     """A registry that cannot be reached, or does not do what it must."""
 

@@ -18,15 +18,11 @@ from layerscan.errors import LayerscanError
 from layerscan.jsondoc import printable
 from layerscan.layersmeta import LayersMeta
 from layerscan.oci import Config, Descriptor, Index, Manifest, Platform
-from layerscan.platforms import fits, is_plain, parse_platform, spelt
+from layerscan.platforms import fits, parse_platform, platform_text, spelt
 from layerscan.reference import DEFAULT_TAG, Reference
 from layerscan.registry import Fetched, RegistryClient, Repository
 
-MOST_IMAGES = 200
-"""Images of an index that are looked at."""
-
 _WORKERS = 8
-_IMAGE_CONFIGS = (oci.OCI_CONFIG, "application/vnd.docker.container.image.v1+json")
 _ATTESTED = "vnd.docker.reference.digest"
 
 
@@ -233,9 +229,9 @@ def _index(
     entries, attestations, others = _sorted_entries(index)
     # An entry without a platform says more when it is read.
     candidates = [one for one in entries if one.platform is None or wanted.takes(one.platform)]
-    if len(candidates) > MOST_IMAGES:
+    if len(candidates) > oci.MOST_IMAGES:
         raise LayerscanError(
-            f"{source}: has {len(candidates)} images; at most {MOST_IMAGES} are looked at: "
+            f"{source}: has {len(candidates)} images; at most {oci.MOST_IMAGES} are looked at: "
             "choose some with --platform or --arch"
         )
     with _pool() as pool:
@@ -279,7 +275,7 @@ def _image(repository: Repository, itself: Descriptor, manifest: Manifest) -> Im
     config = manifest.config
     platform = None
     # Other things than images are stored as manifests, too, with configs of their own.
-    if config.media_type in _IMAGE_CONFIGS and config.size > 0:
+    if config.media_type in oci.IMAGE_CONFIGS and config.size > 0:
         platform = _config(repository, config).platform
     return ImageContent(itself, platform, config.digest, manifest.layers)
 
@@ -301,13 +297,6 @@ def _check_found(
         raise LayerscanError(
             f"{source}: has no {wanted.text}; it has: {', '.join(there) or 'no image'}"
         )
-
-
-def platform_text(platform: Platform | None) -> str:
-    """`platform` for people, ``unknown`` where it is not known or no platform."""
-    if platform is None or not is_plain(platform):
-        return "unknown"
-    return spelt(platform) or "unknown"
 
 
 @contextmanager

@@ -58,6 +58,13 @@ def is_plain(platform: Platform) -> bool:
     return all(not part or _WORD.fullmatch(part) for part in platform)
 
 
+def platform_text(platform: Platform | None) -> str:
+    """`platform` for people, ``unknown`` where it is not known or no platform."""
+    if platform is None or not is_plain(platform):
+        return "unknown"
+    return spelt(platform) or "unknown"
+
+
 def this_machine() -> Platform:
     """The platform of this machine."""
     machine = os.uname().machine

@@ -19,9 +19,6 @@ from layerscan.registry import RegistryClient, Repository
 
 T = TypeVar("T")
 
-MOST_IMAGES = 200
-"""Images of one index that are looked at."""
-
 _SYSTEMS = ("", "linux")
 
 
@@ -120,8 +117,8 @@ class Images:
             if not entry.is_attestation
             and (entry.platform is None or entry.platform.os in _SYSTEMS)
         ]
-        if len(entries) > MOST_IMAGES:
-            raise DocumentError(f"{asked}: its index has more than {MOST_IMAGES} images")
+        if len(entries) > oci.MOST_IMAGES:
+            raise DocumentError(f"{asked}: its index has more than {oci.MOST_IMAGES} images")
         for entry in entries:
             architecture = entry.platform.architecture if entry.platform else ""
             if not architecture:

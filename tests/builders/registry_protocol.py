@@ -277,13 +277,14 @@ class Handler(BaseHTTPRequestHandler):
             return
         content = blobs[digest]
         headers = {"Content-Type": "application/octet-stream", "Docker-Content-Digest": digest}
-        start = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        if start is None or not self.registry.knows_ranges:
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if asked is None or not self.registry.knows_ranges:
             self._answer(200, content, headers)
             return
-        first = int(start[1])
-        headers["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
-        self._answer(206, content[first:], headers)
+        first = int(asked[1])
+        last = min(int(asked[2] or len(content)), len(content) - 1)
+        headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
+        self._answer(206, content[first : last + 1], headers)
 
     def _begin_upload(self, name: str) -> None:
         self._read_all()

@@ -110,6 +110,46 @@ class Repository:
         """
         return closing(self._chunks(descriptor))
 
+    def part(self, descriptor: Descriptor, offset: int, length: int) -> bytes | None:
+        """A part of the blob that `descriptor` refers to, which cannot be verified.
+
+        Args:
+            descriptor: of the blob.
+            offset: the first byte wanted.
+            length: how many bytes, one or more.
+
+        Returns:
+            None if the registry serves only whole blobs; none is read then.
+
+        Raises:
+            NotInRegistryError: it is not there.
+            RegistryError: it cannot be fetched, or has no such part.
+        """
+        where = f"{self.name}@{descriptor.digest}"
+        end = offset + length
+        if offset < 0 or length < 1 or end > descriptor.size:
+            raise RegistryError(
+                f"{where}: has {descriptor.size} bytes: none from {offset} to {end}"
+            )
+
+        def consume(answer: Answer) -> bytes | None:
+            if answer.status != HTTPStatus.PARTIAL_CONTENT:
+                return None
+            _check_range(answer, f"bytes {offset}-{end - 1}/{descriptor.size}", where)
+            content = read(answer.response, where, limit=length)
+            if len(content) != length:
+                raise TemporaryError(
+                    f"{where}: the registry sends {len(content)} bytes of the {length} asked for"
+                )
+            return content
+
+        request = Request(
+            "GET",
+            self._url(f"blobs/{descriptor.digest}"),
+            {"Accept": "*/*", "Range": f"bytes={offset}-{end - 1}"},
+        )
+        return self._call(request, consume, where, (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT))
+
     def has(self, descriptor: Descriptor) -> bool:
         """Whether the repository has what `descriptor` refers to.
 
@@ -300,6 +340,21 @@ def _media_type(answer: Answer, where: str) -> str:
     said = f"of type {shown(given)}" if given else "without a type"
     hint = ": is it a registry?" if given == "text/html" else ""
     raise RegistryError(f"{where}: the registry sends something {said}, no image manifest{hint}")
+
+
+def _check_range(answer: Answer, expected: str, where: str) -> None:
+    """Find out from its head that a part of a blob is not the one asked for.
+
+    Raises:
+        RegistryError: it says so, or says that the blob has another length.
+    """
+    given = " ".join((answer.header("Content-Range") or "").split())
+    # A server need not know the whole length.
+    if given.lower() not in (expected, expected.rpartition("/")[0] + "/*"):
+        raise RegistryError(
+            f"{where}: the registry sends {shown(given) if given else 'a part of unknown place'}, "
+            f"it was asked for {expected}"
+        )
 
 
 def _check_digest(answer: Answer, digest: str, where: str) -> None:

@@ -1,0 +1,119 @@
+"""Images that are not unpacked, where they are: registries, OCI layouts, archives.
+
+    with open_source("oci:layout:web", RegistryClient) as source:
+        for image in source.images({"arm64"}):
+            for layer in image.layers:
+                with source.layer(layer) as chunks: ...
+
+Owns the names of the transports, which are skopeo's. Each source is a module:
+``registry``, ``oci_layout`` and ``docker_archive``; ``model`` is what all of them
+give, ``images`` turns documents into images, ``archive`` and ``extents`` know
+where bytes lie, and ``decompress`` makes a tar of a layer's blob. What is in a
+layer, none of them knows.
+"""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from layerscan.errors import ReferenceSyntaxError, SourceError
+from layerscan.jsondoc import printable, quoted
+from layerscan.sources.model import Source, SourceImage, SourceLayer
+
+if TYPE_CHECKING:
+    from layerscan.registry import RegistryClient
+
+__all__ = ["TRANSPORTS", "Source", "SourceImage", "SourceLayer", "open_source"]
+
+TRANSPORTS = (
+    "docker://REF",
+    "oci:DIR[:REF]",
+    "oci-archive:FILE[:REF]",
+    "docker-archive:FILE[:REF]",
+)
+"""The forms of a source's name."""
+
+_OTHERS = ("containers-storage", "dir", "docker-daemon", "ostree", "sif", "tarball")
+"""skopeo's transports that are none here."""
+
+
+def open_source(text: str, client: Callable[[], "RegistryClient"]) -> Source:
+    """The source that `text` names; nothing but archives is opened yet.
+
+    Args:
+        text: a transport and what it needs, see `TRANSPORTS`.
+        client: gives the registries; it is asked for only if needed, maybe more
+            than once, and not closed here.
+
+    Raises:
+        LayerscanError: `text` is no source, or an archive cannot be read.
+    """
+    transport, colon, rest = text.partition(":")
+    if colon and transport == "docker" and rest.startswith("//"):
+        return _registry(text, rest.removeprefix("//"), client)
+    if colon and transport == "oci":
+        return _oci(text, rest)
+    if colon and transport == "oci-archive":
+        return _oci_archive(text, rest)
+    if colon and transport == "docker-archive":
+        return _docker_archive(text, rest)
+    raise SourceError(f"{quoted(text)}: {_hint(text)}")
+
+
+def _registry(name: str, text: str, client: Callable[[], "RegistryClient"]) -> Source:
+    from layerscan.reference import parse
+    from layerscan.sources.registry import RegistrySource
+
+    return RegistrySource(name, parse(text), client)
+
+
+def _oci(name: str, text: str) -> Source:
+    from layerscan.sources.extents import Folder
+    from layerscan.sources.names import split
+    from layerscan.sources.oci_layout import OciLayout
+
+    path, wanted = split(text, "oci")
+    if not os.path.isdir(path):
+        what = "is no folder" if os.path.lexists(path) else "there is no such folder"
+        if os.path.isfile(path):
+            what += f"; did you mean {printable(f'oci-archive:{text}')}?"
+        raise SourceError(f"{printable(path)}: {what}")
+    return OciLayout(name, Folder(path), wanted)
+
+
+def _oci_archive(name: str, text: str) -> Source:
+    from layerscan.sources.archive import Archive
+    from layerscan.sources.names import split
+    from layerscan.sources.oci_layout import OciLayout
+
+    path, wanted = split(text, "oci-archive")
+    return OciLayout(name, Archive(path), wanted)
+
+
+def _docker_archive(name: str, text: str) -> Source:
+    from layerscan.sources.archive import Archive
+    from layerscan.sources.docker_archive import DockerArchive
+    from layerscan.sources.names import split
+
+    path, wanted = split(text, "docker-archive")
+    return DockerArchive(name, Archive(path), wanted)
+
+
+def _hint(text: str) -> str:
+    """What to write in place of `text`."""
+    from layerscan.reference import parse
+
+    forms = f"a source is one of {', '.join(TRANSPORTS)}"
+    transport, _, rest = text.partition(":")
+    if transport in _OTHERS:
+        return f"{transport} is not read here: {forms}"
+    if os.path.isdir(text):
+        return f"{forms}; did you mean {printable(f'oci:{text}')}?"
+    if os.path.isfile(text):
+        return f"{forms}; did you mean {printable(f'docker-archive:{text}')}?"
+    reference = rest.lstrip("/") if transport == "docker" and "/" in rest else text
+    try:
+        parse(reference)
+    except ReferenceSyntaxError:
+        return forms
+    return f"{forms}; did you mean docker://{reference}?"

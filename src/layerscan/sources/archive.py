@@ -1,0 +1,238 @@
+"""The tar archive around images: where its files lie, without unpacking it.
+
+Owns its index by name: only headers are read, and content by position. Names and
+links in it are untrusted, and lead nowhere but to other names in it.
+"""
+
+import io
+import os
+import posixpath
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from layerscan.documents import open_file
+from layerscan.errors import SourceError
+from layerscan.jsondoc import printable, quoted
+from layerscan.sources.decompress import LONGEST_MAGIC, decompressed, is_packed
+from layerscan.sources.extents import Extent
+from layerscan.sources.names import shortened
+
+MOST_MEMBERS = 100_000
+"""Members of an archive that are looked at; an image has some for each layer."""
+
+MAX_UNPACKED = 1 << 40
+"""Bytes that a packed archive may unpack to; most disks are full before."""
+
+_LONGEST_HEADER = 16 * 1024
+"""Bytes of an extended header: a long name, or PAX records."""
+
+_BLOCK = 512
+_MOST_LINKS = 8
+_TEMPORARY = "/var/tmp"  # noqa: S108 - the file has no name there
+"""Where large files go, for /tmp may be in memory."""
+
+
+class _Member(NamedTuple):
+    """What is known of a member.
+
+    Attributes:
+        is_file: whether it is a regular file.
+        offset: where its content begins.
+        size: bytes of its content.
+        link: what it links to, by a name in the archive; None if it is no link.
+    """
+
+    is_file: bool
+    offset: int
+    size: int
+    link: str | None
+
+
+class Archive:
+    """Files in an archive; see `layerscan.sources.extents.Files`.
+
+    A packed one is unpacked into a temporary file without a name.
+
+    Args:
+        path: of the archive, which the user named.
+
+    Raises:
+        LayerscanError: it cannot be read, or is no tar archive.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file, length = _opened(path)
+        try:
+            self._members = _index(self._file, length, path)
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[Extent]:
+        """The regular file `path` of the archive; links in it are followed."""
+        yield self.find(path)
+
+    def find(self, path: str) -> Extent:
+        """Where the content of the regular file `path` lies, links being followed.
+
+        Raises:
+            SourceError: it is not there, or is no regular file.
+        """
+        where = f"{self._path}: {shortened(path)}"
+        member = self._followed(path, where)
+        if not member.is_file:
+            raise SourceError(f"{printable(where)}: is no regular file")
+        return Extent(self._file, member.offset, member.size, where)
+
+    def _followed(self, path: str, where: str) -> _Member:
+        """The member `path`, or that which it is a link to."""
+        name = path
+        for _ in range(_MOST_LINKS):
+            member = self._members.get(name)
+            if member is None:
+                what = (
+                    "is missing" if name == path else f"links to {quoted(name)}, which is missing"
+                )
+                raise SourceError(f"{printable(where)}: {what}")
+            if member.link is None:
+                return member
+            name = member.link
+            if name.startswith(("/", "../")) or name == "..":
+                raise SourceError(
+                    f"{printable(where)}: links to {quoted(name)}, out of the archive"
+                )
+        raise SourceError(f"{printable(where)}: links to other links more than {_MOST_LINKS} times")
+
+    def has(self, path: str) -> bool:
+        """Whether there is a member of that name."""
+        return path in self._members
+
+    def close(self) -> None:
+        """Close the archive. Idempotent."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+class _Headers(io.RawIOBase):
+    """The headers of an archive, for tarfile: read forwards only, and never much at once."""
+
+    def __init__(self, whole: Extent) -> None:
+        self._extent = whole
+        self._position = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes; fewer at the end."""
+        size = max(min(size, self._extent.length - self._position), 0)
+        if size > _LONGEST_HEADER:
+            raise SourceError(
+                f"{printable(self._extent.where)}: has a header of more than "
+                f"{_LONGEST_HEADER} bytes at byte {self._position}"
+            )
+        content = self._extent.section(self._position, size) if size else b""
+        self._position += size
+        return content
+
+    def tell(self) -> int:
+        """Where the next read begins."""
+        return self._position
+
+    def seek(self, position: int, _whence: int = os.SEEK_SET) -> int:
+        """Go on to `position`."""
+        # To see that content is all there, its last byte is read; a byte back at most.
+        if position < self._position - 1:
+            raise SourceError(
+                f"{printable(self._extent.where)}: has a member of less than no bytes "
+                f"before byte {self._position}"
+            )
+        self._position = position
+        return position
+
+
+def _index(file: int, length: int, path: str) -> dict[str, _Member]:
+    """The members of an archive by name; of several of one name the last counts."""
+    members: dict[str, _Member] = {}
+    count = 0
+    whole = Extent(file, 0, length, path)
+    try:
+        with tarfile.open(fileobj=_Headers(whole), mode="r:") as archive:
+            while (found := archive.next()) is not None:
+                count += 1
+                if count > MOST_MEMBERS:
+                    raise SourceError(f"{printable(path)}: has more than {MOST_MEMBERS} members")
+                members[normal(found.name)] = _member(found)
+                # It keeps them all, with all that is in their headers.
+                archive.members = []  # type: ignore[attr-defined]
+            end = archive.offset
+    except RecursionError:
+        # tarfile reads a header within the one before it, if that is an extended one.
+        raise SourceError(f"{printable(path)}: has too many extended headers in a row") from None
+    except (tarfile.TarError, ValueError, OverflowError) as error:
+        raise SourceError(
+            f"{printable(path)}: is no tar archive, damaged, or cut off: {error}"
+        ) from None
+    # Where a header is damaged, tarfile just ends.
+    if end > length or any(whole.section(end, min(_BLOCK, length - end))):
+        raise SourceError(f"{printable(path)}: is damaged or cut off at byte {end}")
+    return members
+
+
+def _member(found: tarfile.TarInfo) -> _Member:
+    link = None
+    if found.islnk():
+        link = normal(found.linkname)
+    elif found.issym():
+        link = normal(posixpath.join(posixpath.dirname(found.name), found.linkname))
+    return _Member(found.isreg() and not found.issparse(), found.offset_data, found.size, link)
+
+
+def normal(name: str) -> str:
+    """A member's name in the one form in which it is looked up."""
+    return posixpath.normpath(name)
+
+
+def _opened(path: str) -> tuple[int, int]:
+    """The archive as a plain tar: its descriptor and length in bytes."""
+    if not os.path.lexists(path):
+        raise SourceError(f"{printable(path)}: there is no such file")
+    if os.path.isdir(path):
+        raise SourceError(
+            f"{printable(path)}: is a folder; did you mean {printable(f'oci:{path}')}?"
+        )
+    file, length = open_file(path, follow=True)
+    try:
+        extent = Extent(file, 0, length, path)
+        head = extent.section(0, min(length, LONGEST_MAGIC))
+        if not is_packed(head):
+            return os.dup(file), length
+        return _unpacked(extent)
+    finally:
+        os.close(file)
+
+
+def _unpacked(packed: Extent) -> tuple[int, int]:
+    """A packed archive, unpacked into a file without a name."""
+    import tempfile
+
+    folder = tempfile.gettempdir()
+    if "TMPDIR" not in os.environ and os.path.isdir(_TEMPORARY):
+        folder = _TEMPORARY
+    where = printable(packed.where)
+    pieces = decompressed(
+        packed.chunks(None), limit=MAX_UNPACKED, where=where, advice="unpack it before"
+    )
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            return os.dup(file.fileno()), file.tell()
+    except OSError as error:
+        raise SourceError(
+            f"{where}: cannot be unpacked into {printable(folder)}: {error.strerror}; "
+            "TMPDIR can name another folder"
+        ) from None

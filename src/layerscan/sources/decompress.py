@@ -1,0 +1,222 @@
+"""From the blob of a layer to its tar: what gzip and zstd pack, bounded and checked.
+
+Owns which formats there are, told by the first bytes as the engines do, and what
+is refused. What is in the tar, others read. Memory is bounded whatever a stream
+says: it comes out in pieces of at most `PIECE` bytes, and beside them there is
+only the format's window, of zstd at most ``2**WINDOW_LOG`` bytes.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol, cast
+
+from layerscan.errors import SourceError
+
+PIECE = 256 * 1024
+"""Bytes of the longest piece that comes out of packed data."""
+
+WINDOW_LOG = 27
+"""Of zstd's largest window: 128 MiB, what ``zstd`` takes without being told to."""
+
+_FIRST_STEP = 4 * 1024
+"""Packed bytes that a member of gzip, or a frame of zstd, is given at first: there
+may be many short ones, and what follows one of them is copied."""
+
+_LONGEST_STEP = 1024 * 1024
+_GZIP = b"\x1f\x8b"
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
+"""How a frame that unpacks to nothing begins (RFC 8878, section 3.1.2)."""
+
+_REFUSED = {b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz"}
+LONGEST_MAGIC = 6
+"""First bytes that tell a format."""
+
+
+class DamagedLayer(SourceError):  # noqa: N818 - what it is about, as TarFault
+    """The packed data of a layer are damaged, or end too early or too late."""
+
+
+class _Unpacker(Protocol):
+    """Unpacks one member of gzip, or one frame of zstd."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+class _Format(NamedTuple):
+    """A packed format.
+
+    Attributes:
+        name: for messages.
+        unpacker: makes one for a member or frame.
+        error: what it raises.
+        begins: whether bytes are the first of a member or frame.
+    """
+
+    name: str
+    unpacker: Callable[[], _Unpacker]
+    error: type[Exception]
+    begins: Callable[[bytes], bool]
+
+
+def decompressed(
+    chunks: Iterator[bytes],
+    *,
+    limit: int,
+    where: str = "layer",
+    advice: str = "--max-layer-size takes a higher limit",
+) -> Iterator[bytes]:
+    """The tar in a layer's blob: unpacked from gzip or zstd, or the blob as it is.
+
+    It reads `chunks` to the end, unless something is wrong.
+
+    Args:
+        chunks: the blob, in parts of any length.
+        limit: the most bytes that may come out.
+        where: what to call it in messages.
+        advice: what the user can do where `limit` is too low.
+
+    Returns:
+        The bytes in parts, none of which is empty.
+
+    Raises:
+        DamagedLayer: the data are damaged, end too early, or something follows;
+            from the iterator.
+        SourceError: they are packed as no layer is, or longer than `limit`; from
+            the iterator.
+    """
+    length = 0
+    for piece in _unpacked(_Input(chunks), where):
+        length += len(piece)
+        if length > limit:
+            raise SourceError(f"{where}: unpacks to more than {limit} bytes; {advice}")
+        yield piece
+
+
+def is_packed(head: bytes) -> bool:
+    """Whether data that begin with `head`, its first `LONGEST_MAGIC` bytes, are packed."""
+    return head.startswith((_GZIP, *_REFUSED)) or _begins_zstd(head)
+
+
+class _Input:
+    """The packed bytes, of which those given last can be put back."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._chunk = b""
+        self._position = 0
+
+    def peek(self, length: int) -> bytes:
+        """The next `length` bytes or more, which stay; fewer only at the end."""
+        while len(self._chunk) - self._position < length:
+            following = next(self._chunks, None)
+            if following is None:
+                break
+            self._chunk = self._chunk[self._position :] + following
+            self._position = 0
+        return self._chunk[self._position : self._position + length]
+
+    def take(self, most: int) -> bytes:
+        """At most `most` bytes; none only at the end."""
+        while self._position == len(self._chunk):
+            following = next(self._chunks, None)
+            if following is None:
+                return b""
+            self._chunk, self._position = following, 0
+        taken = self._chunk[self._position : self._position + most]
+        self._position += len(taken)
+        return taken
+
+    def put_back(self, length: int) -> None:
+        """Have the last `length` bytes of what `take` gave last again."""
+        self._position -= length
+
+
+def _unpacked(data: _Input, where: str) -> Iterator[bytes]:
+    head = data.peek(LONGEST_MAGIC)
+    for magic, name in _REFUSED.items():
+        if head.startswith(magic):
+            raise SourceError(
+                f"{where}: is packed with {name}; only gzip, zstd and plain tars can be read"
+            )
+    if head.startswith(_GZIP):
+        return _members(data, _gzip(), where)
+    if _begins_zstd(head):
+        return _members(data, _zstd(), where)
+    return iter(lambda: data.take(_LONGEST_STEP), b"")
+
+
+def _members(data: _Input, packed: _Format, where: str) -> Iterator[bytes]:
+    """What the members of a stream, or its frames, unpack to, one after the other."""
+    while head := data.peek(LONGEST_MAGIC):
+        if not packed.begins(head):
+            raise DamagedLayer(
+                f"{where}: after its {packed.name} data follows something that is none"
+            )
+        yield from _member(data, packed, where)
+
+
+def _member(data: _Input, packed: _Format, where: str) -> Iterator[bytes]:
+    unpacker = packed.unpacker()
+    step = _FIRST_STEP
+    while not unpacker.eof:
+        part = b""
+        if unpacker.needs_input:
+            part = data.take(step)
+            step = min(step * 4, _LONGEST_STEP)
+            if not part:
+                raise DamagedLayer(f"{where}: its {packed.name} data end too early")
+        try:
+            # For a short one no long piece of memory is to be had.
+            piece = unpacker.decompress(part, min(step, PIECE))
+        except packed.error as error:
+            raise _refused(packed, str(error), where) from None
+        if piece:
+            yield piece
+    data.put_back(len(unpacker.unused_data))
+
+
+def _refused(packed: _Format, reason: str, where: str) -> SourceError:
+    if "requires too much memory" in reason:
+        return SourceError(
+            f"{where}: its zstd data need a window of more than {2**WINDOW_LOG} bytes"
+        )
+    # Without the library's own words before it.
+    reason = re.sub(r"^(Error -?\d+ |[^:]*: )", "", reason)
+    return DamagedLayer(f"{where}: its {packed.name} data are damaged: {reason}")
+
+
+def _gzip() -> _Format:
+    from isal import igzip_lib
+
+    def unpacker() -> _Unpacker:
+        return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+
+    # Its types say that this is an exception, not a class.
+    error = cast("type[Exception]", igzip_lib.IsalError)
+    return _Format("gzip", unpacker, error, lambda head: head.startswith(_GZIP))
+
+
+def _begins_zstd(head: bytes) -> bool:
+    return head.startswith(_ZSTD) or _SKIPPABLE.match(head) is not None
+
+
+def _zstd() -> _Format:
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+
+    options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: WINDOW_LOG}
+
+    def unpacker() -> _Unpacker:
+        return zstd.ZstdDecompressor(options=options)
+
+    return _Format("zstd", unpacker, zstd.ZstdError, _begins_zstd)

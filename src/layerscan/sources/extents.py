@@ -1,0 +1,150 @@
+"""Where the bytes of a blob lie in an open file: reading and verifying them.
+
+Owns how content on disk becomes chunks, whether it is a file of its own or part
+of an archive. What is in it, others read.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import NamedTuple, Protocol
+
+from layerscan.documents import open_file
+from layerscan.errors import SourceError
+from layerscan.jsondoc import printable
+
+CHUNK = 256 * 1024
+"""Bytes of a chunk."""
+
+
+class Extent(NamedTuple):
+    """A part of an open file.
+
+    Attributes:
+        file: the file's descriptor.
+        offset: where the part begins.
+        length: its bytes.
+        where: what to call it in messages.
+    """
+
+    file: int
+    offset: int
+    length: int
+    where: str
+
+    def section(self, offset: int, length: int) -> bytes:
+        """Bytes of it, as they are.
+
+        Raises:
+            SourceError: it has not so many, or they cannot be read.
+        """
+        if offset < 0 or length < 0 or offset + length > self.length:
+            raise SourceError(
+                f"{printable(self.where)}: has {self.length} bytes: "
+                f"none from {offset} to {offset + length}"
+            )
+        # One call may give less.
+        parts = []
+        while length:
+            part = self._read(offset, length)
+            parts.append(part)
+            offset += len(part)
+            length -= len(part)
+        return b"".join(parts)
+
+    def read(self, limit: int) -> bytes:
+        """All of it.
+
+        Raises:
+            SourceError: it is longer than `limit` bytes, or cannot be read.
+        """
+        if self.length > limit:
+            raise SourceError(f"{printable(self.where)}: is longer than {limit} bytes")
+        return self.section(0, self.length)
+
+    def chunks(self, digest: str | None) -> Iterator[bytes]:
+        """All of it; it is verified against `digest`, if there is one, when it ends.
+
+        Raises:
+            SourceError: it cannot be read, or has another digest.
+        """
+        computed = hashlib.sha256()
+        position = 0
+        while position < self.length:
+            chunk = self._read(position, min(CHUNK, self.length - position))
+            position += len(chunk)
+            computed.update(chunk)
+            yield chunk
+        if digest is not None and digest != f"sha256:{computed.hexdigest()}":
+            raise SourceError(
+                f"{printable(self.where)}: is damaged: it should have the digest {digest}"
+            )
+
+    def check_length(self, length: int) -> None:
+        """Hold its length against what a descriptor says.
+
+        Raises:
+            SourceError: it is another.
+        """
+        if self.length != length:
+            raise SourceError(
+                f"{printable(self.where)}: has {self.length} bytes, not {length}: "
+                "it was fetched in part, or damaged"
+            )
+
+    def _read(self, offset: int, length: int) -> bytes:
+        try:
+            part = os.pread(self.file, length, self.offset + offset)
+        except OSError as error:
+            raise SourceError(
+                f"{printable(self.where)}: cannot be read: {error.strerror}"
+            ) from None
+        if not part:
+            raise SourceError(f"{printable(self.where)}: became shorter while it was read")
+        return part
+
+
+class Files(Protocol):
+    """Files by their path in a folder or an archive; thread-safe."""
+
+    def open(self, path: str) -> AbstractContextManager[Extent]:
+        """The regular file `path`, which has no ``.`` or ``..`` in it.
+
+        Raises:
+            LayerscanError: it is not there, or is no regular file.
+        """
+
+    def has(self, path: str) -> bool:
+        """Whether there is something of that name."""
+
+    def close(self) -> None:
+        """Close what is open. Idempotent."""
+
+
+class Folder:
+    """Files in a folder; see `Files`.
+
+    Args:
+        root: the folder, which the user named.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+
+    @contextmanager
+    def open(self, path: str) -> Iterator[Extent]:
+        """The regular file `path`, opened without following a symbolic link."""
+        where = os.path.join(self._root, path)
+        file, length = open_file(where)
+        try:
+            yield Extent(file, 0, length, where)
+        finally:
+            os.close(file)
+
+    def has(self, path: str) -> bool:
+        """Whether there is something of that name."""
+        return os.path.lexists(os.path.join(self._root, path))
+
+    def close(self) -> None:
+        """Nothing is open."""

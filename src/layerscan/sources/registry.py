@@ -1,0 +1,57 @@
+"""Images in a registry.
+
+Owns what a reference stands for as a source; the registry itself is
+`layerscan.registry`'s.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
+
+from layerscan.oci import Descriptor
+from layerscan.reference import DEFAULT_TAG, Reference
+from layerscan.registry import RegistryClient
+from layerscan.sources.images import Top, find_images
+from layerscan.sources.model import Closing, SourceImage, SourceLayer
+
+_BLOB = "application/octet-stream"
+"""The type that a layer is asked for under: whatever it says, it is a blob."""
+
+
+class RegistrySource(Closing):
+    """The images under a reference; see `Source`.
+
+    Args:
+        name: what the user called it.
+        reference: of an image or an index; a digest counts more than a tag.
+        client: gives the registries, and closes them; it is asked when something is wanted.
+    """
+
+    def __init__(
+        self, name: str, reference: Reference, client: Callable[[], RegistryClient]
+    ) -> None:
+        self.name = name
+        self.notes: Sequence[str] = ()
+        self._reference = reference
+        self._client = client
+
+    def images(self, architectures: Collection[str] | None = None) -> Sequence[SourceImage]:
+        """Its images; see `Source`."""
+        repository = self._client().repository(self._reference)
+        asked = self._reference.digest or self._reference.tag or DEFAULT_TAG
+        fetched = repository.manifest(asked)
+        itself = Descriptor(fetched.media_type, fetched.digest, len(fetched.raw))
+        top = Top(str(self._reference), itself, fetched.raw)
+        return find_images(repository, [top], architectures, source=str(self._reference))
+
+    def layer(self, layer: SourceLayer) -> AbstractContextManager[Iterator[bytes]]:
+        """The blob of a layer; see `Source`."""
+        return self._client().repository(self._reference).stream(_descriptor(layer))
+
+    def section(self, layer: SourceLayer, offset: int, length: int) -> bytes | None:
+        """A part of the blob of a layer, where the registry serves parts; see `Source`."""
+        repository = self._client().repository(self._reference)
+        return repository.part(_descriptor(layer), offset, length)
+
+
+def _descriptor(layer: SourceLayer) -> Descriptor:
+    return Descriptor(_BLOB, layer.digest, layer.archive_size)

@@ -1,0 +1,172 @@
+"""Tar headers as Go's archive/tar writes them, which is what makes most layers.
+
+Owns the bytes alone: ustar where all fits into it, PAX records for the rest
+(POSIX, pax, "ustar Interchange Format" and "pax Extended Header").
+"""
+
+import posixpath
+import struct
+from collections.abc import Mapping
+from typing import NamedTuple
+
+BLOCK = 512
+"""Bytes of a block of a tar."""
+
+END = bytes(2 * BLOCK)
+"""What a tar ends with."""
+
+FILE, LINK, SYMLINK, CHARACTER, DEVICE, FOLDER, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
+"""The types of entries."""
+
+_PAX = b"x"
+_XATTR = "SCHILY.xattr."
+_NAME, _PREFIX, _LINK, _OWNER = 100, 155, 100, 32
+_SHORT, _LONG = 8**7, 8**11
+_BLOCK = struct.Struct(f"{_NAME}s8s8s8s12s12s8sc{_LINK}s8s{_OWNER}s{_OWNER}s8s8s{_PREFIX}s12x")
+_CHECKSUM = slice(148, 156)
+_BLANK = b" " * 8
+
+
+class Header(NamedTuple):
+    """What a tar says of an entry.
+
+    Attributes:
+        name: as it is in the tar.
+        kind: its type.
+        size: bytes of content, or what stands there.
+        mode: permissions, and what else a writer has put there.
+        mtime: in whole seconds.
+        link: the target of a link.
+        device: major and minor number.
+        records: PAX records that it has whatever the rest is.
+    """
+
+    name: str
+    kind: bytes
+    size: int = 0
+    mode: int = 0
+    uid: int = 0
+    gid: int = 0
+    mtime: int = 0
+    link: str = ""
+    user: str = ""
+    group: str = ""
+    device: tuple[int, int] = (0, 0)
+    records: Mapping[str, bytes] = {}
+
+
+def xattr(name: str) -> str:
+    """The key of the PAX record of an extended attribute."""
+    return _XATTR + name
+
+
+def encoded(header: Header) -> bytes:
+    """The block of a header, and before it those of the PAX header that it may need.
+
+    Raises:
+        ValueError: it has a number that no tar can hold.
+    """
+    records = dict(header.records)
+    path, prefix = _path(header.name, records)
+    block = _block(
+        path,
+        header.kind,
+        mode=_octal(header.mode, 8),
+        uid=_number(header.uid, _SHORT, "uid", records),
+        gid=_number(header.gid, _SHORT, "gid", records),
+        size=_number(header.size, _LONG, "size", records),
+        mtime=_number(header.mtime, _LONG, "mtime", records),
+        link=_text(header.link, _LINK, "linkpath", records),
+        user=_text(header.user, _OWNER, "uname", records),
+        group=_text(header.group, _OWNER, "gname", records),
+        device=header.device,
+        prefix=prefix,
+    )
+    return _pax(header.name, records) + block if records else block
+
+
+def _block(
+    path: bytes,
+    kind: bytes,
+    *,
+    mode: bytes,
+    uid: bytes,
+    gid: bytes,
+    size: bytes,
+    mtime: bytes,
+    link: bytes = b"",
+    user: bytes = b"",
+    group: bytes = b"",
+    device: tuple[int, int] | None = None,
+    prefix: bytes = b"",
+) -> bytes:
+    major, minor = (_octal(number, 8) for number in device) if device else (b"", b"")
+    fields = (mode, uid, gid, size, mtime, _BLANK, kind, link, b"ustar\x0000", user, group)
+    block = bytearray(_BLOCK.pack(path, *fields, major, minor, prefix))
+    block[_CHECKSUM] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+def _path(name: str, records: dict[str, bytes]) -> tuple[bytes, bytes]:
+    """Both of ustar's fields for a path, which must be cut at a slash; else a record."""
+    raw = name.encode()
+    if raw.isascii():
+        if len(raw) <= _NAME:
+            return raw, b""
+        cut = raw.rstrip(b"/").rfind(b"/", 0, _PREFIX + 1)
+        if cut > 0 and len(raw) - cut - 1 <= _NAME:
+            return raw[cut + 1 :], raw[:cut]
+    records["path"] = raw
+    return _cut(name, _NAME), b""
+
+
+def _text(text: str, longest: int, key: str, records: dict[str, bytes]) -> bytes:
+    raw = text.encode()
+    if len(raw) <= longest and raw.isascii():
+        return raw
+    records[key] = raw
+    return _cut(text, longest)
+
+
+def _cut(text: str, longest: int) -> bytes:
+    return text.encode("ascii", "ignore")[:longest]
+
+
+def _number(number: int, end: int, key: str, records: dict[str, bytes]) -> bytes:
+    width = 8 if end == _SHORT else 12
+    if 0 <= number < end:
+        return _octal(number, width)
+    records.setdefault(key, b"%d" % number)
+    return _octal(0, width)
+
+
+def _octal(number: int, width: int) -> bytes:
+    digits = b"%0*o\0" % (width - 1, number)
+    if len(digits) > width:
+        raise ValueError(f"{number} does not fit into {width - 1} octal digits")
+    return digits
+
+
+def _pax(name: str, records: Mapping[str, bytes]) -> bytes:
+    """A PAX header with these records."""
+    body = b"".join(_record(key.encode(), records[key]) for key in sorted(records))
+    folder, last = posixpath.split(name.rstrip("/"))
+    short = _octal(0, 8)
+    block = _block(
+        _cut(posixpath.join(folder, "PaxHeaders.0", last), _NAME).rstrip(b"/"),
+        _PAX,
+        mode=short,
+        uid=short,
+        gid=short,
+        size=_octal(len(body), 12),
+        mtime=_octal(0, 12),
+    )
+    return block + body + bytes(-len(body) % BLOCK)
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    """One record; its length, which it begins with, includes the length's own digits."""
+    rest = len(key) + len(value) + len(b" =\n")
+    length = rest + len(b"%d" % rest)
+    length = rest + len(b"%d" % length)
+    return b"%d %s=%s\n" % (length, key, value)

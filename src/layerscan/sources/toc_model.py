@@ -1,0 +1,110 @@
+"""What a table of contents is to the rest: a layer's tar stream without the files' content.
+
+Owns the types, and how parts of a blob are asked for. What the tables look like,
+`toc_estargz` and `toc_zstd_chunked` know.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from layerscan.errors import LayerscanError, NotInRegistryError, RegistryError
+from layerscan.sources.decompress import decompressed
+from layerscan.sources.model import Source, SourceLayer
+
+NAME = "the table of contents"
+"""What it is called in messages."""
+
+MAX_TABLE = 64 * 1024 * 1024
+"""Bytes of the longest table that is read, packed and unpacked."""
+
+MAX_CONTENT = 2**60
+"""Bytes of all files of a layer: more than any disk has, and sums of it are no trouble."""
+
+Part = bytes | int
+"""Bytes of a tar stream, or how many bytes of content follow that are not there."""
+
+
+class TableFault(Exception):  # noqa: N818
+    """A layer's table of contents is not what it must be: the layer has to be read.
+
+    Its text says what is wrong, without naming the layer.
+    """
+
+
+class TableOfContents(NamedTuple):
+    """All of a layer's tar stream but what is in its files.
+
+    Attributes:
+        is_exact: whether the headers are those of the stream itself. Else they
+            are made anew: the same tree, but other bytes here and there.
+        make: the stream, as `parts` gives it; from it come other errors, too.
+    """
+
+    is_exact: bool
+    make: Callable[[], Iterator[Part]]
+
+    def parts(self) -> Iterator[Part]:
+        """The stream, for a scanner: `feed` it with bytes, let it `skip` a number.
+
+        What the scanner refuses in it is a fault of the table as well.
+
+        Raises:
+            TableFault: from the iterator; what the scanner has read is of no use.
+        """
+        content = 0
+        with as_fault():
+            for part in self.make():
+                if isinstance(part, int):
+                    content += part
+                    if content > MAX_CONTENT:
+                        raise TableFault(f"{NAME} has files of more than {MAX_CONTENT} bytes")
+                yield part
+
+
+@contextmanager
+def as_fault() -> Iterator[None]:
+    """What is wrong with a document in this block is a `TableFault`, and ends nothing."""
+    try:
+        yield
+    except LayerscanError as error:
+        raise TableFault(str(error)) from None
+
+
+def section(source: Source, layer: SourceLayer, offset: int, length: int) -> bytes | None:
+    """Exactly `length` bytes of a layer's blob from `offset` on, None as `Source.section`.
+
+    Raises:
+        TableFault: they are beyond its end, too many, or cannot be had.
+        LayerscanError: the blob is not there.
+    """
+    if length > MAX_TABLE:
+        raise TableFault(f"{NAME} has {length} bytes; only {MAX_TABLE} are read")
+    if length < 1 or offset + length > layer.archive_size:
+        raise TableFault(f"{NAME} is said to be beyond the layer's end")
+    try:
+        found = source.section(layer, offset, length)
+    except NotInRegistryError:
+        raise
+    except RegistryError as error:
+        # What serves parts badly may serve the whole well.
+        raise TableFault(str(error)) from None
+    if found is not None and len(found) != length:
+        raise TableFault(f"{length} bytes of the layer were asked for, {len(found)} came")
+    return found
+
+
+def unpacked(packed: bytes, *, limit: int, name: str) -> Iterator[bytes]:
+    """What `packed`, which is called `name`, unpacks to.
+
+    Raises:
+        TableFault: it is longer than `limit` bytes; from the iterator.
+        LayerscanError: it is damaged; from the iterator.
+    """
+    length = 0
+    for piece in decompressed(iter([packed]), limit=sys.maxsize, where=name):
+        length += len(piece)
+        if length > limit:
+            raise TableFault(f"{name} has more than {limit} bytes, unpacked")
+        yield piece

@@ -1,0 +1,201 @@
+"""The table of contents of a zstd:chunked layer: in a frame that decompressors skip.
+
+Owns the annotations of containers/storage that say where it is (its package
+pkg/chunked); the footer, which says the same, is not needed. Newer writers put
+the layer's tar-split beside it: all of the tar that is in no file, as it is.
+"""
+
+import base64
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from layerscan import jsondoc
+from layerscan.digest import is_digest, sha256
+from layerscan.jsondoc import Place
+from layerscan.sources.model import Source, SourceLayer
+from layerscan.sources.toc_entries import parts, table_members
+from layerscan.sources.toc_headers import END
+from layerscan.sources.toc_json import Values
+from layerscan.sources.toc_model import (
+    MAX_TABLE,
+    NAME,
+    Part,
+    TableFault,
+    TableOfContents,
+    as_fault,
+    section,
+    unpacked,
+)
+
+PREFIXES = ("io.github.containers.zstd-chunked.", "io.containers.zstd-chunked.")
+"""What the annotations' names begin with, now and in writers until 2022."""
+
+CHECKSUM, POSITION = "manifest-checksum", "manifest-position"
+SPLIT_CHECKSUM, SPLIT_POSITION = "tarsplit-checksum", "tarsplit-position"
+
+_GAP = 64 * 1024
+"""Bytes between the two that may be fetched for nothing: another request takes longer."""
+
+_SPLIT = "the tar-split"
+_SPLIT_DIGEST = "tarSplitDigest"
+_CRFS = 1
+"""The type of table that eStargz has, too; there is no other."""
+
+_NUMBERS = re.compile(r"\d{1,18}(?::\d{1,18})*", re.ASCII)
+_MOST_SPLIT = 1024 * 1024 * 1024
+"""Bytes of the longest tar-split, unpacked, that is read; never all of it is in memory."""
+
+_SPLIT_FILE, _SPLIT_SEGMENT = 1, 2
+
+
+class _Place(NamedTuple):
+    """Where a document is in the blob, and its bytes unpacked."""
+
+    offset: int
+    length: int
+    unpacked: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.length
+
+
+def annotations(layer: SourceLayer) -> dict[str, str]:
+    """The annotations of the format, without what they begin with; empty for none."""
+    for prefix in PREFIXES:
+        if prefix + CHECKSUM in layer.annotations:
+            return {
+                key.removeprefix(prefix): value
+                for key, value in layer.annotations.items()
+                if key.startswith(prefix)
+            }
+    return {}
+
+
+def read(source: Source, layer: SourceLayer, given: Mapping[str, str]) -> TableOfContents | None:
+    """The table of a layer with the annotations `given`.
+
+    One request as a rule: the tar-split follows the table.
+
+    Raises:
+        TableFault: it is not there, or is damaged.
+        LayerscanError: the blob is not there.
+    """
+    checksum = given[CHECKSUM]
+    if not is_digest(checksum):
+        raise TableFault(f"the annotation {CHECKSUM} is no sha256 digest")
+    place, split = _places(given)
+    found = _fetch(source, layer, place, split)
+    if found is None:
+        return None
+    packed, packed_split = found
+    with as_fault():
+        table = _unpacked_table(packed, checksum, place.unpacked)
+        digest = _split_digest(table, given) if split is not None else None
+    if digest is None:
+        # Nothing vouches for a tar-split without a digest.
+        return TableOfContents(is_exact=False, make=lambda: _rebuilt(table))
+    if sha256(packed_split) != digest:
+        raise TableFault("the tar-split has not the digest that it must have")
+    return TableOfContents(is_exact=True, make=lambda: _split_parts(packed_split))
+
+
+def _places(given: Mapping[str, str]) -> tuple[_Place, _Place | None]:
+    """Where the table and the tar-split are; not every writer has the second."""
+    *place, kind = _numbers(given, POSITION, 4)
+    if kind != _CRFS:
+        raise TableFault(f"the table of contents is of type {kind}, which is not known")
+    if SPLIT_POSITION not in given:
+        return _Place(*place), None
+    return _Place(*place), _Place(*_numbers(given, SPLIT_POSITION, 3))
+
+
+def _numbers(given: Mapping[str, str], key: str, count: int) -> list[int]:
+    text = given.get(key, "")
+    if not _NUMBERS.fullmatch(text) or text.count(":") != count - 1:
+        raise TableFault(f"the annotation {key} must be {count} numbers with colons between them")
+    return [int(number) for number in text.split(":")]
+
+
+def _fetch(
+    source: Source, layer: SourceLayer, place: _Place, split: _Place | None
+) -> tuple[bytes, bytes] | None:
+    """The table and the tar-split, packed; by one request if that fetches little else."""
+    if split is None:
+        table = section(source, layer, place.offset, place.length)
+        return None if table is None else (table, b"")
+    first, last = min(place, split), max(place, split)
+    if 0 <= last.offset - first.end <= _GAP and last.end - first.offset <= MAX_TABLE:
+        both = section(source, layer, first.offset, last.end - first.offset)
+        if both is None:
+            return None
+        start = first.offset
+        return both[place.offset - start : place.end - start], both[
+            split.offset - start : split.end - start
+        ]
+    table = section(source, layer, place.offset, place.length)
+    rest = None if table is None else section(source, layer, split.offset, split.length)
+    return None if table is None or rest is None else (table, rest)
+
+
+def _unpacked_table(packed: bytes, checksum: str, length: int) -> bytes:
+    """The table, verified.
+
+    Raises:
+        TableFault: it is another, or damaged.
+    """
+    if sha256(packed) != checksum:
+        raise TableFault(f"the table of contents has not the digest of the annotation {CHECKSUM}")
+    if length > MAX_TABLE:
+        raise TableFault(f"the table of contents has {length} bytes; only {MAX_TABLE} are read")
+    table = b"".join(unpacked(packed, limit=length, name=NAME))
+    if len(table) != length:
+        raise TableFault(f"the table of contents has {len(table)} bytes, and must have {length}")
+    return table
+
+
+def _split_digest(table: bytes, given: Mapping[str, str]) -> str | None:
+    """The digest of the packed tar-split: from the table or, in 2023, an annotation."""
+    digest: object = given.get(SPLIT_CHECKSUM)
+    for key, value in table_members(table):
+        if key == _SPLIT_DIGEST:
+            digest = value
+    if digest is None or (isinstance(digest, str) and is_digest(digest)):
+        return digest
+    raise TableFault("the digest of the tar-split is no sha256 digest")
+
+
+def _rebuilt(table: bytes) -> Iterator[Part]:
+    yield from parts(table)
+    yield END
+
+
+def _split_parts(packed: bytes) -> Iterator[Part]:
+    """The tar stream of which `packed` is the tar-split.
+
+    It is a line of JSON for each stretch of the tar, and for the content of each
+    file (vbatts/tar-split, tar/storage/entry.go).
+    """
+    values = Values(unpacked(packed, limit=_MOST_SPLIT, name=_SPLIT), _SPLIT)
+    place = Place(_SPLIT)
+    while not values.at_end():
+        entry = jsondoc.mapping(values.value(), place)
+        kind = jsondoc.integer(entry, "type", place)
+        if kind == _SPLIT_SEGMENT:
+            yield _payload(entry, place)
+        elif kind == _SPLIT_FILE:
+            size = jsondoc.integer(entry, "size", place) if "size" in entry else 0
+            if size:
+                yield size
+        else:
+            raise place.key("type").fault(f"{kind} is not known")
+
+
+def _payload(entry: dict[str, object], place: Place) -> bytes:
+    if entry.get("payload") is None:
+        return b""
+    try:
+        return base64.b64decode(jsondoc.text(entry, "payload", place), validate=True)
+    except ValueError:
+        raise place.key("payload").fault("is no base64") from None

@@ -1,0 +1,66 @@
+"""What the tests of tables of contents share: trees, from a table and from the whole."""
+
+import io
+import tarfile
+from collections.abc import Iterable
+from typing import Any
+
+from layerscan._tar import TarFault, TarScanner
+from layerscan.sources.decompress import decompressed
+from layerscan.sources.toc import table_of_contents
+from tests.builders.chunked import Blobs, Chunked
+
+Tree = tuple[list[Any], ...]
+
+
+def scanned(parts: Iterable[bytes | int]) -> tuple[Tree, bytes]:
+    """The tree that a tar makes, as lists, and its tar-split."""
+    scanner = TarScanner(tar_split=True)
+    for part in parts:
+        if isinstance(part, int):
+            scanner.skip(part)
+        else:
+            scanner.feed(part)
+    tree = scanner.finish()
+    return tuple(column.tolist() for column in tree), scanner.take_tar_split()
+
+
+def of_the_whole(layer: Chunked) -> Tree | str:
+    """The tree of all of the blob, or that it is refused."""
+    try:
+        return scanned(decompressed(iter([layer.blob]), limit=1 << 40))[0]
+    except TarFault:
+        return "refused"
+
+
+def of_the_table(layer: Chunked) -> Tree | str:
+    """The tree of the layer's table of contents, or that it is refused."""
+    table = table_of_contents(Blobs.of(layer), layer.layer)
+    assert table is not None
+    try:
+        return scanned(table.parts())[0]
+    except TarFault:
+        return "refused"
+
+
+def tar(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    """A tar of `members`."""
+    out = io.BytesIO()
+    with tarfile.open(
+        fileobj=out, mode="w", format=tarfile.PAX_FORMAT, errors="surrogateescape"
+    ) as writer:
+        for info, content in members:
+            info.size = len(content)
+            writer.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def member(
+    name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, **fields: object
+) -> tuple[tarfile.TarInfo, bytes]:
+    """One of a tar's members; the fields are those of TarInfo."""
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    for field, value in fields.items():
+        setattr(info, field, value)
+    return info, content
