@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from tests.engines.registry import Registry
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+CONFIG = "application/vnd.docker.container.image.v1+json"
+GZIP_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 DOCUMENTS = (
     f"{MANIFEST}, application/vnd.docker.distribution.manifest.list.v2+json, "
     "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json"
@@ -263,6 +265,24 @@ class Builder:
         url = send("POST", f"http://{self.registry.address}/v2/{path}/blobs/uploads/")
         send("PUT", f"{url}&digest={digest}", blob)
         return digest
+
+    def of_tars(self, name: str, *tars: bytes) -> str:
+        """An image of layers that no engine made, pushed under ``PATH:TAG``."""
+        path, _, tag = name.rpartition(":")
+        diff_ids = [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in tars]
+        rootfs = {"type": "layers", "diff_ids": diff_ids}
+        config = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": rootfs}).encode()
+        blobs = [gzip.compress(tar, compresslevel=1, mtime=0) for tar in tars]
+        kinds = [CONFIG, *[GZIP_LAYER] * len(blobs)]
+        described = [
+            {"mediaType": kind, "digest": self.upload(path, blob), "size": len(blob)}
+            for kind, blob in zip(kinds, (config, *blobs), strict=True)
+        ]
+        manifest = {"mediaType": MANIFEST, "config": described[0], "layers": described[1:]}
+        document = json.dumps({"schemaVersion": 2} | manifest).encode()
+        url = f"http://{self.registry.address}/v2/{path}/manifests/{tag}"
+        send("PUT", url, document, kind=MANIFEST)
+        return self.named(name)
 
     def dangling(self, one: Image, other: Image, name: str) -> str:
         """The id of an image whose name another has taken."""

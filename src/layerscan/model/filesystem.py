@@ -1,0 +1,36 @@
+"""What every model of a file system gives: the space that things take on it."""
+
+from typing import Protocol
+
+from layerscan.layertree import LayerTree
+
+
+class FileSystem(Protocol):
+    """A file system as arithmetic, as ``mkfs`` makes it by default."""
+
+    @property
+    def name(self) -> str:
+        """``ext4``, ``xfs``, ``btrfs`` or ``f2fs``."""
+
+    @property
+    def block_size(self) -> int:
+        """Bytes of a block, what statvfs(3) gives as ``f_bsize``."""
+
+    def tree(self, tree: LayerTree) -> int:
+        """Bytes by ``st_blocks`` of all inodes of an unpacked layer, its root included."""
+
+    def overhead(self, tree: LayerTree) -> int:
+        """Bytes that the tree takes beside these: what no ``st_blocks`` shows.
+
+        Inodes and other metadata, so far as they make the used bytes of the file
+        system grow, see statvfs(3).
+        """
+
+    def file(self, size: int) -> int:
+        """Bytes by ``st_blocks`` of a file of `size` bytes."""
+
+    def folder(self) -> int:
+        """Bytes by ``st_blocks`` of a folder with few names or none."""
+
+    def symlink(self, length: int) -> int:
+        """Bytes by ``st_blocks`` of a symlink whose target has `length` bytes."""

@@ -1,0 +1,137 @@
+"""What tests of the models of file systems share: trees on fresh disks, and what they take."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from itertools import count
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from hypothesis import strategies as st
+
+from layerscan.layertree import Kind, LayerTree
+from tests.builders.layer_trees import walked
+from tests.builders.tree import Dir, Fifo, File, Link, Symlink, apply
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from tests.builders.tree import Op
+
+Attributes = dict[str, dict[str, int]]
+"""By path and name: bytes of the value."""
+
+_NUMBERS = count()
+_LETTERS = "abcdefghij"
+
+
+class Model(Protocol):
+    """A file system whose model says what each inode takes."""
+
+    block_size: int
+
+    def inodes(self, tree: LayerTree) -> NDArray[np.int64]: ...
+
+
+class Disk:
+    """A file system at `path` that trees are put onto."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.block_size = os.statvfs(path).f_bsize
+
+    def folder(self) -> str:
+        """A new folder."""
+        path = os.path.join(self.path, f"tree{next(_NUMBERS)}")
+        os.mkdir(path)
+        return path
+
+
+def put(folder: str, ops: Sequence[Op], attributes: Mapping[str, Mapping[str, int]]) -> None:
+    """Make `ops` in `folder`, and give what is at those paths attributes, each at once.
+
+    As engines do, folders get theirs before what is in them is made.
+    """
+    for op in ops:
+        path = os.fsdecode(op.path)
+        if isinstance(op, Link):
+            os.link(f"{folder}/{os.fsdecode(op.to)}", f"{folder}/{path}")
+            continue
+        parent, name = os.path.split(path)
+        apply(os.path.join(folder, parent), dataclasses.replace(op, path=name))
+        for attribute, length in attributes.get(path, {}).items():
+            os.setxattr(f"{folder}/{path}", attribute, b"v" * length, follow_symlinks=False)
+
+
+def differences(model: Model, folder: str) -> dict[bytes, tuple[int, int]]:
+    """Inodes for which the model is wrong: the bytes that they take, and that it says."""
+    os.sync()
+    found = walked(folder)
+    told = model.inodes(found.tree)
+    rows = zip(found.paths, found.usage.tolist(), told.tolist(), strict=True)
+    return {path: (real, said) for path, real, said in rows if real != said}
+
+
+def folder_tree(lengths: Sequence[int], *, kind: Kind = Kind.FILE) -> LayerTree:
+    """A folder of empty inodes whose names have these lengths."""
+    none = np.zeros(0, dtype=np.int32)
+    names = np.array(lengths, dtype=np.int32)
+    return LayerTree(
+        kinds=np.array([Kind.DIRECTORY, *[kind] * len(names)], dtype=np.uint8),
+        sizes=np.zeros(len(names) + 1, dtype=np.int64),
+        name_directories=np.zeros(len(names), dtype=np.int32),
+        name_inodes=np.arange(1, len(names) + 1, dtype=np.int32),
+        name_lengths=names,
+        xattr_inodes=none,
+        xattr_namespaces=none.astype(np.uint8),
+        xattr_name_lengths=none,
+        xattr_value_lengths=none,
+    )
+
+
+def many_names(folder: str, lengths: Sequence[int]) -> None:
+    """Fill `folder` with FIFOs, which take no blocks, whose names have these lengths."""
+    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for number, length in enumerate(lengths):
+            os.mkfifo(f"{number:x}".rjust(length, "n"), dir_fd=at)
+    finally:
+        os.close(at)
+
+
+@st.composite
+def trees(draw: st.DrawFn, *, longest_target: int) -> tuple[list[Op], Attributes]:
+    """Small trees of every kind of inode, some with attributes."""
+    folders = [""]
+    ops: list[Op] = []
+    attributes: Attributes = {}
+    files = []
+    names = st.text(_LETTERS, min_size=1, max_size=40)
+    sizes = st.one_of(st.integers(0, 5000), st.integers(0, 200_000))
+    values = st.dictionaries(
+        st.text(_LETTERS, min_size=1, max_size=30).map("trusted.{}".format),
+        st.one_of(st.integers(0, 60), st.integers(0, 300)),
+        max_size=1,
+    )
+    for name in draw(st.lists(names, max_size=40, unique=True)):
+        path = draw(st.sampled_from(folders)) + name
+        kind = draw(st.sampled_from("ffflsdp"))
+        if kind == "d":
+            ops.append(Dir(path))
+            folders.append(f"{path}/")
+        elif kind == "s":
+            ops.append(Symlink(path, "t" * draw(st.integers(1, longest_target))))
+            continue
+        elif kind == "p":
+            ops.append(Fifo(path))
+        elif kind == "l" and files:
+            ops.append(Link(path, draw(st.sampled_from(files))))
+            continue
+        else:
+            ops.append(File(path, size=draw(sizes)))
+            files.append(path)
+        attributes[path] = draw(values)
+    return ops, attributes

@@ -1,0 +1,307 @@
+"""The model of ext4 against ext4: blocks of every inode of trees on loop devices."""
+
+from __future__ import annotations
+
+import os
+import struct
+from itertools import count
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from layerscan.errors import LayerscanError
+from layerscan.layertree import Kind, LayerTree, Namespace
+from layerscan.model import FILE_SYSTEMS, file_system
+from layerscan.model.ext4 import BLOCK_SIZES, Ext4
+from layerscan.model.ext4_extents import LONGEST_EXTENT, extent_blocks
+from tests.builders.layer_trees import walked
+from tests.builders.tree import Device, Dir, Fifo, File, Link, Symlink, Whiteout, apply
+from tests.conftest import require_programs
+from tests.engines import loop
+from tests.htree import Entry, blocks_of, entry_length, real_hashes
+from tests.requirements import require, require_root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.builders.tree import Op
+
+MEBIBYTE = 1 << 20
+DISK = 1024 * MEBIBYTE
+NUMBERS = count()
+MEASURED = (1024, 2048, 4096)
+
+
+class Disk:
+    """A fresh ext4."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.block_size = os.statvfs(path).f_bsize
+
+    def folder(self) -> str:
+        path = os.path.join(self.path, str(next(NUMBERS)))
+        os.mkdir(path)
+        return path
+
+    def device(self) -> str:
+        number = os.stat(self.path).st_dev
+        link = os.readlink(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
+        return f"/dev/{os.path.basename(link)}"
+
+
+@pytest.fixture(scope="module", params=MEASURED)
+def disk(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Disk]:
+    require_root()
+    require_programs(*loop.PROGRAMS, "dumpe2fs", "debugfs")
+    path = tmp_path_factory.mktemp("disk") / "mounted"
+    options = ("-b", str(request.param), "-N", "200000")
+    with loop.ext4(str(path), DISK, *options) as mounted:
+        found = Disk(mounted)
+        require(found.block_size == request.param, f"no ext4 with blocks of {request.param}")
+        yield found
+
+
+def differences(disk: Disk, folder: str) -> dict[bytes, tuple[float, float]]:
+    """Inodes for which the model is wrong: what they have, and what it says, in blocks."""
+    # A file's blocks are final once they are written.
+    os.sync()
+    found = walked(folder)
+    told = Ext4(disk.block_size).inodes(found.tree)
+    pairs = zip(found.paths, found.usage / disk.block_size, told / disk.block_size, strict=True)
+    return {path: (real, said) for path, real, said in pairs if real != said}
+
+
+def test_every_kind_of_inode(disk: Disk) -> None:
+    folder = disk.folder()
+    block = disk.block_size
+    lengths = (0, 1, block - 1, block, block + 1, 10 * block, 12 * block + 7, 300 * block + 1)
+    apply(
+        folder,
+        *(File(f"files/{length}", size=length, seed=1) for length in lengths),
+        *(Symlink(f"links/{length}", "t" * length) for length in (1, 59, 60, 61, block - 1)),
+        Link("files/again", "files/1"),
+        Link("links/again", "links/60"),
+        Dir("empty"),
+        Fifo("fifo"),
+        Device("null"),
+        Whiteout("gone"),
+    )
+    assert differences(disk, folder) == {}
+
+
+@pytest.mark.parametrize("attribute", ["user.a", "user.abcd", "user.abcde", "trusted.overlay.x"])
+def test_attributes_move_out_of_the_inode_when_it_is_full(disk: Disk, attribute: str) -> None:
+    folder = disk.folder()
+    for length in (0, 1, *range(44, 76), 200, disk.block_size - 100):
+        for path in (f"{folder}/f{length}", f"{folder}/d{length}"):
+            if path.startswith(f"{folder}/f"):
+                with open(path, "wb") as file:
+                    file.write(b"content")
+            else:
+                os.mkdir(path)
+            os.setxattr(path, attribute, b"v" * length)
+    assert differences(disk, folder) == {}
+    assert any(walked(folder).usage[1:] > disk.block_size)
+
+
+def acl(named: int) -> bytes:
+    """The value of ``system.posix_acl_access`` with so many named users."""
+    users = ((0x02, 6, 1000 + user) for user in range(named))
+    nobody = 0xFFFFFFFF
+    mask = ((0x10, 7, nobody),) if named else ()
+    entries = ((0x01, 6, nobody), *users, (0x04, 4, nobody), *mask, (0x20, 4, nobody))
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+
+
+@pytest.mark.parametrize("named", [0, 1, 2, 5, 6, 7, 8, 9, 20])
+def test_access_control_lists(disk: Disk, named: int) -> None:
+    folder = disk.folder()
+    # Nothing is kept of one that says no more than the mode, so a walk does not see it.
+    os.mkdir(f"{folder}/both")
+    os.setxattr(f"{folder}/both", "system.posix_acl_access", acl(named))
+    os.mkdir(f"{folder}/default")
+    os.setxattr(f"{folder}/default", "system.posix_acl_default", acl(named))
+    os.setxattr(f"{folder}/default", "user.a", b"1234")
+    assert differences(disk, folder) == {}
+
+
+def test_list_that_says_what_the_mode_says_takes_nothing() -> None:
+    for named, blocks in ((0, 1), (1, 2)):
+        attributes = [
+            (0, Namespace.ACL_ACCESS, 0, len(acl(named))),
+            (0, Namespace.USER, 1, 60),
+        ]
+        assert Ext4(4096).tree(folder_tree([], attributes)) == blocks * 4096
+
+
+def folder_tree(
+    lengths: Sequence[int], attributes: Sequence[tuple[int, int, int, int]] = ()
+) -> LayerTree:
+    """A folder of empty files with names of these lengths."""
+    names = np.array(lengths, dtype=np.int32)
+    xattrs = np.array(attributes, dtype=np.int32).reshape(-1, 4)
+    return LayerTree(
+        kinds=np.array([Kind.DIRECTORY, *[Kind.FILE] * len(names)], dtype=np.uint8),
+        sizes=np.zeros(len(names) + 1, dtype=np.int64),
+        name_directories=np.zeros(len(names), dtype=np.int32),
+        name_inodes=np.arange(1, len(names) + 1, dtype=np.int32),
+        name_lengths=names,
+        xattr_inodes=xattrs[:, 0],
+        xattr_namespaces=xattrs[:, 1].astype(np.uint8),
+        xattr_name_lengths=xattrs[:, 2],
+        xattr_value_lengths=xattrs[:, 3],
+    )
+
+
+LETTERS = "abcdefghij"
+NAMES = st.text(LETTERS, min_size=1, max_size=40)
+SIZES = st.one_of(st.integers(0, 20), st.integers(0, 100_000))
+ATTRIBUTES = st.dictionaries(
+    st.text(LETTERS, min_size=1, max_size=30).map("user.{}".format),
+    st.integers(0, 120),
+    max_size=3,
+)
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> tuple[list[Op], dict[str, dict[str, int]]]:
+    """What to make, and the attributes of some of it, values by their lengths."""
+    folders = [""]
+    ops: list[Op] = []
+    attributes = {}
+    for name in draw(st.lists(NAMES, max_size=24, unique=True)):
+        path = draw(st.sampled_from(folders)) + name
+        kind = draw(st.sampled_from("ffffsd"))
+        if kind == "d":
+            ops.append(Dir(path))
+            folders.append(f"{path}/")
+        elif kind == "s":
+            ops.append(Symlink(path, "t" * draw(st.integers(1, 1000))))
+            continue
+        else:
+            ops.append(File(path, size=draw(SIZES)))
+        attributes[path] = draw(ATTRIBUTES)
+    return ops, attributes
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tree=trees())
+def test_any_small_tree(disk: Disk, tree: tuple[list[Op], dict[str, dict[str, int]]]) -> None:
+    ops, attributes = tree
+    folder = disk.folder()
+    apply(folder, *ops)
+    for path, values in attributes.items():
+        for name, length in values.items():
+            os.setxattr(f"{folder}/{path}", name, b"v" * length)
+    # Of so few names no leaf is split twice, and nothing depends on their hashes.
+    assert differences(disk, folder) == {}
+
+
+FOLDERS = [
+    (1, 1, 10),
+    (30, 20, 40),
+    (100, 1, 255),
+    (1000, 5, 40),
+    (1000, 250, 255),
+    (12_000, 6, 7),
+    (12_000, 5, 60),
+]
+
+
+@pytest.mark.parametrize(("names", "shortest", "longest"), FOLDERS)
+def test_growth_of_a_folder_with_the_hashes_of_its_disk(
+    disk: Disk, names: int, shortest: int, longest: int
+) -> None:
+    lengths = np.random.default_rng(names).integers(shortest, longest, names, endpoint=True)
+    made = [f"{number:x}".ljust(length, "n") for number, length in enumerate(lengths)]
+    folder = disk.folder()
+    at = os.open(folder, os.O_RDONLY)
+    for name in made:
+        os.mknod(name, dir_fd=at)
+    os.close(at)
+    # Given the hashes, the rules say exactly how many blocks it has.
+    hashes = real_hashes(disk.device(), made)
+    entries = [Entry(*one) for one in zip(hashes, map(entry_length, map(len, made)), strict=True)]
+    blocks = os.stat(folder).st_size // disk.block_size
+    assert blocks == blocks_of(entries, disk.block_size)
+    # Without them, the model says a mean.
+    told = Ext4(disk.block_size).tree(folder_tree([len(name) for name in made]))
+    assert told / disk.block_size == pytest.approx(blocks, rel=0.05, abs=2)
+
+
+def test_folder_whose_growth_others_interrupt_has_a_list_of_its_pieces(disk: Disk) -> None:
+    folder = disk.folder()
+    names = [f"{number:05d}-a-name-of-some-length" for number in range(2000)]
+    for name in names:
+        os.mkdir(os.path.join(folder, name))
+    os.sync()
+    found = os.stat(folder)
+    beside = found.st_blocks * 512 - found.st_size
+    assert beside >= disk.block_size
+    tree = folder_tree([len(name) for name in names])
+    alone = Ext4(disk.block_size).tree(tree)
+    kinds = np.full_like(tree.kinds, Kind.DIRECTORY)
+    among = Ext4(disk.block_size).tree(tree._replace(kinds=kinds)) - 2000 * disk.block_size
+    assert 0 <= among - alone - beside <= 2 * disk.block_size
+
+
+def test_large_file(disk: Disk) -> None:
+    folder = disk.folder()
+    size = 160 * MEBIBYTE
+    with open(f"{folder}/file", "wb") as file:
+        file.writelines(b"x" * MEBIBYTE for _ in range(size // MEBIBYTE))
+    os.sync()
+    taken = os.stat(f"{folder}/file").st_blocks * 512
+    told = Ext4(disk.block_size).file(size)
+    # It may lie in more pieces than it must.
+    assert told <= taken <= told + 2 * disk.block_size
+    os.unlink(f"{folder}/file")
+
+
+@pytest.mark.parametrize(
+    ("extents", "blocks"),
+    [(0, 0), (1, 0), (4, 0), (5, 1), (84, 1), (85, 2), (336, 4), (337, 6), (84 * 84 * 4 + 1, 343)],
+)
+def test_list_of_pieces(extents: int, blocks: int) -> None:
+    # 84 in a block of 1 KiB, and another level of it for more than four blocks.
+    assert extent_blocks(np.array([extents]), 1024)[0] == blocks
+
+
+def test_list_of_pieces_of_a_file() -> None:
+    for block_size in BLOCK_SIZES:
+        four = 4 * LONGEST_EXTENT * block_size
+        model = Ext4(block_size)
+        assert model.file(four) == four
+        assert model.file(four + 1) == four + 2 * block_size
+
+
+def test_parts_agree_with_the_tree() -> None:
+    for block_size in BLOCK_SIZES:
+        model = Ext4(block_size)
+        sizes = (0, 1, 59, 60, 5000, 100_000)
+        tree = folder_tree([3] * len(sizes))
+        for kind, part in ((Kind.FILE, model.file), (Kind.SYMLINK, model.symlink)):
+            kinds = np.array([Kind.DIRECTORY, *[kind] * len(sizes)], dtype=np.uint8)
+            whole = tree._replace(kinds=kinds, sizes=np.array([0, *sizes]))
+            parts = [part(size) for size in sizes if kind is Kind.FILE or size < block_size]
+            told = model.inodes(whole)[1 : 1 + len(parts)]
+            assert told.tolist() == parts
+        assert model.folder() == model.tree(folder_tree([]))
+        assert model.overhead(tree) == 0
+
+
+def test_file_systems_by_name() -> None:
+    for name in FILE_SYSTEMS:
+        model = file_system(name)
+        assert (model.name, model.block_size) == (name, 4096)
+    assert file_system("ext4", 1024).block_size == 1024
+    with pytest.raises(LayerscanError, match=r"no file system 'zfs': there are ext4, xfs, "):
+        file_system("zfs")
+    with pytest.raises(LayerscanError, match=r"no ext4 has blocks of 512 bytes, but of 1024, "):
+        file_system("ext4", 512)
