@@ -138,7 +138,15 @@ def read_terminal(terminal: int) -> bytes:
 def run_as_nobody(*arguments: object) -> Result:
     """Run the program as a user without rights: in a fork, the interpreter may be out of reach."""
     # All that it may import, as long as it can be read.
-    for module in ("_walk", "_pywalk", "layersmeta", "scanner", "stores", "cli.report"):
+    for module in (
+        "_walk",
+        "_pywalk",
+        "layersmeta",
+        "scanner",
+        "stores",
+        "cli.report",
+        "cli.scan_report",
+    ):
         import_module(f"layerscan.{module}")
     for module in ("console", "table"):
         import_module(f"rich.{module}")

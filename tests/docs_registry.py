@@ -1,11 +1,23 @@
-"""The App that the documents publish, its images in ``registry.example``, and their metadata."""
+"""The App that the documents publish, its images in ``registry.example``, and their metadata.
+
+One of the images is also in a layout, and in an archive of ``docker save``.
+"""
 
 from pathlib import Path
 
 from layerscan import layersmeta
+from tests.builders.image_archives import (
+    Image,
+    Saved,
+    docker_save,
+    layout,
+    named,
+    write_folder,
+    write_tar,
+)
 from tests.builders.registry_server import OpenRegistry
 from tests.docs_reader import blocks
-from tests.publish_case import metadata, put_index
+from tests.publish_case import metadata, put_index, tar_of
 
 LAYERS = {
     "fleet/player:1043": {"amd64": ["base", "player"], "arm64": ["armbase", "armplayer"]},
@@ -18,6 +30,9 @@ def fill(registry: OpenRegistry, folder: Path) -> None:
     for name, images in LAYERS.items():
         path, _, tag = name.partition(":")
         put_index(registry, path, tag, images)
+    image = Image.of(*map(tar_of, LAYERS["fleet/player:1043"]["amd64"]))
+    write_folder(layout(named(image, "1043")), folder / "build" / "player")
+    write_tar(docker_save(Saved(image, ("fleet/player:1043",))), folder / "player.tar")
     app = folder / "fleet" / "signage"
     app.mkdir(parents=True)
     (text,) = [block.text for block in blocks("docs/publish.md") if block.language == "yaml"]

@@ -1,7 +1,9 @@
 """What the tests of `publish` share: images in a registry, their metadata, and Apps on disk."""
 
+import gzip
 import json
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,29 @@ from layerscan import layersmeta
 from layerscan.digest import sha256
 from layerscan.layersmeta import LayerMeta, LayersMeta
 from layerscan.oci import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor
+from tests.builders import tree
 from tests.builders.compose_apps import put
 from tests.builders.registry_server import OpenRegistry
+from tests.builders.tree import made_up
 from tests.cli_runner import Result, run
 
 
+@cache
+def tar_of(layer: str) -> bytes:
+    """The tar of the layer of that name: some libraries, and a program that links to one."""
+    library = f"usr/lib/{layer}"
+    files = [
+        tree.File(f"{library}/lib{number}.so", made_up(20_000, number) + bytes(10_000 * number))
+        for number in range(len(layer))
+    ]
+    program = tree.Symlink(f"usr/bin/{layer}", f"/{library}/lib0.so")
+    return b"".join(tree.tar_stream([*files, program]))
+
+
+@cache
 def blob_of(layer: str) -> bytes:
-    """The content of the layer of that name."""
-    return f"layer {layer} ".encode() * len(layer)
+    """The blob of that layer."""
+    return gzip.compress(tar_of(layer), mtime=0)
 
 
 def digest_of(layer: str) -> str:
@@ -49,7 +66,7 @@ def put_image(
                 "os": "linux",
                 "rootfs": {
                     "type": "layers",
-                    "diff_ids": [sha256(b"d" + blob_of(n)) for n in named],
+                    "diff_ids": [sha256(tar_of(name)) for name in named],
                 },
             }
         ),

@@ -191,6 +191,12 @@ def test_the_summary_has_a_line_for_each_group() -> None:
     assert "Missed:" in text
 
 
+def test_the_summary_has_the_first_yardstick_only() -> None:
+    text = report.summary(found(*ROWS, row("another", 0.7, role=Role.YARDSTICK)))
+    assert "| 0.95 times |" in text
+    assert "0.70" not in text
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import peers, process
+from benchmarks import peers, process, unpackers
 from benchmarks.corpus import MARK, Recipe, digest, listing, listing_digest, make
+from benchmarks.layouts import GZIP, ZSTD, Layout, LayoutRecipe, make_layout
 from benchmarks.stores import StoreRecipe, make_documents, make_store
+from tests.requirements import require
 
 SHAPES = [Recipe(shape, 1500) for shape in ("wide", "flat", "deep", "linked")]
 
@@ -104,6 +106,67 @@ def test_documents_are_the_same_each_time(tmp_path: Path) -> None:
     assert list(first) == ["amd64", "arm", "arm64"]
     for one, other in zip(first.values(), second.values(), strict=True):
         assert Path(one).read_bytes() == Path(other).read_bytes()
+
+
+LAYOUTS = [
+    LayoutRecipe(f"layout-{packing}", packing, (300_000, 90_000)) for packing in (GZIP, ZSTD)
+]
+
+
+@pytest.mark.parametrize("recipe", LAYOUTS, ids=lambda recipe: recipe.packing)
+def test_a_layout_is_made_once_and_the_same_anywhere(recipe: LayoutRecipe, tmp_path: Path) -> None:
+    made = make_layout(recipe, str(tmp_path))
+    before = [Path(blob).stat().st_ino for blob in made.blobs]
+    assert make_layout(recipe, str(tmp_path)) == made
+    assert [Path(blob).stat().st_ino for blob in made.blobs] == before
+    assert make_layout(recipe, str(tmp_path / "again")).layers == made.layers
+    Path(made.blobs[0]).unlink()
+    assert make_layout(recipe, str(tmp_path)) == made
+    assert Path(made.blobs[0]).stat().st_size == made.layers[0].packed
+
+
+def test_layers_are_packed_as_real_ones(tmp_path: Path) -> None:
+    for recipe in LAYOUTS:
+        (layer, _) = make_layout(replace(recipe, layers=(2_000_000, 1)), str(tmp_path)).layers
+        assert 2 < layer.tar / layer.packed < 4
+
+
+@pytest.fixture(scope="module", params=LAYOUTS, ids=lambda recipe: recipe.packing)
+def layout(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Layout, unpackers.Answer]:
+    """A layout, and our answer."""
+    made = make_layout(request.param, str(tmp_path_factory.mktemp("layouts")))
+    answer = unpackers.reader("ours", "layerscan", made, inside=True).run().answer
+    assert answer == {
+        "diff_ids": [layer.diff_id for layer in made.layers],
+        "files": sum(layer.files for layer in made.layers),
+        "size": sum(layer.size for layer in made.layers),
+    }
+    return made, answer
+
+
+@pytest.mark.parametrize("name", list(unpackers.UNPACKERS))
+def test_those_that_read_layers_agree(layout: tuple[Layout, unpackers.Answer], name: str) -> None:
+    made, ours = layout
+    peer = unpackers.UNPACKERS[name]
+    absent = peer.absent(made)
+    require(absent is None, str(absent))
+    assert peer.on(made, inside=True).run().answer == peer.part(made, ours)
+
+
+def test_the_report_of_a_prediction_says_the_same(
+    layout: tuple[Layout, unpackers.Answer],
+) -> None:
+    made, ours = layout
+    report = ("-m", "layerscan", "predict", f"oci:{made.path}", "--format", "json")
+    assert unpackers.read_report(process.run([sys.executable, *report]).output) == ours
+
+
+def test_a_program_that_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    layout = Layout("/nowhere", ZSTD, ())
+    assert unpackers.UNPACKERS[unpackers.TAR].absent(layout) == "no tar and no zstd on PATH"
 
 
 # Running and reading.

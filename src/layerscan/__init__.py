@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from layerscan.accounting import Accounting
     from layerscan.errors import LayerscanError
     from layerscan.layersmeta import LayerMeta, LayersMeta, merge
+    from layerscan.prediction import Prediction, predict
     from layerscan.problem import Problem
     from layerscan.scanner import LayerCost, Scan, scan
     from layerscan.selection import Selection, Wanted, want
+    from layerscan.sources import open_source
     from layerscan.stores import open_store
     from layerscan.stores.model import Image, Layer, Store
     from layerscan.table import Kind, block_histogram, file_table, usage_with_block_size
@@ -33,6 +35,7 @@ _HOME = {
     "LayerMeta": "layersmeta",
     "LayersMeta": "layersmeta",
     "LayerscanError": "errors",
+    "Prediction": "prediction",
     "Problem": "problem",
     "Progress": "walker",
     "Scan": "scanner",
@@ -44,7 +47,9 @@ _HOME = {
     "block_histogram": "table",
     "file_table": "table",
     "merge": "layersmeta",
+    "open_source": "sources",
     "open_store": "stores",
+    "predict": "prediction",
     "scan": "scanner",
     "usage_with_block_size": "table",
     "walk": "walker",
@@ -61,6 +66,7 @@ __all__ = [
     "LayerMeta",
     "LayersMeta",
     "LayerscanError",
+    "Prediction",
     "Problem",
     "Progress",
     "Scan",
@@ -72,7 +78,9 @@ __all__ = [
     "block_histogram",
     "file_table",
     "merge",
+    "open_source",
     "open_store",
+    "predict",
     "scan",
     "usage_with_block_size",
     "walk",

@@ -6,12 +6,14 @@ and images by nothing else.
 
 import hashlib
 import re
+from collections.abc import Iterable, Iterator
+from typing import TypeGuard
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
-def is_digest(text: object) -> bool:
+def is_digest(text: object) -> TypeGuard[str]:
     """Whether `text` is ``sha256:`` and 64 lower-case hex digits, nothing else."""
     return isinstance(text, str) and _DIGEST.fullmatch(text) is not None
 
@@ -33,3 +35,11 @@ def chain_id(parent: str | None, diff_id: str) -> str:
     chain_id is its diff_id.
     """
     return diff_id if parent is None else sha256(f"{parent} {diff_id}".encode())
+
+
+def chain_ids(diff_ids: Iterable[str]) -> Iterator[str]:
+    """The chain_id of each layer of a stack, bottom up."""
+    parent = None
+    for diff_id in diff_ids:
+        parent = chain_id(parent, diff_id)
+        yield parent

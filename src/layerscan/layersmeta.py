@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from layerscan import digest as digests
-from layerscan.errors import DocumentError
+from layerscan.errors import DocumentError, LayerscanError
 from layerscan.jsondoc import (
     NO_DIGEST,
     Place,
@@ -64,6 +64,23 @@ class LayersMeta(NamedTuple):
 def is_architecture(text: str) -> bool:
     """Whether `text` can be a GOARCH name: ``amd64``, ``arm``, ``386``, …."""
     return _ARCHITECTURE.fullmatch(text) is not None
+
+
+def check_architectures(images: Iterable[tuple[str, str]]) -> None:
+    """Refuse an image whose architecture can be no key of the document.
+
+    Args:
+        images: for each what to call it in messages, and its architecture.
+
+    Raises:
+        LayerscanError: there is one.
+    """
+    for label, architecture in images:
+        if not is_architecture(architecture):
+            raise LayerscanError(
+                f"image {label}: its config gives the architecture "
+                f"{architecture!r}, which is none; leave it out with --arch"
+            )
 
 
 def loads(text: str | bytes, source: str) -> LayersMeta:

@@ -212,12 +212,16 @@ def _unset(services: Mapping[str, ServiceImage]) -> list[str]:
 def _resolved(
     services: Mapping[str, ServiceImage], settings: Settings, images: Images
 ) -> dict[str, ResolvedImage]:
-    references = [_reference(image, settings) for image in services.values()]
+    references = [looked_up(image, settings) for image in services.values()]
     return dict(zip(services, images.resolve(references), strict=True))
 
 
-def _reference(image: ServiceImage, settings: Settings) -> Reference:
-    """What to look up for a service's image, with a tag or a digest."""
+def looked_up(image: ServiceImage, settings: Settings) -> Reference:
+    """What is looked up for a service's image, with a tag or a digest.
+
+    Raises:
+        ComposeError: its name is none, or has neither.
+    """
     found = retagged(image, settings.tag, settings.factory_registry, default_tag=False)
     if found.digest is not None:
         return found

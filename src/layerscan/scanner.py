@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from layerscan.accounting import Accounting, image_usage, layer_usage
 from layerscan.damage import found_damage
 from layerscan.errors import LayerscanError
-from layerscan.layersmeta import LayerMeta, LayersMeta, is_architecture
+from layerscan.layersmeta import LayerMeta, LayersMeta, check_architectures
 from layerscan.problem import Problem
 from layerscan.selection import (
     Choice,
@@ -97,12 +97,7 @@ class Scan(NamedTuple):
             LayerscanError: what an image's config gives as its architecture
                 can be no key of the document.
         """
-        for one in self.chosen:
-            if not is_architecture(one.image.architecture):
-                raise LayerscanError(
-                    f"image {one.label}: its config gives the architecture "
-                    f"{one.image.architecture!r}, which is none; leave it out with --arch"
-                )
+        check_architectures((one.label, one.image.architecture) for one in self.chosen)
         return {
             architecture: _document(
                 self, [one for one in self.chosen if one.image.architecture == architecture]

@@ -4,7 +4,13 @@ import argparse
 from typing import TYPE_CHECKING
 
 from layerscan.cli.device_options import add_root_arguments, roots
-from layerscan.cli.output import complain
+from layerscan.cli.model_options import (
+    add_fs_argument,
+    add_reading_arguments,
+    add_store_argument,
+    reading,
+)
+from layerscan.cli.output import complain, is_for_people
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
 from layerscan.cli.status import ExitStatus
 from layerscan.errors import LayerscanError
@@ -13,6 +19,7 @@ if TYPE_CHECKING:
     from layerscan.fit.contents import AppContents
     from layerscan.fit.device import Device
     from layerscan.fit.policies import Policy
+    from layerscan.fit.sources import Source
     from layerscan.registry import RegistryClient
 
 HELP = "does an App fit on a device?"
@@ -29,6 +36,7 @@ examples:
   layerscan check --app registry.example/fleet/shop:1043
   layerscan check --app out/shop --device device.json --policy composectl
   layerscan check --layers-meta layers_meta.json --device device.json --arch arm64
+  layerscan check --app out/shop --device device.json --predict --fs ext4
 """
 
 
@@ -51,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_registry_arguments(parser)
     _add_policy_arguments(parser)
     _add_device_arguments(parser)
+    _add_prediction_arguments(parser)
     parser.add_argument(
         "--format", choices=["text", "json"], default="text", help="(default: text)"
     )
@@ -96,6 +105,21 @@ def _add_device_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
+    prediction = parser.add_argument_group("prediction")
+    prediction.add_argument(
+        "--predict",
+        choices=["missing", "always"],
+        nargs="?",
+        const="missing",
+        help="predict what layers take on the device from the images: of Apps that have no "
+        "layers metadata, or always (default: missing)",
+    )
+    add_fs_argument(prediction)
+    add_store_argument(prediction, None, "the image store of the device's engine")
+    add_reading_arguments(prediction)
+
+
 def _percent(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number of percent")
@@ -113,7 +137,7 @@ def run(options: argparse.Namespace) -> int:
     _check(options, policy)
     with RegistryClient(registry_options(options)) as client:
         device, architecture = _device(options, policy, client)
-        apps = _apps(options, policy, architecture, client)
+        apps = _apps(options, policy, device, architecture, client)
     verdict = ask(policy, apps, device, architecture=architecture, circumstances=circumstances)
     of_apps = (note for app in apps for note in app.notes)
     warnings = tuple(dict.fromkeys((*device.notes, *of_apps, *verdict.notes)))
@@ -138,6 +162,8 @@ def _check(options: argparse.Namespace, policy: "Policy") -> None:
         )
     if options.engine_pulls and options.policy != "exact":
         raise LayerscanError(f"--engine-pulls is for --policy exact, not {options.policy}")
+    if options.predict and options.layers_meta:
+        raise LayerscanError("--predict reads the images of Apps: give them with --app")
 
 
 def _device(
@@ -168,28 +194,47 @@ def _installed(
     name: str, policy: "Policy", architecture: str, client: "RegistryClient"
 ) -> "AppContents":
     from layerscan.fit.contents import from_metadata
-    from layerscan.fit.sources import is_metadata
+    from layerscan.fit.sources import find_app, is_metadata
 
     if is_metadata(name):
         return from_metadata(_read(name), name)
-    return _app(name, policy, architecture, client)
+    return _contents(find_app(name, client), policy, architecture)
 
 
 def _apps(
-    options: argparse.Namespace, policy: "Policy", architecture: str, client: "RegistryClient"
+    options: argparse.Namespace,
+    policy: "Policy",
+    device: "Device",
+    architecture: str,
+    client: "RegistryClient",
 ) -> "list[AppContents]":
+    from layerscan.cli.progress import PredictProgress
     from layerscan.fit.contents import from_metadata
+    from layerscan.fit.sources import find_app
 
     if options.layers_meta:
         return [from_metadata(_read(path), path) for path in options.layers_meta]
-    return [_app(name, policy, architecture, client) for name in options.app]
+    sources = [find_app(name, client) for name in options.app]
+    apps = [_contents(source, policy, architecture) for source in sources]
+    if not options.predict:
+        return apps
+    from layerscan.fit.predicted import model_of, with_prediction
+
+    model = model_of(device, policy, options.fs, options.store)
+    with PredictProgress(shown=is_for_people()) as progress:
+        how = reading(options, progress.update if progress.shown else None)
+        return [
+            app
+            if options.predict == "missing" and app.is_described(architecture)
+            else with_prediction(app, source, architecture, model, how)
+            for app, source in zip(apps, sources, strict=True)
+        ]
 
 
-def _app(name: str, policy: "Policy", architecture: str, client: "RegistryClient") -> "AppContents":
+def _contents(source: "Source", policy: "Policy", architecture: str) -> "AppContents":
     from layerscan.fit.contents import read_app
-    from layerscan.fit.sources import find_app
 
-    return read_app(*find_app(name, client), architecture=architecture, depth=policy.depth)
+    return read_app(*source, architecture=architecture, depth=policy.depth)
 
 
 def _read(path: str) -> bytes:

@@ -3,7 +3,19 @@
 import argparse
 from typing import TYPE_CHECKING, NoReturn
 
-from layerscan.cli import check, completion, device, diff, du, inspect, merge, publish, scan, stores
+from layerscan.cli import (
+    check,
+    completion,
+    device,
+    diff,
+    du,
+    inspect,
+    merge,
+    predict,
+    publish,
+    scan,
+    stores,
+)
 from layerscan.cli.output import complain
 from layerscan.cli.status import ExitStatus
 
@@ -14,6 +26,7 @@ _COMMANDS = {
     "scan": scan,
     "merge": merge,
     "publish": publish,
+    "predict": predict,
     "inspect": inspect,
     "check": check,
     "diff": diff,

@@ -4,9 +4,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
-    from rich.progress import TaskID
+    from collections.abc import Sequence
 
+    from rich.progress import Progress as RichProgress
+    from rich.progress import ProgressColumn, TaskID
+
+    from layerscan.layerfigures import Progress as Predicting
     from layerscan.publish import Progress as Publishing
     from layerscan.walker import Progress as Walking
 
@@ -37,20 +40,25 @@ class _Bar:
     def _start(self) -> None:
         # 50 ms, which a command without a terminal need not spend.
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+        from rich.progress import BarColumn, Progress, TextColumn
 
         self._bar = Progress(
             TextColumn(self._noun),
             BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[detail]}"),
+            *self._columns(),
             console=Console(stderr=True),
             transient=True,
         )
         self._task = self._bar.add_task(self._noun, total=None, detail="")
         self._bar.start()
 
-    def _show(self, done: int, total: int, detail: str) -> None:
+    def _columns(self) -> "Sequence[ProgressColumn]":
+        """What is beside the bar."""
+        from rich.progress import MofNCompleteColumn, TextColumn
+
+        return MofNCompleteColumn(), TextColumn("{task.fields[detail]}")
+
+    def _show(self, done: int, total: int, detail: str = "") -> None:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total, detail=detail)
 
@@ -102,3 +110,26 @@ class PublishProgress(_Bar):
         if self.shown:
             self._start()
         return self
+
+
+class PredictProgress(_Bar):
+    """A bar of the bytes of blobs, with their rate and the time that is left.
+
+    It appears with the first update, and never if nothing is to be read.
+    """
+
+    def __init__(self, *, shown: bool) -> None:
+        super().__init__("layers", shown=shown)
+
+    def _columns(self) -> "Sequence[ProgressColumn]":
+        from rich.progress import DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
+
+        return DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn()
+
+    def update(self, progress: "Predicting") -> None:
+        """Show how far the reading has come."""
+        if not self._is_started:
+            if progress.done == progress.total:
+                return
+            self._start()
+        self._show(progress.done, progress.total)

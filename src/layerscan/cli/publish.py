@@ -4,6 +4,8 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
+from layerscan.cli.arch_option import add_arch_argument, architectures
+from layerscan.cli.model_options import add_model_arguments, add_reading_arguments, model, reading
 from layerscan.cli.output import check_out_file, complain, is_for_people, write_data
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
 from layerscan.cli.status import ExitStatus
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from layerscan.preparation import Settings
     from layerscan.publish import Failed, Published
     from layerscan.reference import Reference
+    from layerscan.registry import RegistryClient
 
 HELP = "put Compose Apps and what their layers cost into a registry"
 DESCRIPTION = """Put Compose Apps into an OCI registry, each with its files, its images pinned by
@@ -29,6 +32,8 @@ EPILOG = """examples:
       --layers-meta layers_meta.json
   layerscan publish --apps-root apps --target 'registry.example/fleet/{app}:1043' \\
       --layers-meta layers_meta.json --tag 1043
+  layerscan publish apps/shop --target registry.example/fleet/shop:1043 \\
+      --predict --fs ext4 --cache .layers
 """
 
 _APP = "{app}"
@@ -50,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _add_image_arguments(parser)
     _add_metadata_arguments(parser)
+    prediction = parser.add_argument_group("with --predict")
+    add_model_arguments(prediction)
+    add_reading_arguments(prediction)
     _add_output_arguments(parser)
     add_registry_arguments(parser.add_argument_group("registries"))
 
@@ -72,19 +80,23 @@ def _add_image_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="the digest of an image that Compose files name without one; may be repeated",
     )
-    images.add_argument(
-        "--arch",
-        metavar="ARCH,…",
-        help="publish for these architectures only (default: those that all images have)",
+    add_arch_argument(
+        images, "publish for these architectures only (default: those that all images have)"
     )
 
 
 def _add_metadata_arguments(parser: argparse.ArgumentParser) -> None:
     metadata = parser.add_argument_group("the metadata")
-    metadata.add_argument(
+    given = metadata.add_mutually_exclusive_group()
+    given.add_argument(
         "--layers-meta",
         metavar="FILE",
-        help="what layers cost: the document of 'layerscan merge' or 'scan --by-arch'",
+        help="what layers cost: the document of 'layerscan merge', 'scan --by-arch' or 'predict'",
+    )
+    given.add_argument(
+        "--predict",
+        action="store_true",
+        help="predict it from the images in their registries, as 'layerscan predict' does",
     )
     metadata.add_argument(
         "--allow-missing-meta",
@@ -134,14 +146,17 @@ def run(options: argparse.Namespace) -> int:
     with (
         RegistryClient(registries) as client,
         tempfile.TemporaryDirectory(prefix="layerscan-") as scratch,
-        PublishProgress(shown=is_for_people()) as progress,
     ):
+        settings, failed = _predicted(targets, settings, client, options)
+        left = [(app, target) for app, target in targets if app.name not in failed]
         dry_run = options.out_dir if options.dry_run else None
         the_run = Run(
-            targets, settings, options.layers_manifests, scratch, dry_run, registries.connections
+            left, settings, options.layers_manifests, scratch, dry_run, registries.connections
         )
-        outcomes = publish(the_run, client, progress.update if progress.shown else None)
-    return _tell(outcomes, options, _unused(settings, targets))
+        with PublishProgress(shown=is_for_people()) as progress:
+            published = publish(the_run, client, progress.update if progress.shown else None)
+    outcomes = {one.app: one for one in [*published, *failed.values()]}
+    return _tell([outcomes[app.name] for app, _ in targets], options, _unused(settings, targets))
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -149,10 +164,10 @@ def _check(options: argparse.Namespace) -> None:
         raise LayerscanError("which Apps? give their folders, or --apps-root")
     if options.dry_run != (options.out_dir is not None):
         raise LayerscanError("--dry-run and --out-dir belong together: give both or none")
-    if options.layers_meta is None and not options.allow_missing_meta:
+    if not (options.layers_meta is not None or options.predict or options.allow_missing_meta):
         raise LayerscanError(
-            "--layers-meta is missing: what 'layerscan merge' wrote, or --allow-missing-meta to "
-            "publish without"
+            "--layers-meta is missing: what 'layerscan merge' wrote, or --predict, or "
+            "--allow-missing-meta to publish without"
         )
     if options.digest_file is not None:
         check_out_file(options.digest_file)
@@ -201,10 +216,38 @@ def _settings(options: argparse.Namespace) -> "Settings":
         environment=os.environ,
         tag=_checked_tag(options.tag),
         factory_registry=registry_host(options.factory_registry),
-        architectures=None if options.arch is None else _architectures(options.arch),
+        architectures=architectures(options),
         pinned_images=_pinned_images(options.pinned_image),
         allow_missing_meta=options.allow_missing_meta,
     )
+
+
+def _predicted(
+    targets: "Sequence[tuple[App, Reference]]",
+    settings: "Settings",
+    client: "RegistryClient",
+    options: argparse.Namespace,
+) -> "tuple[Settings, dict[str, Failed]]":
+    """The settings with metadata that is predicted, if it is to be; and Apps that have none."""
+    if not options.predict:
+        return settings, {}
+    from layerscan.appprediction import predict_apps
+    from layerscan.cli.progress import PredictProgress
+    from layerscan.publish import Failed
+
+    target = model(options)
+    apps = [app for app, _ in targets]
+    with PredictProgress(shown=is_for_people()) as progress:
+        how = reading(options, progress.update if progress.shown else None)
+        predicted = predict_apps(apps, settings, client, target, how)
+    for note in predicted.prediction.notes:
+        complain("warning", note)
+    settings = settings._replace(metadata=predicted.prediction.documents())
+    if options.allow_missing_meta:
+        for name, reason in predicted.failures.items():
+            complain("warning", f"App {name}: cannot be predicted: {reason}")
+        return settings, {}
+    return settings, {name: Failed(name, reason) for name, reason in predicted.failures.items()}
 
 
 def _metadata(path: str) -> "dict[str, LayersMeta]":
@@ -229,18 +272,6 @@ def _checked_tag(tag: str | None) -> str | None:
 
     # Of no repository: it says whether the tag is one.
     return None if tag is None else Reference("registry.example", "x", tag, None).tag
-
-
-def _architectures(text: str) -> frozenset[str]:
-    from layerscan.layersmeta import is_architecture
-
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    for name in names:
-        if not is_architecture(name):
-            raise LayerscanError(f"--arch {text}: {name!r} is no architecture name")
-    if not names:
-        raise LayerscanError("--arch takes architectures: amd64,arm64")
-    return frozenset(names)
 
 
 def _pinned_images(texts: "Sequence[str]") -> "dict[Reference, str]":

@@ -1,151 +1,195 @@
-"""The report of a scan: tables for people, the same facts as JSON for programs."""
+"""The report on images and their layers: tables for people, as JSON for programs.
+
+Owns what it looks like. What it is about, a scan or a prediction, others say.
+"""
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerscan import selection
 from layerscan.cli.tables import human, new_table, print_tables, short
-from layerscan.walker import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from layerscan.scanner import LayerCost, Scan
-    from layerscan.selection import Chosen
+
+class ReportedImage(NamedTuple):
+    """An image.
+
+    Attributes:
+        image_id: digest of its config.
+        names: all that it is called; may be none.
+        label: what to call it.
+        architecture: as its config says it; so are the next two.
+        os: see there.
+        variant: empty if there is none.
+        layers: chain_ids of its layers, bottom up.
+        beside: bytes of disk that it takes beside its layers.
+    """
+
+    image_id: str
+    names: tuple[str, ...]
+    label: str
+    architecture: str
+    os: str
+    variant: str
+    layers: tuple[str, ...]
+    beside: int
 
 
-class ImageTotals(NamedTuple):
+class ReportedLayer(NamedTuple):
+    """A layer.
+
+    Attributes:
+        chain_id: identity of the layer on top of its parents.
+        diff_id: digest of its uncompressed tar.
+        digests: of its blobs, sorted.
+        archive_size: bytes of its blob, of the largest if there are several; None
+            where that is not known.
+        size: bytes of content.
+        usage: bytes of disk.
+        files: everything in it that is no directory, each inode once.
+        images: how many images have it.
+    """
+
+    chain_id: str
+    diff_id: str
+    digests: tuple[str, ...]
+    archive_size: int | None
+    size: int
+    usage: int
+    files: int
+    images: int
+
+
+class Report(NamedTuple):
+    """A report.
+
+    Attributes:
+        subject: what it is about, as the JSON begins.
+        closing: the same, as the last line for people ends.
+        accounting: the rule of `usage`.
+        fs_block_size: in bytes.
+        images: the images.
+        layers: their layers, by chain_id.
+        ending: what the JSON has at its end: warnings and the like.
+    """
+
+    subject: Mapping[str, object]
+    closing: str
+    accounting: str
+    fs_block_size: int
+    images: Sequence[ReportedImage]
+    layers: Mapping[str, ReportedLayer]
+    ending: Mapping[str, object]
+
+
+class _ImageTotals(NamedTuple):
     """What an image costs, in bytes; `usage` is `shared` plus `own`.
 
     Attributes:
-        one: the image.
+        image: the image.
         size: content of its layers.
         usage: disk that its layers take, and it beside them.
         shared: of that, layers which other images have too.
         own: of that, what would be free if the image were removed.
     """
 
-    one: "Chosen"
+    image: ReportedImage
     size: int
     usage: int
     shared: int
     own: int
 
 
-def image_totals(result: "Scan") -> list[ImageTotals]:
-    """What each image of the scan costs, the largest usage first."""
-    totals = []
-    for one in result.chosen:
-        # An image may have the same layer twice: one folder, counted once.
-        costs = {layer.chain_id: result.costs[layer.chain_id] for layer in one.image.layers}
-        beside = result.image_usage[one.image.image_id]
-        usage = beside + sum(cost.usage for cost in costs.values())
-        shared = sum(cost.usage for chain, cost in costs.items() if result.sharing[chain] > 1)
-        size = sum(cost.size for cost in costs.values())
-        totals.append(ImageTotals(one, size, usage, shared, usage - shared))
-    return sorted(totals, key=lambda total: (-total.usage, total.one.label))
-
-
-def layer_costs(result: "Scan") -> "list[LayerCost]":
-    """What each layer of the scan costs, the largest usage first."""
-    return sorted(result.costs.values(), key=lambda cost: (-cost.usage, cost.layer.chain_id))
-
-
-def print_json(result: "Scan") -> None:
+def print_json(report: Report) -> None:
     """Print the report as JSON: every figure in bytes, digests in full."""
-    digests = _digests(result)
-    report = {
-        "store": {"kind": result.store.kind, "root": result.store.root},
-        "accounting": str(result.accounting),
-        "fs_block_size": result.fs_block_size,
-        "images": [
-            {
-                "image_id": total.one.image.image_id,
-                "names": [
-                    *(name.familiar for name in total.one.image.names),
-                    *total.one.image.other_names,
-                ],
-                "architecture": total.one.image.architecture,
-                "os": total.one.image.os,
-                "variant": total.one.image.variant,
-                "layers": [layer.chain_id for layer in total.one.image.layers],
-                "size": total.size,
-                "usage": total.usage,
-                "shared": total.shared,
-                "own": total.own,
-            }
-            for total in image_totals(result)
-        ],
-        "layers": [
-            {
-                "chain_id": cost.layer.chain_id,
-                "diff_id": cost.layer.diff_id,
-                "digests": digests[cost.layer.chain_id],
-                "size": cost.size,
-                "usage": cost.usage,
-                "files": _files(cost),
-                "images": result.sharing[cost.layer.chain_id],
-            }
-            for cost in layer_costs(result)
-        ],
-        "totals": _totals(result),
-        "warnings": list(result.warnings),
-        "problems": [{"where": one.where, "what": one.what} for one in result.problems],
+    document = {
+        **report.subject,
+        "accounting": report.accounting,
+        "fs_block_size": report.fs_block_size,
+        "images": [_plain_image(total) for total in _image_totals(report)],
+        "layers": [_plain_layer(layer) for layer in _sorted_layers(report)],
+        "totals": _totals(report),
+        **report.ending,
     }
-    json.dump(report, sys.stdout, indent=2)
+    json.dump(document, sys.stdout, indent=2)
     print()
 
 
-def print_table(result: "Scan") -> None:
+def print_table(report: Report) -> None:
     """Print the report for people: a table of images, one of layers, totals."""
-    print_tables(_image_table(result), _layer_table(result))
-    totals = _totals(result)
+    print_tables(_image_table(report), _layer_table(report))
+    totals = _totals(report)
     print(
         f"{totals['images']} images, {totals['layers']} layers, {totals['files']:,} files: "
         f"size {human(totals['size'])}, usage {human(totals['usage'])} "
-        f"({result.accounting} accounting) in {result.store.kind} store "
-        f"{printable(result.store.root)}"
+        f"({report.accounting} accounting) {report.closing}"
     )
 
 
-def _totals(result: "Scan") -> dict[str, int]:
+def _image_totals(report: Report) -> list[_ImageTotals]:
+    """What each image costs, the largest usage first."""
+    totals = []
+    for image in report.images:
+        # An image may have the same layer twice: one folder, counted once.
+        layers = [report.layers[chain] for chain in dict.fromkeys(image.layers)]
+        usage = image.beside + sum(layer.usage for layer in layers)
+        shared = sum(layer.usage for layer in layers if layer.images > 1)
+        size = sum(layer.size for layer in layers)
+        totals.append(_ImageTotals(image, size, usage, shared, usage - shared))
+    return sorted(totals, key=lambda total: (-total.usage, total.image.label))
+
+
+def _sorted_layers(report: Report) -> list[ReportedLayer]:
+    """The layers, the largest usage first."""
+    return sorted(report.layers.values(), key=lambda layer: (-layer.usage, layer.chain_id))
+
+
+def _totals(report: Report) -> dict[str, int]:
     """Each layer once, however many images share it."""
-    costs = result.costs.values()
+    layers = report.layers.values()
+    beside = {image.image_id: image.beside for image in report.images}
     return {
-        "images": len(result.chosen),
-        "layers": len(costs),
-        "files": sum(_files(cost) for cost in costs),
-        "size": sum(cost.size for cost in costs),
-        "usage": sum(cost.usage for cost in costs) + sum(result.image_usage.values()),
+        "images": len(report.images),
+        "layers": len(layers),
+        "files": sum(layer.files for layer in layers),
+        "size": sum(layer.size for layer in layers),
+        "usage": sum(layer.usage for layer in layers) + sum(beside.values()),
     }
 
 
-def _files(cost: "LayerCost") -> int:
-    """Everything in the layer that is no directory, each inode once."""
-    content = cost.walked.child
-    return content.files + content.symlinks + content.others if content else 0
+def _plain_image(total: _ImageTotals) -> dict[str, object]:
+    image = total.image
+    return {
+        "image_id": image.image_id,
+        "names": list(image.names),
+        "architecture": image.architecture,
+        "os": image.os,
+        "variant": image.variant,
+        "layers": list(image.layers),
+        "size": total.size,
+        "usage": total.usage,
+        "shared": total.shared,
+        "own": total.own,
+    }
 
 
-def _digests(result: "Scan") -> dict[str, list[str]]:
-    """The digests of each layer in the repositories of the scan, sorted."""
-    found: dict[str, set[str]] = {chain: set() for chain in result.costs}
-    for one in result.chosen:
-        for repository in one.repositories:
-            digests = one.image.digests.get(repository, ())
-            for layer, digest in zip(one.image.layers, digests, strict=False):
-                if digest is not None:
-                    found[layer.chain_id].add(digest)
-    return {chain: sorted(digests) for chain, digests in found.items()}
+def _plain_layer(layer: ReportedLayer) -> dict[str, object]:
+    plain = {**layer._asdict(), "digests": list(layer.digests)}
+    if layer.archive_size is None:
+        del plain["archive_size"]
+    return plain
 
 
-def _image_table(result: "Scan") -> "Table":
+def _image_table(report: Report) -> "Table":
     table = new_table(["IMAGE", "ARCH"], ["LAYERS", "SIZE", "USAGE", "SHARED", "OWN"])
-    for total in image_totals(result):
-        image = total.one.image
-        more = len(image.names) + len(image.other_names) - 1
+    for total in _image_totals(report):
+        image = total.image
+        more = len(image.names) - 1
         table.add_row(
-            total.one.label + (f" (+{more})" if more > 0 else ""),
+            image.label + (f" (+{more})" if more > 0 else ""),
             image.architecture + (f"/{image.variant}" if image.variant else ""),
             str(len(image.layers)),
             *(human(count) for count in (total.size, total.usage, total.shared, total.own)),
@@ -153,22 +197,24 @@ def _image_table(result: "Scan") -> "Table":
     return table
 
 
-def _layer_table(result: "Scan") -> "Table":
-    table = new_table(["LAYER", "DIGEST", "IMAGE"], ["SIZE", "USAGE", "FILES", "IMAGES"])
-    digests = _digests(result)
+def _layer_table(report: Report) -> "Table":
+    layers = _sorted_layers(report)
+    with_archive = any(layer.archive_size is not None for layer in layers)
+    archive = ["ARCHIVE SIZE"] if with_archive else []
+    table = new_table(["LAYER", "DIGEST", "IMAGE"], [*archive, "SIZE", "USAGE", "FILES", "IMAGES"])
     images: dict[str, str] = {}
-    for one in result.chosen:
-        for layer in one.image.layers:
-            images.setdefault(layer.chain_id, selection.label(one.image))
-    for cost in layer_costs(result):
-        chain = cost.layer.chain_id
+    for image in report.images:
+        for chain in image.layers:
+            images.setdefault(chain, image.label)
+    for layer in layers:
         table.add_row(
-            short(chain),
-            ", ".join(short(digest) for digest in digests[chain]) or "none",
-            images[chain],
-            human(cost.size),
-            human(cost.usage),
-            f"{_files(cost):,}",
-            str(result.sharing[chain]),
+            short(layer.chain_id),
+            ", ".join(map(short, layer.digests)) or "none",
+            images[layer.chain_id],
+            *([human(layer.archive_size or 0)] if with_archive else []),
+            human(layer.size),
+            human(layer.usage),
+            f"{layer.files:,}",
+            str(layer.images),
         )
     return table

@@ -1,10 +1,10 @@
 """``layerscan scan``: image store → layers metadata, or a report for people."""
 
 import argparse
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from layerscan.cli.app_options import add_app_arguments, images_of_apps, warn_of_tag
 from layerscan.cli.output import check_out_file, complain, is_for_people, is_stdout, write_data
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
 from layerscan.cli.status import ExitStatus
@@ -86,16 +86,7 @@ def _add_image_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="this image, by any form of reference or by its id; may be repeated",
     )
-    images.add_argument("-a", "--apps-root", metavar="DIR", help="those of the Compose Apps in DIR")
-    images.add_argument(
-        "-t", "--tag", metavar="TAG", help="the tag that CI gave to the factory's images"
-    )
-    images.add_argument(
-        "--factory-registry",
-        metavar="HOST",
-        default="hub.foundries.io",
-        help="the registry of the factory's images (default: %(default)s)",
-    )
+    add_app_arguments(images)
     images.add_argument(
         "--all", action="store_true", help="also images without a name (dangling, intermediate)"
     )
@@ -195,8 +186,7 @@ def _check(options: argparse.Namespace) -> None:
         raise LayerscanError(
             f"-o {options.out_file} and --format both want stdout: give one of them"
         )
-    if options.tag is not None and options.apps_root is None:
-        complain("warning", "--tag is for the images of Apps: without --apps-root it does nothing")
+    warn_of_tag(options)
     if options.insecure_registry and not options.resolve_digests:
         complain("warning", "--insecure-registry does nothing without --resolve-digests")
     if options.all and (options.image or options.apps_root is not None):
@@ -208,26 +198,11 @@ def _wanted(options: argparse.Namespace) -> "tuple[Wanted, ...] | None":
     from layerscan.selection import Wanted, want
 
     wanted = [want(text) for text in options.image]
-    if options.apps_root is not None:
-        from layerscan.apps.images import app_images
-
-        for image in app_images(
-            options.apps_root,
-            tag=options.tag,
-            factory_registry=options.factory_registry,
-            environment=os.environ,
-        ):
-            if image.unset:
-                names = ", ".join(image.unset)
-                complain(
-                    "warning",
-                    f"App {image.app}, service {image.service}: the image's name uses variables "
-                    f"that are not set: {names}",
-                )
-            text = f"{image.reference.familiar} (App {image.app}, service {image.service})"
-            wanted.append(Wanted(text, image.reference, required=False))
-    elif not wanted:
+    if options.apps_root is None and not wanted:
         return None
+    for image in images_of_apps(options):
+        text = f"{image.reference.familiar} (App {image.app}, service {image.service})"
+        wanted.append(Wanted(text, image.reference, required=False))
     return tuple(wanted)
 
 
@@ -256,12 +231,11 @@ def _tell(result: "Scan", options: argparse.Namespace) -> None:
 
 def _write(result: "Scan", options: argparse.Namespace) -> None:
     if options.out_file is None or options.format is not None:
-        from layerscan.cli import report
+        from layerscan.cli.report import print_json, print_table
+        from layerscan.cli.scan_report import report_of
 
-        if options.format == "json":
-            report.print_json(result)
-        else:
-            report.print_table(result)
+        show = print_json if options.format == "json" else print_table
+        show(report_of(result))
     if options.out_file is None:
         return
     if result.problems and not options.allow_partial:

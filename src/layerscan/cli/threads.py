@@ -1,13 +1,14 @@
-"""The option ``--threads``, which every command that walks has."""
+"""The option ``--threads``, which every command that walks or reads layers has."""
 
 import argparse
 
 
-def add_threads_argument(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+def add_threads_argument(
+    parser: "argparse.ArgumentParser | argparse._ArgumentGroup",
+    meaning: str = "threads of the walk (default: auto)",
+) -> None:
     """Declare ``-j/--threads``."""
-    parser.add_argument(
-        "-j", "--threads", metavar="N", type=_threads, help="threads of the walk (default: auto)"
-    )
+    parser.add_argument("-j", "--threads", metavar="N", type=_threads, help=meaning)
 
 
 def _threads(text: str) -> int:

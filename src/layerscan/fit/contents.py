@@ -18,6 +18,7 @@ from layerscan.fit.figures import Figures, Metadata
 from layerscan.layersmeta import MAX_DOCUMENT
 from layerscan.oci import Descriptor, Platform
 from layerscan.reference import Reference
+from layerscan.sources.model import Source
 
 _INDEX_DIGEST = "org.foundries.app.bundle.index.digest"
 _INDEX_SIZE = "org.foundries.app.bundle.index.size"
@@ -109,6 +110,10 @@ class AppContents(NamedTuple):
             raise DocumentError(self.metadata_fault or f"{self.name}: has no layers metadata")
         return self.metadata.figures(architecture)
 
+    def is_described(self, architecture: str) -> bool:
+        """Whether its metadata tells all that a client wants to know."""
+        return _is_enough(self.metadata, architecture)
+
     def blobs(self) -> dict[str, Blob]:
         """All blobs of the App, each digest once."""
         found = {blob.digest: blob for blob in self.own}
@@ -119,13 +124,16 @@ class AppContents(NamedTuple):
 
 
 class ImageDocuments(Protocol):
-    """Whoever has the documents of images."""
+    """Whoever has images."""
 
     def root(self, reference: Reference) -> tuple[bytes, str | None]:
         """The manifest or index of an image, and its media type if that is known."""
 
     def documents(self, reference: Reference) -> Documents:
         """Whoever has the other documents of the image."""
+
+    def source(self, reference: Reference) -> Source:
+        """The image with its layers."""
 
 
 def from_metadata(raw: bytes, source: str) -> AppContents:

@@ -4,6 +4,7 @@ Owns what a name may be, and where the documents of the App's images then are.
 """
 
 import os
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from layerscan import oci
@@ -17,6 +18,12 @@ from layerscan.jsondoc import printable
 from layerscan.oci import Descriptor
 from layerscan.reference import Reference
 from layerscan.registry import RegistryClient
+from layerscan.sources.extents import Folder
+from layerscan.sources.images import Top, find_images
+from layerscan.sources.model import Source as ImageSource
+from layerscan.sources.model import SourceImage
+from layerscan.sources.oci_layout import OciLayout
+from layerscan.sources.registry import RegistrySource
 
 _LONGEST_APP_MANIFEST = 64 * 1024
 """Bytes of the longest blob that is looked at to find the Apps of a store."""
@@ -55,6 +62,10 @@ class RegistryImages:
         """The repository of the image."""
         return self._client.repository(reference)
 
+    def source(self, reference: Reference) -> ImageSource:
+        """The image in its registry."""
+        return RegistrySource(reference.familiar, reference, lambda: self._client)
+
 
 class StoredImages:
     """Images in a store of blobs.
@@ -73,6 +84,26 @@ class StoredImages:
     def documents(self, reference: Reference) -> Documents:  # noqa: ARG002 - a store knows no names
         """The store."""
         return self._folder
+
+    def source(self, reference: Reference) -> ImageSource:
+        """The image in the store."""
+        return _StoredImage(self._folder.root, reference)
+
+
+class _StoredImage(OciLayout):
+    """An image in a store of blobs, which has no index of its images."""
+
+    def __init__(self, root: str, reference: Reference) -> None:
+        super().__init__(reference.familiar, Folder(root), None)
+        self._folder = BlobFolder(root)
+        self._digest = reference.digest or ""
+
+    def images(self, architectures: Collection[str] | None = None) -> Sequence[SourceImage]:
+        """The images that are under the digest."""
+        raw = _whole(self._folder, self._digest)
+        media_type = oci.loads(raw, self.name).media_type
+        top = Top(self.name, Descriptor(media_type, self._digest, len(raw)), raw)
+        return find_images(self, [top], architectures, source=self.name)
 
 
 def is_metadata(name: str) -> bool:

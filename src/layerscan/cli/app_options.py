@@ -1,0 +1,57 @@
+"""The options about the images of Compose Apps, which ``scan`` and ``predict`` have."""
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from layerscan.cli.output import complain
+
+if TYPE_CHECKING:
+    from layerscan.apps.images import AppImage
+
+
+def add_app_arguments(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+    """Declare ``--apps-root``, ``--tag`` and ``--factory-registry``."""
+    parser.add_argument("-a", "--apps-root", metavar="DIR", help="those of the Compose Apps in DIR")
+    parser.add_argument(
+        "-t", "--tag", metavar="TAG", help="the tag that CI gave to the factory's images"
+    )
+    parser.add_argument(
+        "--factory-registry",
+        metavar="HOST",
+        default="hub.foundries.io",
+        help="the registry of the factory's images (default: %(default)s)",
+    )
+
+
+def warn_of_tag(options: argparse.Namespace) -> None:
+    """Warn of a tag that is for nothing."""
+    if options.tag is not None and options.apps_root is None:
+        complain("warning", "--tag is for the images of Apps: without --apps-root it does nothing")
+
+
+def images_of_apps(options: argparse.Namespace) -> "list[AppImage]":
+    """The images that ``--apps-root`` asks for; warns of variables that are not set.
+
+    Raises:
+        LayerscanError: an App cannot be read.
+    """
+    if options.apps_root is None:
+        return []
+    from layerscan.apps.images import app_images
+
+    images = app_images(
+        options.apps_root,
+        tag=options.tag,
+        factory_registry=options.factory_registry,
+        environment=os.environ,
+    )
+    for image in images:
+        if image.unset:
+            names = ", ".join(image.unset)
+            complain(
+                "warning",
+                f"App {image.app}, service {image.service}: the image's name uses variables "
+                f"that are not set: {names}",
+            )
+    return images

@@ -1,0 +1,132 @@
+"""The options of every command that predicts: for what, and how layers are read."""
+
+import argparse
+import re
+from typing import TYPE_CHECKING
+
+from layerscan.cli.threads import add_threads_argument
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from layerscan.layerfigures import Progress, Reading
+    from layerscan.prediction import Model
+
+    _Arguments = argparse.ArgumentParser | argparse._ArgumentGroup  # noqa: SLF001 - its type
+
+_UNITS = {unit: 1 << 10 * power for power, unit in enumerate(("B", "KIB", "MIB", "GIB", "TIB"))}
+
+_SIZE = re.compile(r"([0-9]{1,15})([KMGT]I)?(B)?", re.ASCII | re.IGNORECASE)
+
+_LARGEST = "64GiB"
+
+
+def add_model_arguments(parser: "_Arguments") -> None:
+    """Declare what to predict for: ``--fs``, ``--block-size``, ``--store``, ``--accounting``."""
+    add_fs_argument(parser)
+    parser.add_argument(
+        "--block-size",
+        metavar="N",
+        type=_count,
+        help="its blocks in bytes (default: what mkfs takes)",
+    )
+    add_store_argument(parser, "overlay2", "the image store of the device's engine")
+    parser.add_argument(
+        "--accounting",
+        choices=["docker", "exact"],
+        default="docker",
+        help="usage as update clients expect it, or every block that a layer makes the "
+        "engine use (default: docker)",
+    )
+
+
+def add_fs_argument(parser: "_Arguments") -> None:
+    """Declare ``--fs``."""
+    parser.add_argument(
+        "--fs",
+        choices=["ext4", "xfs", "btrfs", "f2fs"],
+        default="ext4",
+        help="the device's file system (default: ext4)",
+    )
+
+
+def add_store_argument(parser: "_Arguments", default: str | None, meaning: str) -> None:
+    """Declare ``--store``."""
+    parser.add_argument(
+        "-s",
+        "--store",
+        choices=["overlay2", "containerd", "containers-storage"],
+        default=default,
+        help=f"{meaning} (default: {default or 'the one that it has, or overlay2'})",
+    )
+
+
+def add_reading_arguments(parser: "_Arguments") -> None:
+    """Declare how layers are read."""
+    parser.add_argument(
+        "--cache", metavar="DIR", help="keep what is found of layers there, and read none twice"
+    )
+    add_threads_argument(parser, "layers that are read at a time (default: one a core, at most 8)")
+    parser.add_argument(
+        "--max-layer-size",
+        metavar="SIZE",
+        type=_size,
+        default=_LARGEST,
+        help="refuse a layer that is longer, uncompressed: 500MiB, 64GiB, … (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--no-toc",
+        action="store_true",
+        help="read all of a layer, also where its table of contents would do",
+    )
+
+
+def model(options: argparse.Namespace) -> "Model":
+    """What the arguments of `add_model_arguments` say.
+
+    Raises:
+        LayerscanError: the file system cannot have such blocks.
+    """
+    from layerscan.accounting import Accounting
+    from layerscan.model import file_system
+    from layerscan.model.stores import store_model
+    from layerscan.prediction import Model
+
+    return Model(
+        file_system(options.fs, options.block_size),
+        store_model(options.store),
+        Accounting(options.accounting),
+    )
+
+
+def reading(
+    options: argparse.Namespace, on_progress: "Callable[[Progress], object] | None" = None
+) -> "Reading":
+    """What the arguments of `add_reading_arguments` say.
+
+    Raises:
+        LayerscanError: the folder of the cache cannot be made.
+    """
+    from layerscan.layerfigures import Reading
+    from layerscan.prediction_cache import PredictionCache
+
+    return Reading(
+        cache=PredictionCache(options.cache),
+        workers=options.threads,
+        limit=options.max_layer_size,
+        with_toc=not options.no_toc,
+        on_progress=on_progress,
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text[:9]) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of bytes")
+    return int(text[:9])
+
+
+def _size(text: str) -> int:
+    match = _SIZE.fullmatch(text)
+    if match is None or int(match[1]) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: 500MiB, 64GiB, or so many bytes")
+    return int(match[1]) * _UNITS[f"{(match[2] or '').upper()}B"]

@@ -1,0 +1,133 @@
+"""``layerscan predict``: images that are not unpacked → layers metadata, or a report."""
+
+import argparse
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from layerscan.cli.app_options import add_app_arguments, images_of_apps, warn_of_tag
+from layerscan.cli.arch_option import add_arch_argument, architectures
+from layerscan.cli.model_options import (
+    add_model_arguments,
+    add_reading_arguments,
+    model,
+    reading,
+)
+from layerscan.cli.output import check_out_file, complain, is_for_people, is_stdout, write_data
+from layerscan.cli.registry_options import add_registry_arguments, registry_options
+from layerscan.cli.status import ExitStatus
+from layerscan.errors import LayerscanError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from layerscan.prediction import Prediction
+
+HELP = "what each layer of an image would cost, without unpacking it"
+DESCRIPTION = """Say for every layer of images how much content it holds (size) and how much disk
+it would take (usage) on a device, from where the images already are. Nothing is
+unpacked; neither an engine nor root is needed.
+
+SOURCE is one of
+  docker://REF                 an image in a registry
+  oci:DIR[:REF]                an OCI layout
+  oci-archive:FILE[:REF]       the same in a tar file
+  docker-archive:FILE[:REF]    what 'docker save' writes
+
+Without -o: a report on stdout. With -o FILE: the layers metadata as JSON, of one
+architecture or, if there are several, by architecture; whole or not at all."""
+EPILOG = """examples:
+  layerscan predict docker://nginx:1.25 --arch arm64
+  layerscan predict oci:build/web --fs btrfs --format json
+  layerscan predict docker://registry.example/fleet/web:7 --arch amd64,arm64 \\
+      --block-size 1024 -o layers_meta.json
+  layerscan predict --apps-root apps --tag 1043 --cache .layers -o layers_meta.json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    images = parser.add_argument_group("the images")
+    images.add_argument("sources", metavar="SOURCE", nargs="*", help="where an image is")
+    add_app_arguments(images)
+    add_arch_argument(images, "only images of these architectures (default: all that there are)")
+    add_model_arguments(parser.add_argument_group("the device"))
+    output = parser.add_argument_group("output")
+    output.add_argument(
+        "-o", "--out-file", metavar="FILE", help="write the layers metadata there; - is stdout"
+    )
+    output.add_argument(
+        "--by-arch",
+        action="store_true",
+        help="write a key for each architecture also if there is only one",
+    )
+    output.add_argument(
+        "--format",
+        choices=["table", "json"],
+        help="the report on stdout (default: table, none with -o)",
+    )
+    add_reading_arguments(parser.add_argument_group("reading the layers"))
+    add_registry_arguments(parser.add_argument_group("registries"))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns the exit status."""
+    from layerscan.cli.progress import PredictProgress
+    from layerscan.prediction import predict_sources
+    from layerscan.registry import RegistryClient
+    from layerscan.sources import open_source
+
+    _check(options)
+    wanted = architectures(options)
+    target = model(options)
+    names = [*options.sources, *_images_of_apps(options)]
+    if not names:
+        raise LayerscanError("which images? give a SOURCE, or --apps-root with Apps in it")
+    progress = PredictProgress(shown=is_for_people())
+    how = reading(options, progress.update if progress.shown else None)
+    with (
+        RegistryClient(registry_options(options)) as client,
+        ExitStack() as opened,
+        progress,
+    ):
+        sources = [opened.enter_context(open_source(name, lambda: client)) for name in names]
+        result = predict_sources(sources, wanted, target, how)
+    for note in result.notes:
+        complain("warning", note)
+    _write(result, wanted, options)
+    return ExitStatus.DONE
+
+
+def _check(options: argparse.Namespace) -> None:
+    if options.out_file is not None:
+        check_out_file(options.out_file)
+    if options.out_file and is_stdout(options.out_file) and options.format is not None:
+        raise LayerscanError(
+            f"-o {options.out_file} and --format both want stdout: give one of them"
+        )
+    warn_of_tag(options)
+
+
+def _images_of_apps(options: argparse.Namespace) -> list[str]:
+    """The images of the Apps as sources, each once."""
+    names = (f"docker://{image.reference}" for image in images_of_apps(options))
+    return list(dict.fromkeys(names))
+
+
+def _write(
+    result: "Prediction", wanted: "Collection[str] | None", options: argparse.Namespace
+) -> None:
+    if options.out_file is None or options.format is not None:
+        from layerscan.cli.predict_report import report_of
+        from layerscan.cli.report import print_json, print_table
+
+        show = print_json if options.format == "json" else print_table
+        show(report_of(result))
+    if options.out_file is None:
+        return
+    from layerscan import layersmeta
+
+    if options.by_arch or len(wanted or ()) > 1 or len(result.architectures) > 1:
+        data = layersmeta.dumps_by_arch(result.documents())
+    else:
+        data = layersmeta.dumps(result.document())
+    write_data(options.out_file, data)

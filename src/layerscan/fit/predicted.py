@@ -1,0 +1,97 @@
+"""An App's layers metadata, predicted where it has none.
+
+Owns which of an App's images are read: those that a device of the architecture
+runs. The answer of a policy is then what it would be if the App had been
+published with it.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from layerscan import layersmeta, platforms
+from layerscan.accounting import Accounting
+from layerscan.apps import published
+from layerscan.errors import DocumentError
+from layerscan.fit.contents import AppContents
+from layerscan.fit.device import Device
+from layerscan.fit.figures import Metadata
+from layerscan.fit.policies import Policy
+from layerscan.fit.sources import Source
+from layerscan.layerfigures import Reading
+from layerscan.model import file_system
+from layerscan.model.stores import store_model
+from layerscan.oci import Platform
+from layerscan.prediction import FoundImage, Model, find_images, predict_images
+
+
+def model_of(device: Device, policy: Policy, fs: str, store: str | None) -> Model:
+    """What to predict for: the layers of `device`, as `policy` counts them.
+
+    Args:
+        device: the device.
+        policy: who is asked.
+        fs: the name of the file system that the engine's data root is on.
+        store: the kind of the engine's image store; by default the one that it has.
+
+    Raises:
+        LayerscanError: the file system cannot have the device's blocks, or there
+            is no such store.
+    """
+    kind = store or (device.engine.kind if device.engine is not None else "overlay2")
+    model = store_model(kind)
+    # Where a store keeps blobs, too, the policy counts these beside the usage.
+    is_exact = policy is Policy.EXACT and not (device.engine and device.engine.keeps_blobs)
+    accounting = Accounting.EXACT if is_exact else Accounting.DOCKER
+    return Model(file_system(fs, device.docker.block_size), model, accounting)
+
+
+def with_prediction(
+    app: AppContents, source: Source, architecture: str, model: Model, reading: Reading
+) -> AppContents:
+    """`app` with metadata that is predicted, in place of its own.
+
+    Args:
+        app: the App.
+        source: who has it and its images.
+        architecture: the one to predict for.
+        model: what to predict for.
+        reading: how to read the layers.
+
+    Raises:
+        LayerscanError: an image or a layer cannot be had, or is damaged.
+    """
+    bundle = source.documents.fetch(source.app.bundle, limit=published.MAX_BUNDLE)
+    names = published.bundle_images(bundle, f"{source.app.source}: bundle")
+    references = list(dict.fromkeys(names.values()))
+    with ExitStack() as opened:
+        sources = [opened.enter_context(source.images.source(name)) for name in references]
+        found = find_images(sources, {architecture})
+        usual = [
+            _usual([image for image in found if image.source is one], architecture, name.familiar)
+            for name, one in zip(references, sources, strict=True)
+        ]
+        prediction = predict_images(usual, model, reading)
+    raw = layersmeta.dumps_by_arch({architecture: prediction.document()})
+    note = (
+        f"{app.name}: its layers metadata is predicted, for {model.fs.name} with blocks of "
+        f"{model.fs.block_size} bytes and the store {model.store.name}"
+    )
+    return app._replace(
+        metadata=Metadata(raw, f"{app.name}: predicted layers metadata"),
+        metadata_fault=None,
+        notes=(*app.notes, note, *prediction.notes),
+    )
+
+
+def _usual(found: Sequence[FoundImage], architecture: str, name: str) -> FoundImage:
+    """Of several variants, the one that the usual machine runs best."""
+    asked = Platform(architecture, "linux")
+    matching = [
+        (platforms.preference(one.image.platform, asked), one)
+        for one in found
+        if platforms.fits(one.image.platform, asked)
+    ]
+    if not matching:
+        raise DocumentError(f"{name}: has no image for {architecture}")
+    # Of a variant that the usual machine does not run, the order is the index's.
+    return min(matching, key=lambda pair: (pair[0] is None, pair[0] or 0))[1]

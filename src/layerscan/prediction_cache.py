@@ -1,0 +1,216 @@
+"""Figures of layers that were read before, in memory and in a folder: a file each.
+
+Owns the files. A layer is known by its digest, its diff_id and all that its
+figures depend on, so what is there stays right for ever. Several processes may
+use a folder at a time. What is damaged or foreign counts as not there.
+"""
+
+import json
+import os
+import stat
+import threading
+from contextlib import suppress
+from typing import NamedTuple
+
+from layerscan import digest as digests
+from layerscan import jsondoc
+from layerscan.errors import DocumentError, LayerscanError
+from layerscan.jsondoc import Place, printable
+from layerscan.model.stores import LayerFigures
+from layerscan.sources.model import SourceLayer
+
+RULES = 1
+"""Raised with every change of a rule that makes the figures of any layer others."""
+
+_LONGEST = 4096
+"""Bytes of the longest file that is read."""
+
+# O_NONBLOCK: opening a FIFO must not wait for its writer.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+class Circumstances(NamedTuple):
+    """What the figures of a layer depend on beside the layer.
+
+    Attributes:
+        file_system: its name.
+        block_size: of it, in bytes.
+        tar_split: how the store keeps the file that restores the tar, ``none``
+            where it keeps none.
+    """
+
+    file_system: str
+    block_size: int
+    tar_split: str
+
+
+class Known(NamedTuple):
+    """The figures of a layer.
+
+    Attributes:
+        figures: the figures.
+        is_whole: whether all of the layer was read, and not its table of
+            contents alone.
+    """
+
+    figures: LayerFigures
+    is_whole: bool
+
+
+class PredictionCache:
+    """The figures; thread-safe.
+
+    Args:
+        folder: made if it is not there; None for those of this run alone.
+
+    Raises:
+        LayerscanError: the folder cannot be made, or is none.
+    """
+
+    def __init__(self, folder: str | None = None) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._notes: dict[str, str] = {}
+        self._known: dict[tuple[str, ...], Known] = {}
+        if folder is None:
+            return
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except (OSError, ValueError) as error:
+            # A path with a NUL character is a ValueError.
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise LayerscanError(
+                f"--cache {printable(folder)}: the folder cannot be made: {reason}"
+            ) from None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the folder: at most a line on reading, one on writing."""
+        with self._lock:
+            return tuple(f"--cache: {outcome}: {why}" for outcome, why in self._notes.items())
+
+    def find(self, layer: SourceLayer, circumstances: Circumstances) -> Known | None:
+        """The figures of `layer`, None if they are not known."""
+        with self._lock:
+            known = self._known.get(_key(layer, circumstances))
+        if known is None and self._folder is not None:
+            path = os.path.join(self._folder, _name(layer, circumstances))
+            known = self._load(path, _identity(layer, circumstances))
+        # Who says that the blob has another length is found out by reading it.
+        return known if known and known.figures.archive_size == layer.archive_size else None
+
+    def keep(self, layer: SourceLayer, circumstances: Circumstances, known: Known) -> None:
+        """Keep the figures of `layer`. A folder that cannot be written gives a note."""
+        with self._lock:
+            self._known[_key(layer, circumstances)] = known
+        if self._folder is not None:
+            path = os.path.join(self._folder, _name(layer, circumstances))
+            self._save(path, _dumps(_identity(layer, circumstances), known))
+
+    def _load(self, path: str, identity: dict[str, object]) -> Known | None:
+        try:
+            raw = _read(path)
+            return None if raw is None else _loads(raw, path, identity)
+        except OSError as error:
+            fault = f"{printable(path)}: {error.strerror}"
+        except DocumentError as error:
+            fault = str(error)
+        self._note("what is there of some layers is not used", fault)
+        return None
+
+    def _save(self, path: str, content: bytes) -> None:
+        temporary = f"{path}.{os.urandom(8).hex()}.tmp"
+        try:
+            try:
+                # Not synced: what a crash leaves half-written is found out when it is read.
+                with open(temporary, "xb") as file:
+                    file.write(content)
+                os.replace(temporary, path)
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(temporary)
+        except OSError as error:
+            self._note("not all layers are kept", f"{printable(path)}: {error.strerror}")
+
+    def _note(self, outcome: str, reason: str) -> None:
+        """Tell it, with the first reason."""
+        with self._lock:
+            self._notes.setdefault(outcome, reason)
+
+
+def _key(layer: SourceLayer, circumstances: Circumstances) -> tuple[str, ...]:
+    return (layer.diff_id, _name(layer, circumstances))
+
+
+def _name(layer: SourceLayer, circumstances: Circumstances) -> str:
+    """What the file is called."""
+    digest = layer.digest.removeprefix("sha256:")
+    return "-".join((digest, *_annotated(layer), *map(str, circumstances), f"{RULES}.json"))
+
+
+def _annotated(layer: SourceLayer) -> tuple[str, ...]:
+    """What tells apart the manifests that annotate a layer, empty for those that do not.
+
+    They say which table of contents the layer has. Who lies about it must not be
+    believed when another image with the same layer is asked for.
+    """
+    if not layer.annotations:
+        return ()
+    annotations = json.dumps(sorted(layer.annotations.items())).encode()
+    return (digests.sha256(annotations).removeprefix("sha256:")[:32],)
+
+
+def _identity(layer: SourceLayer, circumstances: Circumstances) -> dict[str, object]:
+    return {
+        "rules": RULES,
+        "digest": layer.digest,
+        "diff_id": layer.diff_id,
+        **circumstances._asdict(),
+    }
+
+
+def _dumps(identity: dict[str, object], known: Known) -> bytes:
+    document = {**identity, "is_whole": known.is_whole, "figures": known.figures._asdict()}
+    return json.dumps(document, indent=2).encode() + b"\n"
+
+
+def _loads(raw: bytes, source: str, identity: dict[str, object]) -> Known:
+    """The figures.
+
+    Raises:
+        DocumentError: the file has none of these, or those of something else.
+    """
+    place = Place(source)
+    document = jsondoc.mapping(jsondoc.decode(raw, source), place)
+    for key, value in identity.items():
+        if jsondoc.member(document, key, place) != value:
+            raise place.key(key).fault("is not that of the layer that the file is named after")
+    at = place.key("figures")
+    given = jsondoc.mapping(jsondoc.member(document, "figures", place), at)
+    figures = [jsondoc.integer(given, key, at) for key in LayerFigures._fields]
+    is_whole = jsondoc.member(document, "is_whole", place)
+    if not isinstance(is_whole, bool):
+        raise place.key("is_whole").fault("must be true or false")
+    return Known(LayerFigures(*figures), is_whole)
+
+
+def _read(path: str) -> bytes | None:
+    """Content of the file `path`, None if there is none.
+
+    Raises:
+        DocumentError: it is too long, or no regular file.
+        OSError: it cannot be read.
+    """
+    try:
+        file = os.open(path, _FILE)
+    except FileNotFoundError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise DocumentError(f"{printable(path)}: is no regular file")
+        raw = os.read(file, _LONGEST + 1)
+    finally:
+        os.close(file)
+    if len(raw) > _LONGEST:
+        raise DocumentError(f"{printable(path)}: is longer than {_LONGEST} bytes")
+    return raw
