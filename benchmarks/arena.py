@@ -70,7 +70,7 @@ class Arena:
         entrant = ring.entrants[name]
         if group.name not in self._ours:
             self._ours[group.name] = ring.ours.run()
-        ours = self._ours[group.name].answer
+        ours = entrant.part(self._ours[group.name].answer)
         theirs = entrant.contestant.run().answer
         if theirs != ours:
             told = f"gives {_short(theirs)}, ours {_short(ours)}; compared: {entrant.counts}"

@@ -11,8 +11,10 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
-from benchmarks import corpus, peers, stores
+from benchmarks import corpus, layouts, peers, stores, unpackers
 from benchmarks.contest import Contestant
 from benchmarks.peers import Role
 from benchmarks.settings import HERE, Size
@@ -31,12 +33,14 @@ class Entrant:
         role: tool or yardstick.
         counts: what of its answer is compared with ours.
         exact: that it gives another answer than ours is a fault.
+        part: of our answer, what it can be compared with.
     """
 
     contestant: Contestant
     role: Role
     counts: str
     exact: bool
+    part: Callable[[Any], object] = lambda answer: answer
 
 
 @dataclass(frozen=True)
@@ -209,6 +213,49 @@ def _table(size: Size, root: str) -> Ring:
     return Ring(peers.OURS.on(path), {_TABLE: entrant}, path=path)
 
 
+def _one_layer(packing: str) -> Callable[[Size, str], Ring]:
+    """The ring of those that read one layer, timed without Python's start-up."""
+
+    def ring(size: Size, root: str) -> Ring:
+        layout = layouts.make_layout(layouts.ONE_LAYER[packing][size], root)
+        ours = unpackers.reader("layerscan", "layerscan", layout, inside=True)
+        return Ring(ours, *_unpackers(layout, inside=True), path=layout.path)
+
+    return ring
+
+
+def _image(size: Size, root: str) -> Ring:
+    layout = layouts.make_layout(layouts.IMAGE[size], root)
+    command = _program("predict", f"oci:{layout.path}", "--format", "json")
+    entrants, absent = _unpackers(layout, inside=False)
+    entrants[unpackers.ONE_WORKER] = Entrant(
+        Contestant(unpackers.ONE_WORKER, (*command, "--threads", "1"), unpackers.read_report),
+        Role.YARDSTICK,
+        "the figures of each layer",
+        exact=True,
+    )
+    ours = Contestant("layerscan predict", command, unpackers.read_report)
+    return Ring(ours, entrants, absent, layout.path)
+
+
+def _unpackers(
+    layout: layouts.Layout, *, inside: bool
+) -> tuple[dict[str, Entrant], dict[str, str]]:
+    absent = {name: why for name, one in unpackers.UNPACKERS.items() if (why := one.absent(layout))}
+    entrants = {
+        name: Entrant(
+            one.on(layout, inside=inside),
+            one.role,
+            one.counts,
+            exact=True,
+            part=partial(one.part, layout),
+        )
+        for name, one in unpackers.UNPACKERS.items()
+        if name not in absent
+    }
+    return entrants, absent
+
+
 _REPLACED = "du twice per layer per image"
 _PLAIN_MERGE = "json module, nothing checked"
 _BARE_PYTHON = "python -c pass"
@@ -300,6 +347,27 @@ GROUPS: dict[str, Group] = {
             (_TABLE,),
             _rounds(7, 7),
             _table,
+        ),
+        Group(
+            "predict-one-layer, gzip",
+            "an OCI layout with one layer",
+            tuple(unpackers.UNPACKERS),
+            _rounds(9, 7),
+            _one_layer(layouts.GZIP),
+        ),
+        Group(
+            "predict-one-layer, zstd",
+            "the same tar, packed with zstd",
+            tuple(unpackers.UNPACKERS),
+            _rounds(9, 7),
+            _one_layer(layouts.ZSTD),
+        ),
+        Group(
+            "predict-image",
+            "an OCI layout with several layers, whole processes",
+            (*unpackers.UNPACKERS, unpackers.ONE_WORKER),
+            _rounds(5, 5),
+            _image,
         ),
     )
 }

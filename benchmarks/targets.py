@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from benchmarks import unpackers
 from benchmarks.peers import Role
 from benchmarks.results import Row, Standing
 from benchmarks.settings import Size
@@ -118,6 +119,27 @@ TARGETS: tuple[Target, ...] = (
         "rows made in C: well under twice the walk",
         at_most=2.0,
     ),
+    Target(
+        "gzip layer, decompressor",
+        "predict-one-layer, gzip",
+        unpackers.BARE,
+        "what is read is known as fast as it comes out",
+        at_least=0.90,
+    ),
+    Target(
+        "zstd layer, decompressor",
+        "predict-one-layer, zstd",
+        unpackers.BARE,
+        "the same where it comes out faster",
+        at_least=0.90,
+    ),
+    Target(
+        "image, same work in one thread",
+        "predict-image",
+        unpackers.HASHED,
+        "all cores are busy",
+        at_least=1.2,
+    ),
 )
 """What `make bench` holds us to."""
 
@@ -125,6 +147,22 @@ SMALL_GATES: tuple[Target, ...] = (
     Target("warm walk, du", "walk, warm", "du -sk", "", at_least=1.5, sizes=_BOTH),
     Target("scan, old script", "scan, one base", _OLD, "", at_least=4.0, sizes=_BOTH),
     Target("start-up", "start-up", "python -c pass", "", at_least=1 / 6, sizes=_BOTH),
+    Target(
+        "gzip layer, decompressor",
+        "predict-one-layer, gzip",
+        unpackers.BARE,
+        "",
+        at_least=0.3,
+        sizes=_BOTH,
+    ),
+    Target(
+        "gzip layer, tarfile",
+        "predict-one-layer, gzip",
+        unpackers.TARFILE,
+        "",
+        at_least=0.8,
+        sizes=_BOTH,
+    ),
 )
 """What ``make test`` holds us to, on trees and stores made in a second.
 
