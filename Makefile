@@ -54,7 +54,7 @@ lint: $(TOOLS) ## check style and types
 	$(BIN)/mypy
 	PATH=$(BIN):$$PATH $(BIN)/cython-lint src/layerscan
 
-sanitize: $(TOOLS) ## run the walk's tests under ASan, UBSan and TSan, with bounds checks
+sanitize: $(TOOLS) ## run the tests of the compiled parts under ASan, UBSan and TSan, with bounds checks
 	tests/sanitize $(BIN)/python address,undefined
 	tests/sanitize $(BIN)/python thread
 

@@ -23,7 +23,8 @@ class FileSystem(Protocol):
         """Bytes that the tree takes beside these: what no ``st_blocks`` shows.
 
         Inodes and other metadata, so far as they make the used bytes of the file
-        system grow, see statvfs(3).
+        system grow, see statvfs(3). Below zero where `tree` counts blocks that are
+        not taken, as on btrfs for small files.
         """
 
     def file(self, size: int) -> int:
