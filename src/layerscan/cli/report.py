@@ -123,10 +123,14 @@ def print_table(report: Report) -> None:
     print_tables(_image_table(report), _layer_table(report))
     totals = _totals(report)
     print(
-        f"{totals['images']} images, {totals['layers']} layers, {totals['files']:,} files: "
+        f"{', '.join(_counted(totals[key], key) for key in ('images', 'layers', 'files'))}: "
         f"size {human(totals['size'])}, usage {human(totals['usage'])} "
         f"({report.accounting} accounting) {report.closing}"
     )
+
+
+def _counted(number: int, things: str) -> str:
+    return f"{number:,} {things.removesuffix('s') if number == 1 else things}"
 
 
 def _image_totals(report: Report) -> list[_ImageTotals]:
