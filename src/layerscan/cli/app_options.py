@@ -1,4 +1,4 @@
-"""The options about the images of Compose Apps, which ``scan`` and ``predict`` have."""
+"""The options about the images of Compose Apps, for ``scan``, ``predict`` and ``publish``."""
 
 import argparse
 import os
@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 def add_app_arguments(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
     """Declare ``--apps-root``, ``--tag`` and ``--factory-registry``."""
     parser.add_argument("-a", "--apps-root", metavar="DIR", help="those of the Compose Apps in DIR")
+    add_factory_arguments(parser)
+
+
+def add_factory_arguments(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+    """Declare ``--tag`` and ``--factory-registry``."""
     parser.add_argument(
         "-t", "--tag", metavar="TAG", help="the tag that CI gave to the factory's images"
     )

@@ -66,6 +66,23 @@ def check_out_file(path: str) -> None:
         raise LayerscanError(f"{path}: no permission to write in {writable}")
 
 
+def check_outputs(out_file: str | None, report: str | None) -> None:
+    """The same for ``-o``, and that it does not share stdout with a report.
+
+    Args:
+        out_file: what ``-o`` says, None without it.
+        report: what ``--format`` says, None without it.
+
+    Raises:
+        LayerscanError: the file cannot be written, or both want stdout.
+    """
+    if out_file is None:
+        return
+    check_out_file(out_file)
+    if is_stdout(out_file) and report is not None:
+        raise LayerscanError(f"-o {out_file} and --format both want stdout: give one of them")
+
+
 def write_data(path: str, data: bytes) -> None:
     """Write `data` to the file `path`, whole or not at all; ``-`` is stdout.
 

@@ -12,7 +12,7 @@ from layerscan.cli.model_options import (
     model,
     reading,
 )
-from layerscan.cli.output import check_out_file, complain, is_for_people, is_stdout, write_data
+from layerscan.cli.output import check_outputs, complain, is_for_people, write_data
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
 from layerscan.cli.status import ExitStatus
 from layerscan.errors import LayerscanError
@@ -76,7 +76,8 @@ def run(options: argparse.Namespace) -> int:
     from layerscan.registry import RegistryClient
     from layerscan.sources import open_source
 
-    _check(options)
+    check_outputs(options.out_file, options.format)
+    warn_of_tag(options)
     wanted = architectures(options)
     target = model(options)
     names = [*options.sources, *_images_of_apps(options)]
@@ -95,16 +96,6 @@ def run(options: argparse.Namespace) -> int:
         complain("warning", note)
     _write(result, wanted, options)
     return ExitStatus.DONE
-
-
-def _check(options: argparse.Namespace) -> None:
-    if options.out_file is not None:
-        check_out_file(options.out_file)
-    if options.out_file and is_stdout(options.out_file) and options.format is not None:
-        raise LayerscanError(
-            f"-o {options.out_file} and --format both want stdout: give one of them"
-        )
-    warn_of_tag(options)
 
 
 def _images_of_apps(options: argparse.Namespace) -> list[str]:

@@ -4,6 +4,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
+from layerscan.cli.app_options import add_factory_arguments
 from layerscan.cli.arch_option import add_arch_argument, architectures
 from layerscan.cli.model_options import add_model_arguments, add_reading_arguments, model, reading
 from layerscan.cli.output import check_out_file, complain, is_for_people, write_data
@@ -64,15 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_image_arguments(parser: argparse.ArgumentParser) -> None:
     images = parser.add_argument_group("the images")
-    images.add_argument(
-        "-t", "--tag", metavar="TAG", help="the tag that CI gave to the factory's images"
-    )
-    images.add_argument(
-        "--factory-registry",
-        metavar="HOST",
-        default="hub.foundries.io",
-        help="the registry of the factory's images (default: %(default)s)",
-    )
+    add_factory_arguments(images)
     images.add_argument(
         "--pinned-image",
         metavar="NAME@DIGEST",

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from layerscan.cli.app_options import add_app_arguments, images_of_apps, warn_of_tag
-from layerscan.cli.output import check_out_file, complain, is_for_people, is_stdout, write_data
+from layerscan.cli.output import check_outputs, complain, is_for_people, write_data
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
 from layerscan.cli.status import ExitStatus
 from layerscan.cli.threads import add_threads_argument
@@ -180,12 +180,7 @@ def _look_up(
 
 
 def _check(options: argparse.Namespace) -> None:
-    if options.out_file is not None:
-        check_out_file(options.out_file)
-    if options.out_file and is_stdout(options.out_file) and options.format is not None:
-        raise LayerscanError(
-            f"-o {options.out_file} and --format both want stdout: give one of them"
-        )
+    check_outputs(options.out_file, options.format)
     warn_of_tag(options)
     if options.insecure_registry and not options.resolve_digests:
         complain("warning", "--insecure-registry does nothing without --resolve-digests")
