@@ -7,7 +7,6 @@ import tracemalloc
 from collections.abc import Callable
 
 import pytest
-import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +26,7 @@ from tests.builders.chunked import (
     sha256,
     zstd_chunked,
 )
+from tests.builders.image_archives import zstd
 from tests.toc_case import member, scanned, tar
 
 CONTENT = tar(member("a", b"content"), member("b", kind=tarfile.SYMTYPE, linkname="a"), member("c"))
@@ -292,7 +292,7 @@ def test_another_digest_is_refused() -> None:
 
 
 def test_a_table_that_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    packed = zstandard.ZstdCompressor().compress(bytes(70 << 20))
+    packed = zstd.compress(bytes(70 << 20))
     position = f"0:{len(packed)}:{64 << 20}:1"
     blob = Chunked(
         packed,

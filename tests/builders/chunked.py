@@ -26,10 +26,9 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import zstandard
-
 from layerscan.errors import SourceError
 from layerscan.sources.model import SourceLayer
+from tests.builders.image_archives import zstd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -152,7 +151,7 @@ def zstd_chunked(
         change_split: what is written for the JSON of the tar-split.
         prefix: what the annotations' names begin with.
     """
-    pack = zstandard.ZstdCompressor(level=3).compress
+    pack = zstd.compress
     blob, entries, lines = bytearray(), [], []
     pending, at = b"", 0
     for header, entry, content in _entries(tar):
