@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerscan.stores.bolt import Bucket, Database
+from layerscan.stores.containerd.bolt import Bucket, Database
 from layerscan.stores.safefs import Fault, Folder
 
 if TYPE_CHECKING:

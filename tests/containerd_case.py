@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerscan.oci import Platform
-from layerscan.stores import containerd_pass
-from layerscan.stores.containerd import ContainerdStore
+from layerscan.stores.containerd import reading
+from layerscan.stores.containerd.store import ContainerdStore
 from tests.builders.containerd import ContainerdBuilder
 from tests.builders.tree import File
 
@@ -24,7 +24,7 @@ AMD64 = Platform("amd64", "linux")
 @pytest.fixture
 def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ContainerdBuilder:
     """A store without images. The machine is an amd64, whatever this one is."""
-    monkeypatch.setattr(containerd_pass, "this_machine", lambda: AMD64)
+    monkeypatch.setattr(reading, "this_machine", lambda: AMD64)
     return ContainerdBuilder(tmp_path / "containerd")
 
 

@@ -1,11 +1,16 @@
 """Reads the documents: their fenced blocks, tables, sections and links."""
 
+import json
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
+SOURCES = ROOT / "src" / "layerscan"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
 DOCUMENTS += sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
 
@@ -34,6 +39,23 @@ def read(document: str) -> str:
 
 def blocks(document: str) -> list[Block]:
     return [Block(*match.groups()) for match in _FENCE.finditer(read(document))]
+
+
+def documented(document: str, title: str) -> Any:  # noqa: ANN401 - JSON
+    """The JSON of the block that is titled so."""
+    (text,) = [block.text for block in blocks(document) if block.title == title]
+    return json.loads(text)
+
+
+def fields(value: object, path: str) -> Iterator[str]:
+    """The paths of the fields of a JSON value, as the tables of fields name them."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from fields(inner, f"{path}.{key}".lstrip("."))
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        yield from fields(value[0], f"{path}[]")
+    else:
+        yield path + ("[]" if isinstance(value, list) else "")
 
 
 def tables(text: str, first: str) -> list[Table]:

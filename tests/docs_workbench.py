@@ -4,8 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from tests.builders.fit_apps import App, Layer
 from tests.builders.machine import Machine
@@ -112,3 +115,10 @@ def write_versions(folder: Path) -> None:
 
 
 LATEST = Layer("1043", 2_310_447, 7_180_288)
+
+
+@pytest.fixture
+def workbench(tmp_path: Path) -> Iterator[Workbench]:
+    built = Workbench.build(tmp_path)
+    yield built
+    built.registry.close()

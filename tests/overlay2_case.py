@@ -5,7 +5,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from layerscan.stores.overlay2 import Overlay2Store
+from layerscan.stores.overlay2.store import Overlay2Store
 from tests.builders.overlay2 import BuiltLayer, StoreBuilder
 from tests.builders.tree import File
 

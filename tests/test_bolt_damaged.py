@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerscan.stores.bolt import Bucket
+from layerscan.stores.containerd.bolt import Bucket
 from layerscan.stores.safefs import Fault
 from tests.bolt_case import chance, fault, plain, read
 from tests.builders.bolt import PAGE_SIZE, Tree, branch, database, leaf, meta, reseal

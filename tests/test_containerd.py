@@ -10,7 +10,7 @@ from layerscan.errors import LayerscanError
 from layerscan.reference import parse
 from layerscan.scanner import scan
 from layerscan.selection import Selection, want
-from layerscan.stores.containerd import ContainerdStore
+from layerscan.stores.containerd.store import ContainerdStore
 from tests.builders.containerd import ContainerdBuilder, measured, sha256, varint
 from tests.builders.tree import File, Link
 from tests.containerd_case import built, opened, read, stack

@@ -12,9 +12,9 @@ import pytest
 from layerscan.errors import StoreError
 from layerscan.scanner import scan
 from layerscan.stores import readings
-from layerscan.stores.containerd import ContainerdStore
-from layerscan.stores.containerd_pass import Pass
-from layerscan.stores.containerd_records import Records
+from layerscan.stores.containerd.reading import Reading
+from layerscan.stores.containerd.records import Records
+from layerscan.stores.containerd.store import ContainerdStore
 from tests.builders.containerd import ContainerdBuilder, bucket
 from tests.builders.user import as_nobody
 from tests.containerd_case import built, names, opened, stack
@@ -176,14 +176,14 @@ def test_databases_are_read_again_until_they_are_of_one_moment(
     two_images(built)
     store = opened(built)
     readings_done = []
-    real = Pass.__init__
+    real = Reading.__init__
 
-    def reading(self: Pass, *args: object, **options: object) -> None:
+    def reading(self: Reading, *args: object, **options: object) -> None:
         readings_done.append(self)
         real(self, *args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Pass, "__init__", reading)
-    monkeypatch.setattr("layerscan.stores.bolt._LONGEST_COPY", 0)
+    monkeypatch.setattr(Reading, "__init__", reading)
+    monkeypatch.setattr("layerscan.stores.containerd.bolt._LONGEST_COPY", 0)
     moves = iter([built.write] * 2)
     check = Records.check_unmoved
 
@@ -203,7 +203,7 @@ def test_database_that_never_rests(
 ) -> None:
     two_images(built)
     store = opened(built)
-    monkeypatch.setattr("layerscan.stores.bolt._LONGEST_COPY", 0)
+    monkeypatch.setattr("layerscan.stores.containerd.bolt._LONGEST_COPY", 0)
     monkeypatch.setattr(readings, "sleep", lambda _: None)
     check = Records.check_unmoved
 

@@ -12,8 +12,7 @@ import pytest
 
 from layerscan.errors import StoreError
 from layerscan.scanner import scan
-from layerscan.stores import containerd
-from layerscan.stores.containerd import ContainerdStore
+from layerscan.stores.containerd.store import ContainerdStore
 from tests.builders.containerd import ContainerdBuilder, bucket, compact, uvarint, varint
 from tests.containerd_case import built, names, opened, stack
 from tests.overlay2_case import LINK, replace_by
@@ -31,7 +30,7 @@ FUZZ_ROUNDS = 300
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containerd, "PAUSES", (0,))
+    monkeypatch.setattr("layerscan.stores.containerd.store.PAUSES", (0,))
 
 
 @dataclass

@@ -10,7 +10,7 @@ import pytest
 from layerscan.errors import LayerscanError, StoreError
 from layerscan.scanner import scan
 from layerscan.selection import Selection, want
-from layerscan.stores.containerd import ContainerdStore
+from layerscan.stores.containerd.store import ContainerdStore
 from tests.builders.containerd import ContainerdBuilder, bucket
 from tests.containerd_case import built, names, opened, read, stack
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerscan.stores.containerd import ContainerdStore
-from layerscan.stores.containerd_records import Records, Snapshots
+from layerscan.stores.containerd.records import Records, Snapshots
+from layerscan.stores.containerd.store import ContainerdStore
 from layerscan.stores.safefs import Folder
 from tests.builders.containerd import (
     SNAPSHOTTER,

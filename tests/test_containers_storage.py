@@ -10,8 +10,8 @@ from layerscan.errors import StoreError
 from layerscan.layersmeta import LayerMeta
 from layerscan.reference import parse
 from layerscan.scanner import scan
-from layerscan.stores.containers_storage import ContainersStorageStore
-from layerscan.stores.containers_storage_records import document_file
+from layerscan.stores.containers_storage.records import document_file
+from layerscan.stores.containers_storage.store import ContainersStorageStore
 from layerscan.stores.model import Image
 from tests.builders.containers_storage import BuiltLayer, StoreBuilder, index_of
 from tests.builders.containers_storage import document_file as built_document_file

@@ -10,9 +10,8 @@ import pytest
 
 from layerscan.errors import StoreError
 from layerscan.scanner import scan
-from layerscan.stores import containers_storage
-from layerscan.stores.containers_storage import ContainersStorageStore
-from layerscan.stores.containers_storage_pass import Pass
+from layerscan.stores.containers_storage.reading import Reading
+from layerscan.stores.containers_storage.store import ContainersStorageStore
 from tests.builders.containers_storage import StoreBuilder
 from tests.builders.tree import File
 from tests.builders.user import as_nobody
@@ -41,16 +40,16 @@ def during_pass(
 ) -> list[int]:
     """Have `change` called at the end of the first passes, before they look for changes."""
     calls: list[int] = []
-    whole = Pass._read
+    whole = Reading._read
 
-    def read(self: Pass, stores: object) -> None:
+    def read(self: Reading, stores: object) -> None:
         whole(self, stores)  # type: ignore[arg-type]
         calls.append(1)
         if len(calls) <= times:
             change()
 
-    monkeypatch.setattr(Pass, "_read", read)
-    monkeypatch.setattr(containers_storage, "PAUSES", (0, 0, 0))
+    monkeypatch.setattr(Reading, "_read", read)
+    monkeypatch.setattr("layerscan.stores.containers_storage.store.PAUSES", (0, 0, 0))
     return calls
 
 

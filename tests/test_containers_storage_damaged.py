@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from layerscan.errors import StoreError
-from layerscan.stores.containers_storage import ContainersStorageStore
+from layerscan.stores.containers_storage.store import ContainersStorageStore
 from tests.builders.containers_storage import BuiltImage, BuiltLayer, StoreBuilder
 from tests.builders.overlay2 import sha256
 from tests.builders.tree import File

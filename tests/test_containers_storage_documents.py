@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from layerscan.digest import chain_id, is_digest
 from layerscan.errors import StoreError
-from layerscan.stores.containers_storage import ContainersStorageStore
+from layerscan.stores.containers_storage.store import ContainersStorageStore
 from tests.builders.containers_storage import index_of
 from tests.builders.overlay2 import sha256
 from tests.overlay2_case import LINK, replace_by
@@ -268,7 +268,7 @@ def another_value(content: bytes, data: st.DataObject) -> bytes:
 def test_any_damage_is_survived(
     shared: Case, data: st.DataObject, monkeypatch: pytest.MonkeyPatch, *, exact: bool
 ) -> None:
-    monkeypatch.setattr("layerscan.stores.containers_storage.PAUSES", (0,))
+    monkeypatch.setattr("layerscan.stores.containers_storage.store.PAUSES", (0,))
     files = metadata_files(shared.store.root)
     lists = [shared.store.images_path(), shared.store.layers_path()]
     path = data.draw(

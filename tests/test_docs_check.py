@@ -3,27 +3,20 @@
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from layerscan.fit import device_file
 from layerscan.fit.policies import Policy
-from tests.docs_reader import blocks, code, read, section, tables
+from tests.docs_reader import code, documented, fields, read, section, tables
 from tests.docs_workbench import Workbench
-from tests.test_docs import fields
 
 RUNS = {
     "check": "check --app 1043/shop --installed 1042/shop --format json "
     "--device devices/emmc-8gb-one-volume.json",
     "diff": "diff 1042/shop 1043/shop --format json",
 }
-
-
-def documented(document: str, title: str) -> Any:  # noqa: ANN401 - JSON
-    (text,) = [block.text for block in blocks(document) if block.title == title]
-    return json.loads(text)
 
 
 def schema(name: str) -> Draft202012Validator:

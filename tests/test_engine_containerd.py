@@ -15,7 +15,7 @@ import pytest
 from layerscan.scanner import scan
 from layerscan.selection import Selection, want
 from layerscan.stores import open_store
-from layerscan.stores.containerd import ContainerdStore
+from layerscan.stores.containerd.store import ContainerdStore
 from tests.builders.containerd import ContainerdBuilder
 from tests.builders.tree import File, many
 from tests.cli_runner import run

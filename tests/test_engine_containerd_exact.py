@@ -9,7 +9,7 @@ import pytest
 
 from layerscan.scanner import scan
 from layerscan.selection import Selection, want
-from layerscan.stores.containerd import ContainerdStore
+from layerscan.stores.containerd.store import ContainerdStore
 from tests.conftest import require_programs
 from tests.engines import containerd as containerd_engine
 from tests.engines import loop

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerscan.stores import open_store
-from layerscan.stores.containers_storage import ContainersStorageStore
+from layerscan.stores.containers_storage.store import ContainersStorageStore
 from tests.builders.tree import File
 from tests.cli_runner import run, run_as_nobody, undigested, warning
 from tests.conftest import require_programs

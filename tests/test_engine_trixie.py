@@ -15,7 +15,7 @@ from layerscan.registry import RegistryClient
 from layerscan.scanner import scan
 from layerscan.selection import Selection, want
 from layerscan.sources import open_source
-from layerscan.stores.containerd import ContainerdStore
+from layerscan.stores.containerd.store import ContainerdStore
 from tests.cli_runner import run
 from tests.conftest import require_programs
 from tests.engines import trixie as trixie_engine

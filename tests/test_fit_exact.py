@@ -9,14 +9,15 @@ from layerscan.fit.contents import AppContents, Depth, Kind
 from layerscan.fit.device import Device, Volume
 from layerscan.fit.exact import WATERMARKS, check
 from layerscan.fit.verdict import Rule, Verdict
-from layerscan.stores import containerd_footprint, docker_footprint
+from layerscan.stores.containerd import footprint as containerd_footprint
+from layerscan.stores.overlay2 import footprint as overlay2_footprint
 from tests.builders.fit_apps import App, Layer, chains, encode, metadata_of
 from tests.fit_case import ARCH, app_of, device, engine, metadata, read, volume
 
 BLOCK = 4096
 ONE = Layer("one", archive_size=10_000, usage=40_960)
 TWO = Layer("two", archive_size=4097, usage=12_288)
-GROWS = docker_footprint.GROWTH.image_blocks * BLOCK
+GROWS = overlay2_footprint.GROWTH.image_blocks * BLOCK
 DATABASES = containerd_footprint.GROWTH
 
 

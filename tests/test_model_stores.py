@@ -13,7 +13,9 @@ import pytest
 from layerscan.accounting import Accounting
 from layerscan.errors import LayerscanError
 from layerscan.model.stores import LayerFigures, Position, store_model
-from layerscan.stores import containerd_footprint, containers_storage_footprint, docker_footprint
+from layerscan.stores.containerd import footprint as containerd_footprint
+from layerscan.stores.containers_storage import footprint as containers_storage_footprint
+from layerscan.stores.overlay2 import footprint as overlay2_footprint
 from layerscan.tarsplit import TarSplit
 
 if TYPE_CHECKING:
@@ -120,7 +122,7 @@ def test_content_is_rounded_up_to_kib_and_tar_split_is_not(content: int, rounded
 @pytest.mark.parametrize(
     ("store", "growth", "bottom", "above"),
     [
-        ("overlay2", docker_footprint.GROWTH, 10, 13),
+        ("overlay2", overlay2_footprint.GROWTH, 10, 13),
         ("containerd", containerd_footprint.GROWTH, 3, 3),
         ("containers-storage", containers_storage_footprint.GROWTH, 7, 7),
     ],
@@ -161,7 +163,7 @@ def test_layer_on_many_has_a_long_list_of_these(store: str) -> None:
 def test_tar_split_counts_as_a_file_by_the_exact_rule() -> None:
     layer = EMPTY._replace(tar_split=50_000)
     assert store_model("overlay2").layer_usage(layer, ONLY, Telling(), EXACT) == (
-        FILE + 50_000 + 9 * BLOCK + docker_footprint.GROWTH.layer_bytes
+        FILE + 50_000 + 9 * BLOCK + overlay2_footprint.GROWTH.layer_bytes
     )
 
 
@@ -176,7 +178,7 @@ def test_image_takes_nothing_by_the_docker_rule(store: str) -> None:
 @pytest.mark.parametrize(
     ("store", "growth", "documents"),
     [
-        ("overlay2", docker_footprint.GROWTH, FILE + 5000),
+        ("overlay2", overlay2_footprint.GROWTH, FILE + 5000),
         ("containerd", containerd_footprint.GROWTH, 3 * FILE + 5000 + 900 + 300),
         (
             "containers-storage",

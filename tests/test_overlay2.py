@@ -13,7 +13,7 @@ from layerscan.digest import chain_id
 from layerscan.reference import parse
 from layerscan.stores import readings, safefs
 from layerscan.stores.model import Image
-from layerscan.stores.overlay2 import Overlay2Store
+from layerscan.stores.overlay2.store import Overlay2Store
 from tests.builders.overlay2 import BuiltLayer, StoreBuilder, blob_digest, sha256
 from tests.builders.tree import File
 

@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from layerscan.digest import chain_id, is_digest
-from layerscan.stores import overlay2
-from layerscan.stores.overlay2 import Overlay2Store
+from layerscan.stores.overlay2.store import Overlay2Store
 from tests.builders.overlay2 import sha256
 from tests.builders.tree import File
 from tests.overlay2_case import HEX, LINK, Case, check, replace_by
@@ -25,7 +24,7 @@ def case(tmp_path: Path) -> Case:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overlay2, "PAUSES", (0,))
+    monkeypatch.setattr("layerscan.stores.overlay2.store.PAUSES", (0,))
 
 
 # A file of a layer, replaced.

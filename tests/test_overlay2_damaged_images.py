@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from layerscan.stores import overlay2
-from layerscan.stores.overlay2 import Overlay2Store
+from layerscan.stores.overlay2.store import Overlay2Store
 from tests.overlay2_case import HEX, LINK, Case, check, replace_by
 
 
@@ -19,7 +18,7 @@ def case(tmp_path: Path) -> Case:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overlay2, "PAUSES", (0,))
+    monkeypatch.setattr("layerscan.stores.overlay2.store.PAUSES", (0,))
 
 
 # Configs.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from layerscan.errors import StoreError
-from layerscan.stores.overlay2 import Overlay2Store
+from layerscan.stores.overlay2.store import Overlay2Store
 from tests.builders.overlay2 import StoreBuilder
 
 

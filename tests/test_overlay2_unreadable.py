@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from layerscan.errors import StoreError
-from layerscan.stores.overlay2 import Overlay2Store
+from layerscan.stores.overlay2.store import Overlay2Store
 from tests.builders.user import as_nobody
 from tests.overlay2_case import Case
 

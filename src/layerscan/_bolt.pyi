@@ -1,4 +1,4 @@
-"""The pages of bbolt's trees, as `layerscan.stores.bolt` reads them; and Go's varints.
+"""The pages of bbolt's trees, as `layerscan.stores.containerd.bolt` reads them; and Go's varints.
 
 Nothing in a page is believed: all of it is checked when it is made.
 """

@@ -2,7 +2,7 @@
 
 This file owns the layout of branch and leaf pages, and Go's varints, which the
 values in containerd's are. It makes no system call. Where pages are, and what
-leads to which, is ``stores/bolt.py``'s matter.
+leads to which, is ``stores/containerd/bolt.py``'s matter.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE

@@ -15,7 +15,8 @@ from layerscan.fit.contents import AppContents, Blob, ImageContents, Kind
 from layerscan.fit.device import Device, Volume
 from layerscan.fit.figures import Figures
 from layerscan.fit.verdict import Missing, Others, Rule, Space, Verdict, Watermarks
-from layerscan.stores import containerd_footprint, docker_footprint
+from layerscan.stores.containerd import footprint as containerd_footprint
+from layerscan.stores.overlay2 import footprint as overlay2_footprint
 
 NAME = "exact"
 WATERMARKS = Watermarks(default=100, lowest=1, highest=100)
@@ -241,7 +242,7 @@ def _growth(volume: Volume, images: int, layers: int, *, keeps_blobs: bool) -> i
         growth = containerd_footprint.GROWTH
         return images * growth.image_bytes + layers * growth.layer_bytes
     # Each folder once; of a layer's part, its usage has it.
-    return docker_footprint.GROWTH.image_blocks * volume.block_size if images else 0
+    return overlay2_footprint.GROWTH.image_blocks * volume.block_size if images else 0
 
 
 def _beside(image: ImageContents, volume: Volume, *, keeps_blobs: bool) -> int:

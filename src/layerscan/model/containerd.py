@@ -1,6 +1,6 @@
 """What containerd keeps around a layer and of an image, as arithmetic.
 
-What the exact rule counts, `layerscan.stores.containerd_footprint` lists.
+What the exact rule counts, `layerscan.stores.containerd.footprint` lists.
 """
 
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from layerscan.model.filesystem import FileSystem
 from layerscan.model.stores import LayerFigures, Position, StoreModel, stand_in
-from layerscan.stores.containerd_footprint import GROWTH, layer_paths
+from layerscan.stores.containerd.footprint import GROWTH, layer_paths
 from layerscan.stores.model import Growth
 from layerscan.tarsplit import TarSplit
 

@@ -1,6 +1,6 @@
 """What containers/storage keeps around a layer and of an image, as arithmetic.
 
-What the exact rule counts, `layerscan.stores.containers_storage_footprint` lists;
+What the exact rule counts, `layerscan.stores.containers_storage.footprint` lists;
 here is how much of it is more than a block.
 """
 
@@ -17,7 +17,7 @@ from layerscan.model.stores import (
     overlay_lower,
     stand_in,
 )
-from layerscan.stores.containers_storage_footprint import GROWTH, layer_paths
+from layerscan.stores.containers_storage.footprint import GROWTH, layer_paths
 from layerscan.stores.model import Growth
 from layerscan.tarsplit import TarSplit
 

@@ -1,6 +1,6 @@
 """What Docker's overlay2 store keeps around a layer and of an image, as arithmetic.
 
-What the exact rule counts, `layerscan.stores.docker_footprint` lists; here is how
+What the exact rule counts, `layerscan.stores.overlay2.footprint` lists; here is how
 much of it is more than a block.
 """
 
@@ -17,8 +17,8 @@ from layerscan.model.stores import (
     overlay_lower,
     stand_in,
 )
-from layerscan.stores.docker_footprint import GROWTH, layer_paths
 from layerscan.stores.model import Growth
+from layerscan.stores.overlay2.footprint import GROWTH, layer_paths
 from layerscan.tarsplit import TarSplit
 
 

@@ -1,6 +1,6 @@
 """Image stores on disk, and finding the one that is meant.
 
-Owns which kinds of stores there are. What is in a store, the module of its kind
+Owns which kinds of stores there are. What is in a store, the package of its kind
 knows; where engines keep theirs, ``places``; which one is taken, ``detection``.
 """
 
@@ -22,15 +22,15 @@ AUTO = "auto"
 # what its class takes beside `exact`. The first goes before the others where none has
 # images. A new kind is a new line.
 _KINDS = {
-    "overlay2": Kind("overlay2.Overlay2Store", places.docker, ("image/overlay2", "image")),
+    "overlay2": Kind("overlay2.store.Overlay2Store", places.docker, ("image/overlay2", "image")),
     "containerd": Kind(
-        "containerd.ContainerdStore",
+        "containerd.store.ContainerdStore",
         places.containerd,
         ("io.containerd.metadata.v1.bolt", "containerd/daemon"),
         takes=("namespace", "platform"),
     ),
     "containers-storage": Kind(
-        "containers_storage.ContainersStorageStore",
+        "containers_storage.store.ContainersStorageStore",
         places.containers_storage,
         ("overlay-images", "overlay-layers", "vfs-images", "btrfs-images", "zfs-images"),
         takes=("additional",),

@@ -24,7 +24,7 @@ class Kind(NamedTuple):
     """A kind of image store.
 
     Attributes:
-        store: module and class that reads it: ``overlay2.Overlay2Store``.
+        store: module and class that reads it: ``overlay2.store.Overlay2Store``.
         places: where its engines keep it.
         marks: paths in such a store's folder of which one is there.
         takes: names of the options that it takes beside `exact`.
@@ -54,7 +54,7 @@ class Kind(NamedTuple):
         Raises:
             StoreError: there is none, or it cannot be opened.
         """
-        module, _, name = self.store.partition(".")
+        module, _, name = self.store.rpartition(".")
         opened: Callable[..., Store] = getattr(import_module(f"layerscan.stores.{module}"), name)
         given = {**options, _ADDITIONAL: place.additional}
         return opened(

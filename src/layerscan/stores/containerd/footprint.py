@@ -8,7 +8,7 @@ layers share is all that a pull leaves behind.
 
 from collections.abc import Iterable
 
-from layerscan.stores.containerd_content import Content
+from layerscan.stores.containerd.content import Content
 from layerscan.stores.model import Growth, Layer
 
 GROWTH = Growth(layer_bytes=11 * 1024, image_bytes=160 * 1024)

@@ -2,8 +2,8 @@
 
 Owns the order in which its parts are read, what is lost with a part that
 cannot be used, and reading again what an engine at work has changed. The
-formats are those of ``docker_imagedb``, ``docker_layerdb`` and
-``docker_distribution``; how files are opened is ``safefs``'s matter.
+formats are those of ``imagedb``, ``layerdb`` and ``distribution``; how files are
+opened is ``safefs``'s matter.
 """
 
 import os
@@ -12,10 +12,10 @@ from collections.abc import Iterable, Sequence
 
 from layerscan.errors import StoreError
 from layerscan.problem import Problem
-from layerscan.stores.docker_footprint import GROWTH
-from layerscan.stores.docker_layerdb import read_cache_id
-from layerscan.stores.docker_pass import Pass
 from layerscan.stores.model import Image, Layer
+from layerscan.stores.overlay2.footprint import GROWTH
+from layerscan.stores.overlay2.layerdb import read_cache_id
+from layerscan.stores.overlay2.reading import Reading
 from layerscan.stores.readings import PAUSES, read_until_settled
 from layerscan.stores.safefs import Fault, Folder, real_folder, shown
 
@@ -118,10 +118,10 @@ class Overlay2Store:
         except Fault:
             return False
 
-    def _read(self) -> Pass:
+    def _read(self) -> Reading:
         try:
             with Folder(self._root) as root, root.folder("image", _DRIVER) as image_root:
-                return Pass(root, image_root, exact=self._exact)
+                return Reading(root, image_root, exact=self._exact)
         except Fault as fault:
             raise StoreError(str(fault)) from fault
 

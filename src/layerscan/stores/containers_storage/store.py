@@ -1,8 +1,8 @@
 """The image store of containers/storage: Podman's, Buildah's and CRI-O's.
 
 Owns opening it, reading again what an engine at work has changed, and whether
-a layer is there still. What is in it is ``containers_storage_pass``'s matter;
-how files are opened is ``safefs``'s.
+a layer is there still. What is in it is ``reading``'s matter; how files are
+opened is ``safefs``'s.
 """
 
 import os
@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from layerscan.errors import StoreError
 from layerscan.problem import Problem
-from layerscan.stores.containers_storage_footprint import GROWTH
-from layerscan.stores.containers_storage_pass import Pass
-from layerscan.stores.containers_storage_records import (
+from layerscan.stores.containers_storage.footprint import GROWTH
+from layerscan.stores.containers_storage.reading import Reading
+from layerscan.stores.containers_storage.records import (
     IMAGES,
     LAYERS,
     Records,
@@ -158,9 +158,9 @@ class ContainersStorageStore:
         self._records = records
         self._kept = kept_layers(records)
 
-    def _read(self) -> Pass:
+    def _read(self) -> Reading:
         try:
-            return Pass(self._roots, exact=self._exact)
+            return Reading(self._roots, exact=self._exact)
         except Fault as fault:
             raise StoreError(str(fault)) from fault
 

@@ -15,10 +15,10 @@ from layerscan.errors import ReferenceSyntaxError
 from layerscan.platforms import preference, this_machine
 from layerscan.problem import Problem
 from layerscan.reference import Reference, parse
-from layerscan.stores.containers_storage_documents import Documents, read_documents
-from layerscan.stores.containers_storage_footprint import image_paths, layer_paths
-from layerscan.stores.containers_storage_layers import LayerStores
-from layerscan.stores.containers_storage_records import (
+from layerscan.stores.containers_storage.documents import Documents, read_documents
+from layerscan.stores.containers_storage.footprint import image_paths, layer_paths
+from layerscan.stores.containers_storage.layers import LayerStores
+from layerscan.stores.containers_storage.records import (
     IMAGES,
     IMAGES_FILE,
     ImageRecord,
@@ -63,7 +63,7 @@ class _Found(NamedTuple):
         return tuple(dict.fromkeys((*self.given, *self.by_digest)))
 
 
-class Pass:
+class Reading:
     """What one reading of the store found.
 
     Args:

@@ -3,7 +3,7 @@
 Owns the formats of ``layers.json``, ``volatile-layers.json`` and
 ``images.json``, the names of the files that an image's documents are in, and
 the checks of each (``layers.go``, ``images.go`` of containers/storage). What
-the records mean together is ``containers_storage_pass``'s matter.
+the records mean together is ``reading``'s matter.
 """
 
 import base64

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from layerscan.oci import Platform
 from layerscan.platforms import fits, preference, spelt, this_machine
 from layerscan.problem import Problem
-from layerscan.stores.containerd_content import Content, Variant
-from layerscan.stores.containerd_footprint import image_paths, layer_paths
-from layerscan.stores.containerd_layers import LayerFolders
-from layerscan.stores.containerd_names import Names, read_name
-from layerscan.stores.containerd_records import Namespace, Records
+from layerscan.stores.containerd.content import Content, Variant
+from layerscan.stores.containerd.footprint import image_paths, layer_paths
+from layerscan.stores.containerd.layers import LayerFolders
+from layerscan.stores.containerd.names import Names, read_name
+from layerscan.stores.containerd.records import Namespace, Records
 from layerscan.stores.model import Image, Layer
 from layerscan.stores.readings import Losses, refuse_shared_folders, some
 from layerscan.stores.safefs import Fault, Folder
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _SNAPSHOTTER = "overlayfs"
 
 
-class Pass:
+class Reading:
     """What one reading of the store found.
 
     Args:

@@ -6,7 +6,7 @@ here, the content, and the growth of the lists and of folders that all layers
 share is all that a pull leaves behind.
 """
 
-from layerscan.stores.containers_storage_records import ImageRecord, document_file
+from layerscan.stores.containers_storage.records import ImageRecord, document_file
 from layerscan.stores.model import Growth, Layer
 
 GROWTH = Growth(layer_bytes=1536, image_blocks=13)

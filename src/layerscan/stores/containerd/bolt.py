@@ -20,7 +20,7 @@ from time import sleep
 from typing import Self
 
 from layerscan._bolt import Page, PageError, Value
-from layerscan.stores.bolt_meta import FIRST_PAGE, HEAD, HEADER, Meta, newest_meta
+from layerscan.stores.containerd.bolt_meta import FIRST_PAGE, HEAD, HEADER, Meta, newest_meta
 from layerscan.stores.safefs import Fault, Folder, reason, shown
 
 _ATTEMPTS = 20

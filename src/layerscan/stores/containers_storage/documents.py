@@ -12,7 +12,7 @@ from layerscan import oci
 from layerscan.errors import DocumentError
 from layerscan.oci import Config, Manifest
 from layerscan.platforms import is_plain
-from layerscan.stores.containers_storage_records import ImageRecord, document_file
+from layerscan.stores.containers_storage.records import ImageRecord, document_file
 from layerscan.stores.safefs import Fault, Folder
 
 _MANIFEST = "manifest"

@@ -2,8 +2,8 @@
 
 Owns their names and the forms of their values (containerd's
 ``metadata/buckets.go`` and ``snapshots/storage/bolt.go``), and that both
-databases are of the same moment. What the records mean together is
-``containerd_pass``'s matter.
+databases are of the same moment. What the records mean together is ``reading``'s
+matter.
 """
 
 from contextlib import ExitStack
@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 
 from layerscan import digest as digests
 from layerscan._bolt import uvarint, varint
-from layerscan.stores.bolt import Bucket, Database
+from layerscan.stores.containerd.bolt import Bucket, Database
 from layerscan.stores.safefs import Fault, Folder, shown
 
 METADATA = "io.containerd.metadata.v1.bolt"

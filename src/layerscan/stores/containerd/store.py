@@ -2,8 +2,8 @@
 
 Owns where the store is under a root, which of its namespaces is read, and
 reading again what an engine at work has changed. The formats are those of
-``containerd_records`` and ``containerd_content``, on the files of ``bolt``; how
-these become images is ``containerd_pass``'s matter.
+``records`` and ``content``, on the files of ``bolt``; how these become images
+is ``reading``'s matter.
 """
 
 import os
@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from layerscan.errors import StoreError
 from layerscan.platforms import parse_platform
 from layerscan.problem import Problem
-from layerscan.stores.containerd_footprint import GROWTH
-from layerscan.stores.containerd_pass import Pass
-from layerscan.stores.containerd_records import (
+from layerscan.stores.containerd.footprint import GROWTH
+from layerscan.stores.containerd.reading import Reading
+from layerscan.stores.containerd.records import (
     METADATA,
     METADATA_FILE,
     Namespace,
@@ -162,10 +162,10 @@ class ContainerdStore:
                     return False
         return False
 
-    def _read(self) -> Pass:
+    def _read(self) -> Reading:
         try:
             with Folder(self._root) as root, Records(root) as records:
-                return Pass(
+                return Reading(
                     root,
                     records,
                     self._choose(records),

@@ -2,14 +2,14 @@
 
 Owns how an image's layers follow from its top layer, and the checks that
 record, folder and the image's config belong together. Which images there are,
-``containers_storage_pass`` says.
+``reading`` says.
 """
 
 import stat
 from collections.abc import Sequence
 from typing import Self
 
-from layerscan.stores.containers_storage_records import (
+from layerscan.stores.containers_storage.records import (
     DRIVER,
     LAYERS,
     ImageRecord,

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 from layerscan.digest import chain_id
 from layerscan.problem import Problem
-from layerscan.stores.docker_distribution import UNKNOWN, Distribution, Known
-from layerscan.stores.docker_footprint import image_paths, layer_paths
-from layerscan.stores.docker_imagedb import (
+from layerscan.stores.model import Image, Layer
+from layerscan.stores.overlay2.distribution import UNKNOWN, Distribution, Known
+from layerscan.stores.overlay2.footprint import image_paths, layer_paths
+from layerscan.stores.overlay2.imagedb import (
     REPOSITORIES,
     Config,
     list_images,
     read_config,
     read_names,
 )
-from layerscan.stores.docker_layerdb import LayerDb
-from layerscan.stores.model import Image, Layer
+from layerscan.stores.overlay2.layerdb import LayerDb
 from layerscan.stores.readings import Losses, refuse_shared_folders
 from layerscan.stores.safefs import Fault, Folder
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from layerscan.reference import Reference
 
 
-class Pass:
+class Reading:
     """What one reading of the store found.
 
     Args:

@@ -1,0 +1,1 @@
+"""The stores of containerd: ``store`` is the face of them."""

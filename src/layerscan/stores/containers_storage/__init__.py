@@ -1,0 +1,1 @@
+"""The stores of containers/storage, which Podman has: ``store`` is the face of them."""
