@@ -4,7 +4,7 @@ import pytest
 
 from layerscan.errors import LayerscanError, ReferenceSyntaxError
 from layerscan.reference import parse
-from layerscan.selection import Choice, Selection, choose, label, same_repository, want
+from layerscan.selection import Choice, Selection, absence, choose, label, want
 from layerscan.stores.model import Image
 
 DIGEST = "sha256:" + "d" * 64
@@ -139,15 +139,24 @@ def test_text_that_can_be_no_image_is_refused(text: str) -> None:
         want(text)
 
 
-def test_hint_names_what_the_repository_has() -> None:
-    assert same_repository(want("nginx:2"), IMAGES) == [
-        "nginx:1.25",
-        "nginx:latest",
-        f"nginx@{DIGEST}",
-    ]
-    assert same_repository(want("127.0.0.1:5000/edge:9"), IMAGES) == ["127.0.0.1:5000/edge:latest"]
-    assert same_repository(want("other"), IMAGES) == []
-    assert same_repository(want("f" * 64), IMAGES) == []
+@pytest.mark.parametrize(
+    ("text", "there"),
+    [
+        ("nginx:2", f"nginx:1.25, nginx:latest, nginx@{DIGEST}"),
+        ("127.0.0.1:5000/edge:9", "127.0.0.1:5000/edge:latest"),
+        ("other", ""),
+        ("f" * 64, ""),
+    ],
+)
+def test_hint_names_what_the_repository_has(text: str, there: str) -> None:
+    hint = f"; of that repository it holds {there}" if there else ""
+    assert absence(want(text), IMAGES) == f"image {text} is not in the store{hint}"
+
+
+def test_hint_names_five_of_many() -> None:
+    names = tuple(parse(f"edge:{number}") for number in range(9))
+    said = absence(want("edge:9"), [IMAGES[0]._replace(names=names)])
+    assert said.endswith(" it holds edge:0, edge:1, edge:2, edge:3, edge:4")
 
 
 # Architectures and the default.

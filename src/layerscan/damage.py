@@ -1,7 +1,8 @@
 """Whether a layer still is what the store put on record when it was unpacked.
 
-Owns the comparison of what a walk found with what a store recorded. Files that
-were changed without changing their lengths are not seen: no store records more.
+Owns the comparison of what a walk found with what a store recorded, and what
+hides a part of it from the walk. Files that were changed without changing their
+lengths are not seen: no store records more.
 """
 
 from layerscan.stores.model import Layer
@@ -17,14 +18,23 @@ or less when the file system writes them out: it then knows in how many pieces a
 file is, and ext4 lists pieces beyond the fourth in a block of their own."""
 
 
-def found_damage(layer: Layer, walked: Usage, block_size: int) -> str | None:
-    """What differs from the record of `layer`, for the user; None if nothing does.
+def found_damage(layer: Layer, walked: Usage, block_size: int) -> list[str]:
+    """What is wrong with the folder of `layer`, for the user.
 
     Args:
         layer: the layer.
         walked: what the walk found in its folder.
         block_size: of the store's file system, in bytes.
     """
+    difference = _difference(layer, walked, block_size)
+    found = [] if difference is None else [difference]
+    if walked.mounts:
+        found.append("another file system is mounted in its folder and hides files")
+    return found
+
+
+def _difference(layer: Layer, walked: Usage, block_size: int) -> str | None:
+    """The first thing that differs from the record of `layer`."""
     content = walked.child
     if content is None:
         return None

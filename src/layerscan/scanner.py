@@ -19,10 +19,9 @@ from layerscan.selection import (
     Choice,
     Chosen,
     Selection,
-    Wanted,
+    absence,
     architectures,
     choose,
-    same_repository,
 )
 from layerscan.stores.model import Image, Layer, Store
 from layerscan.walker import Progress, Usage, printable, walk_many
@@ -173,12 +172,16 @@ class _Scanner:
         whole = tuple(one for one in last.chosen if self._is_whole(one))
         for wanted in last.absent:
             self.warnings.append(
-                f"image {_absent(wanted, images)}: not built for this architecture? skipped"
+                f"{absence(wanted, images)}: not built for this architecture? skipped"
             )
         self.warnings += self.store.notes
         self._tell_removed(first, last)
         costs = {layer.chain_id: self.costs[layer] for one in whole for layer in one.image.layers}
-        self._tell_damage(costs.values())
+        self.warnings += [
+            f"layer {chain_id}: {damage}"
+            for chain_id, cost in costs.items()
+            for damage in found_damage(cost.layer, cost.walked, self.block_size)
+        ]
         if look_up is not None:
             whole, warnings = look_up(whole)
             self.warnings += warnings
@@ -214,7 +217,7 @@ class _Scanner:
         for wanted in choice.absent:
             if wanted.required:
                 # The store's notes may say why.
-                said = [f"image {_absent(wanted, images)}", *self.store.notes]
+                said = [absence(wanted, images), *self.store.notes]
                 raise LayerscanError("; ".join(said))
         layers = list(
             dict.fromkeys(
@@ -325,28 +328,9 @@ class _Scanner:
             for label in dict.fromkeys(removed)
         ]
 
-    def _tell_damage(self, costs: Iterable[LayerCost]) -> None:
-        for cost in costs:
-            damage = found_damage(cost.layer, cost.walked, self.block_size)
-            if damage is not None:
-                self.warnings.append(f"layer {cost.layer.chain_id}: {damage}")
-            if cost.walked.mounts:
-                self.warnings.append(
-                    f"layer {cost.layer.chain_id}: another file system is mounted in its folder "
-                    "and hides files"
-                )
-
     def _tell_undigested(self, chosen: Iterable[Chosen]) -> None:
         """Name the layers that the document will lack, each image's by themselves."""
-        known = {
-            layer.chain_id
-            for one in chosen
-            for repository in one.repositories
-            for layer, digest in zip(
-                one.image.layers, one.image.digests.get(repository, ()), strict=False
-            )
-            if digest is not None
-        }
+        known = {layer.chain_id for one in chosen for layer, _ in one.digests()}
         for one in chosen:
             missing = [layer.diff_id for layer in one.image.layers if layer.chain_id not in known]
             if missing:
@@ -363,24 +347,13 @@ class _Scanner:
 def _document(scan: Scan, chosen: Iterable[Chosen]) -> LayersMeta:
     layers: dict[str, LayerMeta] = {}
     for one in chosen:
-        for repository in one.repositories:
-            digests = one.image.digests.get(repository, ())
-            for layer, digest in zip(one.image.layers, digests, strict=False):
-                if digest is not None:
-                    cost = scan.costs[layer.chain_id]
-                    # The same content on another parent is another layer of the
-                    # same digest, and may take another block: the larger counts.
-                    known = layers.get(digest, LayerMeta(0, 0))
-                    layers[digest] = LayerMeta(
-                        max(cost.size, known.size), max(cost.usage, known.usage)
-                    )
+        for layer, digest in one.digests():
+            cost = scan.costs[layer.chain_id]
+            # The same content on another parent is another layer of the
+            # same digest, and may take another block: the larger counts.
+            known = layers.get(digest, LayerMeta(0, 0))
+            layers[digest] = LayerMeta(max(cost.size, known.size), max(cost.usage, known.usage))
     return LayersMeta(scan.fs_block_size, layers)
-
-
-def _absent(wanted: Wanted, images: Iterable[Image]) -> str:
-    there = same_repository(wanted, images)
-    hint = f"; of that repository it holds {', '.join(there[:5])}" if there else ""
-    return f"{wanted.text} is not in the store{hint}"
 
 
 def _sharing(images: Iterable[Image], chosen: Iterable[Chosen]) -> dict[str, int]:

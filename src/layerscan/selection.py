@@ -5,15 +5,18 @@ default. It reads no store; it chooses among the images that a store gave.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from layerscan import reference
 from layerscan.errors import LayerscanError, ReferenceSyntaxError
 from layerscan.reference import Reference
-from layerscan.stores.model import Image
+from layerscan.stores.model import Image, Layer
 
 _IMAGE_ID = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})", re.ASCII)
+
+_NAMES_TOLD = 5
+"""Of the names that come near one that is not there, how many are told."""
 
 
 class Wanted(NamedTuple):
@@ -68,6 +71,14 @@ class Chosen(NamedTuple):
     def label(self) -> str:
         """What to call the image: its first name, or its short id."""
         return label(self.image)
+
+    def digests(self) -> Iterator[tuple[Layer, str]]:
+        """The layers by their digests that count: one layer may have several, or none."""
+        for repository in self.repositories:
+            known = self.image.digests.get(repository, ())
+            for layer, digest in zip(self.image.layers, known, strict=False):
+                if digest is not None:
+                    yield layer, digest
 
 
 class Choice(NamedTuple):
@@ -145,7 +156,14 @@ def architectures(chosen: Iterable[Chosen]) -> list[str]:
     return sorted({choice.image.architecture for choice in chosen})
 
 
-def same_repository(wanted: Wanted, images: Iterable[Image]) -> list[str]:
+def absence(wanted: Wanted, images: Iterable[Image]) -> str:
+    """That `wanted` is none of a store's `images`, and what they have that comes near it."""
+    there = _same_repository(wanted, images)
+    hint = f"; of that repository it holds {', '.join(there[:_NAMES_TOLD])}" if there else ""
+    return f"image {wanted.text} is not in the store{hint}"
+
+
+def _same_repository(wanted: Wanted, images: Iterable[Image]) -> list[str]:
     """Names that the store has in the repository of `wanted`, as people type them."""
     if wanted.reference is None:
         return []
