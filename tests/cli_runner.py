@@ -65,6 +65,24 @@ def run(
     return python([*PROGRAM, *map(str, arguments)], env=env, stdout=stdout, cwd=cwd)
 
 
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Programs that are started herein heed SIGINT, also if these tests themselves ignore it.
+
+    They do where a shell without job control has put them into the background, and
+    an ignored signal stays ignored in programs that are started. One that is caught
+    does not, so it is caught here, without any effect.
+    """
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored:
+        signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        if ignored:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def python(
     arguments: list[str],
     *,

@@ -22,6 +22,7 @@ from tests.cli_runner import (
     Result,
     environment,
     error,
+    interruptible,
     python,
     read_terminal,
     run,
@@ -170,15 +171,16 @@ def interrupted(
     program: str, number: signal.Signals, fleet: Fleet, *arguments: object
 ) -> tuple[int, bytes]:
     """Exit status and stderr of a scan that gets a signal while it is at it."""
-    with subprocess.Popen(
-        [sys.executable, "-c", program, "scan", "-d", fleet.store.root, "--arch", "arm64"]
-        + [str(argument) for argument in arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(),
-        # Where the tests run in the background, Ctrl-C may be ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
-    ) as process:
+    command = [sys.executable, "-c", program, "scan", "-d", fleet.store.root, "--arch", "arm64"]
+    with (
+        interruptible(),
+        subprocess.Popen(
+            command + [str(argument) for argument in arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+        ) as process,
+    ):
         assert process.stdout is not None
         try:
             assert process.stdout.readline() == b"ready\n"
@@ -208,6 +210,47 @@ def test_signal_ends_it_and_leaves_no_file(
     assert interrupted(program, number, fleet, "-o", out) == expected
     assert list(tmp_path.iterdir()) == [out]
     assert out.read_text() == "what was there"
+
+
+# Runs a program that is to ignore Ctrl-C, as one that nohup or a script put into the background.
+IGNORING = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
+
+# The program, interrupted when its walk begins.
+INTERRUPTED_WALK = """
+import os, signal, sys
+from layerscan import cli, scanner
+walk_many = scanner.walk_many
+def interrupted(paths, **options):
+    os.kill(os.getpid(), signal.SIGINT)
+    return walk_many(paths, **options)
+scanner.walk_many = interrupted
+sys.exit(cli.main())
+"""
+
+
+@pytest.mark.parametrize(("starter", "status"), [([], 130), (IGNORING, 0)])
+def test_an_interrupt_is_ignored_where_the_caller_ignores_it(
+    fleet: Fleet, starter: list[str], status: int
+) -> None:
+    command = [sys.executable, "-c", INTERRUPTED_WALK, "-d", fleet.store.root, "--arch", "arm64"]
+    with interruptible():
+        done = subprocess.run(
+            [*starter, *command], check=False, capture_output=True, env=environment(), timeout=60
+        )
+    assert done.returncode == status
+    whole = run("-d", fleet.store.root, "--arch", "arm64")
+    assert done.stdout == (b"" if status else whole.out)
+
+
+def test_the_programs_of_tests_heed_interrupts_where_the_tests_ignore_them() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interruptible():
+            result = python(["-c", "import signal; print(signal.getsignal(signal.SIGINT))"])
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "default_int_handler" in result.text
 
 
 # How the console script begins that pip makes.

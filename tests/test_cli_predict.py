@@ -20,7 +20,16 @@ from tests.builders import tree
 from tests.builders.compose_apps import put
 from tests.builders.registry_faults import Silent
 from tests.builders.registry_server import OpenRegistry
-from tests.cli_runner import PROGRAM, Result, environment, error, read_terminal, run_here, warning
+from tests.cli_runner import (
+    PROGRAM,
+    Result,
+    environment,
+    error,
+    interruptible,
+    read_terminal,
+    run_here,
+    warning,
+)
 from tests.predict_case import BASE, TOP, packed, put_image, put_index
 
 base, top = packed(*BASE), packed(*TOP)
@@ -269,14 +278,15 @@ def ended(open_registry: OpenRegistry, image: str, number: signal.Signals) -> Re
     """A run that gets a signal while it waits for a layer that does not come."""
     open_registry.fail("GET", f"/blobs/{base.digest}", Silent())
     before = open_registry.count("GET", f"/blobs/{base.digest}")
-    with subprocess.Popen(
-        [sys.executable, *PROGRAM, "predict", image, "-j", "2"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(),
-        # Where the tests run in the background, Ctrl-C may be ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
-    ) as process:
+    with (
+        interruptible(),
+        subprocess.Popen(
+            [sys.executable, *PROGRAM, "predict", image, "-j", "2"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(),
+        ) as process,
+    ):
         try:
             while open_registry.count("GET", f"/blobs/{base.digest}") == before:
                 assert process.poll() is None

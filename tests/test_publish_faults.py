@@ -12,7 +12,7 @@ import pytest
 
 from tests.builders.registry_faults import Drop, Headers, Status
 from tests.builders.registry_server import OpenRegistry
-from tests.cli_runner import PROGRAM, environment, error, run
+from tests.cli_runner import PROGRAM, environment, error, interruptible, run
 from tests.publish_case import Bench, encoded, put_index
 from tests.registry_case import PASSWORD, USERS, log_in
 
@@ -255,15 +255,16 @@ def test_an_interrupt_ends_it_soon_and_leaves_nothing(bench: Bench) -> None:
     bench.registry.fail("POST", "/uploads/", Status(429, {"Retry-After": "60"}), times=99)
     scratch = bench.root / "tmp"
     scratch.mkdir()
-    process = subprocess.Popen(
-        [
-            *(sys.executable, *PROGRAM, "publish", bench.apps / "shop"),
-            *("--target", bench.target(), "--layers-meta", bench.root / "meta.json"),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(TMPDIR=str(scratch)),
-    )
+    with interruptible():
+        process = subprocess.Popen(
+            [
+                *(sys.executable, *PROGRAM, "publish", bench.apps / "shop"),
+                *("--target", bench.target(), "--layers-meta", bench.root / "meta.json"),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(TMPDIR=str(scratch)),
+        )
     deadline = time.monotonic() + 20
     while not bench.registry.count("POST", "/uploads/"):
         assert time.monotonic() < deadline

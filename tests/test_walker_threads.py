@@ -14,6 +14,7 @@ import pytest
 from layerscan import Usage, walk, walk_many
 from layerscan.walker import Progress
 from tests.builders.tree import Dir, File, apply, many
+from tests.cli_runner import interruptible
 from tests.walk_case import open_descriptors
 
 
@@ -76,7 +77,10 @@ timed = pytest.mark.skipif(
 def test_ctrl_c_stops_the_walk_at_once(tmp_path: Path) -> None:
     apply(tmp_path, *many("flat", 5000))
     command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as walking:
+    with (
+        interruptible(),
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as walking,
+    ):
         assert walking.stdout is not None
         assert walking.stdout.readline() == "walking\n"
         time.sleep(0.5)
