@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,10 +29,36 @@ MANIFEST = b'{"schemaVersion":2,"mediaType":"%s","config":{"mediaType":"%s","dig
 """A manifest that needs only the config ``{}``."""
 
 
+def encoded(pair: str | bytes) -> str:
+    """``user:password`` as files of credentials have it."""
+    raw = pair if isinstance(pair, bytes) else pair.encode()
+    return base64.b64encode(raw).decode()
+
+
 def log_in(config: Path, registry: str, user: str = "me", password: str = PASSWORD) -> None:
     """Write the credentials as ``docker login`` does."""
-    encoded = base64.b64encode(f"{user}:{password}".encode()).decode()
-    config.write_text(json.dumps({"auths": {registry: {"auth": encoded}}}))
+    config.write_text(json.dumps({"auths": {registry: {"auth": encoded(f"{user}:{password}")}}}))
+
+
+def programs_first(parent: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A new folder in `parent` at the head of PATH."""
+    folder = parent / "programs"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return folder
+
+
+def put_helper(programs: Path, name: str, script: str) -> None:
+    """A credential helper in the folder `programs`, as a shell script."""
+    path = programs / f"docker-credential-{name}"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def answering(user: str, secret: str) -> str:
+    """A helper that also keeps what it was asked, and how."""
+    answer = json.dumps({"ServerURL": "x", "Username": user, "Secret": secret})
+    return f'printf "%s " "$@" >> "$0.asked"; cat >> "$0.asked"; echo \'{answer}\''
 
 
 @contextmanager

@@ -1,31 +1,33 @@
 """Docker's configuration: which credentials are found in it, and by which program."""
 
-import base64
 import json
-import os
-import stat
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerscan.registry import credentials
-from layerscan.registry.credentials import Login, Secret, config_path, find_login
-from tests.registry_case import PASSWORD, fault
+from layerscan.jsondoc import Place
+from layerscan.registry import credential_helper, login_files
+from layerscan.registry.credentials import Credentials, config_path
+from layerscan.registry.login import Login, Secret
+from layerscan.registry.login_files import DockerLogins
+from tests.registry_case import (
+    PASSWORD,
+    answering,
+    encoded,
+    fault,
+    programs_first,
+    put_helper,
+)
 
 REGISTRY = "registry.example:5000"
-
-
-def encoded(pair: str | bytes) -> str:
-    raw = pair if isinstance(pair, bytes) else pair.encode()
-    return base64.b64encode(raw).decode()
 
 
 def found(config: Path, document: object, registry: str = REGISTRY) -> tuple[str, str] | None:
     """User and secret; the user ``<token>`` stands for an identity token."""
     config.write_text(document if isinstance(document, str) else json.dumps(document))
-    login = find_login(registry, str(config))
+    login = Credentials(registry, [DockerLogins(str(config), registry)]).login("acme/web")
     if login is None:
         return None
     return "<token>" if login.is_identity_token else login.user, login.secret.reveal()
@@ -34,22 +36,7 @@ def found(config: Path, document: object, registry: str = REGISTRY) -> tuple[str
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder at the head of PATH."""
-    folder = tmp_path / "programs"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    return folder
-
-
-def put_helper(programs: Path, name: str, script: str) -> None:
-    path = programs / f"docker-credential-{name}"
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-
-
-def answering(user: str, secret: str) -> str:
-    """A helper that also keeps what it was asked, and how."""
-    answer = json.dumps({"ServerURL": "x", "Username": user, "Secret": secret})
-    return f'printf "%s " "$@" > "$0.asked"; cat >> "$0.asked"; echo \'{answer}\''
+    return programs_first(tmp_path, monkeypatch)
 
 
 # The file.
@@ -102,7 +89,8 @@ def test_every_form_of_an_entry_is_understood(
 @pytest.mark.parametrize("document", [{}, {"auths": None}, {"auths": {}}, {"credsStore": ""}])
 def test_a_file_without_credentials_has_none(tmp_path: Path, document: object) -> None:
     assert found(tmp_path / "config.json", document) is None
-    assert find_login(REGISTRY, str(tmp_path / "no" / "config.json")) is None
+    nowhere = DockerLogins(str(tmp_path / "no" / "config.json"), REGISTRY)
+    assert nowhere.find("acme/web") is None
 
 
 @pytest.mark.parametrize(
@@ -140,7 +128,7 @@ def test_the_file_is_where_docker_has_it(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @given(st.text(min_size=1).filter(lambda text: ":" not in text), st.text())
 def test_user_and_password_come_out_as_they_went_in(user: str, password: str) -> None:
-    read = credentials._decode(encoded(f"{user}:{password}"), credentials.Place("x"))
+    read = login_files._decode(encoded(f"{user}:{password}"), Place("x"))
     assert read == (user, password.rstrip("\0"))
 
 
@@ -212,7 +200,7 @@ def test_a_helper_that_fails_is_an_error_without_what_it_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if "sleep" in script:
-        monkeypatch.setattr(credentials, "HELPER_SECONDS", 0.2)
+        monkeypatch.setattr(credential_helper, "HELPER_SECONDS", 0.2)
     put_helper(programs, "mine", f"exec {script}" if "sleep" in script else script)
     said = fault(lambda: found(tmp_path / "c", {"credsStore": "mine"}))
     assert said.startswith(f"credentials of {REGISTRY}: ")

@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -17,10 +18,10 @@ from layerscan import jsondoc
 from layerscan.errors import DocumentError, RefusedByRegistryError, RegistryError
 from layerscan.jsondoc import Place
 from layerscan.registry.challenge import Challenge, parse
-from layerscan.registry.credentials import Login, Secret
 from layerscan.registry.faults import is_temporary, refusal, shown
+from layerscan.registry.login import Login, Secret
 from layerscan.registry.retry import retry_after
-from layerscan.registry.transport import Answer, Request, Transport
+from layerscan.registry.transport import Answer, Request
 from layerscan.registry.verify import read, read_error
 
 _CLIENT = "layerscan"
@@ -41,23 +42,30 @@ class _Token(NamedTuple):
 class Authorizer:
     """What one registry is shown so that it answers; thread-safe.
 
+    Scopes begin with that of the repository which a request is about; its
+    credentials are used.
+
     Args:
         registry: as references name it, for messages.
-        transport: for asking token services.
-        find_login: gives the credentials; called once, when they are needed.
+        send: makes requests to token services, with a header Authorization.
+        find_login: gives the credentials for a repository; called once for each,
+            when they are needed, by one thread at a time.
     """
 
     def __init__(
-        self, registry: str, transport: Transport, find_login: Callable[[], Login | None]
+        self,
+        registry: str,
+        send: Callable[[Request, str | None], AbstractContextManager[Answer]],
+        find_login: Callable[[str], Login | None],
     ) -> None:
         self._registry = registry
-        self._transport = transport
+        self._send = send
         self._find_login = find_login
         self._lock = threading.Lock()
-        self._login: tuple[Login | None] | None = None
+        self._logins: dict[str, Login | None] = {}
         self._challenge: Challenge | None = None
         self._tokens: dict[tuple[str, ...], _Token] = {}
-        self._identity: Secret | None = None
+        self._identities: dict[Login, Secret] = {}
         self._secrets: set[str] = set()
 
     def current(self, scopes: tuple[str, ...]) -> str | None:
@@ -93,10 +101,10 @@ class Authorizer:
             header = self._header(challenge, scopes)
             return None if header == used else header
 
-    def denied(self) -> str:
+    def denied(self, scopes: tuple[str, ...]) -> str:
         """Why there may be no access, for a message."""
         with self._lock:
-            login = self._login[0] if self._login else None
+            login = self._logins.get(_repository(scopes))
         if login is None:
             return f"there are no credentials for {self._registry}: 'docker login' stores some"
         user = "an identity token" if login.is_identity_token else f"user {shown(login.user)}"
@@ -112,7 +120,7 @@ class Authorizer:
 
     def _header(self, challenge: Challenge, scopes: tuple[str, ...]) -> str | None:
         if challenge.scheme == "basic":
-            login = self._get_login()
+            login = self._get_login(scopes)
             if login is None or login.is_identity_token:
                 return None
             return self._basic(login)
@@ -121,13 +129,13 @@ class Authorizer:
             token = self._tokens[scopes] = self._new_token(challenge, scopes)
         return _bearer(token.secret)
 
-    def _get_login(self) -> Login | None:
-        if self._login is None:
-            self._login = (self._find_login(),)
-            login = self._login[0]
+    def _get_login(self, scopes: tuple[str, ...]) -> Login | None:
+        repository = _repository(scopes)
+        if repository not in self._logins:
+            login = self._logins[repository] = self._find_login(repository)
             if login is not None:
                 self._hide(login.secret.reveal())
-        return self._login[0]
+        return self._logins[repository]
 
     def _basic(self, login: Login) -> str:
         pair = f"{login.user}:{login.secret.reveal()}"
@@ -141,14 +149,14 @@ class Authorizer:
             self._secrets = {*self._secrets, secret}
 
     def _new_token(self, challenge: Challenge, scopes: tuple[str, ...]) -> _Token:
-        login = self._get_login()
+        login = self._get_login(scopes)
         request, authorization = self._token_request(challenge, scopes, login)
         where = f"{self._registry}: token service {shown(urlsplit(request.url).netloc)}"
-        with self._transport.send(request, authorization) as answer:
+        with self._send(request, authorization) as answer:
             if answer.status != HTTPStatus.OK:
-                raise self._token_refusal(answer, where)
+                raise self._token_refusal(answer, where, login)
             raw = read(answer.response, where, limit=_LONGEST_TOKEN_ANSWER)
-        return self._token(raw, where)
+        return self._token(raw, where, login)
 
     def _token_request(
         self, challenge: Challenge, scopes: tuple[str, ...], login: Login | None
@@ -157,7 +165,7 @@ class Authorizer:
         service = challenge.parameters["service"]
         query = [("service", service)] if service else []
         if login is not None and login.is_identity_token:
-            identity = self._identity or login.secret
+            identity = self._identities.get(login, login.secret)
             query += [
                 ("scope", " ".join(scopes)),
                 ("client_id", _CLIENT),
@@ -171,20 +179,18 @@ class Authorizer:
         url = realm + ("&" if urlsplit(realm).query else "?") + urlencode(query)
         return Request("GET", url), None if login is None else self._basic(login)
 
-    def _token_refusal(self, answer: Answer, where: str) -> RegistryError:
+    def _token_refusal(self, answer: Answer, where: str, login: Login | None) -> RegistryError:
         body = read_error(answer.response)
         delay = retry_after(answer.header("Retry-After"))
         status = answer.status
         fault = refusal(where, status, body, delay=delay, redacted=self.redacted)
         if is_temporary(status) or not isinstance(fault, RefusedByRegistryError):
             return fault
-        # The lock is held, and the login known.
-        login = self._login[0] if self._login else None
         source = f" (those from {login.source})" if login else ""
         hint = f": the credentials are refused{source}" if login else ""
         return RefusedByRegistryError(f"{fault}{hint}", status=status, code=fault.code)
 
-    def _token(self, raw: bytes, where: str) -> _Token:
+    def _token(self, raw: bytes, where: str, login: Login | None) -> _Token:
         place = Place(where)
         try:
             document = jsondoc.mapping(jsondoc.decode(raw, where), place)
@@ -201,8 +207,14 @@ class Authorizer:
         self._hide(text)
         if identity:
             self._hide(identity)
-            self._identity = Secret(identity)
+            if login is not None and login.is_identity_token:
+                self._identities[login] = Secret(identity)
         return _Token(Secret(text), time.monotonic() + life - _MARGIN)
+
+
+def _repository(scopes: tuple[str, ...]) -> str:
+    """The path of the repository that `scopes` begin with (``repository:PATH:ACTIONS``)."""
+    return scopes[0].split(":")[1]
 
 
 def _bearer(secret: Secret) -> str:

@@ -7,16 +7,18 @@ refused, or worth another attempt. What requests mean, `repository` and
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cached_property
 from http import HTTPStatus
 from typing import TypeVar
 
 from layerscan.errors import RefusedByRegistryError, RegistryError
 from layerscan.reference import DEFAULT_REGISTRY
 from layerscan.registry.auth import Authorizer
-from layerscan.registry.credentials import config_path, find_login
-from layerscan.registry.faults import TemporaryError, refusal, shown
+from layerscan.registry.credentials import Credentials
+from layerscan.registry.faults import CertificateError, TemporaryError, refusal, shown
 from layerscan.registry.retry import Waits, retry_after
+from layerscan.registry.tls import Certificates, find_certificates
 from layerscan.registry.transport import Answer, Request, Transport, is_loopback, origin
 from layerscan.registry.verify import read_error
 
@@ -35,9 +37,10 @@ class Endpoint:
     """
 
     def __init__(self, registry: str, transport: Transport) -> None:
+        self._registry = registry
         self._host = DOCKER_HUB if registry == DEFAULT_REGISTRY else registry
         self._transport = transport
-        self._auth = Authorizer(registry, transport, lambda: find_login(registry, config_path()))
+        self._auth = Authorizer(registry, self._send, Credentials(registry).login)
         self._lock = threading.Lock()
         self._scheme: str | None = None
 
@@ -45,7 +48,7 @@ class Endpoint:
         """The address of `path` below the API's root.
 
         Raises:
-            RegistryError: it is not to be found out whether it speaks TLS.
+            CertificateError: its own certificates cannot be used.
         """
         with self._lock:
             if self._scheme is None:
@@ -56,16 +59,28 @@ class Endpoint:
         if self._host in self._transport.options.insecure:
             return self._scheme_of_insecure()
         name = self._host if self._host.endswith("]") else self._host.rpartition(":")[0]
-        return "http" if is_loopback(name or self._host) else "https"
+        # Who keeps certificates for this machine's own registry has it speak TLS.
+        is_plain = is_loopback(name or self._host) and not self._certificates.are_any
+        return "http" if is_plain else "https"
 
     def _scheme_of_insecure(self) -> str:
         """TLS with any certificate where it is spoken; else none."""
         try:
-            with self._transport.send(Request("GET", f"https://{self._host}/v2/")):
+            with self._send(Request("GET", f"https://{self._host}/v2/"), None):
                 return "https"
+        except CertificateError:
+            raise
         except RegistryError:
             # Whether plain HTTP does any better, the request itself will show.
             return "http"
+
+    @cached_property
+    def _certificates(self) -> Certificates:
+        return find_certificates(self._registry)
+
+    def _send(self, request: Request, authorization: str | None) -> AbstractContextManager[Answer]:
+        """Make `request` on behalf of this registry; see `Transport.send`."""
+        return self._transport.send(request, authorization, self._certificates)
 
     def waits(self) -> Waits:
         """The waits between the attempts of one request."""
@@ -121,17 +136,17 @@ class Endpoint:
         is_own = self._owns(request.url)
         with ExitStack() as opened:
             used = self._auth.current(scopes) if is_own else None
-            answer = opened.enter_context(self._transport.send(request, used))
+            answer = opened.enter_context(self._send(request, used))
             if answer.status == HTTPStatus.UNAUTHORIZED and answer.is_home and is_own:
                 body = read_error(answer.response)
                 # The token service may need the very connection.
                 opened.close()
                 fresh = self._auth.renewed(answer, scopes, used)
                 if fresh is None:
-                    raise self._fault(answer, where, body)
-                answer = opened.enter_context(self._transport.send(request, fresh))
+                    raise self._fault(answer, where, body, scopes)
+                answer = opened.enter_context(self._send(request, fresh))
             if answer.status not in accepted:
-                raise self._fault(answer, where, read_error(answer.response))
+                raise self._fault(answer, where, read_error(answer.response), scopes)
             yield answer
 
     def _owns(self, url: str) -> bool:
@@ -139,7 +154,9 @@ class Endpoint:
 
         return origin(httpx.URL(url)) == origin(httpx.URL(self.url("")))
 
-    def _fault(self, answer: Answer, where: str, body: bytes) -> RegistryError:
+    def _fault(
+        self, answer: Answer, where: str, body: bytes, scopes: tuple[str, ...]
+    ) -> RegistryError:
         delay = retry_after(answer.header("Retry-After"))
         if not answer.is_home:
             # The address of a storage may hold a key; its host says enough.
@@ -147,6 +164,6 @@ class Endpoint:
         fault = refusal(where, answer.status, body, delay=delay, redacted=self._auth.redacted)
         denied = answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
         if denied and answer.is_home and isinstance(fault, RefusedByRegistryError):
-            message = f"{fault}; {self._auth.denied()}"
+            message = f"{fault}; {self._auth.denied(scopes)}"
             return RefusedByRegistryError(message, status=fault.status, code=fault.code)
         return fault

@@ -27,10 +27,20 @@ MAX_ERROR_BODY = 64 * 1024
 
 _MOST_ERRORS_TOLD = 3
 _LONGEST_SHOWN = 300
-_CERTIFICATE_HINT = (
-    "; SSL_CERT_FILE names a file with a certificate authority of your own, "
-    "--insecure-registry does without"
+_FOLDER = "/etc/docker/certs.d"
+"""Of the folders with certificates for registries, the one that messages name."""
+
+_CERTIFICATE_REFUSALS = (
+    "TLSV1_ALERT_ACCESS_DENIED",
+    "TLSV1_ALERT_DECRYPT_ERROR",
+    "TLSV1_ALERT_UNKNOWN_CA",
+    # What servers of TLS 1.2 say to who shows no certificate.
+    "SSLV3_ALERT_HANDSHAKE_FAILURE",
 )
+"""Alerts by their names in OpenSSL, beside those with the word CERTIFICATE."""
+
+_NO_TLS = "WRONG_VERSION_NUMBER"
+"""What OpenSSL says of an answer that is no TLS."""
 
 
 class TemporaryError(RegistryError):
@@ -45,6 +55,13 @@ class TemporaryError(RegistryError):
         self.delay = delay
 
 
+class CertificateError(RegistryError):
+    """A certificate is refused, or a file that should hold one cannot be used.
+
+    Neither another attempt mends it nor plain HTTP.
+    """
+
+
 def shown(text: str) -> str:
     """What a registry says, for a message: bounded, and on one line whatever is in it."""
     cut = text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
@@ -52,8 +69,13 @@ def shown(text: str) -> str:
 
 
 @contextmanager
-def told(host: str) -> Iterator[None]:
+def told(host: str, *, registry: str, certificate: str | None) -> Iterator[None]:
     """Turn what httpx raises about a connection to `host` into errors of this room.
+
+    Args:
+        host: whom the connection is to.
+        registry: the registry on whose behalf it is made.
+        certificate: the file with this client's own certificate, None for none.
 
     Raises:
         TemporaryError: another attempt may go better.
@@ -64,24 +86,52 @@ def told(host: str) -> Iterator[None]:
     try:
         yield
     except httpx.TransportError as error:
-        raise _connection_error(error, host) from None
+        raise (
+            _final_error(error, host, registry, certificate) or _connection_error(error, host)
+        ) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise RegistryError(f"{host}: {type(error).__name__}: {shown(str(error))}") from None
+
+
+def _final_error(
+    error: "httpx.TransportError", host: str, registry: str, certificate: str | None
+) -> RegistryError | None:
+    """What no attempt within seconds mends, None if it is something else."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return CertificateError(
+                f"{host}: its certificate is not trusted: {shown(cause.verify_message)}; an "
+                f"authority of your own belongs into {_FOLDER}/{registry} as *.crt or into the "
+                "file that SSL_CERT_FILE names, and --insecure-registry does without"
+            )
+        if isinstance(cause, ssl.SSLError):
+            return _tls_error(cause, host, registry, certificate)
+        if isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_AGAIN:
+            return RegistryError(f"{host}: there is no such host ({cause.strerror})")
+        if isinstance(cause, ConnectionRefusedError):
+            return RegistryError(f"{host}: no connection: {shown(str(error))}")
+    return None
+
+
+def _tls_error(
+    error: ssl.SSLError, host: str, registry: str, certificate: str | None
+) -> RegistryError:
+    reason = shown(str(error.reason or error))
+    if "ALERT" in reason and ("CERTIFICATE" in reason or reason in _CERTIFICATE_REFUSALS):
+        if certificate is not None:
+            return CertificateError(f"{host}: refuses the certificate {certificate}: {reason}")
+        return CertificateError(
+            f"{host}: refuses a client without a certificate: {reason}; if it wants one, "
+            f"that belongs into {_FOLDER}/{registry} as *.cert, and its key as *.key"
+        )
+    if reason == _NO_TLS:
+        return RegistryError(f"{host}: speaks no TLS ({reason}); --insecure-registry does without")
+    return TemporaryError(f"{host}: TLS failed: {reason}")
 
 
 def _connection_error(error: "httpx.TransportError", host: str) -> RegistryError:
     import httpx
 
-    for cause in _causes(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            reason = shown(cause.verify_message)
-            return RegistryError(
-                f"{host}: its certificate is not trusted: {reason}{_CERTIFICATE_HINT}"
-            )
-        if isinstance(cause, ssl.SSLError):
-            return TemporaryError(f"{host}: TLS failed: {shown(str(cause.reason or cause))}")
-        if isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_AGAIN:
-            return RegistryError(f"{host}: there is no such host ({cause.strerror})")
     said = shown(str(error)) or "it is closed"
     # httpx looks at redirects, too, that it is not to follow.
     final = isinstance(error, httpx.UnsupportedProtocol | httpx.PoolTimeout)

@@ -1,6 +1,6 @@
 """Connections: one HTTP request with its redirects, and who may see a secret.
 
-Owns the connection pools, TLS, proxies, timeouts, and the rule that the header
+Owns the connection pools, proxies, timeouts, and the rule that the header
 Authorization goes to the host that it is for and to no other.
 """
 
@@ -17,11 +17,10 @@ from layerscan import __version__
 from layerscan.errors import RegistryError
 from layerscan.registry.faults import shown, told
 from layerscan.registry.options import RegistryOptions
+from layerscan.registry.tls import Certificates, settings
 from layerscan.registry.verify import drain
 
 if TYPE_CHECKING:
-    import ssl
-
     import httpx
 
 MOST_REDIRECTS = 5
@@ -91,6 +90,23 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+class _Kind(NamedTuple):
+    """What connections have in common that share a pool.
+
+    Attributes:
+        verified: whether the other side needs a certificate that is trusted.
+        direct: whether no proxy is asked.
+        certificates: those that are used beside the machine's.
+    """
+
+    verified: bool
+    direct: bool
+    certificates: Certificates
+
+
+_NO_CERTIFICATES = Certificates("")
+
+
 class Transport:
     """The connections to all hosts; thread-safe.
 
@@ -102,7 +118,7 @@ class Transport:
         self.options = options
         self.stop = threading.Event()
         self._lock = threading.Lock()
-        self._clients: dict[tuple[bool, bool], httpx.Client] = {}
+        self._clients: dict[_Kind, httpx.Client] = {}
         self._slots = threading.BoundedSemaphore(options.connections)
         self._sockets: WeakSet[socket.socket] = WeakSet()
 
@@ -117,29 +133,40 @@ class Transport:
             self._clients.clear()
 
     @contextmanager
-    def send(self, request: Request, authorization: str | None = None) -> Iterator[Answer]:
+    def send(
+        self, request: Request, authorization: str | None, certificates: Certificates
+    ) -> Iterator[Answer]:
         """Make `request`, and follow redirects.
 
         Args:
             request: what to ask.
             authorization: the header Authorization, for the host of the
                 request's URL alone.
+            certificates: those for the registry on whose behalf it is asked.
+                As with engines they are for its token service and for where it
+                redirects to, too: its authority is often theirs.
 
         Raises:
             TemporaryError: the connection is lost, also while the body is read.
+            CertificateError: one is refused, or a file of `certificates` cannot be used.
             RegistryError: there is no connection, or no end of redirects.
         """
         import httpx
 
         home = origin(httpx.URL(request.url))
+        client = certificates.client
         url = httpx.URL(request.url)
         is_home = True
         for _ in range(MOST_REDIRECTS + 1):
             host = shown(url.netloc.decode("ascii", "replace"))
             with (
                 self._slot(host),
-                told(host),
-                closing(self._open(request, url, authorization)) as response,
+                told(
+                    host,
+                    registry=certificates.registry,
+                    certificate=None if client is None else client[0],
+                ),
+                closing(self._open(request, url, authorization, certificates)) as response,
             ):
                 target = None if request.stays else _target(response, request.method, host)
                 if target is None:
@@ -166,9 +193,13 @@ class Transport:
             self._slots.release()
 
     def _open(
-        self, request: Request, url: "httpx.URL", authorization: str | None
+        self,
+        request: Request,
+        url: "httpx.URL",
+        authorization: str | None,
+        certificates: Certificates,
     ) -> "httpx.Response":
-        client = self._client(url)
+        client = self._client(url, certificates)
         # Bodies are taken as they are: their digests are of these bytes.
         headers = {"Accept-Encoding": "identity", **request.headers}
         if authorization is not None:
@@ -195,27 +226,31 @@ class Transport:
             if self.stop.is_set():
                 _shut(opened)
 
-    def _client(self, url: "httpx.URL") -> "httpx.Client":
+    def _client(self, url: "httpx.URL", certificates: Certificates) -> "httpx.Client":
         """The pool for hosts like that of `url`."""
-        # Without TLS there is nothing to verify, and reading the authorities takes time.
-        verified = url.scheme == "https" and registry_name(url) not in self.options.insecure
-        # No proxy has any business with this machine's own addresses.
-        direct = is_loopback(url.host)
+        is_tls = url.scheme == "https"
+        kind = _Kind(
+            # Without TLS there is nothing to verify, and reading the authorities takes time.
+            verified=is_tls and registry_name(url) not in self.options.insecure,
+            # No proxy has any business with this machine's own addresses.
+            direct=is_loopback(url.host),
+            certificates=certificates if is_tls and certificates.are_any else _NO_CERTIFICATES,
+        )
         with self._lock:
             if self.stop.is_set():
                 raise RegistryError(f"{shown(url.host)}: the client is closed")
-            if (verified, direct) not in self._clients:
-                self._clients[verified, direct] = self._new_client(verified=verified, direct=direct)
-            return self._clients[verified, direct]
+            if kind not in self._clients:
+                self._clients[kind] = self._new_client(kind)
+            return self._clients[kind]
 
-    def _new_client(self, *, verified: bool, direct: bool) -> "httpx.Client":
+    def _new_client(self, kind: "_Kind") -> "httpx.Client":
         from http.cookiejar import CookieJar, DefaultCookiePolicy
 
         import httpx
 
         return httpx.Client(
-            verify=_tls(verified=verified),
-            trust_env=not direct,
+            verify=settings(kind.certificates, verified=kind.verified),
+            trust_env=not kind.direct,
             follow_redirects=False,
             headers={"User-Agent": f"layerscan/{__version__}"},
             # A registry needs none, and they would go to other ports of its host.
@@ -243,25 +278,6 @@ def origin(url: "httpx.URL") -> str:
 def registry_name(url: "httpx.URL") -> str:
     """The host of `url` as references name it: with the port if it is given."""
     return url.netloc.decode("ascii", "replace").rpartition("@")[2]
-
-
-def _tls(*, verified: bool) -> "ssl.SSLContext":
-    import ssl
-
-    import httpx
-
-    if not verified:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context
-    # The machine's own authorities, as other programs on it use them; OpenSSL
-    # itself looks at SSL_CERT_FILE and SSL_CERT_DIR.
-    paths = ssl.get_default_verify_paths()
-    if paths.cafile is None and paths.capath is None:
-        # There are none: those that come with httpx.
-        return httpx.create_ssl_context()
-    return ssl.create_default_context()
 
 
 def _target(response: "httpx.Response", method: str, host: str) -> "httpx.URL | None":

@@ -1,0 +1,35 @@
+"""How to log in to a registry: the values, which show no secret by themselves."""
+
+from typing import NamedTuple
+
+
+class Secret:
+    """A text that shows itself only when it is asked to."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+
+class Login(NamedTuple):
+    """How to log in to a registry.
+
+    Attributes:
+        user: the user's name; empty with an identity token.
+        secret: the password, or an identity token.
+        is_identity_token: which of both: such a token is exchanged for others.
+        source: where it is from, for messages.
+    """
+
+    user: str
+    secret: Secret
+    is_identity_token: bool
+    source: str

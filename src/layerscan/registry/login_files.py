@@ -1,0 +1,197 @@
+"""Files with credentials: what Docker's and Podman's say about one registry.
+
+Owns Docker's ``config.json`` so far as it says how to log in (``auths``,
+``credHelpers``, ``credsStore``), and ``auth.json`` of Podman, Buildah and skopeo as
+containers-auth.json(5) describes it. In which order they are read, `credentials`
+knows. No secret is in any message.
+"""
+
+import base64
+import binascii
+import os
+import re
+from functools import cached_property
+from typing import Protocol
+
+from layerscan import jsondoc
+from layerscan.jsondoc import Place, printable, quoted
+from layerscan.reference import DEFAULT_REGISTRY
+from layerscan.registry.credential_helper import Helper
+from layerscan.registry.login import Login, Secret
+
+DOCKER_HUB_KEY = "https://index.docker.io/v1/"
+"""What Docker's file and helpers call docker.io."""
+
+_DOCKER = "Docker's configuration"
+_LONGEST_FILE = 1 << 20
+_API_PATHS = ("", "/", "/v1", "/v1/", "/v2", "/v2/")
+_DOCKER_HUB_HOSTS = (DEFAULT_REGISTRY, "index.docker.io", "registry-1.docker.io")
+
+
+class LoginFile(Protocol):
+    """A file with credentials, asked about one registry; it is read when it is asked first."""
+
+    def find(self, repository: str) -> Login | None:
+        """How to log in for the repository with the path `repository`; None for no way.
+
+        Raises:
+            DocumentError: the file or a helper's answer cannot be used.
+            RegistryError: a helper fails.
+        """
+
+
+class DockerLogins:
+    """Docker's ``config.json``: what it has is for all of a registry.
+
+    Args:
+        path: the file; it need not be there.
+        registry: host and port as references have them; ``docker.io`` for that one.
+    """
+
+    def __init__(self, path: str, registry: str) -> None:
+        self._place = Place(path)
+        self._registry = registry
+        self._key = DOCKER_HUB_KEY if registry == DEFAULT_REGISTRY else registry
+
+    def find(self, repository: str) -> Login | None:  # noqa: ARG002 - it makes no difference here
+        """See `LoginFile.find`."""
+        return self._login
+
+    @cached_property
+    def _login(self) -> Login | None:
+        config = _read(self._place)
+        helper = self._helper(config)
+        found = None if helper is None else helper.ask(self._key)
+        return found or self._stored(_table(config, "auths", self._place))
+
+    def _helper(self, config: dict[str, object]) -> Helper | None:
+        helpers = _table(config, "credHelpers", self._place)
+        for name in (self._registry, self._key):
+            if name in helpers:
+                return _helper(helpers, name, self._place, _DOCKER)
+        store = jsondoc.text(config, "credsStore", self._place, "")
+        return Helper.named(store, self._place.key("credsStore"), _DOCKER) if store else None
+
+    def _stored(self, auths: dict[str, object]) -> Login | None:
+        key: str | None = self._key
+        if key not in auths:
+            key = next((k for k in sorted(auths) if _host(k) == self._registry), None)
+        return None if key is None else _login(auths, key, self._place)
+
+
+class ContainersLogins:
+    """``auth.json``: what it has is for a registry, or for what is below a path there.
+
+    Args:
+        path: the file.
+        registry: host and port as references have them.
+        named_by: the variable that names the file, which must be there then; ""
+            for none.
+    """
+
+    def __init__(self, path: str, registry: str, *, named_by: str = "") -> None:
+        self._place = Place(path)
+        self._registry = registry
+        self._named_by = named_by
+        self._hosts = _DOCKER_HUB_HOSTS if registry == DEFAULT_REGISTRY else (registry,)
+        self._logins: dict[str, Login | None] = {}
+
+    def find(self, repository: str) -> Login | None:
+        """See `LoginFile.find`."""
+        if self._helper is not None:
+            return self._helped
+        key = self._key(f"{self._registry}/{repository}")
+        if key is None:
+            return None
+        if key not in self._logins:
+            self._logins[key] = _login(self._auths, key, self._place)
+        return self._logins[key]
+
+    def _key(self, name: str) -> str | None:
+        """The key for the repository `name`: the longest that it begins with."""
+        while name:
+            if name in self._auths:
+                return name
+            name = name.rpartition("/")[0]
+        return next((k for k in sorted(self._auths) if _host(k) in self._hosts), None)
+
+    @cached_property
+    def _config(self) -> dict[str, object]:
+        if self._named_by and not os.path.exists(self._place.source):
+            raise self._place.fault(f"{self._named_by} names this file, and it is not there")
+        return _read(self._place)
+
+    @cached_property
+    def _auths(self) -> dict[str, object]:
+        return _table(self._config, "auths", self._place)
+
+    @cached_property
+    def _helper(self) -> Helper | None:
+        helpers = _table(self._config, "credHelpers", self._place)
+        if self._registry not in helpers:
+            return None
+        return _helper(helpers, self._registry, self._place, printable(self._place.source))
+
+    @cached_property
+    def _helped(self) -> Login | None:
+        return None if self._helper is None else self._helper.ask(self._registry)
+
+
+def _read(place: Place) -> dict[str, object]:
+    path = place.source
+    if not os.path.exists(path):
+        return {}
+    raw = jsondoc.read_file(path, _LONGEST_FILE)
+    return jsondoc.mapping(jsondoc.decode(raw, path), place)
+
+
+def _table(config: dict[str, object], key: str, place: Place) -> dict[str, object]:
+    value = config.get(key)
+    return {} if value is None else jsondoc.mapping(value, place.key(key))
+
+
+def _helper(helpers: dict[str, object], key: str, place: Place, source: str) -> Helper:
+    at = place.key("credHelpers")
+    return Helper.named(jsondoc.text(helpers, key, at), at.key(key), source)
+
+
+def _login(auths: dict[str, object], key: str, place: Place) -> Login | None:
+    """What the entry under `key` says, None where it has nothing."""
+    at = place.key("auths").key(key)
+    entry = jsondoc.mapping(auths[key], at)
+    # Only a part of a registry: there may be others.
+    source = place.source if _host(key) is not None else f"{place.source}: {quoted(key)}"
+    token = jsondoc.text(entry, "identitytoken", at, "")
+    if token:
+        return Login("", Secret(token), is_identity_token=True, source=source)
+    encoded = jsondoc.text(entry, "auth", at, "")
+    if encoded:
+        user, password = _decode(encoded, at.key("auth"))
+    else:
+        user = jsondoc.text(entry, "username", at, "")
+        password = jsondoc.text(entry, "password", at, "")
+    if not user:
+        # Docker leaves an empty entry where a helper has the rest.
+        return None
+    return Login(user, Secret(password), is_identity_token=False, source=source)
+
+
+def _host(key: str) -> str | None:
+    """The registry that a key of ``auths`` is about, None if it is about a part of one."""
+    host = re.sub(r"^https?://", "", key)
+    name, slash, path = host.partition("/")
+    if slash + path not in _API_PATHS:
+        return None
+    return name
+
+
+def _decode(encoded: str, place: Place) -> tuple[str, str]:
+    try:
+        text = base64.b64decode(encoded, validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise place.fault("is no base64 of UTF-8 text: log in again") from None
+    user, colon, password = text.partition(":")
+    if not colon:
+        raise place.fault("is not of the form user:password: log in again")
+    # Docker pads it so.
+    return user, password.rstrip("\0")
