@@ -42,7 +42,7 @@ def extension(name: str) -> Extension:
 
 setup(
     ext_modules=cythonize(
-        [extension("_bolt"), extension("_htree"), extension("_tar"), extension("_walk")],
+        [extension(name) for name in ("_bolt", "_goflate", "_htree", "_tar", "_walk")],
         compiler_directives={
             "language_level": 3,
             "boundscheck": debug,
