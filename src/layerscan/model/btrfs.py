@@ -57,7 +57,8 @@ _NAMES = (200, 500, 2000)
 _FULL_OF_NAMES = (0.83, 0.87, 0.955)
 """How full they are at the most, by the names in a folder, on average.
 
-Names are put in where their folder is, before the inodes of what is in it.
+Names are put in where their folder is, before the inodes of what is in it. What
+comes later fills that up: the more there is of it, the less this counts.
 """
 
 _PREFIXES = {
@@ -138,8 +139,9 @@ class Btrfs:
         """How full the leaves are that `first` and then `later` bytes went into."""
         folders = int((tree.kinds == Kind.DIRECTORY).sum())
         names = len(tree.name_lengths) / folders
-        full = float(np.interp(later / (first + later), _LATER, _FULL))
-        return min(full, float(np.interp(names, _NAMES, _FULL_OF_NAMES)))
+        share = later / (first + later)
+        most = float(np.interp(names, _NAMES, _FULL_OF_NAMES))
+        return min(float(np.interp(share, _LATER, _FULL)), most + (1 - most) * share)
 
 
 def _further_names(tree: LayerTree) -> int:
