@@ -1,15 +1,18 @@
 """Predictions of layers that carry a table of contents: it alone is read, where it will do."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from layerscan.errors import LayerscanError
-from layerscan.prediction import Prediction
+from layerscan.prediction import Prediction, predict
 from layerscan.prediction_cache import PredictionCache
+from layerscan.registry import RegistryClient
+from layerscan.sources import open_source
 from tests.builders import tree
 from tests.builders.chunked import Chunked, estargz, zstd_chunked
+from tests.builders.image_archives import Document, Image, Layer, layout, write_folder
 from tests.builders.registry_server import OpenRegistry
 from tests.cli_runner import run_here, warning
 from tests.predict_case import BASE, TOP, Packed, leftovers, predicted, put_image
@@ -88,6 +91,40 @@ def test_what_is_kept_of_a_table_is_not_all(open_registry: OpenRegistry, tmp_pat
     assert run(with_toc=False) == 1
     # What was read as a whole is as good for both.
     assert run(with_toc=False) == run(with_toc=True) == 0
+
+
+@dataclass(frozen=True)
+class WithTable(Layer):
+    """A layer that is packed in one of the forms."""
+
+    form: str = ""
+
+    @property
+    def blob(self) -> bytes:
+        return LAYERS[self.form].blob
+
+    @property
+    def descriptor(self) -> Document:
+        return {**super().descriptor, "annotations": LAYERS[self.form].annotations}
+
+
+@pytest.mark.parametrize("form", LAYERS)
+def test_what_is_on_this_machine_is_read_and_verified(
+    open_registry: OpenRegistry, tmp_path: Path, form: str
+) -> None:
+    put(open_registry, LAYERS[form])
+    image = Image(layers=(WithTable(LAYERS[form].tar, form=form),))
+
+    def local(**changes: object) -> Prediction:
+        folder = write_folder(layout(replace(image, config_changes=changes)), tmp_path / "layout")
+        with open_source(f"oci:{folder}", RegistryClient) as source:
+            return predict([source])
+
+    assert figures(local()) == figures(predicted(open_registry, NAME, with_toc=False))
+    wrong = {"type": "layers", "diff_ids": ["sha256:" + "0" * 64]}
+    with pytest.raises(LayerscanError, match="its tar has the digest"):
+        local(rootfs=wrong)
+    assert not leftovers()
 
 
 def test_only_reading_it_shows_that_a_layer_is_not_what_its_table_says(

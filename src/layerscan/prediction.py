@@ -156,7 +156,7 @@ def predict(
         cache: see `Reading`; so are the rest.
         workers: how many layers are read at a time.
         limit: the most bytes that a layer's tar may have.
-        with_toc: whether a table of contents is enough.
+        with_toc: whether the table of contents of a registry's layer is enough.
         on_progress: called with how far the reading has come.
 
     Raises:

@@ -77,7 +77,7 @@ def add_reading_arguments(parser: "_Arguments") -> None:
     parser.add_argument(
         "--no-toc",
         action="store_true",
-        help="read all of a layer, also where its table of contents would do",
+        help="read all of a layer, also where a registry has its table of contents",
     )
 
 

@@ -21,7 +21,7 @@ from layerscan.sources.archive import Archive, normal
 from layerscan.sources.decompress import LONGEST_MAGIC, is_packed
 from layerscan.sources.extents import Extent
 from layerscan.sources.images import Choice, source_image
-from layerscan.sources.model import Closing, SourceImage, SourceLayer
+from layerscan.sources.model import Local, SourceImage, SourceLayer
 from layerscan.sources.names import place, shortened
 
 MANIFEST = "manifest.json"
@@ -55,7 +55,7 @@ class _Entry(NamedTuple):
     layers: tuple[str, ...]
 
 
-class DockerArchive(Closing):
+class DockerArchive(Local):
     """Images in an archive; see `Source`.
 
     Args:
@@ -93,10 +93,6 @@ class DockerArchive(Closing):
         extent = self._extents[layer.digest]
         extent.check_length(layer.archive_size)
         yield extent.chunks(layer.digest)
-
-    def section(self, layer: SourceLayer, offset: int, length: int) -> bytes:
-        """A part of the blob of a layer; see `Source`."""
-        return self._extents[layer.digest].section(offset, length)
 
     def close(self) -> None:
         """Close the archive. Idempotent."""

@@ -78,9 +78,9 @@ class Source(Protocol):
         """
 
     def section(self, layer: SourceLayer, offset: int, length: int) -> bytes | None:
-        """A part of the blob of a layer, None where the source cannot give parts.
+        """A part of the blob of a layer, None where the source gives no parts.
 
-        Nothing is verified: the digest is of the whole.
+        Only registries do. Nothing is verified: the digest is of the whole.
 
         Raises:
             LayerscanError: it is not there.
@@ -104,3 +104,10 @@ class Closing:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Local(Closing):
+    """A source on this machine: a blob is read cheaply here, and verified, only as a whole."""
+
+    def section(self, layer: SourceLayer, offset: int, length: int) -> None:
+        """No part of any layer; see `Source`."""

@@ -14,9 +14,9 @@ from layerscan.documents import verified
 from layerscan.errors import SourceError
 from layerscan.jsondoc import printable, quoted
 from layerscan.oci import Descriptor, Index
-from layerscan.sources.extents import Extent, Files
+from layerscan.sources.extents import Files
 from layerscan.sources.images import Top, find_images
-from layerscan.sources.model import Closing, SourceImage, SourceLayer
+from layerscan.sources.model import Local, SourceImage, SourceLayer
 from layerscan.sources.names import place, shortened
 
 NAME = "org.opencontainers.image.ref.name"
@@ -27,7 +27,7 @@ INDEX = "index.json"
 _MOST_SHOWN = 20
 
 
-class OciLayout(Closing):
+class OciLayout(Local):
     """Images in a layout; see `Source`.
 
     Args:
@@ -94,19 +94,9 @@ class OciLayout(Closing):
     @contextmanager
     def layer(self, layer: SourceLayer) -> Iterator[Iterator[bytes]]:
         """The blob of a layer; see `Source`."""
-        with self._opened(layer) as extent:
-            yield extent.chunks(layer.digest)
-
-    def section(self, layer: SourceLayer, offset: int, length: int) -> bytes:
-        """A part of the blob of a layer; see `Source`."""
-        with self._opened(layer) as extent:
-            return extent.section(offset, length)
-
-    @contextmanager
-    def _opened(self, layer: SourceLayer) -> Iterator[Extent]:
         with self._files.open(_path(layer.digest)) as extent:
             extent.check_length(layer.archive_size)
-            yield extent
+            yield extent.chunks(layer.digest)
 
     def close(self) -> None:
         """Close what is open. Idempotent."""

@@ -25,8 +25,8 @@ __all__ = ["TableFault", "TableOfContents", "table_of_contents"]
 def table_of_contents(source: Source, layer: SourceLayer) -> TableOfContents | None:
     """The table of contents of a layer.
 
-    None where its manifest has the digest of none, or the source gives no parts
-    of it.
+    None where its manifest has the digest of none, or the source gives no parts of
+    it: only registries do.
 
     Raises:
         TableFault: it must have one that is not there, is damaged, or is too large.
