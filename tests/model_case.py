@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 
     from tests.builders.tree import Op
 
-Attributes = dict[str, dict[str, int]]
-"""By path and name: bytes of the value."""
+Lengths = dict[str, int]
+"""By the names of attributes: bytes of the value."""
+
+Attributes = dict[str, Lengths]
+"""Those of the inodes at these paths."""
 
 _NUMBERS = count()
 _LETTERS = "abcdefghij"
@@ -75,20 +78,28 @@ def differences(model: Model, folder: str) -> dict[bytes, tuple[int, int]]:
     return {path: (real, said) for path, real, said in rows if real != said}
 
 
-def folder_tree(lengths: Sequence[int], *, kind: Kind = Kind.FILE) -> LayerTree:
-    """A folder of empty inodes whose names have these lengths."""
-    none = np.zeros(0, dtype=np.int32)
+def folder_tree(
+    lengths: Sequence[int],
+    *,
+    kind: Kind = Kind.FILE,
+    attributes: Sequence[tuple[int, int, int, int]] = (),
+) -> LayerTree:
+    """A folder of empty inodes whose names have these lengths.
+
+    Of each attribute its inode, its namespace, and the lengths of name and value.
+    """
     names = np.array(lengths, dtype=np.int32)
+    xattrs = np.array(attributes, dtype=np.int32).reshape(-1, 4)
     return LayerTree(
         kinds=np.array([Kind.DIRECTORY, *[kind] * len(names)], dtype=np.uint8),
         sizes=np.zeros(len(names) + 1, dtype=np.int64),
         name_directories=np.zeros(len(names), dtype=np.int32),
         name_inodes=np.arange(1, len(names) + 1, dtype=np.int32),
         name_lengths=names,
-        xattr_inodes=none,
-        xattr_namespaces=none.astype(np.uint8),
-        xattr_name_lengths=none,
-        xattr_value_lengths=none,
+        xattr_inodes=xattrs[:, 0],
+        xattr_namespaces=xattrs[:, 1].astype(np.uint8),
+        xattr_name_lengths=xattrs[:, 2],
+        xattr_value_lengths=xattrs[:, 3],
     )
 
 
@@ -102,21 +113,32 @@ def many_names(folder: str, lengths: Sequence[int]) -> None:
         os.close(at)
 
 
+def attributes_of_one(lengths: st.SearchStrategy[int], most: int) -> st.SearchStrategy[Lengths]:
+    """At most so many attributes of an inode, with values of these lengths."""
+    # Of all kinds of inodes, as only files and folders can have those of users.
+    names = st.text(_LETTERS, min_size=1, max_size=30).map("trusted.{}".format)
+    return st.dictionaries(names, lengths, max_size=most)
+
+
+SHORT_OR_LONG = attributes_of_one(st.one_of(st.integers(0, 60), st.integers(0, 300)), 1)
+
+
 @st.composite
-def trees(draw: st.DrawFn, *, longest_target: int) -> tuple[list[Op], Attributes]:
-    """Small trees of every kind of inode, some with attributes."""
+def trees(
+    draw: st.DrawFn,
+    *,
+    longest_target: int,
+    most: int = 40,
+    values: st.SearchStrategy[Lengths] = SHORT_OR_LONG,
+) -> tuple[list[Op], Attributes]:
+    """Small trees of every kind of inode: at most so many, some with such attributes."""
     folders = [""]
     ops: list[Op] = []
     attributes: Attributes = {}
     files = []
     names = st.text(_LETTERS, min_size=1, max_size=40)
     sizes = st.one_of(st.integers(0, 5000), st.integers(0, 200_000))
-    values = st.dictionaries(
-        st.text(_LETTERS, min_size=1, max_size=30).map("trusted.{}".format),
-        st.one_of(st.integers(0, 60), st.integers(0, 300)),
-        max_size=1,
-    )
-    for name in draw(st.lists(names, max_size=40, unique=True)):
+    for name in draw(st.lists(names, max_size=most, unique=True)):
         path = draw(st.sampled_from(folders)) + name
         kind = draw(st.sampled_from("ffflsdp"))
         if kind == "d":

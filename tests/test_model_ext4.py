@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import struct
-from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from layerscan.errors import LayerscanError
-from layerscan.layertree import Kind, LayerTree, Namespace
+from layerscan.layertree import Kind, Namespace
 from layerscan.model import FILE_SYSTEMS, file_system
 from layerscan.model.ext4 import BLOCK_SIZES, Ext4
 from layerscan.model.ext4_extents import LONGEST_EXTENT, extent_blocks
@@ -22,35 +21,18 @@ from tests.builders.tree import Device, Dir, Fifo, File, Link, Symlink, Whiteout
 from tests.conftest import require_programs
 from tests.engines import loop
 from tests.htree import Entry, blocks_of, entry_length, real_hashes
+from tests.model_case import Disk, attributes_of_one, differences, folder_tree, put, trees
 from tests.requirements import require, require_root
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from tests.builders.tree import Op
+    from tests.model_case import Attributes
 
 MEBIBYTE = 1 << 20
 DISK = 1024 * MEBIBYTE
-NUMBERS = count()
 MEASURED = (1024, 2048, 4096)
-
-
-class Disk:
-    """A fresh ext4."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.block_size = os.statvfs(path).f_bsize
-
-    def folder(self) -> str:
-        path = os.path.join(self.path, str(next(NUMBERS)))
-        os.mkdir(path)
-        return path
-
-    def device(self) -> str:
-        number = os.stat(self.path).st_dev
-        link = os.readlink(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
-        return f"/dev/{os.path.basename(link)}"
 
 
 @pytest.fixture(scope="module", params=MEASURED)
@@ -65,16 +47,6 @@ def disk(
         found = Disk(mounted)
         require(found.block_size == request.param, f"no ext4 with blocks of {request.param}")
         yield found
-
-
-def differences(disk: Disk, folder: str) -> dict[bytes, tuple[float, float]]:
-    """Inodes for which the model is wrong: what they have, and what it says, in blocks."""
-    # A file's blocks are final once they are written.
-    os.sync()
-    found = walked(folder)
-    told = Ext4(disk.block_size).inodes(found.tree)
-    pairs = zip(found.paths, found.usage / disk.block_size, told / disk.block_size, strict=True)
-    return {path: (real, said) for path, real, said in pairs if real != said}
 
 
 def test_every_kind_of_inode(disk: Disk) -> None:
@@ -92,7 +64,7 @@ def test_every_kind_of_inode(disk: Disk) -> None:
         Device("null"),
         Whiteout("gone"),
     )
-    assert differences(disk, folder) == {}
+    assert differences(Ext4(disk.block_size), folder) == {}
 
 
 @pytest.mark.parametrize("attribute", ["user.a", "user.abcd", "user.abcde", "trusted.overlay.x"])
@@ -106,7 +78,7 @@ def test_attributes_move_out_of_the_inode_when_it_is_full(disk: Disk, attribute:
             else:
                 os.mkdir(path)
             os.setxattr(path, attribute, b"v" * length)
-    assert differences(disk, folder) == {}
+    assert differences(Ext4(disk.block_size), folder) == {}
     assert any(walked(folder).usage[1:] > disk.block_size)
 
 
@@ -128,7 +100,7 @@ def test_access_control_lists(disk: Disk, named: int) -> None:
     os.mkdir(f"{folder}/default")
     os.setxattr(f"{folder}/default", "system.posix_acl_default", acl(named))
     os.setxattr(f"{folder}/default", "user.a", b"1234")
-    assert differences(disk, folder) == {}
+    assert differences(Ext4(disk.block_size), folder) == {}
 
 
 def test_list_that_says_what_the_mode_says_takes_nothing() -> None:
@@ -137,70 +109,19 @@ def test_list_that_says_what_the_mode_says_takes_nothing() -> None:
             (0, Namespace.ACL_ACCESS, 0, len(acl(named))),
             (0, Namespace.USER, 1, 60),
         ]
-        assert Ext4(4096).tree(folder_tree([], attributes)) == blocks * 4096
+        assert Ext4(4096).tree(folder_tree([], attributes=attributes)) == blocks * 4096
 
 
-def folder_tree(
-    lengths: Sequence[int], attributes: Sequence[tuple[int, int, int, int]] = ()
-) -> LayerTree:
-    """A folder of empty files with names of these lengths."""
-    names = np.array(lengths, dtype=np.int32)
-    xattrs = np.array(attributes, dtype=np.int32).reshape(-1, 4)
-    return LayerTree(
-        kinds=np.array([Kind.DIRECTORY, *[Kind.FILE] * len(names)], dtype=np.uint8),
-        sizes=np.zeros(len(names) + 1, dtype=np.int64),
-        name_directories=np.zeros(len(names), dtype=np.int32),
-        name_inodes=np.arange(1, len(names) + 1, dtype=np.int32),
-        name_lengths=names,
-        xattr_inodes=xattrs[:, 0],
-        xattr_namespaces=xattrs[:, 1].astype(np.uint8),
-        xattr_name_lengths=xattrs[:, 2],
-        xattr_value_lengths=xattrs[:, 3],
-    )
-
-
-LETTERS = "abcdefghij"
-NAMES = st.text(LETTERS, min_size=1, max_size=40)
-SIZES = st.one_of(st.integers(0, 20), st.integers(0, 100_000))
-ATTRIBUTES = st.dictionaries(
-    st.text(LETTERS, min_size=1, max_size=30).map("user.{}".format),
-    st.integers(0, 120),
-    max_size=3,
-)
-
-
-@st.composite
-def trees(draw: st.DrawFn) -> tuple[list[Op], dict[str, dict[str, int]]]:
-    """What to make, and the attributes of some of it, values by their lengths."""
-    folders = [""]
-    ops: list[Op] = []
-    attributes = {}
-    for name in draw(st.lists(NAMES, max_size=24, unique=True)):
-        path = draw(st.sampled_from(folders)) + name
-        kind = draw(st.sampled_from("ffffsd"))
-        if kind == "d":
-            ops.append(Dir(path))
-            folders.append(f"{path}/")
-        elif kind == "s":
-            ops.append(Symlink(path, "t" * draw(st.integers(1, 1000))))
-            continue
-        else:
-            ops.append(File(path, size=draw(SIZES)))
-        attributes[path] = draw(ATTRIBUTES)
-    return ops, attributes
+A_FEW = attributes_of_one(st.integers(0, 120), 3)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(tree=trees())
-def test_any_small_tree(disk: Disk, tree: tuple[list[Op], dict[str, dict[str, int]]]) -> None:
-    ops, attributes = tree
+@given(tree=trees(longest_target=1000, most=24, values=A_FEW))
+def test_any_small_tree(disk: Disk, tree: tuple[list[Op], Attributes]) -> None:
     folder = disk.folder()
-    apply(folder, *ops)
-    for path, values in attributes.items():
-        for name, length in values.items():
-            os.setxattr(f"{folder}/{path}", name, b"v" * length)
+    put(folder, *tree)
     # Of so few names no leaf is split twice, and nothing depends on their hashes.
-    assert differences(disk, folder) == {}
+    assert differences(Ext4(disk.block_size), folder) == {}
 
 
 FOLDERS = [
@@ -212,6 +133,12 @@ FOLDERS = [
     (12_000, 6, 7),
     (12_000, 5, 60),
 ]
+
+
+def device_of(path: str) -> str:
+    number = os.stat(path).st_dev
+    link = os.readlink(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
+    return f"/dev/{os.path.basename(link)}"
 
 
 @pytest.mark.parametrize(("names", "shortest", "longest"), FOLDERS)
@@ -226,7 +153,7 @@ def test_growth_of_a_folder_with_the_hashes_of_its_disk(
         os.mknod(name, dir_fd=at)
     os.close(at)
     # Given the hashes, the rules say exactly how many blocks it has.
-    hashes = real_hashes(disk.device(), made)
+    hashes = real_hashes(device_of(folder), made)
     entries = [Entry(*one) for one in zip(hashes, map(entry_length, map(len, made)), strict=True)]
     blocks = os.stat(folder).st_size // disk.block_size
     assert blocks == blocks_of(entries, disk.block_size)
