@@ -12,6 +12,7 @@ from layerscan.registry import RegistryClient
 from layerscan.sources import open_source
 from layerscan.sources.decompress import decompressed
 from layerscan.sources.toc import TableFault, table_of_contents
+from tests.builders.tar_split import without_checksums
 from tests.builders.tree import (
     Device,
     Dir,
@@ -201,7 +202,11 @@ def test_skopeo_of_trixie_keeps_the_tar_split(pushed: str) -> None:
     check(layers, refused=False)
     for layer in layers:
         assert layer.is_exact
-        assert layer.table == layer.whole
+        assert layer.table is not None
+        assert layer.table[0] == layer.whole[0]
+        # But for checksums of what is not in the table.
+        made, real = (without_checksums(split) for _, split in (layer.table, layer.whole))
+        assert made == real
 
 
 def test_an_ordinary_layer_has_no_table(pushed: str) -> None:

@@ -1,12 +1,19 @@
-"""An iterator that is read ahead by a thread of its own."""
+"""A layer's stream, and the iterator that is read ahead by a thread of its own."""
 
+import contextlib
+import gzip
 import threading
 import time
 from collections.abc import Generator, Iterator
 
 import pytest
 
-from layerscan.layerstream import _WAITING, Ahead
+from layerscan.digest import sha256
+from layerscan.errors import SourceError
+from layerscan.layerstream import _WAITING, Ahead, LayerContent, read_layer
+from layerscan.sources.model import Local, SourceImage, SourceLayer
+from layerscan.tarsplit import TarSplit
+from tests.builders.tars import Entry, tar
 
 
 @pytest.fixture(autouse=True)
@@ -91,3 +98,44 @@ def test_stop_frees_who_waits_for_an_item() -> None:
     ended(outer)
     come.set()
     ended(inner)
+
+
+class OneBlob(Local):
+    """A source of a blob in pieces of `step` bytes, not verified."""
+
+    name = "it"
+    notes = ()
+
+    def __init__(self, blob: bytes, step: int) -> None:
+        self._blob = blob
+        self._step = step
+
+    def images(self, _: object = None) -> tuple[SourceImage, ...]:
+        return ()
+
+    def layer(self, _: SourceLayer) -> contextlib.AbstractContextManager[Iterator[bytes]]:
+        pieces = range(0, len(self._blob), self._step)
+        return contextlib.nullcontext(self._blob[at : at + self._step] for at in pieces)
+
+
+def content_of(blob: bytes, diff_id: str, *, step: int) -> LayerContent:
+    return read_layer(
+        OneBlob(blob, step),
+        SourceLayer(sha256(blob), diff_id, len(blob)),
+        tar_split=TarSplit.NONE,
+        limit=1 << 20,
+        on_bytes=lambda _: None,
+        cancel=threading.Event(),
+    )
+
+
+@pytest.mark.parametrize("step", [1, 5, 6, 1 << 20])
+def test_a_blob_that_should_be_the_tar_itself(step: int) -> None:
+    plain = tar(Entry(b"a", content=b"1234"))
+    assert content_of(plain, sha256(plain), step=step).tree.size == 4
+    packed = gzip.compress(plain)
+    assert content_of(packed, sha256(plain), step=step).tree.size == 4
+    with pytest.raises(SourceError, match="its blob is packed, and the image's config says"):
+        content_of(packed, sha256(packed), step=step)
+    with pytest.raises(SourceError, match="its tar has the digest"):
+        content_of(plain, sha256(packed), step=step)

@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import pytest
 
+from layerscan import layerstream
 from layerscan.accounting import Accounting
+from layerscan.digest import sha256
 from layerscan.errors import LayerscanError
 from layerscan.layerfigures import Progress
 from layerscan.model import file_system
@@ -25,6 +27,7 @@ from tests.builders.image_archives import (
     named,
     write_folder,
     write_tar,
+    zstd,
 )
 from tests.builders.overlay2 import StoreBuilder
 from tests.builders.registry_server import OpenRegistry
@@ -42,6 +45,7 @@ from tests.predict_case import (
 )
 
 base, top = packed(*BASE), packed(*TOP)
+plain = packed(*TOP, pack=lambda tar: tar)
 
 
 def test_is_what_a_scan_of_the_unpacked_image_says(
@@ -250,6 +254,29 @@ def test_a_blob_that_is_not_its_digest(open_registry: OpenRegistry) -> None:
     message = refused(open_registry, "acme/web:7")
     assert f"registry/acme/web@{base.digest}: " in message
     assert "digest" in message
+
+
+def test_a_plain_tar_is_hashed_by_its_source_alone(
+    open_registry: OpenRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layerstream, "hashlib", None)
+    put_image(open_registry, "acme/web:7", [plain])
+    assert predicted(open_registry, "acme/web:7").images[0].layers[0].size > 0
+    damaged = bytearray(plain.blob)
+    damaged[damaged.index(b"xxxxx")] ^= 1  # in a file, which the scanner passes over
+    open_registry.blobs("acme/web")[plain.digest] = bytes(damaged)
+    message = refused(open_registry, "acme/web:7")
+    assert f"registry/acme/web@{plain.digest}: " in message
+    assert "digest" in message
+
+
+@pytest.mark.parametrize("blob", [base.blob, zstd.compress(gzip.decompress(base.blob))])
+def test_a_packed_blob_is_not_the_tar_in_it(open_registry: OpenRegistry, blob: bytes) -> None:
+    put_image(open_registry, "acme/web:7", [Packed(blob, sha256(blob))])
+    assert refused(open_registry, "acme/web:7") == (
+        f"image registry/acme/web:7: layer {sha256(blob)}: its blob is packed, and the image's "
+        "config says the blob's own digest of the tar in it"
+    )
 
 
 def test_a_tar_that_is_not_its_diff_id(open_registry: OpenRegistry) -> None:

@@ -13,9 +13,9 @@ from tests.builders.chunked import Blobs, Chunked
 Tree = tuple[list[Any], ...]
 
 
-def scanned(parts: Iterable[bytes | int]) -> tuple[Tree, bytes]:
-    """The tree that a tar makes, as lists, and its tar-split."""
-    scanner = TarScanner(tar_split=True)
+def scanned(parts: Iterable[bytes | int], *, tar_split: bool = True) -> tuple[Tree, bytes]:
+    """The tree that a tar makes, as lists, and its tar-split, for which no path may come twice."""
+    scanner = TarScanner(tar_split=tar_split)
     for part in parts:
         if isinstance(part, int):
             scanner.skip(part)
@@ -28,7 +28,8 @@ def scanned(parts: Iterable[bytes | int]) -> tuple[Tree, bytes]:
 def of_the_whole(layer: Chunked) -> Tree | str:
     """The tree of all of the blob, or that it is refused."""
     try:
-        return scanned(decompressed(iter([layer.blob]), limit=1 << 40))[0]
+        blob = decompressed(iter([layer.blob]), limit=1 << 40)
+        return scanned(blob, tar_split=False)[0]
     except TarFault:
         return "refused"
 
@@ -38,7 +39,7 @@ def of_the_table(layer: Chunked) -> Tree | str:
     table = table_of_contents(Blobs.of(layer), layer.layer)
     assert table is not None
     try:
-        return scanned(table.parts())[0]
+        return scanned(table.parts(), tar_split=False)[0]
     except TarFault:
         return "refused"
 

@@ -34,6 +34,14 @@ class TarScanner:
             TarFault: the stream is not amid so much content.
         """
 
+    @property
+    def repeated(self) -> str:
+        """The first path that has come twice, fit for a message; empty if none has.
+
+        Only a scanner that makes the tar-split document knows: who keeps one refuses
+        such a stream (vbatts/tar-split, tar/storage/packer.go).
+        """
+
     def take_tar_split(self) -> bytes:
         """What has been added to the tar-split document (JSON) since the last call."""
 

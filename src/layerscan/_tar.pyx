@@ -14,6 +14,7 @@ C without the GIL:
     _tar_sparse.pxd     sparse files
     _tar_unpack.pxd     what one entry makes
     _tar_split.pxd      the tar-split document
+    _tar_seen.pxd       the paths that were there, none of which it takes twice
     _tar_scanner.pxd    what is known while a tar is read
     _tar_entries.pxd    entries and the headers that belong to them
     _tar_stream.pxd     blocks, content and padding
@@ -30,7 +31,7 @@ from libc.string cimport memcpy, memset, strcmp
 
 from layerscan._tar_columns cimport Columns, count_columns, fill_columns
 from layerscan._tar_scanner cimport (
-    IN_CONTENT, Scanner, scanner_begin, scanner_free, settle,
+    IN_CONTENT, Scanner, pass_content, scanner_begin, scanner_free,
 )
 from layerscan._tar_stream cimport scan, scan_end
 from layerscan._tar_unpack cimport unpacking_free
@@ -115,9 +116,15 @@ cdef class TarScanner:
         if self.scanner.state != IN_CONTENT or length > self.scanner.left:
             self.scanner.reason = b"no content of that length to pass over"
             self.refuse()
-        self.scanner.left -= length
         self.scanner.offset += length
-        settle(&self.scanner)
+        self.scanner.reason = pass_content(&self.scanner, NULL, length)
+        self.check()
+
+    @property
+    def repeated(self):
+        if not self.scanner.has_repeated:
+            return ""
+        return shown(self.scanner.repeated.data[:self.scanner.repeated.length]) or "/"
 
     def take_tar_split(self):
         cdef bytes taken = self.scanner.split.data[:self.scanner.split.used]

@@ -8,15 +8,20 @@ engines do.
 from libc.stdint cimport uint64_t
 from libc.string cimport memchr
 
+from layerscan._tar_hash cimport hash_path
 from layerscan._tar_header cimport BLOCK, Header, text_length
+from layerscan._tar_paths cimport clean, trouble
 from layerscan._tar_pax cimport LINK, PATH, SPARSE_NAME, Span, check_records, read_records
 from layerscan._tar_scanner cimport (
-    IN_MAP, IN_SPECIAL, Scanner, Text, forget_headers, keep_raw, settle, text_add, text_set,
+    IN_MAP, IN_SPECIAL, Scanner, Text, forget_headers, keep_raw, pass_content, settle, text_add,
+    text_set,
 )
+from layerscan._tar_seen cimport seen_add, seen_ready
 from layerscan._tar_sparse cimport (
     MAP_IN_CONTENT, NOT_SPARSE, SparseFormat, sparse_begin, sparse_format, sparse_records,
 )
 from layerscan._tar_split cimport tar_split_entry
+from layerscan._tar_tree cimport MOST_NAMES, NO_MEMORY, TOO_MANY
 from layerscan._tar_unpack cimport Entry, unpack
 
 
@@ -25,17 +30,46 @@ cdef enum:
     MOST_SPECIAL = 1 << 20
 
 
-cdef inline const char *end_entry(Scanner *scanner) noexcept nogil:
-    """All headers of an entry have been read: put it where it belongs."""
+cdef inline const char *note_entry(Scanner *scanner, long long size) noexcept nogil:
+    """Clean the entry's path, and put it into the tar-split document if that is made."""
     cdef Entry *entry = &scanner.entry
     scanner.about_entry = True
     if scanner.has_split and tar_split_entry(
-        &scanner.split, entry.name, entry.name_length, entry.size
+        &scanner.split, entry.name, entry.name_length, size
     ) != 0:
         return b"no memory"
+    if scanner.split.is_in_entry and scanner.left == 0:
+        # A sparse file without pieces.
+        pass_content(scanner, NULL, 0)
+    entry.name_length = clean(entry.name, entry.name_length, &entry.above)
+    if not scanner.has_split:
+        return NULL
+    scanner.path_hash = hash_path(
+        &scanner.work.tree.key, entry.above, entry.name, entry.name_length
+    )
+    if scanner.seen.used >= MOST_NAMES:
+        return trouble(TOO_MANY)
+    return trouble(NO_MEMORY) if seen_ready(&scanner.seen, scanner.path_hash) != 0 else NULL
+
+
+cdef inline const char *note_path(Scanner *scanner) noexcept nogil:
+    """Note the first path that stands twice in the tar-split document: who keeps one refuses it."""
+    if not scanner.has_split or not seen_add(&scanner.seen, scanner.path_hash):
+        return NULL
+    if scanner.has_repeated:
+        return NULL
+    scanner.has_repeated = True
+    return text_set(&scanner.repeated, scanner.entry.name, scanner.entry.name_length)
+
+
+cdef inline const char *end_entry(Scanner *scanner) noexcept nogil:
+    """All headers of an entry have been read: put it where it belongs."""
+    cdef const char *reason = note_entry(scanner, scanner.entry.size)
     forget_headers(scanner)
     settle(scanner)
-    return unpack(&scanner.work, entry, scanner.header_offset)
+    if reason == NULL:
+        reason = unpack(&scanner.work, &scanner.entry, scanner.header_offset)
+    return reason if reason != NULL else note_path(scanner)
 
 
 cdef inline const char *end_sparse(Scanner *scanner) noexcept nogil:
@@ -200,13 +234,15 @@ cdef inline const char *end_special(Scanner *scanner) noexcept nogil:
 cdef inline const char *end_global(Scanner *scanner) noexcept nogil:
     """Records for all entries: engines pass over them, and over the headers before."""
     cdef const Span *path = &scanner.records.last[PATH]
-    cdef const char *name = scanner.header.name
-    cdef size_t length = scanner.header.name_length
+    cdef Entry *entry = &scanner.entry
+    cdef const char *reason
+    entry.name = scanner.header.name
+    entry.name_length = scanner.header.name_length
     if path.length:
-        name = path.text
-        length = path.length
+        # The records are not read again.
+        entry.name = <char *>path.text
+        entry.name_length = path.length
     forget_headers(scanner)
     # It stands in the tar-split document as an entry.
-    if scanner.has_split and tar_split_entry(&scanner.split, name, length, 0) != 0:
-        return b"no memory"
-    return NULL
+    reason = note_entry(scanner, 0)
+    return reason if reason != NULL else note_path(scanner)

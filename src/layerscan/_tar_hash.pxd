@@ -1,4 +1,4 @@
-"""SipHash-1-3 of a name, with a key that nobody outside can know.
+"""SipHash-1-3 of names and paths, with a key that nobody outside can know.
 
 So no stream can be made whose names all fall on the same place of a table.
 """
@@ -56,3 +56,10 @@ cdef extern from * nogil:
 
 cdef inline uint32_t hash_name(const HashKey *key, const char *text, size_t length) noexcept nogil:
     return <uint32_t>ls_siphash(key.low, key.high, text, length)
+
+
+cdef inline uint64_t hash_path(
+    const HashKey *key, uint64_t above, const char *text, size_t length
+) noexcept nogil:
+    """The hash of a clean path that begins so many folders above, see `clean`."""
+    return ls_siphash(key.low ^ above, key.high, text, length)

@@ -5,7 +5,7 @@ name before it, whatever that is, and nothing leads above the root. In targets
 of symlinks `..` is the folder above.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memmove
 
 from layerscan._tar_table cimport NONE
@@ -21,6 +21,14 @@ cdef enum:
     MOST_LINKS = 40
 
 
+cdef extern from * nogil:
+    """
+    /* What a path with a slash in front begins with. */
+    #define LS_AT_ROOT UINT64_MAX
+    """
+    const uint64_t AT_ROOT "LS_AT_ROOT"
+
+
 cdef struct Rest:
     # What is left of a path, or of the target of a symlink on it.
     const char *at
@@ -34,15 +42,17 @@ cdef inline const char *trouble(int failed) noexcept nogil:
     return b"more names than can be taken in: 20,000,000, or 1 GiB of their text"
 
 
-cdef inline size_t clean(char *text, size_t length, bint *is_dot) noexcept nogil:
+cdef inline size_t clean(char *text, size_t length, uint64_t *above) noexcept nogil:
     """Make `text` a path of plain names with one slash between; the root is empty.
 
-    `is_dot` becomes whether it was another way to write `.`. Returns the length.
+    `above` becomes how many folders above where it stands the path would begin,
+    AT_ROOT for one with a slash in front. With both, two paths are the same if Go's
+    path.Clean makes the same of them. Returns the length.
     """
-    cdef bint is_relative = length == 0 or text[0] != c"/"
     cdef size_t out = 0
     cdef size_t at = 0
     cdef size_t start
+    above[0] = AT_ROOT if length > 0 and text[0] == c"/" else 0
     while True:
         while at < length and text[at] == c"/":
             at += 1
@@ -54,7 +64,7 @@ cdef inline size_t clean(char *text, size_t length, bint *is_dot) noexcept nogil
         if at - start == 1 and text[start] == c".":
             continue
         if at - start == 2 and text[start] == c"." and text[start + 1] == c".":
-            is_relative = is_relative and out > 0
+            above[0] += out == 0 and above[0] != AT_ROOT
             while out > 0 and text[out - 1] != c"/":
                 out -= 1
             if out > 0:
@@ -66,7 +76,6 @@ cdef inline size_t clean(char *text, size_t length, bint *is_dot) noexcept nogil
         if out != start:
             memmove(text + out, text + start, at - start)
         out += at - start
-    is_dot[0] = is_relative and out == 0
     return out
 
 

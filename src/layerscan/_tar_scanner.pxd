@@ -6,8 +6,12 @@ from libc.string cimport memcpy
 
 from layerscan._tar_header cimport BLOCK, Header
 from layerscan._tar_pax cimport Records
+from layerscan._tar_seen cimport SeenPaths, seen_free
 from layerscan._tar_sparse cimport Sparse
-from layerscan._tar_split cimport TarSplit, tar_split_begin, tar_split_free, tar_split_raw
+from layerscan._tar_split cimport (
+    TarSplit, tar_split_begin, tar_split_content, tar_split_entry_end, tar_split_free,
+    tar_split_raw, tar_split_unknown,
+)
 from layerscan._tar_tree cimport OK, grow, tree_begin
 from layerscan._tar_unpack cimport Entry, Unpacking, unpacking_free
 
@@ -34,8 +38,14 @@ cdef struct Text:
 
 cdef struct Scanner:
     Unpacking work
-    TarSplit split
+    # Whether the tar-split document is made; only then paths are kept.
     bint has_split
+    TarSplit split
+    SeenPaths seen
+    # Of the entry's path, and the first path that came twice.
+    uint64_t path_hash
+    bint has_repeated
+    Text repeated
     State state
     # Bytes of the stream so far, and where the last header began.
     uint64_t offset
@@ -74,6 +84,8 @@ cdef inline int scanner_begin(Scanner *scanner, bint has_split) noexcept nogil:
 cdef inline void scanner_free(Scanner *scanner) noexcept nogil:
     unpacking_free(&scanner.work)
     tar_split_free(&scanner.split)
+    seen_free(&scanner.seen)
+    free(scanner.repeated.data)
     free(scanner.record_text.data)
     free(scanner.long_name.data)
     free(scanner.long_link.data)
@@ -108,6 +120,23 @@ cdef inline const char *keep_raw(
 cdef inline void settle(Scanner *scanner) noexcept nogil:
     """Go on with what there is of content, padding, or else the next header."""
     scanner.state = IN_CONTENT if scanner.left else IN_PADDING if scanner.padding else IN_HEADER
+
+
+cdef inline const char *pass_content(
+    Scanner *scanner, const unsigned char *data, uint64_t length
+) noexcept nogil:
+    """Pass over `length` bytes of content; without `data` they are not known."""
+    cdef TarSplit *split = &scanner.split
+    scanner.left -= length
+    if split.is_in_entry:
+        if data == NULL:
+            tar_split_unknown(split)
+        else:
+            tar_split_content(split, data, length)
+        if scanner.left == 0 and tar_split_entry_end(split) != 0:
+            return b"no memory"
+    settle(scanner)
+    return NULL
 
 
 cdef inline void forget_headers(Scanner *scanner) noexcept nogil:

@@ -3,14 +3,15 @@
 Of it the stream can be made again, byte for byte, with the files' content from
 the unpacked layer. It is a line of JSON for each file, and one for each run of
 bytes that are no content, a segment, in the order of the stream. The lines here
-are those that Go's tar-split writes, but for the checksums of contents: these
-are other digits of the same length, that nobody need read the contents for.
+are those that Go's tar-split writes.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
+
+from layerscan._tar_crc64 cimport Crc64, crc64_add, crc64_prepare
 
 
 cdef struct TarSplit:
@@ -27,6 +28,10 @@ cdef struct TarSplit:
     # Of `segment` the bytes that wait for others, to be three.
     unsigned char waiting[3]
     int waits
+    # Whether the line of an entry waits for the checksum of its content, and that so far.
+    bint is_in_entry
+    uint64_t checksum
+    Crc64 crc
 
 
 cdef enum:
@@ -48,11 +53,12 @@ cdef extern from * nogil:
 
 cdef inline void tar_split_begin(TarSplit *split) noexcept nogil:
     memset(split, 0, sizeof(TarSplit))
+    crc64_prepare(&split.crc)
 
 
 cdef inline void tar_split_free(TarSplit *split) noexcept nogil:
     free(split.data)
-    tar_split_begin(split)
+    memset(split, 0, sizeof(TarSplit))
 
 
 cdef inline int tar_split_room(TarSplit *split, size_t length) noexcept nogil:
@@ -281,15 +287,12 @@ cdef inline char *write_name(
     return out + 1
 
 
-cdef inline char *write_checksum(char *out, uint64_t position) noexcept nogil:
-    """Write eight bytes that look as those of a checksum, as digits. Returns the end."""
+cdef inline char *write_checksum(char *out, uint64_t checksum) noexcept nogil:
+    """Write the eight bytes of a checksum, as digits. Returns the end."""
     cdef unsigned char digits[8]
-    # splitmix64.
-    cdef uint64_t mixed = (position + 1) * 0x9E3779B97F4A7C15ULL
-    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9ULL
-    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EBULL
-    mixed ^= mixed >> 31
-    memcpy(digits, &mixed, 8)
+    cdef int i
+    for i in range(8):
+        digits[i] = checksum >> (56 - 8 * i) & 0xFF
     out = base64_three(out, digits)
     out = base64_three(out, digits + 3)
     return base64_rest(out, digits + 6, 2)
@@ -299,6 +302,8 @@ cdef inline int tar_split_entry(
     TarSplit *split, const char *name, size_t name_length, long long size
 ) noexcept nogil:
     """Add an entry: after the last of its header blocks, before its content.
+
+    If it has content, `tar_split_entry_end` has to follow.
 
     Args:
         split: the document.
@@ -319,14 +324,41 @@ cdef inline int tar_split_entry(
     out = write_name(out + 9, <const unsigned char *>name, name_length)
     if size > 0:
         out += snprintf(out, 40, b",\"size\":%lld,\"payload\":\"", size)
-        out = write_checksum(out, split.position)
-        out[0] = c"\""
-        out += 1
+        split.is_in_entry = True
+        split.checksum = 0
     else:
         memcpy(out, b",\"payload\":null", 15)
-        out += 15
-    out = write_line_end(split, out)
+        out = write_line_end(split, out + 15)
     split.used = out - split.data
+    return 0
+
+
+cdef inline void tar_split_content(
+    TarSplit *split, const unsigned char *data, size_t length
+) noexcept nogil:
+    """Add content of the entry; it goes into the checksum."""
+    split.checksum = crc64_add(&split.crc, split.checksum, data, length)
+
+
+cdef inline void tar_split_unknown(TarSplit *split) noexcept nogil:
+    """Say that content of the entry is not known: its checksum becomes some digits."""
+    # splitmix64, so that they are no others' as well.
+    cdef uint64_t mixed = (split.position + 1) * 0x9E3779B97F4A7C15ULL
+    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9ULL
+    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EBULL
+    split.checksum = mixed ^ (mixed >> 31)
+
+
+cdef inline int tar_split_entry_end(TarSplit *split) noexcept nogil:
+    """Say that all content of the entry was added. Returns 0, or -1 when there is no memory."""
+    cdef char *out
+    if tar_split_room(split, LINE_FRAME) != 0:
+        return -1
+    out = write_checksum(split.data + split.used, split.checksum)
+    out[0] = c"\""
+    out = write_line_end(split, out + 1)
+    split.used = out - split.data
+    split.is_in_entry = False
     return 0
 
 

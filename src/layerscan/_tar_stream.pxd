@@ -12,7 +12,7 @@ from layerscan._tar_entries cimport add_special, begin_entry, begin_special, end
 from layerscan._tar_header cimport BLOCK, is_zero, read_header
 from layerscan._tar_scanner cimport (
     IN_CONTENT, IN_HEADER, IN_MAP, IN_PADDING, IN_SPECIAL, IN_ZEROS, PAST_END, Scanner, keep_raw,
-    settle,
+    pass_content, settle,
 )
 from layerscan._tar_sparse cimport sparse_block
 from layerscan._tar_split cimport tar_split_end, tar_split_finish
@@ -107,8 +107,7 @@ cdef inline size_t take_part(
         if scanner.state == IN_SPECIAL:
             scanner.reason = add_special(scanner, data, taken)
         else:
-            scanner.left -= taken
-            settle(scanner)
+            scanner.reason = pass_content(scanner, data, taken)
     scanner.offset += taken
     return taken
 

@@ -44,9 +44,11 @@ cdef struct Entry:
     # A letter as in its header.
     unsigned char type
     int64_t size
-    # Both are cleaned in place.
+    # Clean, see `clean`.
     char *name
     size_t name_length
+    uint64_t above
+    # A hard link's is cleaned in place.
     char *link
     size_t link_length
     const Records *records
@@ -143,11 +145,9 @@ cdef inline const char *set_xattrs(Tree *tree, uint32_t inode, const Entry *entr
     return NULL
 
 
-cdef inline const char *unpack_root(
-    Unpacking *work, const Entry *entry, bint is_dot
-) noexcept nogil:
+cdef inline const char *unpack_root(Unpacking *work, const Entry *entry) noexcept nogil:
     """An entry for the root itself, which Docker heeds unless it is written as a dot."""
-    if is_dot:
+    if entry.above == 0:
         return NULL
     if entry.type != c"5":
         return b"would replace the root folder"
@@ -209,8 +209,8 @@ cdef inline const char *add_link(
     cdef Tree *tree = &work.tree
     cdef int links = 0
     cdef int failed
-    cdef bint is_dot
-    cdef size_t length = clean(entry.link, entry.link_length, &is_dot)
+    cdef uint64_t above
+    cdef size_t length = clean(entry.link, entry.link_length, &above)
     inode[0] = NONE
     if length < MOST_PATH:
         inode[0] = follow(tree, ROOT, entry.link, length, False, &links)
@@ -321,18 +321,18 @@ cdef inline const char *add_entry(
     return reason if reason != NULL else set_xattrs(tree, inode, entry)
 
 
-cdef inline const char *unpack(Unpacking *work, Entry *entry, uint64_t offset) noexcept nogil:
+cdef inline const char *unpack(
+    Unpacking *work, const Entry *entry, uint64_t offset
+) noexcept nogil:
     """Put an entry into the tree; `offset` is where its header is in the stream.
 
     Returns NULL, or why it cannot be.
     """
     cdef Where at
     cdef const char *reason
-    cdef bint is_dot
     cdef size_t folder
-    entry.name_length = clean(entry.name, entry.name_length, &is_dot)
     if entry.name_length == 0:
-        return unpack_root(work, entry, is_dot)
+        return unpack_root(work, entry)
     if is_worn_out(&work.tree, offset):
         return b"too many long ways through folders and symlinks"
     folder = folder_length(entry.name, entry.name_length)

@@ -46,7 +46,8 @@ class Reading(NamedTuple):
         cache: figures that are known; None for none.
         workers: how many layers are read at a time; None for one a core, at most 8.
         limit: the most bytes that a layer's tar may have.
-        with_toc: whether the table of contents is enough where a layer has one.
+        with_toc: whether the table of contents is enough where a layer of a registry
+            has one.
         on_progress: called some ten times a second, in the thread that called.
     """
 
@@ -102,9 +103,9 @@ class _Run:
         self.lock = threading.Lock()
 
     def figures(self, wanted: Sequence[WantedLayer]) -> tuple[dict[str, LayerFigures], list[str]]:
-        known = {one.layer.digest: self._known(one.layer) for one in wanted}
-        figures = {digest: found for digest, found in known.items() if found is not None}
-        left = [one for one in wanted if one.layer.digest not in figures]
+        found = {one.layer.digest: self._known(one.layer) for one in wanted}
+        known = {digest: one for digest, one in found.items() if one is not None}
+        left = [one for one in wanted if one.layer.digest not in known]
         left.sort(key=lambda one: -one.layer.archive_size)
         self.total = sum(one.layer.archive_size for one in left)
         read = in_parallel(
@@ -112,10 +113,17 @@ class _Run:
             workers=self.reading.workers or min(cores(), _MOST_WORKERS),
             on_tick=self._tell,
         )
-        for one, found in zip(left, read, strict=True):
-            figures[one.layer.digest] = found
+        known.update((one.layer.digest, now) for one, now in zip(left, read, strict=True))
+        figures = {digest: one.figures for digest, one in known.items()}
+        of_paths = (
+            f"{one.owner}: layer {one.layer.digest}: has a path twice, {repeated}: Docker and "
+            "Podman refuse such a layer; have it built again, or give --store containerd if "
+            "that is what will unpack it"
+            for one in wanted
+            if (repeated := known[one.layer.digest].repeated)
+        )
         of_cache = self.reading.cache.notes if self.reading.cache is not None else ()
-        return figures, [*self.notes, *of_cache]
+        return figures, [*self.notes, *of_paths, *of_cache]
 
     def _tell(self) -> None:
         if self.reading.on_progress is not None:
@@ -125,17 +133,17 @@ class _Run:
         with self.lock:
             self.done += received
 
-    def _known(self, layer: SourceLayer) -> LayerFigures | None:
-        """The figures of a layer that was read before."""
+    def _known(self, layer: SourceLayer) -> Known | None:
+        """What is known of a layer that was read before."""
         if self.reading.cache is None:
             return None
         known = self.reading.cache.find(layer, self.circumstances)
         if known is None or not (known.is_whole or self.reading.with_toc):
             return None
-        return known.figures
+        return known
 
-    def _read(self, wanted: WantedLayer, cancel: threading.Event) -> LayerFigures:
-        """The figures of a layer that is read now."""
+    def _read(self, wanted: WantedLayer, cancel: threading.Event) -> Known:
+        """What is known of a layer that is read now."""
         try:
             content = self._by_table(wanted, cancel) if self.reading.with_toc else None
             is_whole = content is None
@@ -149,6 +157,7 @@ class _Run:
                     cancel=cancel,
                 )
             figures = _figures(wanted.layer, content, self.fs)
+            known = Known(figures, is_whole, content.repeated)
         except LayerscanError as error:
             raise SourceError(f"{wanted.owner}: {error}") from None
         except MemoryError:
@@ -157,8 +166,8 @@ class _Run:
                 "all that is in it"
             ) from None
         if self.reading.cache is not None:
-            self.reading.cache.keep(wanted.layer, self.circumstances, Known(figures, is_whole))
-        return figures
+            self.reading.cache.keep(wanted.layer, self.circumstances, known)
+        return known
 
     def _by_table(self, wanted: WantedLayer, cancel: threading.Event) -> LayerContent | None:
         """What a layer's table of contents says, None if there is none of use."""

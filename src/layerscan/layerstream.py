@@ -17,10 +17,10 @@ from layerscan._tar import TarFault, TarScanner
 from layerscan.errors import SourceError
 from layerscan.layertree import LayerTree
 from layerscan.parallel import join
-from layerscan.sources.decompress import decompressed
+from layerscan.sources.decompress import LONGEST_MAGIC, decompressed, is_packed
 from layerscan.sources.model import Source, SourceLayer
 from layerscan.sources.toc_model import TableFault, TableOfContents
-from layerscan.tarsplit import TarSplit, TarSplitLength
+from layerscan.tarsplit import TarSplit, tar_split_length
 
 T = TypeVar("T")
 
@@ -37,10 +37,13 @@ class LayerContent(NamedTuple):
     Attributes:
         tree: the files.
         tar_split: bytes of the file that restores the tar; 0 where a store keeps none.
+        repeated: the first path that the tar has twice, fit for a message, where a
+            store keeps such a file; empty if there is none.
     """
 
     tree: LayerTree
-    tar_split: int
+    tar_split: int = 0
+    repeated: str = ""
 
 
 class StoppedError(Exception):
@@ -73,7 +76,7 @@ def read_layer(
     """
     where = f"layer {layer.digest}"
     blob = Ahead(_blob(source, layer, on_bytes), "fetch")
-    tar = Ahead(_tar(blob, limit, where), "decompress")
+    tar = Ahead(_tar(blob, layer, limit, where), "decompress")
     try:
         return _scanned(tar, layer, cancel, tar_split=tar_split)
     except TarFault as fault:
@@ -93,17 +96,45 @@ def _blob(
             yield chunk
 
 
-def _tar(blob: Iterator[bytes], limit: int, where: str) -> Generator[bytes, None, None]:
-    yield from decompressed(blob, limit=limit, where=where)
+def _tar(
+    blob: Iterator[bytes], layer: SourceLayer, limit: int, where: str
+) -> Generator[bytes, None, None]:
+    chunks = _plain(blob, where) if _is_plain(layer) else blob
+    yield from decompressed(chunks, limit=limit, where=where)
+
+
+def _is_plain(layer: SourceLayer) -> bool:
+    """Whether the blob is said to be the tar itself.
+
+    The source then verifies the tar with the blob, and nobody need hash it again.
+    """
+    return layer.digest == layer.diff_id
+
+
+def _plain(blob: Iterator[bytes], where: str) -> Iterator[bytes]:
+    """The blob, which must be no packed one: its tar would have another digest.
+
+    Raises:
+        SourceError: it is packed; from the iterator.
+    """
+    head = b""
+    for chunk in blob:
+        if len(head) < LONGEST_MAGIC:
+            head += chunk[:LONGEST_MAGIC]
+            if is_packed(head):
+                raise SourceError(
+                    f"{where}: its blob is packed, and the image's config says the blob's own "
+                    "digest of the tar in it"
+                )
+        yield chunk
 
 
 class _Scan:
     """A scanner, and beside it the length of the file that restores the tar."""
 
     def __init__(self, *, tar_split: TarSplit) -> None:
-        is_kept = tar_split is not TarSplit.NONE
-        self.scanner = TarScanner(tar_split=is_kept)
-        self._length = TarSplitLength(tar_split) if is_kept else None
+        self._length = tar_split_length(tar_split)
+        self.scanner = TarScanner(tar_split=self._length is not None)
         self._fed = 0
 
     def feed(self, data: bytes) -> None:
@@ -116,22 +147,23 @@ class _Scan:
     def finish(self) -> LayerContent:
         tree = self.scanner.finish()
         if self._length is None:
-            return LayerContent(tree, 0)
+            return LayerContent(tree)
         self._length.add(self.scanner.take_tar_split())
-        return LayerContent(tree, self._length.length())
+        return LayerContent(tree, self._length.end(), self.scanner.repeated)
 
 
 def _scanned(
     tar: Iterator[bytes], layer: SourceLayer, cancel: threading.Event, *, tar_split: TarSplit
 ) -> LayerContent:
-    digest = hashlib.sha256()
+    digest = None if _is_plain(layer) else hashlib.sha256()
     scan = _Scan(tar_split=tar_split)
     for chunk in tar:
         if cancel.is_set():
             raise StoppedError
-        digest.update(chunk)
+        if digest is not None:
+            digest.update(chunk)
         scan.feed(chunk)
-    diff_id = f"sha256:{digest.hexdigest()}"
+    diff_id = layer.diff_id if digest is None else f"sha256:{digest.hexdigest()}"
     if diff_id != layer.diff_id:
         raise SourceError(
             f"layer {layer.digest}: its tar has the digest {diff_id}, and the image's config says "

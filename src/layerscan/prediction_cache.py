@@ -19,7 +19,7 @@ from layerscan.jsondoc import Place, printable
 from layerscan.model.stores import LayerFigures
 from layerscan.sources.model import SourceLayer
 
-RULES = 1
+RULES = 2
 """Raised with every change of a rule that makes the figures of any layer others."""
 
 _LONGEST = 4096
@@ -51,10 +51,13 @@ class Known(NamedTuple):
         figures: the figures.
         is_whole: whether all of the layer was read, and not its table of
             contents alone.
+        repeated: the first path that its tar has twice, fit for a message, where the
+            store's engines refuse that; empty if there is none.
     """
 
     figures: LayerFigures
     is_whole: bool
+    repeated: str = ""
 
 
 class PredictionCache:
@@ -170,7 +173,7 @@ def _identity(layer: SourceLayer, circumstances: Circumstances) -> dict[str, obj
 
 
 def _dumps(identity: dict[str, object], known: Known) -> bytes:
-    document = {**identity, "is_whole": known.is_whole, "figures": known.figures._asdict()}
+    document = {**identity, **known._asdict(), "figures": known.figures._asdict()}
     return json.dumps(document, indent=2).encode() + b"\n"
 
 
@@ -191,7 +194,8 @@ def _loads(raw: bytes, source: str, identity: dict[str, object]) -> Known:
     is_whole = jsondoc.member(document, "is_whole", place)
     if not isinstance(is_whole, bool):
         raise place.key("is_whole").fault("must be true or false")
-    return Known(LayerFigures(*figures), is_whole)
+    repeated = printable(jsondoc.text(document, "repeated", place))
+    return Known(LayerFigures(*figures), is_whole, repeated)
 
 
 def _read(path: str) -> bytes | None:

@@ -1,27 +1,21 @@
 """The length of a layer's tar-split file, from what would be in it.
 
 Docker and containers/storage keep with each layer a document from which they can
-make its tar again (`_tar_split.pxd` writes it), and compress it. The compressors
-are of Go's world and not at hand here. But two others are, and for nearly all
-layers what they make of such a document tells how long the engine's file is
-(docs/predict.md has the measurements): a fast one, which reads all of it, and one
-that is nearer but slow, which reads samples.
+make its tar again (`_tar_split.pxd` writes it), and compress it. Docker uses Go's
+own compressor, which `_goflate` follows to the byte. The other one's is not at
+hand here, but two others are, and for nearly all layers what they make of such a
+document tells how long the file is (docs/predict.md has the measurements): a fast
+one, which reads all of it, and one that is nearer but slow, which reads samples.
 """
 
+import math
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Protocol
 from zlib import compressobj
 
 from isal import isal_zlib
 
-_GZIP_FILE = 31
-"""The ``wbits`` of zlib for a file with gzip's header and trailer."""
-
-_BLOCK = 128 * 1024
-_WHOLE = 8
-_EVERY = 8
-"""The slow compressor reads the first `_WHOLE` blocks, each of `_BLOCK` bytes, and
-every eighth of the rest: a layer's entries are so alike that this tells of all."""
+from layerscan._goflate import GoGzipLength
 
 
 class TarSplit(StrEnum):
@@ -35,24 +29,38 @@ class TarSplit(StrEnum):
     """klauspost's pgzip, best speed: containers/storage."""
 
 
-class _Nearest(NamedTuple):
-    """What comes near to an engine's compressor.
+class TarSplitLength(Protocol):
+    """Adds up the document of one layer. Memory does not grow with it.
 
-    Attributes:
-        level: of zlib, the slow compressor.
-        weight: of that in the mean of both, whose logarithms are taken.
-        factor: by which the engine's result is longer than this mean.
+    The result does not depend on how the document is cut into pieces.
     """
 
-    level: int
-    weight: float
-    factor: float
+    def add(self, document: bytes, /) -> None:
+        """Add the next piece of the document."""
+
+    def end(self) -> int:
+        """Bytes of the file; to be asked once, at the end."""
 
 
-_NEAREST = {
-    TarSplit.GZIP: _Nearest(level=6, weight=1, factor=0.994),
-    TarSplit.PGZIP: _Nearest(level=3, weight=0.5, factor=1.004),
-}
+def tar_split_length(kind: TarSplit) -> TarSplitLength | None:
+    """What adds up the document; None if the store keeps none."""
+    if kind is TarSplit.GZIP:
+        return GoGzipLength()
+    return PgzipLength() if kind is TarSplit.PGZIP else None
+
+
+_GZIP_FILE = 31
+"""The ``wbits`` of zlib for a file with gzip's header and trailer."""
+
+_BLOCK = 128 * 1024
+_WHOLE = 8
+_EVERY = 8
+"""The slow compressor reads the first `_WHOLE` blocks, each of `_BLOCK` bytes, and
+every eighth of the rest: a layer's entries are so alike that this tells of all."""
+
+_SLOW_LEVEL = 3
+_FACTOR = 1.004
+"""By which pgzip's result is longer than the geometric mean of both."""
 
 
 class _Compressor(Protocol):
@@ -75,25 +83,18 @@ class _Measure:
         return self.length
 
 
-class TarSplitLength:
-    """Adds up the document of one layer. Memory does not grow with it.
+class PgzipLength:
+    """The length of what pgzip makes at its best speed, nearly; see `TarSplitLength`."""
 
-    The result does not depend on how the document is cut into pieces.
-
-    Args:
-        kind: how the store keeps it, which it does.
-    """
-
-    def __init__(self, kind: TarSplit) -> None:
-        self._nearest = _NEAREST[kind]
+    def __init__(self) -> None:
         self._waiting = bytearray()
         self._blocks = 0
         self._all = _Measure(isal_zlib.compressobj(1, wbits=_GZIP_FILE))
         # The ratio of these two, over the same blocks, holds for all.
         self._fast = _Measure(isal_zlib.compressobj(1, wbits=_GZIP_FILE))
-        self._slow = _Measure(compressobj(self._nearest.level, wbits=_GZIP_FILE))
+        self._slow = _Measure(compressobj(_SLOW_LEVEL, wbits=_GZIP_FILE))
 
-    def add(self, document: bytes) -> None:
+    def add(self, document: bytes, /) -> None:
         """Add the next piece of the document."""
         self._waiting += document
         whole = len(self._waiting) // _BLOCK * _BLOCK
@@ -102,13 +103,12 @@ class TarSplitLength:
                 self._add_block(waiting[start : start + _BLOCK])
         del self._waiting[:whole]
 
-    def length(self) -> int:
+    def end(self) -> int:
         """Bytes of the file; to be asked once, at the end."""
         with memoryview(self._waiting) as rest:
             self._add_block(rest)
         ratio = self._slow.end() / self._fast.end()
-        mean = float(self._all.end() * ratio**self._nearest.weight)
-        return round(mean * self._nearest.factor)
+        return round(self._all.end() * math.sqrt(ratio) * _FACTOR)
 
     def _add_block(self, block: memoryview) -> None:
         self._all.add(block)

@@ -5,9 +5,6 @@ import re
 import tarfile
 from collections.abc import Iterable
 
-CHECKSUM = b"checksum"
-"""What `without_checksums` puts in the place of checksums."""
-
 _CHECKSUM = re.compile(rb'("size":\d+,"payload":)"[^"]{11}="')
 
 _NOTHING = re.compile(rb'\{"type":2,"payload":"","position":\d+\}\n\Z')
@@ -15,18 +12,28 @@ _NOTHING = re.compile(rb'\{"type":2,"payload":"","position":\d+\}\n\Z')
 Member = tuple[tarfile.TarInfo, bytes]
 
 
+def checksum(content: bytes) -> bytes:
+    """CRC-64/ISO, bit by bit, as the document has it."""
+    remainder = (1 << 64) - 1
+    for byte in content:
+        remainder ^= byte
+        for _ in range(8):
+            remainder = remainder >> 1 ^ (0xD800000000000000 if remainder & 1 else 0)
+    return (remainder ^ (1 << 64) - 1).to_bytes(8, "big")
+
+
 def without_checksums(document: bytes) -> bytes:
     """`document`, and nothing in it that depends on the content of files."""
-    return _CHECKSUM.sub(rb'\1"%b"' % CHECKSUM, document)
+    return _CHECKSUM.sub(rb'\1"checksum"', document)
 
 
-def comparable(document: bytes) -> bytes:
-    """The same, and without a last segment of no bytes.
+def without_nothing(document: bytes) -> bytes:
+    """`document` without a last segment of no bytes.
 
     tar-split writes that if its last read gave nothing but the end, which depends
     on the pipe that it reads from.
     """
-    return _NOTHING.sub(b"", without_checksums(document))
+    return _NOTHING.sub(b"", document)
 
 
 def member(name: str, content: bytes = b"", **fields: object) -> Member:
