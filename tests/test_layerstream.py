@@ -113,7 +113,9 @@ class OneBlob(Local):
     def images(self, _: object = None) -> tuple[SourceImage, ...]:
         return ()
 
-    def layer(self, _: SourceLayer) -> contextlib.AbstractContextManager[Iterator[bytes]]:
+    def layer(
+        self, _: SourceLayer, _hashing: object = None
+    ) -> contextlib.AbstractContextManager[Iterator[bytes]]:
         pieces = range(0, len(self._blob), self._step)
         return contextlib.nullcontext(self._blob[at : at + self._step] for at in pieces)
 

@@ -7,10 +7,20 @@ and images by nothing else.
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
-from typing import TypeGuard
+from typing import Protocol, TypeGuard
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+class Hashing(Protocol):
+    """A sha256 that is being computed, as `hashlib` has them."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take the next bytes."""
+
+    def hexdigest(self) -> str:
+        """The hash of all of them, as 64 hex digits."""
 
 
 def is_digest(text: object) -> TypeGuard[str]:

@@ -1,9 +1,9 @@
 """One layer's stream: from the chunks of its blob to the tree that it makes.
 
-Owns the pipeline, in which a layer is fetched, decompressed and scanned at the
-same time, and that the tar is the one that the image's config names. What comes
-out of a blob is ``sources``' matter, what a tar means the scanner's. All that
-waits between two stages are some chunks.
+Owns the pipeline: one thread fetches and decompresses a layer, while the one that
+called scans it; and that the tar is the one that the image's config names. What
+comes out of a blob is ``sources``' matter, what a tar means the scanner's. All that
+waits between the two threads are some chunks.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from layerscan._tar import TarFault, TarScanner
 from layerscan.errors import SourceError
 from layerscan.layertree import LayerTree
 from layerscan.parallel import join
+from layerscan.sharedhash import SharedSha256
 from layerscan.sources.decompress import LONGEST_MAGIC, decompressed, is_packed
 from layerscan.sources.model import Source, SourceLayer
 from layerscan.sources.toc_model import TableFault, TableOfContents
@@ -25,7 +26,7 @@ from layerscan.tarsplit import TarSplit, tar_split_length
 T = TypeVar("T")
 
 _WAITING = 16
-"""Chunks that wait between two stages: some MiB."""
+"""Chunks that wait for another thread, at the most: some MiB."""
 
 _DRAINED = 2 * 1024 * 1024
 """Bytes of a tar after which what restores it is taken from the scanner: it may be longer."""
@@ -75,32 +76,47 @@ def read_layer(
         StoppedError: `cancel` was set.
     """
     where = f"layer {layer.digest}"
-    blob = Ahead(_blob(source, layer, on_bytes), "fetch")
+    _keep_freed_memory()
+    hashing = SharedSha256(_WAITING)
+    blob = _blob(source, layer, hashing, on_bytes)
     tar = Ahead(_tar(blob, layer, limit, where), "decompress")
     try:
-        return _scanned(tar, layer, cancel, tar_split=tar_split)
+        return _scanned(tar, layer, hashing, cancel, tar_split=tar_split)
     except TarFault as fault:
         raise SourceError(f"{where}: {fault}") from None
     finally:
-        blob.stop()
         tar.stop()
-        join((blob.thread, tar.thread))
+        join((tar.thread,))
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library keep what is freed of pieces that come and go.
+
+    glibc learns from a large block that is freed how much of its heap not to give
+    back (mallopt(3), M_MMAP_THRESHOLD). Otherwise most pieces would be of pages that
+    the kernel has to clear first: some 8 % of the time. These zeros are never touched.
+    """
+    bytes(8 << 20)
 
 
 def _blob(
-    source: Source, layer: SourceLayer, on_bytes: Callable[[int], object]
+    source: Source,
+    layer: SourceLayer,
+    hashing: SharedSha256,
+    on_bytes: Callable[[int], object],
 ) -> Generator[bytes, None, None]:
-    with source.layer(layer) as chunks:
+    with source.layer(layer, hashing) as chunks:
         for chunk in chunks:
             on_bytes(len(chunk))
             yield chunk
 
 
 def _tar(
-    blob: Iterator[bytes], layer: SourceLayer, limit: int, where: str
+    blob: Generator[bytes, None, None], layer: SourceLayer, limit: int, where: str
 ) -> Generator[bytes, None, None]:
-    chunks = _plain(blob, where) if _is_plain(layer) else blob
-    yield from decompressed(chunks, limit=limit, where=where)
+    with closing(blob):
+        chunks = _plain(blob, where) if _is_plain(layer) else blob
+        yield from decompressed(chunks, limit=limit, where=where)
 
 
 def _is_plain(layer: SourceLayer) -> bool:
@@ -153,7 +169,12 @@ class _Scan:
 
 
 def _scanned(
-    tar: Iterator[bytes], layer: SourceLayer, cancel: threading.Event, *, tar_split: TarSplit
+    tar: "Ahead[bytes]",
+    layer: SourceLayer,
+    of_blob: SharedSha256,
+    cancel: threading.Event,
+    *,
+    tar_split: TarSplit,
 ) -> LayerContent:
     digest = None if _is_plain(layer) else hashlib.sha256()
     scan = _Scan(tar_split=tar_split)
@@ -163,6 +184,9 @@ def _scanned(
         if digest is not None:
             digest.update(chunk)
         scan.feed(chunk)
+        # Which thread has time for the blob's digest depends on how it is packed.
+        while not tar.is_ready and of_blob.catch_up():
+            pass
     diff_id = layer.diff_id if digest is None else f"sha256:{digest.hexdigest()}"
     if diff_id != layer.diff_id:
         raise SourceError(
@@ -234,6 +258,11 @@ class Ahead(Generic[T]):
         if item.error is not None:
             raise item.error
         raise StopIteration
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the next item need not be waited for."""
+        return not self._read.empty()
 
     def stop(self) -> None:
         """End it; who waits for an item, or for a place for one, does so no longer."""

@@ -300,7 +300,9 @@ class Blobs:
     def images(self, _architectures: object = None) -> tuple[()]:
         return ()
 
-    def layer(self, layer: SourceLayer) -> contextlib.AbstractContextManager[Iterator[bytes]]:
+    def layer(
+        self, layer: SourceLayer, _hashing: object = None
+    ) -> contextlib.AbstractContextManager[Iterator[bytes]]:
         return contextlib.nullcontext(iter([self._blob(layer)]))
 
     def section(self, layer: SourceLayer, offset: int, length: int) -> bytes | None:

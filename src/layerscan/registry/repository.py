@@ -12,6 +12,7 @@ from typing import BinaryIO, NamedTuple, TypeVar
 from urllib.parse import quote
 
 from layerscan import digest as digests
+from layerscan.digest import Hashing
 from layerscan.errors import NotInRegistryError, RegistryError
 from layerscan.oci import INDEX_TYPES, MANIFEST_TYPES, MAX_MANIFEST, Descriptor
 from layerscan.registry.endpoint import Endpoint
@@ -97,18 +98,24 @@ class Repository:
         with self.stream(descriptor) as chunks:
             return b"".join(chunks)
 
-    def stream(self, descriptor: Descriptor) -> AbstractContextManager[Iterator[bytes]]:
+    def stream(
+        self, descriptor: Descriptor, hashing: Hashing | None = None
+    ) -> AbstractContextManager[Iterator[bytes]]:
         """The blob that `descriptor` refers to, in chunks, verified when it ends.
 
         A connection that is lost is taken up again where it broke off. Who does
         not read to the end knows nothing of the digest.
+
+        Args:
+            descriptor: of the blob.
+            hashing: what computes the digest; None for the thread that reads the chunks.
 
         Raises:
             NotInRegistryError: it is not there.
             RegistryError: it cannot be fetched, or is not what the descriptor
                 says; from the iterator, too.
         """
-        return closing(self._chunks(descriptor))
+        return closing(self._chunks(descriptor, hashing))
 
     def part(self, descriptor: Descriptor, offset: int, length: int) -> bytes | None:
         """A part of the blob that `descriptor` refers to, which cannot be verified.
@@ -280,9 +287,11 @@ class Repository:
             )
         return fetched.raw
 
-    def _chunks(self, descriptor: Descriptor) -> Generator[bytes, None, None]:
+    def _chunks(
+        self, descriptor: Descriptor, hashing: Hashing | None
+    ) -> Generator[bytes, None, None]:
         where = f"{self.name}@{descriptor.digest}"
-        verifier = Verifier(descriptor, where)
+        verifier = Verifier(descriptor, where, hashing)
         waits = self._endpoint.waits()
         while True:
             begun = verifier.received

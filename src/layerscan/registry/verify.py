@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from layerscan.digest import Hashing
 from layerscan.errors import RegistryError
 from layerscan.oci import Descriptor
 from layerscan.registry.faults import MAX_ERROR_BODY, TemporaryError, shown
@@ -21,16 +22,17 @@ class Verifier:
     Args:
         descriptor: what the body must be.
         where: what to call it in messages.
+        hashing: what computes the digest; None for the thread that takes the body.
 
     Attributes:
         received: how many bytes of the body came in so far.
     """
 
-    def __init__(self, descriptor: Descriptor, where: str) -> None:
+    def __init__(self, descriptor: Descriptor, where: str, hashing: Hashing | None = None) -> None:
         self.received = 0
         self._descriptor = descriptor
         self._where = where
-        self._hash = hashlib.sha256()
+        self._hash = hashlib.sha256() if hashing is None else hashing
 
     def take(self, chunk: bytes) -> None:
         """Take the next bytes of the body.

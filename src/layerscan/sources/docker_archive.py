@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from layerscan import digest as digests
 from layerscan import jsondoc, oci, reference
+from layerscan.digest import Hashing
 from layerscan.errors import ReferenceSyntaxError, SourceError
 from layerscan.jsondoc import Place, printable, quoted
 from layerscan.oci import Descriptor
@@ -88,11 +89,13 @@ class DockerArchive(Local):
         return images
 
     @contextmanager
-    def layer(self, layer: SourceLayer) -> Iterator[Iterator[bytes]]:
+    def layer(
+        self, layer: SourceLayer, hashing: Hashing | None = None
+    ) -> Iterator[Iterator[bytes]]:
         """The blob of a layer; see `Source`."""
         extent = self._extents[layer.digest]
         extent.check_length(layer.archive_size)
-        yield extent.chunks(layer.digest)
+        yield extent.chunks(layer.digest, hashing)
 
     def close(self) -> None:
         """Close the archive. Idempotent."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple, Protocol
 
+from layerscan.digest import Hashing
 from layerscan.documents import open_file
 from layerscan.errors import SourceError
 from layerscan.jsondoc import printable
@@ -63,13 +64,17 @@ class Extent(NamedTuple):
             raise SourceError(f"{printable(self.where)}: is longer than {limit} bytes")
         return self.section(0, self.length)
 
-    def chunks(self, digest: str | None) -> Iterator[bytes]:
+    def chunks(self, digest: str | None, hashing: Hashing | None = None) -> Iterator[bytes]:
         """All of it; it is verified against `digest`, if there is one, when it ends.
+
+        Args:
+            digest: what it should be.
+            hashing: what computes the digest; None for this thread.
 
         Raises:
             SourceError: it cannot be read, or has another digest.
         """
-        computed = hashlib.sha256()
+        computed = hashlib.sha256() if hashing is None else hashing
         position = 0
         while position < self.length:
             chunk = self._read(position, min(CHUNK, self.length - position))

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol, Self
 
+from layerscan.digest import Hashing
 from layerscan.oci import Platform
 
 
@@ -69,8 +70,14 @@ class Source(Protocol):
             LayerscanError: it cannot be read, is damaged, or has no such image.
         """
 
-    def layer(self, layer: SourceLayer) -> AbstractContextManager[Iterator[bytes]]:
+    def layer(
+        self, layer: SourceLayer, hashing: Hashing | None = None
+    ) -> AbstractContextManager[Iterator[bytes]]:
         """The blob of a layer in chunks; length and digest are verified when it ends.
+
+        Args:
+            layer: the layer.
+            hashing: what computes the digest; None for the thread that reads the chunks.
 
         Raises:
             LayerscanError: it is not there, or is not what its descriptor says;

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 from layerscan import digest as digests
 from layerscan import oci
+from layerscan.digest import Hashing
 from layerscan.documents import verified
 from layerscan.errors import SourceError
 from layerscan.jsondoc import printable, quoted
@@ -92,11 +93,13 @@ class OciLayout(Local):
         return self._files.has(_path(descriptor.digest))
 
     @contextmanager
-    def layer(self, layer: SourceLayer) -> Iterator[Iterator[bytes]]:
+    def layer(
+        self, layer: SourceLayer, hashing: Hashing | None = None
+    ) -> Iterator[Iterator[bytes]]:
         """The blob of a layer; see `Source`."""
         with self._files.open(_path(layer.digest)) as extent:
             extent.check_length(layer.archive_size)
-            yield extent.chunks(layer.digest)
+            yield extent.chunks(layer.digest, hashing)
 
     def close(self) -> None:
         """Close what is open. Idempotent."""

@@ -7,6 +7,7 @@ Owns what a reference stands for as a source; the registry itself is
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 
+from layerscan.digest import Hashing
 from layerscan.oci import Descriptor
 from layerscan.reference import DEFAULT_TAG, Reference
 from layerscan.registry import RegistryClient
@@ -43,9 +44,11 @@ class RegistrySource(Closing):
         top = Top(str(self._reference), itself, fetched.raw)
         return find_images(repository, [top], architectures, source=str(self._reference))
 
-    def layer(self, layer: SourceLayer) -> AbstractContextManager[Iterator[bytes]]:
+    def layer(
+        self, layer: SourceLayer, hashing: Hashing | None = None
+    ) -> AbstractContextManager[Iterator[bytes]]:
         """The blob of a layer; see `Source`."""
-        return self._client().repository(self._reference).stream(_descriptor(layer))
+        return self._client().repository(self._reference).stream(_descriptor(layer), hashing)
 
     def section(self, layer: SourceLayer, offset: int, length: int) -> bytes | None:
         """A part of the blob of a layer, where the registry serves parts; see `Source`."""
