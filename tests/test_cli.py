@@ -212,7 +212,7 @@ def test_signal_ends_it_and_leaves_no_file(
     assert out.read_text() == "what was there"
 
 
-# Runs a program that is to ignore Ctrl-C, as one that nohup or a script put into the background.
+# Runs a program that is to ignore Ctrl-C, as one that a script put into the background.
 IGNORING = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
 
 # The program, interrupted when its walk begins.

@@ -19,7 +19,7 @@ from tests.builders.tars import Entry, tar
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
     yield
-    assert not [one for one in threading.enumerate() if one.name == "ahead"]
+    assert not [one for one in threading.enumerate() if one.name in ("ahead", "decompress")]
 
 
 def ended(ahead: Ahead[int]) -> None:

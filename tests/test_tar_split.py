@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from layerscan import tarsplit
 from layerscan._tar import TarScanner
 from layerscan.tarsplit import TarSplit, tar_split_length
 from tests.builders.tar_split import ODDITIES, checksum, member, packed
@@ -227,3 +228,17 @@ def test_length_is_that_of_the_engines_compressors(
 def test_length_does_not_depend_on_the_pieces(kind: TarSplit, pieces: Sequence[int]) -> None:
     text = layer(2_000, tarfile.GNU_FORMAT, seed=7)
     assert predicted(text, kind, pieces) == predicted(text, kind)
+
+
+def test_of_a_very_long_document_the_rest_counts_by_its_length(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = layer(2_000, tarfile.GNU_FORMAT, seed=7)
+    exact = predicted(text, TarSplit.GZIP)
+    monkeypatch.setattr(tarsplit, "_MOST_COUNTED", len(text))
+    assert predicted(text, TarSplit.GZIP) == exact
+    monkeypatch.setattr(tarsplit, "_MOST_COUNTED", len(text) // 3)
+    told = predicted(text, TarSplit.GZIP)
+    assert told != exact
+    assert told == pytest.approx(exact, rel=0.02)
+    assert predicted(text, TarSplit.GZIP, (997, 131_071)) == told

@@ -13,6 +13,7 @@ C without the GIL:
     _tar_pax.pxd        PAX records
     _tar_sparse.pxd     sparse files
     _tar_unpack.pxd     what one entry makes
+    _tar_crc64.pxd      checksums of contents
     _tar_split.pxd      the tar-split document
     _tar_seen.pxd       the paths that were there, none of which it takes twice
     _tar_scanner.pxd    what is known while a tar is read

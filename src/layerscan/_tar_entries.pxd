@@ -13,14 +13,13 @@ from layerscan._tar_header cimport BLOCK, Header, text_length
 from layerscan._tar_paths cimport clean, trouble
 from layerscan._tar_pax cimport LINK, PATH, SPARSE_NAME, Span, check_records, read_records
 from layerscan._tar_scanner cimport (
-    IN_MAP, IN_SPECIAL, Scanner, Text, forget_headers, keep_raw, pass_content, settle, text_add,
-    text_set,
+    IN_MAP, IN_SPECIAL, Scanner, Text, forget_headers, keep_raw, settle, text_add, text_set,
 )
 from layerscan._tar_seen cimport seen_add, seen_ready
 from layerscan._tar_sparse cimport (
     MAP_IN_CONTENT, NOT_SPARSE, SparseFormat, sparse_begin, sparse_format, sparse_records,
 )
-from layerscan._tar_split cimport tar_split_entry
+from layerscan._tar_split cimport tar_split_entry, tar_split_entry_end
 from layerscan._tar_tree cimport MOST_NAMES, NO_MEMORY, TOO_MANY
 from layerscan._tar_unpack cimport Entry, unpack
 
@@ -39,8 +38,9 @@ cdef inline const char *note_entry(Scanner *scanner, long long size) noexcept no
     ) != 0:
         return b"no memory"
     if scanner.split.is_in_entry and scanner.left == 0:
-        # A sparse file without pieces.
-        pass_content(scanner, NULL, 0)
+        # No content follows: a link whose header has a size, or a sparse file of one hole.
+        if tar_split_entry_end(&scanner.split) != 0:
+            return b"no memory"
     entry.name_length = clean(entry.name, entry.name_length, &entry.above)
     if not scanner.has_split:
         return NULL
