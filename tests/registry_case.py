@@ -4,9 +4,11 @@ import base64
 import io
 import json
 import os
+import socket
 import stat
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,7 +18,7 @@ from layerscan.digest import sha256
 from layerscan.errors import RegistryError
 from layerscan.oci import OCI_CONFIG, OCI_MANIFEST, Descriptor
 from layerscan.reference import parse
-from layerscan.registry import RegistryClient, RegistryOptions, Repository
+from layerscan.registry import RegistryClient, RegistryOptions, Repository, endpoint, transport
 from tests.builders.registry_server import OCTETS, OpenRegistry
 
 PASSWORD = "correct horse"  # noqa: S105 - the tests' own
@@ -68,6 +70,57 @@ def repository(
     address = registry if isinstance(registry, str) else registry.address
     with RegistryClient(RegistryOptions(frozenset(insecure))) as client:
         yield client.repository(parse(f"{address}/{path}"))
+
+
+@contextmanager
+def tunnels(target: str) -> Iterator[str]:
+    """The address of a proxy that takes whoever asks for a tunnel to `target`, host and port."""
+    host, _, port = target.rpartition(":")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            while True:
+                try:
+                    near = listening.accept()[0]
+                except OSError:
+                    return
+                while b"\r\n\r\n" not in near.recv(1 << 16):
+                    pass
+                near.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                far = socket.create_connection((host, int(port)))
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=_pass_on, args=pair, daemon=True).start()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+        # Closing alone would leave the thread waiting.
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError), target:
+        while piece := source.recv(1 << 16):
+            target.sendall(piece)
+        target.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def remote(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loopback is taken for any other host."""
+    for module in (endpoint, transport):
+        monkeypatch.setattr(module, "is_loopback", lambda _: False)
+
+
+@pytest.fixture
+def secure(tls_certificate: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenRegistry]:
+    """A registry that speaks TLS, with a manifest under 7."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    with OpenRegistry(certificate=tls_certificate) as registry:
+        registry.put_manifest("acme/web", MANIFEST, OCI_MANIFEST, "7")
+        yield registry
 
 
 def described(content: bytes, media_type: str = OCTETS) -> Descriptor:

@@ -24,6 +24,7 @@ from tests.registry_case import (
     PASSWORD,
     USERS,
     described,
+    encoded,
     fault,
     log_in,
     opened,
@@ -296,6 +297,28 @@ def test_a_registry_that_says_a_secret_aloud_is_not_repeated(
         assert secret not in text
         assert PASSWORD not in text
     assert "you are B" in str(caught.value)
+
+
+def test_a_secret_that_another_one_begins_with_does_not_show_the_rest(
+    docker_config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passwords = {f"team{number}": f"pw{'.x' * number}" for number in range(10)}
+    with OpenRegistry(auth="basic", users=passwords) as registry:
+        names = {f"{registry.address}/{user}": f"{user}:{pw}" for user, pw in passwords.items()}
+        document = {"auths": {name: {"auth": encoded(pair)} for name, pair in names.items()}}
+        path = docker_config.parent / "auth.json"
+        path.write_text(json.dumps(document))
+        monkeypatch.setenv("REGISTRY_AUTH_FILE", str(path))
+        with RegistryClient() as client:
+            for user in passwords:
+                registry.put_manifest(user, MANIFEST, OCI_MANIFEST, "7")
+                repo = client.repository(parse_reference(f"{registry.address}/{user}"))
+                assert repo.manifest("7").raw == MANIFEST
+            registry.fail(
+                "GET", "", Status(403, message=f"not {' '.join(passwords.values())}"), times=9
+            )
+            said = fault(lambda: repo.manifest("7"), RefusedByRegistryError)
+    assert f"not {' '.join('…' for _ in passwords)};" in said
 
 
 # The header.

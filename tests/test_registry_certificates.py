@@ -1,117 +1,38 @@
-"""Folders with certificates: whom a registry's connections trust, and what they show."""
+"""Folders with certificates: whom a registry's connections trust, and what is amiss in them."""
 
 import shutil
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from layerscan.oci import OCI_MANIFEST
-from layerscan.registry import endpoint, tls, transport
+from layerscan.registry import tls
 from layerscan.registry.faults import CertificateError
 from tests.builders.certificates import Authority, Issued, put_pair, with_password
 from tests.builders.registry_server import OpenRegistry
 from tests.builders.user import as_nobody
 from tests.cli_runner import error, run
-from tests.conftest import require_programs
-from tests.registry_case import MANIFEST, USERS, fault, log_in, repository
+from tests.registry_case import MANIFEST, USERS, log_in, repository
+from tests.registry_certificates_case import (
+    FOLDERS,
+    company,
+    device,
+    folder_of,
+    home,
+    read,
+    refused,
+    secure,
+    server,
+    seven,
+    stranger,
+)
 from tests.requirements import require_root
+
+__all__ = ["company", "device", "home", "secure", "server", "stranger"]  # fixtures
 
 pytestmark = pytest.mark.usefixtures("quick", "docker_config")
 
-FOLDERS = [
-    ".config/containers/certs.d",
-    "xdg/docker/certs.d",
-    "etc/containers/certs.d",
-    "etc/docker/certs.d",
-]
-"""Below the folder of `home`, the one that counts most at first."""
-
-
-@pytest.fixture(scope="module")
-def company(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The authority of the registry's certificate."""
-    require_programs("openssl")
-    return Authority(tmp_path_factory.mktemp("company"), "company")
-
-
-@pytest.fixture(scope="module")
-def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    require_programs("openssl")
-    return Authority(tmp_path_factory.mktemp("stranger"), "stranger")
-
-
-@pytest.fixture(scope="module")
-def server(company: Authority) -> Issued:
-    return company.issue("server")
-
-
-@pytest.fixture(scope="module")
-def device(company: Authority) -> Issued:
-    return company.issue("device")
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine and a user without any certificates; the loopback is as any other host."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
-    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    for module in (endpoint, transport):
-        monkeypatch.setattr(module, "is_loopback", lambda _: False)
-    system = tuple(str(tmp_path / one) for one in FOLDERS[2:])
-    monkeypatch.setattr(tls, "SYSTEM_FOLDERS", system)
-    return tmp_path
-
-
-def seven(registry: OpenRegistry) -> OpenRegistry:
-    registry.put_manifest("acme/web", MANIFEST, OCI_MANIFEST, "7")
-    return registry
-
-
-@pytest.fixture
-def secure(home: Path, server: Issued) -> Iterator[OpenRegistry]:
-    """A registry with a certificate of `company`, and a manifest under 7."""
-    assert home.is_dir()
-    with OpenRegistry(certificate=server.both) as registry:
-        yield seven(registry)
-
-
-@pytest.fixture
-def demanding(secure: OpenRegistry, company: Authority) -> OpenRegistry:
-    """The same, which answers only who has a certificate of `company`."""
-    context_of(secure).verify_mode = ssl.CERT_REQUIRED
-    context_of(secure).load_verify_locations(cafile=company.certificate)
-    return secure
-
-
-def context_of(registry: OpenRegistry) -> ssl.SSLContext:
-    listening = registry._server.socket
-    assert isinstance(listening, ssl.SSLSocket)
-    return listening.context
-
-
-def folder_of(registry: OpenRegistry | str, home: Path, place: str = FOLDERS[-1]) -> Path:
-    address = registry if isinstance(registry, str) else registry.address
-    folder = home / place / address
-    folder.mkdir(parents=True)
-    return folder
-
-
-def read(registry: OpenRegistry, *, insecure: tuple[str, ...] = ()) -> bytes:
-    with repository(registry, insecure=insecure) as repo:
-        return repo.manifest("7").raw
-
-
-def refused(registry: OpenRegistry, *, insecure: tuple[str, ...] = ()) -> str:
-    """The message of the error, of which no second attempt was made."""
-    before = registry.connections
-    said = fault(lambda: read(registry, insecure=insecure), CertificateError)
-    assert "tried" not in said
-    assert registry.connections - before <= 1
-    assert registry.seen == []
-    return said
+ADD = "add that certificate, or remove the key"
 
 
 # Authorities.
@@ -218,87 +139,13 @@ def test_token_service_and_storage_are_trusted_as_the_registry_is(
         assert service.count("GET", "/token") == 1
 
 
-# Certificates of the client.
-
-
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_a_client_shows_its_certificate(
-    demanding: OpenRegistry,
-    company: Authority,
-    device: Issued,
-    home: Path,
-    version: ssl.TLSVersion,
-) -> None:
-    context_of(demanding).maximum_version = version
-    folder = folder_of(demanding, home)
-    shutil.copy(company.certificate, folder / "ca.crt")
-    said = refused(demanding)
-    assert said.startswith(f"{demanding.address}: refuses a client without a certificate: ")
-    assert said.endswith(f"/certs.d/{demanding.address} as *.cert, and its key as *.key")
-    put_pair(folder, device)
-    assert read(demanding) == MANIFEST
-
-
-def test_the_machines_authorities_do_with_a_certificate_of_the_client(
-    demanding: OpenRegistry,
-    company: Authority,
-    device: Issued,
-    home: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(company.certificate))
-    put_pair(folder_of(demanding, home), device)
-    assert read(demanding) == MANIFEST
-
-
-def test_a_certificate_that_is_refused_is_named(
-    demanding: OpenRegistry, company: Authority, stranger: Authority, home: Path
-) -> None:
-    folder = folder_of(demanding, home)
-    shutil.copy(company.certificate, folder / "ca.crt")
-    put_pair(folder, stranger.issue("device"))
-    said = refused(demanding)
-    assert said.startswith(f"{demanding.address}: refuses the certificate {folder}/client.cert: ")
-
-
-def test_the_first_of_several_certificates_is_shown(
-    demanding: OpenRegistry, company: Authority, stranger: Authority, device: Issued, home: Path
-) -> None:
-    folder = folder_of(demanding, home)
-    shutil.copy(company.certificate, folder / "ca.crt")
-    put_pair(folder, stranger.issue("device"), "b")
-    put_pair(folder, device, "a")
-    assert read(demanding) == MANIFEST
-
-
-def test_an_insecure_registry_is_shown_the_certificate_too(
-    demanding: OpenRegistry, device: Issued, home: Path
-) -> None:
-    # It speaks TLS: without the certificate, plain HTTP is not tried.
-    insecure = (demanding.address,)
-    assert "refuses a client without" in refused(demanding, insecure=insecure)
-    put_pair(folder_of(demanding, home), device)
-    assert read(demanding, insecure=insecure) == MANIFEST
-
-
-def test_what_speaks_no_tls_is_told_at_once(open_registry: OpenRegistry, home: Path) -> None:
-    folder_of(open_registry, home)
-    with repository(seven(open_registry)) as repo:
-        said = fault(lambda: repo.manifest("7"))
-    assert said == (
-        f"{open_registry.address}: speaks no TLS (WRONG_VERSION_NUMBER); "
-        "--insecure-registry does without"
-    )
-    assert open_registry.connections == 1
-
-
 # Files that cannot be used.
 
 
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("a.key",), "a.key: there is no a.cert beside it"),
+        (("a.key",), "a.key: there is no a.cert beside it; add that certificate, or remove the "),
         (("ca.cert",), "ca.cert: there is no ca.key beside it; certificates of authorities are "),
         (("a.key", "b.cert"), "a.key: there is no a.cert beside it"),
         (("bad.crt",), "bad.crt: cannot be used: NO_CERTIFICATE_OR_CRL_FOUND"),
@@ -329,6 +176,21 @@ def test_a_file_that_cannot_be_used_is_named(
         assert read(secure, insecure=insecure) == MANIFEST
     else:
         assert refused(secure, insecure=insecure) == said
+
+
+@pytest.mark.parametrize("lost", ["client.cert", "client.key"])
+def test_a_file_that_is_lost_while_it_is_read_is_an_error_of_one_line(
+    secure: OpenRegistry,
+    device: Issued,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lost: str,
+) -> None:
+    folder = folder_of(secure, home)
+    put_pair(folder, device)
+    monkeypatch.setattr(tls, "_check_readable", lambda _: (folder / lost).unlink(missing_ok=True))
+    pair = f"{folder}/client.cert: cannot be used: with the key {folder}/client.key"
+    assert refused(secure) == f"{pair}: No such file or directory"
 
 
 def put_material(path: Path, material: str, company: Authority) -> None:
@@ -391,7 +253,7 @@ def test_this_machines_own_registry_is_asked_over_tls_where_there_are_certificat
         assert run("inspect", name, "--raw", env=env).status == 0
         (folder / "client.cert").unlink()
         result = run("inspect", name, "--raw", env=env)
-        message = f"{folder}/client.key: there is no client.cert beside it"
+        message = f"{folder}/client.key: there is no client.cert beside it; {ADD}"
         assert (result.status, result.lines) == (2, [error(message)])
 
 

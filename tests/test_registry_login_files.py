@@ -14,7 +14,7 @@ from layerscan.oci import OCI_MANIFEST
 from layerscan.reference import parse
 from layerscan.registry import RegistryClient
 from layerscan.registry.credentials import Credentials, login_files
-from layerscan.registry.login_files import ContainersLogins
+from layerscan.registry.login_files import ContainersLogins, DockerLogins
 from tests.builders.registry_faults import Changed
 from tests.builders.registry_server import OpenRegistry
 from tests.registry_case import (
@@ -188,12 +188,13 @@ def test_a_key_counts_for_what_is_below_it_and_for_nothing_else(
     repository = "/".join(parts)
     file = ContainersLogins("x", REGISTRY)
     names = [f"{REGISTRY}/{key}".rstrip("/") for key in keys]
-    file.__dict__["_config"] = {"auths": {name: {"auth": encoded(f"{name}:pw")} for name in names}}
+    file.__dict__["_config"] = {"auths": {name: {"auth": encoded(f"me:{name}")} for name in names}}
     above = [key for key in keys if not key or f"{repository}/".startswith(f"{key}/")]
     login = file.find(repository)
     if above:
         assert login is not None
-        assert login.user == f"{REGISTRY}/{max(above, key=len)}".rstrip("/").partition(":")[0]
+        assert login.user == "me"
+        assert login.secret.reveal() == f"{REGISTRY}/{max(above, key=len)}".rstrip("/")
     else:
         assert login is None
 
@@ -215,6 +216,15 @@ def test_a_key_counts_for_what_is_below_it_and_for_nothing_else(
 def test_the_host_has_many_names(user: User, registry: str, key: str, *, is_found: bool) -> None:
     user.put("run", at(key))
     assert user.found(registry=registry) == ("me:pw" if is_found else None)
+
+
+def test_where_a_login_is_from_is_told_on_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a\nb.json"
+    path.write_text(json.dumps(at(REGISTRY)))
+    for file in (ContainersLogins(str(path), REGISTRY), DockerLogins(str(path), REGISTRY)):
+        login = file.find("acme/web")
+        assert login is not None
+        assert login.source == repr(str(path))
 
 
 def test_an_entry_without_anything_leaves_it_to_the_next_file(user: User) -> None:

@@ -1,6 +1,5 @@
 """Redirects, TLS and proxies: where a request goes, and where no secret does."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,12 +7,24 @@ import pytest
 from layerscan.errors import LayerscanError
 from layerscan.oci import OCI_MANIFEST
 from layerscan.reference import parse
-from layerscan.registry import RegistryClient, RegistryOptions, endpoint, transport
+from layerscan.registry import RegistryClient, RegistryOptions
 from layerscan.registry.options import registry_host
 from layerscan.registry.transport import MOST_REDIRECTS, is_loopback
 from tests.builders.registry_faults import Changed, Status, flipped
 from tests.builders.registry_server import OpenRegistry
-from tests.registry_case import MANIFEST, USERS, described, fault, log_in, opened, repository
+from tests.registry_case import (
+    MANIFEST,
+    USERS,
+    described,
+    fault,
+    log_in,
+    opened,
+    remote,
+    repository,
+    secure,
+)
+
+__all__ = ["remote", "secure"]  # fixtures
 
 pytestmark = pytest.mark.usefixtures("quick", "docker_config")
 
@@ -123,22 +134,6 @@ def test_an_upload_follows_only_a_redirect_that_keeps_its_method(
 # TLS.
 
 
-@pytest.fixture
-def remote(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loopback is taken for any other host."""
-    for module in (endpoint, transport):
-        monkeypatch.setattr(module, "is_loopback", lambda _: False)
-
-
-@pytest.fixture
-def secure(tls_certificate: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenRegistry]:
-    """A registry that speaks TLS, with a manifest under 7."""
-    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    with OpenRegistry(certificate=tls_certificate) as registry:
-        registry.put_manifest("acme/web", MANIFEST, OCI_MANIFEST, "7")
-        yield registry
-
-
 @pytest.mark.usefixtures("remote")
 def test_a_certificate_that_nobody_vouches_for_is_refused(secure: OpenRegistry) -> None:
     with repository(secure) as repo:
@@ -195,49 +190,6 @@ def test_what_speaks_tls_is_no_plain_registry(secure: OpenRegistry) -> None:
     with repository(secure) as repo:
         said = fault(lambda: repo.manifest("7"))
     assert said.startswith(f"{secure.address}: the connection broke off: ")
-
-
-# Proxies.
-
-
-@pytest.fixture
-def proxied(open_registry: OpenRegistry, monkeypatch: pytest.MonkeyPatch) -> OpenRegistry:
-    """A registry that the environment names as the proxy."""
-    for name in ("http_proxy", "https_proxy", "no_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setenv("http_proxy", f"http://user:proxy-secret@{open_registry.address}")
-    monkeypatch.setenv("https_proxy", f"http://user:proxy-secret@{open_registry.address}")
-    open_registry.put_manifest("acme/web", MANIFEST, OCI_MANIFEST, "7")
-    return open_registry
-
-
-def test_the_proxy_of_the_environment_is_used(proxied: OpenRegistry) -> None:
-    with repository("registry.example", insecure=("registry.example",)) as repo:
-        assert repo.manifest("7").raw == MANIFEST
-    assert proxied.requests() == [
-        "CONNECT registry.example:443",
-        "GET http://registry.example/v2/acme/web/manifests/7",
-    ]
-    with repository("registry.example") as repo:
-        said = fault(lambda: repo.manifest("7"))
-    assert said.startswith("registry.example: the proxy of the environment refuses: 404")
-    assert "secret" not in said
-
-
-def test_no_proxy_is_used_for_hosts_that_need_none(
-    proxied: OpenRegistry, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with OpenRegistry() as registry:
-        registry.put_manifest("acme/web", MANIFEST, OCI_MANIFEST, "7")
-        for host in (registry.address, registry.address.replace("127.0.0.1", "localhost")):
-            with repository(host) as repo:
-                assert repo.manifest("7").raw == MANIFEST
-    monkeypatch.setenv("no_proxy", "registry.invalid")
-    with repository("registry.invalid") as repo:
-        said = fault(lambda: repo.manifest("7"))
-    assert said.startswith("registry.invalid: ")
-    assert proxied.seen == []
 
 
 # Hosts.

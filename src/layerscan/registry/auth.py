@@ -112,7 +112,8 @@ class Authorizer:
 
     def redacted(self, text: str) -> str:
         """`text` without the secrets of this registry, should it hold some."""
-        for secret in self._secrets:
+        # The longest first: what is left of one after a shorter one would be shown.
+        for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, "…")
         return text
 

@@ -16,7 +16,14 @@ from layerscan.errors import RefusedByRegistryError, RegistryError
 from layerscan.reference import DEFAULT_REGISTRY
 from layerscan.registry.auth import Authorizer
 from layerscan.registry.credentials import Credentials
-from layerscan.registry.faults import CertificateError, TemporaryError, refusal, shown
+from layerscan.registry.faults import (
+    CertificateError,
+    ProxyError,
+    TemporaryError,
+    TemporaryProxyError,
+    refusal,
+    shown,
+)
 from layerscan.registry.retry import Waits, retry_after
 from layerscan.registry.tls import Certificates, find_certificates
 from layerscan.registry.transport import Answer, Request, Transport, is_loopback, origin
@@ -49,6 +56,7 @@ class Endpoint:
 
         Raises:
             CertificateError: its own certificates cannot be used.
+            RegistryError: it can only be asked over a proxy, and that cannot be used.
         """
         with self._lock:
             if self._scheme is None:
@@ -65,22 +73,30 @@ class Endpoint:
 
     def _scheme_of_insecure(self) -> str:
         """TLS with any certificate where it is spoken; else none."""
-        try:
-            with self._send(Request("GET", f"https://{self._host}/v2/"), None):
-                return "https"
-        except CertificateError:
-            raise
-        except RegistryError:
-            # Whether plain HTTP does any better, the request itself will show.
-            return "http"
+        waits = self.waits()
+        while True:
+            try:
+                with self._send(Request("GET", f"https://{self._host}/v2/"), None):
+                    return "https"
+            except TemporaryProxyError as fault:
+                waits.wait(fault)
+            except (CertificateError, ProxyError):
+                raise
+            except RegistryError:
+                # Whether plain HTTP does any better, the request itself will show.
+                return "http"
 
     @cached_property
     def _certificates(self) -> Certificates:
         return find_certificates(self._registry)
 
     def _send(self, request: Request, authorization: str | None) -> AbstractContextManager[Answer]:
-        """Make `request` on behalf of this registry; see `Transport.send`."""
+        """Make `request` to this registry or its token service; see `Transport.send`."""
         return self._transport.send(request, authorization, self._certificates)
+
+    def _send_abroad(self, request: Request) -> AbstractContextManager[Answer]:
+        """Make `request` to another host that the registry names."""
+        return self._transport.send(request, None, self._certificates.abroad())
 
     def waits(self) -> Waits:
         """The waits between the attempts of one request."""
@@ -132,11 +148,12 @@ class Endpoint:
                 is read.
             RegistryError: it will not.
         """
-        # An upload may go to another host, which must not see the token.
+        # An upload may go to another host, which must see neither token nor certificate.
         is_own = self._owns(request.url)
         with ExitStack() as opened:
             used = self._auth.current(scopes) if is_own else None
-            answer = opened.enter_context(self._send(request, used))
+            sent = self._send(request, used) if is_own else self._send_abroad(request)
+            answer = opened.enter_context(sent)
             if answer.status == HTTPStatus.UNAUTHORIZED and answer.is_home and is_own:
                 body = read_error(answer.response)
                 # The token service may need the very connection.

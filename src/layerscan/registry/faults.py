@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from layerscan import jsondoc
 from layerscan.errors import (
@@ -18,6 +18,7 @@ from layerscan.errors import (
     RefusedByRegistryError,
     RegistryError,
 )
+from layerscan.jsondoc import printable
 
 if TYPE_CHECKING:
     import httpx
@@ -27,7 +28,8 @@ MAX_ERROR_BODY = 64 * 1024
 
 _MOST_ERRORS_TOLD = 3
 _LONGEST_SHOWN = 300
-_FOLDER = "/etc/docker/certs.d"
+
+DOCKER_FOLDER = "/etc/docker/certs.d"
 """Of the folders with certificates for registries, the one that messages name."""
 
 _CERTIFICATE_REFUSALS = (
@@ -38,6 +40,18 @@ _CERTIFICATE_REFUSALS = (
     "SSLV3_ALERT_HANDSHAKE_FAILURE",
 )
 """Alerts by their names in OpenSSL, beside those with the word CERTIFICATE."""
+
+_ALERTS = ("SSLV3_", "TLSV1_", "TLSV13_")
+"""How OpenSSL's names begin for alerts: the other side says what it does not like."""
+
+_TEMPORARY_ALERTS = (
+    # The other side has trouble of its own, or the line has damaged something.
+    "TLSV1_ALERT_INTERNAL_ERROR",
+    "TLSV1_ALERT_USER_CANCELLED",
+    "TLSV1_ALERT_DECRYPTION_FAILED",
+    "TLSV1_ALERT_RECORD_OVERFLOW",
+    "SSLV3_ALERT_BAD_RECORD_MAC",
+)
 
 _NO_TLS = "WRONG_VERSION_NUMBER"
 """What OpenSSL says of an answer that is no TLS."""
@@ -62,20 +76,48 @@ class CertificateError(RegistryError):
     """
 
 
+class ProxyError(RegistryError):
+    """A proxy that the environment names cannot be used, so the registry was not asked.
+
+    It says nothing about the registry: plain HTTP is not to be tried instead.
+    """
+
+
+class TemporaryProxyError(ProxyError, TemporaryError):
+    """The same, where another attempt may go better."""
+
+
 def shown(text: str) -> str:
     """What a registry says, for a message: bounded, and on one line whatever is in it."""
     cut = text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)
 
 
+class Peer(NamedTuple):
+    """Whom a connection is to, for messages.
+
+    Attributes:
+        host: with its port if that is given.
+        registry: the registry on whose behalf the connection is made.
+        certificate: the file with this client's own certificate, None for none.
+        is_foreign: whether it is shown none, as neither the registry nor its
+            token service is there.
+    """
+
+    host: str
+    registry: str
+    certificate: str | None
+    is_foreign: bool
+
+
 @contextmanager
-def told(host: str, *, registry: str, certificate: str | None) -> Iterator[None]:
-    """Turn what httpx raises about a connection to `host` into errors of this room.
+def told(peer: Peer, proxy: Callable[[], str | None]) -> Iterator[None]:
+    """Turn what httpx raises about a connection to `peer` into errors of this room.
 
     Args:
-        host: whom the connection is to.
-        registry: the registry on whose behalf it is made.
-        certificate: the file with this client's own certificate, None for none.
+        peer: whom the connection is to.
+        proxy: gives host and port of the proxy that the connection goes no
+            farther than, as yet; None if it goes farther or there is none.
 
     Raises:
         TemporaryError: another attempt may go better.
@@ -86,46 +128,93 @@ def told(host: str, *, registry: str, certificate: str | None) -> Iterator[None]
     try:
         yield
     except httpx.TransportError as error:
+        at_proxy = proxy()
         raise (
-            _final_error(error, host, registry, certificate) or _connection_error(error, host)
+            (_proxy_error(error, peer.host, at_proxy) if at_proxy else _final_error(error, peer))
+            or _connection_error(error, peer.host)
         ) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise RegistryError(f"{host}: {type(error).__name__}: {shown(str(error))}") from None
+        raise RegistryError(f"{peer.host}: {type(error).__name__}: {shown(str(error))}") from None
 
 
-def _final_error(
-    error: "httpx.TransportError", host: str, registry: str, certificate: str | None
-) -> RegistryError | None:
+def _proxy_error(error: "httpx.TransportError", host: str, proxy: str) -> ProxyError | None:
+    """What keeps the proxy itself from being used, None if it is something else."""
+    import httpx
+
+    where = f"{host}: the proxy {shown(proxy)} cannot be used"
+    check = "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names it"
+    said = shown(str(error)) or "no connection in time"
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return ProxyError(
+                f"{where}: its certificate is not trusted: {shown(cause.verify_message)}; "
+                f"{check}, and SSL_CERT_FILE a file with authorities"
+            )
+        if isinstance(cause, ssl.SSLError):
+            reason = _reason(cause)
+            if reason == _NO_TLS:
+                hint = f"{check}: with http:// instead of https:// it is asked without"
+                return ProxyError(f"{where}: it speaks no TLS ({reason}); {hint}")
+            kind = ProxyError if _is_final_alert(reason) else TemporaryProxyError
+            return kind(f"{where}: TLS failed: {reason}; {check}")
+        if _is_final(cause):
+            return ProxyError(f"{where}: {said}; {check}")
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return TemporaryProxyError(f"{where}: {said}; {check}")
+    return None
+
+
+def _final_error(error: "httpx.TransportError", peer: Peer) -> RegistryError | None:
     """What no attempt within seconds mends, None if it is something else."""
+    host = peer.host
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return CertificateError(
                 f"{host}: its certificate is not trusted: {shown(cause.verify_message)}; an "
-                f"authority of your own belongs into {_FOLDER}/{registry} as *.crt or into the "
-                "file that SSL_CERT_FILE names, and --insecure-registry does without"
+                f"authority of your own belongs into {DOCKER_FOLDER}/{peer.registry} as *.crt or "
+                "into the file that SSL_CERT_FILE names, and --insecure-registry does without"
             )
         if isinstance(cause, ssl.SSLError):
-            return _tls_error(cause, host, registry, certificate)
-        if isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_AGAIN:
+            return _tls_error(_reason(cause), peer)
+        if _is_final(cause) and isinstance(cause, socket.gaierror):
             return RegistryError(f"{host}: there is no such host ({cause.strerror})")
-        if isinstance(cause, ConnectionRefusedError):
+        if _is_final(cause):
             return RegistryError(f"{host}: no connection: {shown(str(error))}")
     return None
 
 
-def _tls_error(
-    error: ssl.SSLError, host: str, registry: str, certificate: str | None
-) -> RegistryError:
-    reason = shown(str(error.reason or error))
+def _is_final(cause: BaseException) -> bool:
+    """Whether there is no such host, or nobody who listens there."""
+    if isinstance(cause, socket.gaierror):
+        return cause.errno != socket.EAI_AGAIN
+    return isinstance(cause, ConnectionRefusedError)
+
+
+def _reason(error: ssl.SSLError) -> str:
+    return shown(str(error.reason or error))
+
+
+def _is_final_alert(reason: str) -> bool:
+    return reason.startswith(_ALERTS) and reason not in _TEMPORARY_ALERTS
+
+
+def _tls_error(reason: str, peer: Peer) -> RegistryError:
+    host = peer.host
     if "ALERT" in reason and ("CERTIFICATE" in reason or reason in _CERTIFICATE_REFUSALS):
-        if certificate is not None:
-            return CertificateError(f"{host}: refuses the certificate {certificate}: {reason}")
+        if peer.certificate is not None:
+            name = printable(peer.certificate)
+            return CertificateError(f"{host}: refuses the certificate {name}: {reason}")
+        without = f"{host}: refuses a client without a certificate: {reason}"
+        if peer.is_foreign:
+            return CertificateError(f"{without}; one for {peer.registry} is not shown here")
         return CertificateError(
-            f"{host}: refuses a client without a certificate: {reason}; if it wants one, "
-            f"that belongs into {_FOLDER}/{registry} as *.cert, and its key as *.key"
+            f"{without}; if it wants one, that belongs into "
+            f"{DOCKER_FOLDER}/{peer.registry} as *.cert, and its key as *.key"
         )
     if reason == _NO_TLS:
         return RegistryError(f"{host}: speaks no TLS ({reason}); --insecure-registry does without")
+    if _is_final_alert(reason):
+        return RegistryError(f"{host}: TLS failed: {reason}")
     return TemporaryError(f"{host}: TLS failed: {reason}")
 
 

@@ -160,7 +160,7 @@ def _login(auths: dict[str, object], key: str, place: Place) -> Login | None:
     at = place.key("auths").key(key)
     entry = jsondoc.mapping(auths[key], at)
     # Only a part of a registry: there may be others.
-    source = place.source if _host(key) is not None else f"{place.source}: {quoted(key)}"
+    source = printable(place.source) + ("" if _host(key) is not None else f": {quoted(key)}")
     token = jsondoc.text(entry, "identitytoken", at, "")
     if token:
         return Login("", Secret(token), is_identity_token=True, source=source)

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerscan.jsondoc import printable
-from layerscan.registry.faults import CertificateError
+from layerscan.registry.faults import DOCKER_FOLDER, CertificateError
 
 if TYPE_CHECKING:
     import ssl
 
-SYSTEM_FOLDERS = ("/etc/containers/certs.d", "/etc/docker/certs.d")
+SYSTEM_FOLDERS = ("/etc/containers/certs.d", DOCKER_FOLDER)
 """Where a machine's administrator keeps the certificates of registries."""
 
 _NO_PEM = "not in PEM format"
@@ -30,16 +30,23 @@ class Certificates(NamedTuple):
         authorities: files with certificates of authorities.
         client: the file with this client's own certificate, and that with its
             key; None for none.
+        are_abroad: whether they are for another host than the registry and its
+            token service, which sees no certificate of the client.
     """
 
     registry: str
     authorities: tuple[str, ...] = ()
     client: tuple[str, str] | None = None
+    are_abroad: bool = False
 
     @property
     def are_any(self) -> bool:
         """Whether there is anything at all."""
         return bool(self.authorities) or self.client is not None
+
+    def abroad(self) -> "Certificates":
+        """Those for a host that only the registry trusts: its authorities."""
+        return self._replace(client=None, are_abroad=True)
 
 
 def folders(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
@@ -92,8 +99,14 @@ def _read_folder(registry: str, folder: str) -> Certificates:
 def _pair(folder: str, names: list[str], name: str, other: str) -> tuple[str, str]:
     path = os.path.join(folder, name)
     if other not in names:
-        hint = "" if other.endswith(".cert") else "; certificates of authorities are named *.crt"
-        raise CertificateError(f"{printable(path)}: there is no {other} beside it{hint}")
+        hint = (
+            "add that certificate, or remove the key"
+            if other.endswith(".cert")
+            else "certificates of authorities are named *.crt"
+        )
+        raise CertificateError(
+            f"{printable(path)}: there is no {printable(other)} beside it; {hint}"
+        )
     return path, os.path.join(folder, other)
 
 
@@ -165,8 +178,12 @@ def _show(context: "ssl.SSLContext", certificate: str, key: str) -> None:
         _check_readable(path)
     try:
         context.load_cert_chain(certificate, key, password=no_password)
-    except ssl.SSLError as error:
-        reason = error.reason or _NO_PEM
+    except OSError as error:
+        if isinstance(error, ssl.SSLError):
+            reason = error.reason or _NO_PEM
+        else:
+            # One of both was exchanged since.
+            reason = error.strerror or type(error).__name__
         raise _unusable(certificate, f"with the key {printable(key)}: {reason}") from None
 
 

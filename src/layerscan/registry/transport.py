@@ -1,7 +1,8 @@
 """Connections: one HTTP request with its redirects, and who may see a secret.
 
 Owns the connection pools, proxies, timeouts, and the rule that the header
-Authorization goes to the host that it is for and to no other.
+Authorization and this client's certificate go to the host that they are for and
+to no other.
 """
 
 import ipaddress
@@ -9,13 +10,14 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
 
 from layerscan import __version__
 from layerscan.errors import RegistryError
-from layerscan.registry.faults import shown, told
+from layerscan.registry.faults import Peer, ProxyError, shown, told
 from layerscan.registry.options import RegistryOptions
 from layerscan.registry.tls import Certificates, settings
 from layerscan.registry.verify import drain
@@ -107,6 +109,34 @@ class _Kind(NamedTuple):
 _NO_CERTIFICATES = Certificates("")
 
 
+class _Way:
+    """How far the connection of one request has come.
+
+    Args:
+        url: whom it is to.
+    """
+
+    def __init__(self, url: "httpx.URL") -> None:
+        self._end = (url.raw_host.decode("ascii"), _port(url))
+        self._proxy: str | None = None
+
+    def proxy(self) -> str | None:
+        """The proxy that it goes no farther than, with its port; None without one.
+
+        A connection that was there before is taken to go farther.
+        """
+        return self._proxy
+
+    def follow(self, event: str, info: Mapping[str, Any]) -> None:
+        """Look at what httpcore tells of what it does."""
+        part, _, what = event.partition(".")
+        if what == "connect_tcp.started" and (info["host"], info["port"]) != self._end:
+            self._proxy = f"{info['host']}:{info['port']}"
+        elif what == "start_tls.started" and part != "connection":
+            # Through the proxy: TLS with the proxy itself is its connection's.
+            self._proxy = None
+
+
 class Transport:
     """The connections to all hosts; thread-safe.
 
@@ -143,30 +173,28 @@ class Transport:
             authorization: the header Authorization, for the host of the
                 request's URL alone.
             certificates: those for the registry on whose behalf it is asked.
-                As with engines they are for its token service and for where it
-                redirects to, too: its authority is often theirs.
+                As with engines its authorities are for where it redirects to,
+                too: they are often the same. The client's certificate goes no
+                farther than `authorization`.
 
         Raises:
             TemporaryError: the connection is lost, also while the body is read.
+            ProxyError: a proxy of the environment cannot be used.
             CertificateError: one is refused, or a file of `certificates` cannot be used.
             RegistryError: there is no connection, or no end of redirects.
         """
         import httpx
 
         home = origin(httpx.URL(request.url))
-        client = certificates.client
         url = httpx.URL(request.url)
         is_home = True
         for _ in range(MOST_REDIRECTS + 1):
             host = shown(url.netloc.decode("ascii", "replace"))
+            way = _Way(url)
             with (
                 self._slot(host),
-                told(
-                    host,
-                    registry=certificates.registry,
-                    certificate=None if client is None else client[0],
-                ),
-                closing(self._open(request, url, authorization, certificates)) as response,
+                told(_peer(host, certificates), way.proxy),
+                closing(self._open(request, url, authorization, certificates, way)) as response,
             ):
                 target = None if request.stays else _target(response, request.method, host)
                 if target is None:
@@ -176,6 +204,7 @@ class Transport:
                 return
             if origin(target) != home:
                 is_home, authorization = False, None
+                certificates = certificates.abroad()
             url = target
         raise RegistryError(
             f"{shown(home)}: redirects more than {MOST_REDIRECTS} times, last to "
@@ -198,6 +227,7 @@ class Transport:
         url: "httpx.URL",
         authorization: str | None,
         certificates: Certificates,
+        way: _Way,
     ) -> "httpx.Response":
         client = self._client(url, certificates)
         # Bodies are taken as they are: their digests are of these bytes.
@@ -210,12 +240,13 @@ class Transport:
             url,
             headers=headers,
             content=body,
-            extensions={"trace": self._keep_socket},
+            extensions={"trace": partial(self._trace, way)},
         )
         return client.send(built, stream=True)
 
-    def _keep_socket(self, event: str, info: Mapping[str, Any]) -> None:
+    def _trace(self, way: _Way, event: str, info: Mapping[str, Any]) -> None:
         """Keep the socket of a new connection; httpcore calls it with all that happens."""
+        way.follow(event, info)
         if not event.endswith(("connect_tcp.complete", "start_tls.complete")):
             return
         opened = info["return_value"].get_extra_info("socket")
@@ -248,19 +279,25 @@ class Transport:
 
         import httpx
 
-        return httpx.Client(
-            verify=settings(kind.certificates, verified=kind.verified),
-            trust_env=not kind.direct,
-            follow_redirects=False,
-            headers={"User-Agent": f"layerscan/{__version__}"},
-            # A registry needs none, and they would go to other ports of its host.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            limits=httpx.Limits(
-                max_connections=self.options.connections,
-                max_keepalive_connections=self.options.connections,
-            ),
-            timeout=httpx.Timeout(_IDLE_SECONDS, connect=_CONNECT_SECONDS, pool=_SLOT_SECONDS),
-        )
+        context = settings(kind.certificates, verified=kind.verified)
+        try:
+            return httpx.Client(
+                verify=context,
+                trust_env=not kind.direct,
+                follow_redirects=False,
+                headers={"User-Agent": f"layerscan/{__version__}"},
+                # A registry needs none, and they would go to other ports of its host.
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+                limits=httpx.Limits(
+                    max_connections=self.options.connections,
+                    max_keepalive_connections=self.options.connections,
+                ),
+                timeout=httpx.Timeout(_IDLE_SECONDS, connect=_CONNECT_SECONDS, pool=_SLOT_SECONDS),
+            )
+        except (ImportError, ValueError) as error:
+            # One that is not HTTP: SOCKS takes another package.
+            said = shown(str(error))
+            raise ProxyError(f"the proxies of the environment cannot be used: {said}") from None
 
 
 def _shut(one: socket.socket) -> None:
@@ -269,10 +306,19 @@ def _shut(one: socket.socket) -> None:
         one.shutdown(socket.SHUT_RDWR)
 
 
+def _peer(host: str, certificates: Certificates) -> Peer:
+    client = certificates.client
+    certificate = None if client is None else client[0]
+    return Peer(host, certificates.registry, certificate, certificates.are_abroad)
+
+
+def _port(url: "httpx.URL") -> int | None:
+    return url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
 def origin(url: "httpx.URL") -> str:
     """Scheme, host and port: what a secret is for."""
-    port = url.port or {"http": 80, "https": 443}.get(url.scheme)
-    return f"{url.scheme}://{url.host}:{port}"
+    return f"{url.scheme}://{url.host}:{_port(url)}"
 
 
 def registry_name(url: "httpx.URL") -> str:
