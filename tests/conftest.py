@@ -13,6 +13,7 @@ from layerscan.registry import retry
 from tests.builders.registry_server import OpenRegistry
 from tests.engines import docker as docker_engine
 from tests.engines import registry as registry_engine
+from tests.engines.engine import missing_programs
 from tests.engines.images import BASE, BUSYBOX, write_context
 from tests.requirements import require, require_root
 
@@ -28,8 +29,16 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Name long bytes by their length: those of gzip have the time in them.
+
+    Processes that share the tests must have the same names for them.
+    """
+    return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 30 else None
+
+
 def require_programs(*names: str) -> None:
-    missing = docker_engine.missing_programs(names)
+    missing = missing_programs(names)
     require(not missing, f"not installed: {', '.join(missing)}; run tests/engines/install")
 
 

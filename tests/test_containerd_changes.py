@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from typing import TYPE_CHECKING
-
-import pytest
 
 from layerscan.errors import StoreError
 from layerscan.scanner import scan
@@ -17,16 +14,17 @@ from layerscan.stores.containerd.records import Records
 from layerscan.stores.containerd.store import ContainerdStore
 from tests.builders.containerd import ContainerdBuilder, bucket
 from tests.builders.user import as_nobody
+from tests.cli_runner import OPEN, open_to_all
 from tests.containerd_case import built, names, opened, stack
+from tests.stores_case import between
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import pytest
 
     from tests.builders.containerd import BuiltLayer
+    from tests.stores_case import Between
 
-__all__ = ["built"]  # a fixture
-
-OPEN = 0o755
+__all__ = ["between", "built"]  # fixtures
 
 
 def two_images(built: ContainerdBuilder) -> tuple[BuiltLayer, BuiltLayer]:
@@ -56,26 +54,8 @@ def forget(built: ContainerdBuilder, layer: BuiltLayer) -> None:
     os.rename(folder, built.path("removed"))
 
 
-@pytest.fixture
-def between(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], list[float]]:
-    """Runs a change while the reader waits to read again; returns its waits."""
-
-    def install(change: Callable[[], object]) -> list[float]:
-        waits: list[float] = []
-
-        def sleep(seconds: float) -> None:
-            waits.append(seconds)
-            if len(waits) == 1:
-                change()
-
-        monkeypatch.setattr(readings, "sleep", sleep)
-        return waits
-
-    return install
-
-
 def test_image_removed_while_reading_is_gone_and_no_problem(
-    built: ContainerdBuilder, between: Callable[[Callable[[], object]], list[float]]
+    built: ContainerdBuilder, between: Between
 ) -> None:
     one, _ = two_images(built)
     store = opened(built)
@@ -93,9 +73,7 @@ def test_image_removed_while_reading_is_gone_and_no_problem(
     assert len(waits) == 1
 
 
-def test_what_stays_missing_is_a_problem(
-    built: ContainerdBuilder, between: Callable[[Callable[[], object]], list[float]]
-) -> None:
+def test_what_stays_missing_is_a_problem(built: ContainerdBuilder, between: Between) -> None:
     one, _ = two_images(built)
     store = opened(built)
     os.rename(built.layer_path(one), built.path("away"))
@@ -106,9 +84,7 @@ def test_what_stays_missing_is_a_problem(
     assert store.vanished == ()
 
 
-def test_sound_store_is_read_once(
-    built: ContainerdBuilder, between: Callable[[Callable[[], object]], list[float]]
-) -> None:
+def test_sound_store_is_read_once(built: ContainerdBuilder, between: Between) -> None:
     two_images(built)
     waits = between(lambda: None)
     assert len(opened(built).images()) == 2
@@ -218,8 +194,7 @@ def test_database_that_never_rests(
 
 
 def test_store_that_may_not_be_read() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, OPEN)
+    with open_to_all() as folder:
         built = ContainerdBuilder(f"{folder}/containerd")
         two_images(built)
         built.write()

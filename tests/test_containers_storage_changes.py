@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,9 +14,8 @@ from layerscan.stores.containers_storage.store import ContainersStorageStore
 from tests.builders.containers_storage import StoreBuilder
 from tests.builders.tree import File
 from tests.builders.user import as_nobody
+from tests.cli_runner import OPEN, open_to_all
 from tests.test_containers_storage_damaged import Case
-
-OPEN = 0o755
 
 
 @pytest.fixture
@@ -166,8 +164,8 @@ def test_scan_of_an_image_that_is_removed_while_it_is_walked(
 @pytest.fixture
 def readable() -> Iterator[Case]:
     """A store that everybody may read, where everybody gets to."""
-    with tempfile.TemporaryDirectory() as folder:
-        case = Case.build(Path(folder) / "storage")
+    with open_to_all() as folder:
+        case = Case.build(folder / "storage")
         for path, _, files in os.walk(folder):
             os.chmod(path, OPEN)
             for name in files:

@@ -91,14 +91,14 @@ def assert_meets(prediction: int, truth: int) -> None:
     assert 0 <= over <= allowed
 
 
+@dataclass(frozen=True)
 class Stage:
     """Images in the engine where they are built, pushed one by one as they are asked for."""
 
-    def __init__(self, docker: Docker, registry: Registry, base: str, folder: Path) -> None:
-        self.docker = docker
-        self.registry = registry
-        self.base = base
-        self.folder = folder
+    docker: Docker
+    registry: Registry
+    base: str
+    folder: Path
 
     def named(self, name: str) -> str:
         return f"{self.registry.address}/exact/{name}"

@@ -29,7 +29,8 @@ from tests.conftest import require_programs
 from tests.engines import loop
 from tests.engines.containerd import PROGRAMS as CONTAINERD
 from tests.engines.containerd import Containerd
-from tests.engines.docker import Docker, EngineError
+from tests.engines.docker import Docker
+from tests.engines.engine import EngineError
 from tests.engines.images import MEBIBYTE, Image, add, tower, write_context
 from tests.requirements import require, require_root
 
@@ -109,14 +110,14 @@ class Device:
             os.remove(self.filling)
 
 
+@dataclass(frozen=True)
 class Stage:
     """Images in a registry, each an App of one service, in the folder of a dry run."""
 
-    def __init__(self, docker: Docker, registry: Registry, base: str, folder: Path) -> None:
-        self.docker = docker
-        self.registry = registry
-        self.base = base
-        self.folder = folder
+    docker: Docker
+    registry: Registry
+    base: str
+    folder: Path
 
     def named(self, image: Image) -> str:
         return f"{self.registry.address}/fit/{image.name}:1"

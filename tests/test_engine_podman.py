@@ -19,7 +19,7 @@ from tests.builders.tree import File
 from tests.cli_runner import run, run_as_nobody, undigested, warning
 from tests.conftest import require_programs
 from tests.engines import podman as podman_engine
-from tests.engines.docker import EngineError
+from tests.engines.engine import EngineError
 from tests.engines.images import BASE, Image, add, oddities, siblings, tower, write_context
 from tests.engines.podman import Podman
 from tests.engines.truth import Builder, du

@@ -18,7 +18,7 @@ from tests.conftest import require_programs
 from tests.engines import containerd as containerd_engine
 from tests.engines import podman as podman_engine
 from tests.engines.containerd import Containerd
-from tests.engines.docker import EngineError
+from tests.engines.engine import EngineError
 from tests.engines.podman import Podman
 from tests.engines.truth import Builder
 from tests.repeated_case import CASES

@@ -22,6 +22,7 @@ from tests.cli_runner import run
 from tests.conftest import require_programs
 from tests.engines.images import Image, siblings
 from tests.engines.oci_layout import INDEX, Layout
+from tests.engines.skopeo import SECONDS, SKOPEO, call, raw, skopeo
 from tests.engines.truth import Builder, du, send
 
 if TYPE_CHECKING:
@@ -34,21 +35,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.engine
 
-SECONDS = 60
-SKOPEO = ("skopeo", "--insecure-policy")
 EMPTY = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-
-
-def call(*argv: object) -> bytes:
-    """Run a program to its end; what it printed."""
-    words = [str(word) for word in argv]
-    done = subprocess.run(words, check=False, capture_output=True, timeout=SECONDS)
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout
-
-
-def raw(reference: str) -> bytes:
-    return call(*SKOPEO, "inspect", "--raw", "--tls-verify=false", f"docker://{reference}")
 
 
 def digest_of(content: bytes) -> str:
@@ -84,20 +71,22 @@ def fleet(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Fleet
     require_programs("skopeo", "tar")
     root = tmp_path_factory.mktemp("publish")
     fleet, layout = Fleet(registry, root), Layout.new(root / "layout")
-    copy = (*SKOPEO, "copy", "--dest-tls-verify=false", "--all")
+    copy = ("copy", "--dest-tls-verify=false", "--all")
     base = layout.layer(File("base", size=100_000, seed=1))
     images = [
         layout.image(name, base, layout.layer(File("own", size=5000, seed=len(name))))
         for name in ("amd64", "arm64")
     ]
     index = layout.index(*images, *(layout.attestation(image) for image in images))
-    call(*copy, layout.name(index, "web"), f"docker://{fleet.at('shop/web:1')}")
+    skopeo(*copy, layout.name(index, "web"), f"docker://{fleet.at('shop/web:1')}")
     bare = [
         layout.image(name, layout.layer(File("bare", size=9000, seed=len(name)), packed=False))
         for name in ("arm64", "amd64", "riscv64")
     ]
     zstd = ("--dest-compress-format", "zstd")
-    call(*copy, *zstd, layout.name(layout.index(*bare), "db"), f"docker://{fleet.at('shop/db:1')}")
+    skopeo(
+        *copy, *zstd, layout.name(layout.index(*bare), "db"), f"docker://{fleet.at('shop/db:1')}"
+    )
     documents: dict[str, Any] = {}
     for name in ("web", "db"):
         for entry in json.loads(raw(fleet.at(f"shop/{name}:1")))["manifests"]:
@@ -217,7 +206,7 @@ def test_its_bundle_is_unpacked_by_tar_and_names_images_by_digest(
 
 def test_skopeo_copies_what_it_refers_to(fleet: Fleet, published: str, tmp_path: Path) -> None:
     source = ("--src-tls-verify=false", f"docker://{fleet.at(f'fleet/shop@{published}')}")
-    call(*SKOPEO, "copy", *source, f"dir:{tmp_path}/app")
+    skopeo("copy", *source, f"dir:{tmp_path}/app")
     manifest = (tmp_path / "app" / "manifest.json").read_bytes()
     assert digest_of(manifest) == published
     for layer in json.loads(manifest)["layers"]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from tests.conftest import require_programs
 from tests.engines.cutter import Cutter
 from tests.engines.oci_layout import Layout, sha256
 from tests.engines.registry import Registry
+from tests.engines.skopeo import call, raw, skopeo
 from tests.registry_case import PASSWORD, described, fault, log_in, opened, repository
 
 if TYPE_CHECKING:
@@ -33,17 +33,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("docker_config")]
 
-SECONDS = 60
-SKOPEO = ("skopeo", "--insecure-policy")
 STATEMENT = "application/vnd.in-toto+json"
-
-
-def call(*argv: object) -> bytes:
-    """Run a program to its end; what it printed."""
-    words = [str(word) for word in argv]
-    done = subprocess.run(words, check=False, capture_output=True, timeout=SECONDS)
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout
 
 
 @dataclass
@@ -55,7 +45,7 @@ class Shelf:
     images: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def raw(self, name: str) -> bytes:
-        return call(*SKOPEO, "inspect", "--raw", "--tls-verify=false", f"docker://{self.at(name)}")
+        return raw(self.at(name))
 
     def at(self, name: str) -> str:
         return f"{self.address}/{name}"
@@ -68,7 +58,7 @@ class Shelf:
 
 
 def copy(source: str, target: str, *options: str) -> None:
-    call(*SKOPEO, "copy", "--dest-tls-verify=false", *options, source, f"docker://{target}")
+    skopeo("copy", "--dest-tls-verify=false", *options, source, f"docker://{target}")
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +124,7 @@ def test_an_image_is_what_its_manifest_and_config_say(shelf: Shelf, name: str, p
     assert (report["kind"], report["digest"], report["size"]) == ("image", sha256(raw), len(raw))
     assert report["media_type"] == manifest["mediaType"]
     (image,) = report["images"]
-    config = json.loads(call(*SKOPEO, "inspect", "--config", "--raw", "--tls-verify=false",
+    config = json.loads(skopeo("inspect", "--config", "--raw", "--tls-verify=false",
                              f"docker://{shelf.at(name)}"))  # fmt: skip
     assert image["architecture"] == config["architecture"]
     assert image["image_id"] == manifest["config"]["digest"]
@@ -223,7 +213,7 @@ def test_what_is_pushed_is_what_skopeo_gets(shelf: Shelf, tmp_path: Path) -> Non
             assert not repo.push_blob(described(blob), opened(blob))
         repo.push_manifest(raw, str(manifest["mediaType"]), "1")
     assert shelf.raw("acme/pushed:1") == raw
-    call(*SKOPEO, "copy", "--src-tls-verify=false", f"docker://{shelf.at('acme/pushed:1')}",
+    skopeo("copy", "--src-tls-verify=false", f"docker://{shelf.at('acme/pushed:1')}",
          f"dir:{tmp_path}/copy")  # fmt: skip
     assert (tmp_path / "copy" / sha256(content)[7:]).read_bytes() == content
     # The same registry gives it to another repository, without an upload.
@@ -289,7 +279,7 @@ def locked() -> Iterator[Registry]:
 def push_image(locked: Registry, shelf: Shelf) -> str:
     name = f"{locked.address}/acme/locked:1"
     source = f"docker://{shelf.at('acme/one:amd64')}"
-    call(*SKOPEO, "copy", "--src-tls-verify=false", "--dest-tls-verify=false",
+    skopeo("copy", "--src-tls-verify=false", "--dest-tls-verify=false",
          "--dest-creds", f"me:{PASSWORD}", source, f"docker://{name}")  # fmt: skip
     return name
 

@@ -18,6 +18,7 @@ from tests.builders.tree import File
 from tests.conftest import require_programs
 from tests.engines.images import siblings, write_context
 from tests.engines.oci_layout import Layout, sha256
+from tests.engines.skopeo import skopeo
 from tests.sources_case import fault, read_all
 
 if TYPE_CHECKING:
@@ -28,15 +29,6 @@ if TYPE_CHECKING:
     from tests.sources_case import Found
 
 pytestmark = pytest.mark.engine
-
-SECONDS = 60
-
-
-def skopeo(*argv: object) -> bytes:
-    words = ["skopeo", "--insecure-policy", *map(str, argv)]
-    done = subprocess.run(words, check=False, capture_output=True, timeout=SECONDS)
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout
 
 
 def copy(source: str, destination: str, *options: str) -> str:

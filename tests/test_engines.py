@@ -23,7 +23,8 @@ from tests.builders.tree import (
 )
 from tests.conftest import require_programs
 from tests.engines import loop
-from tests.engines.docker import Daemon, Docker, EngineError
+from tests.engines.docker import Docker
+from tests.engines.engine import Daemon, EngineError
 from tests.engines.images import (
     DEEP,
     DEEP_PATH,

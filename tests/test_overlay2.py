@@ -4,18 +4,20 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from layerscan.digest import chain_id
 from layerscan.reference import parse
-from layerscan.stores import readings, safefs
+from layerscan.stores import safefs
 from layerscan.stores.model import Image
 from layerscan.stores.overlay2.store import Overlay2Store
 from tests.builders.overlay2 import BuiltLayer, StoreBuilder, blob_digest, sha256
 from tests.builders.tree import File
+from tests.stores_case import Between, between
+
+__all__ = ["between"]  # a fixture
 
 REGISTRY = "127.0.0.1:5000"
 
@@ -263,27 +265,6 @@ def test_every_file_is_opened_once(built: StoreBuilder, monkeypatch: pytest.Monk
 
 
 # Docker at work.
-
-
-@pytest.fixture
-def between(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], list[float]]:
-    """Runs a change while the reader waits to read again; returns its waits."""
-
-    def install(change: Callable[[], object]) -> list[float]:
-        waits: list[float] = []
-
-        def sleep(seconds: float) -> None:
-            waits.append(seconds)
-            if len(waits) == 1:
-                change()
-
-        monkeypatch.setattr(readings, "sleep", sleep)
-        return waits
-
-    return install
-
-
-Between = Callable[[Callable[[], object]], list[float]]
 
 
 def test_image_removed_while_reading_is_gone_and_no_problem(

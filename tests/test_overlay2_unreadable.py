@@ -1,7 +1,6 @@
 """A store that a user may not read, or not all of it."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,20 +9,16 @@ import pytest
 from layerscan.errors import StoreError
 from layerscan.stores.overlay2.store import Overlay2Store
 from tests.builders.user import as_nobody
+from tests.cli_runner import OPEN, let_all_read, open_to_all
 from tests.overlay2_case import Case
-
-OPEN = 0o755
 
 
 @pytest.fixture
 def readable() -> Iterator[Case]:
     """A store that everybody may read, where everybody gets to."""
-    with tempfile.TemporaryDirectory() as folder:
-        case = Case.build(Path(folder) / "docker")
-        for path, _, files in os.walk(folder):
-            os.chmod(path, OPEN)
-            for name in files:
-                os.chmod(os.path.join(path, name), 0o644)
+    with open_to_all() as folder:
+        case = Case.build(folder / "docker")
+        let_all_read(case.store)
         yield case
         for path, _, _ in os.walk(folder):
             os.chmod(path, 0o700)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
 from typing import TYPE_CHECKING
 
-from tests.engines.docker import EngineError
+from tests.engines import engine
 from tests.engines.trixie import chroot_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.engines.containerd import Containerd
 
 PROGRAMS = ("ctr-remote", "skopeo", "debootstrap")
@@ -54,15 +55,10 @@ def _have_skopeo(root: str) -> None:
             run("chroot", root, "sh", "-c", _INSTALL, environment=environment)
 
 
-def run(*argv: str, environment: dict[str, str] | None = None) -> None:
-    """Run a command.
+def run(*argv: str, environment: Mapping[str, str] | None = None) -> None:
+    """Run a command, which may take as long as it takes to install packages.
 
     Raises:
         EngineError: with all that it printed, if it failed.
     """
-    done = subprocess.run(
-        argv, check=False, capture_output=True, timeout=COMMAND_SECONDS, env=environment
-    )
-    if done.returncode != 0:
-        said = (done.stdout + done.stderr).decode(errors="replace")
-        raise EngineError(f"{' '.join(argv)}: exit status {done.returncode}:\n{said}")
+    engine.run(argv, environment=environment, seconds=COMMAND_SECONDS)

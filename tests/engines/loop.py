@@ -9,7 +9,7 @@ import tempfile
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from tests.engines.docker import unmount_below
+from tests.engines.engine import unmount_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

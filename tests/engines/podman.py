@@ -14,17 +14,10 @@ import contextlib
 import glob
 import json
 import os
-import shutil
 import signal
-import subprocess
-import tempfile
-from typing import TYPE_CHECKING, Self
 
 from tests.builders.user import NOBODY
-from tests.engines.docker import COMMAND_SECONDS, EngineError, missing_programs, unmount_below
-
-if TYPE_CHECKING:
-    from types import TracebackType
+from tests.engines.engine import Engine, run, unmount_below
 
 PROGRAMS = ("podman", "buildah", "unshare", "mount", "setpriv")
 ROOTLESS_PROGRAMS = ("newuidmap", "newgidmap")
@@ -42,7 +35,7 @@ _ISOLATED_USER = (
 )
 
 
-class Podman:
+class Podman(Engine):
     """A store of containers/storage and the commands that use it.
 
     Args:
@@ -55,37 +48,24 @@ class Podman:
         home: of whom the commands are run as.
     """
 
+    prefix = "lspodman-"
+
     def __init__(self, root: str | None = None, *, rootless: bool = False) -> None:
+        super().__init__()
+        self.programs = PROGRAMS + (ROOTLESS_PROGRAMS if rootless else ())
         self._given_root = root
         self._rootless = rootless
-        self._cleanup = contextlib.ExitStack()
-        self._state = ""
         self.root = ""
         self.home = ""
 
-    def start(self) -> Self:
-        """Make the folders. Leaves nothing behind if that fails."""
-        programs = PROGRAMS + (ROOTLESS_PROGRAMS if self._rootless else ())
-        missing = missing_programs(programs)
-        if missing:
-            raise EngineError(f"not installed: {', '.join(missing)}; run tests/engines/install")
-        with contextlib.ExitStack() as cleanup:
-            self._state = os.path.realpath(tempfile.mkdtemp(prefix="lspodman-"))
-            cleanup.callback(shutil.rmtree, self._state)
-            cleanup.callback(unmount_below, self._state)
-            cleanup.callback(self._end_pause)
-            os.chmod(self._state, _OPEN)
-            self.home = os.path.join(self._state, "home")
-            default = os.path.join(self.home, ".local/share/containers/storage")
-            self.root = os.path.realpath(self._given_root or default)
-            cleanup.callback(unmount_below, self.root)
-            self._make_folders()
-            self._cleanup = cleanup.pop_all()
-        return self
-
-    def stop(self) -> None:
-        """Unmount what a command has left mounted, and remove the folder. Idempotent."""
-        self._cleanup.close()
+    def _begin(self, cleanup: contextlib.ExitStack) -> None:
+        cleanup.callback(self._end_pause)
+        os.chmod(self._state, _OPEN)
+        self.home = os.path.join(self._state, "home")
+        default = os.path.join(self.home, ".local/share/containers/storage")
+        self.root = os.path.realpath(self._given_root or default)
+        cleanup.callback(unmount_below, self.root)
+        self._make_folders()
 
     def _end_pause(self) -> None:
         """End the process that keeps the user namespace of a user who is not root."""
@@ -112,17 +92,6 @@ class Podman:
                 os.chown(path, NOBODY, NOBODY)
                 path = os.path.dirname(path)
 
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
-
     @property
     def run_root(self) -> str:
         """Absolute path of the folder of what a restart may lose."""
@@ -144,18 +113,8 @@ class Podman:
         ]
 
     def _client(self, *argv: str) -> str:
-        done = subprocess.run(
-            self.command(*argv),
-            check=False,
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            timeout=COMMAND_SECONDS,
-            cwd=self._state,
-        )
-        if done.returncode != 0:
-            said = (done.stdout + done.stderr).decode(errors="replace")
-            raise EngineError(f"{' '.join(argv)}: exit status {done.returncode}:\n{said}")
-        return done.stdout.decode(errors="surrogateescape").rstrip("\n")
+        out = run(self.command(*argv), shown=argv, folder=self._state)
+        return out.decode(errors="surrogateescape").rstrip("\n")
 
     def run(self, *args: str) -> str:
         """Run ``podman ARGS``; what it printed, without the last newline.

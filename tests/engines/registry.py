@@ -5,30 +5,27 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import socket
 import subprocess
-import tempfile
 import urllib.error
 import urllib.request
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from tests.engines.docker import Daemon, EngineError, missing_programs
+from tests.engines.engine import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
 PROGRAMS = ("docker-registry", "setpriv")
 
 REQUEST_SECONDS = 10
 
 
-class Registry:
+class Registry(Engine):
     """An OCI registry over plain HTTP that keeps its blobs in a temporary folder.
 
-    Alive between `start` and `stop`. Docker and skopeo (``--tls-verify=false``)
+    Docker and skopeo (``--tls-verify=false``)
     take loopback addresses as plain HTTP.
 
     Args:
@@ -40,39 +37,26 @@ class Registry:
         root: absolute path of the folder of its blobs.
     """
 
+    programs = PROGRAMS
+    prefix = "lsregistry-"
+
     def __init__(self, users: Mapping[str, str] | None = None) -> None:
+        super().__init__()
         self._users = users or {}
         self._htpasswd = ""
         self.address = ""
         self.root = ""
-        self._cleanup = contextlib.ExitStack()
 
-    def start(self) -> Self:
-        """Start it and wait until it answers; leaves nothing behind if that fails."""
-        missing = missing_programs(PROGRAMS)
-        if missing:
-            raise EngineError(f"not installed: {', '.join(missing)}; run tests/engines/install")
-        with contextlib.ExitStack() as cleanup:
-            state = tempfile.mkdtemp(prefix="lsregistry-")
-            cleanup.callback(shutil.rmtree, state)
-            self.root = os.path.join(state, "blobs")
-            self.address = f"127.0.0.1:{_free_port()}"
-            if self._users:
-                self._htpasswd = os.path.join(state, "htpasswd")
-                self._write_htpasswd()
-            config = os.path.join(state, "config.yml")
-            with open(config, "w", encoding="utf-8") as out:
-                json.dump(self._config(), out)  # JSON is YAML
-            argv = ["docker-registry", "serve", config]
-            daemon = Daemon(argv, log=os.path.join(state, "log"))
-            cleanup.callback(daemon.stop)
-            daemon.wait_until(self._answers)
-            self._cleanup = cleanup.pop_all()
-        return self
-
-    def stop(self) -> None:
-        """End it and remove all it kept. Idempotent."""
-        self._cleanup.close()
+    def _begin(self, cleanup: contextlib.ExitStack) -> None:
+        self.root = os.path.join(self._state, "blobs")
+        self.address = f"127.0.0.1:{_free_port()}"
+        if self._users:
+            self._htpasswd = os.path.join(self._state, "htpasswd")
+            self._write_htpasswd()
+        config = os.path.join(self._state, "config.yml")
+        with open(config, "w", encoding="utf-8") as out:
+            json.dump(self._config(), out)  # JSON is YAML
+        self._run_daemon(["docker-registry", "serve", config], cleanup, self._answers)
 
     def _write_htpasswd(self) -> None:
         # The registry takes bcrypt only; the least cost will do.
@@ -123,17 +107,6 @@ class Registry:
         with opener.open(request, timeout=REQUEST_SECONDS) as response:
             body: bytes = response.read()
             return body
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 def _free_port() -> int:

@@ -9,22 +9,19 @@ which keeps the images in the data root, in ``containerd/daemon``.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shutil
 import subprocess
 import tempfile
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from tests.engines.docker import CLIENT, Daemon, EngineError, missing_programs
+from tests.engines.docker import DockerEngine
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    import contextlib
 
 PROGRAMS = ("debootstrap", "docker", "setpriv", "unshare")
 DEBOOTSTRAP_SECONDS = 280
-COMMAND_SECONDS = 240.0
 
 # $1 is the chroot, $2 the folder that both sides see at the same path.
 ENTER = """
@@ -60,98 +57,21 @@ def chroot_folder() -> str:
     return path
 
 
-class TrixieDocker:
-    """Docker 26 with the feature containerd-snapshotter, alive between `start` and `stop`.
+class TrixieDocker(DockerEngine):
+    """Docker 26 with the feature containerd-snapshotter."""
 
-    Attributes:
-        data_root: absolute path of its data root, once started.
-    """
+    programs = PROGRAMS
+    prefix = "lstrixie-"
+    buildkit = True
 
-    def __init__(self) -> None:
-        self._cleanup = contextlib.ExitStack()
-        self._state = ""
-        self.data_root = ""
-
-    @property
-    def host(self) -> str:
-        """What DOCKER_HOST of a client must say."""
-        return f"unix://{self._state}/docker.sock"
-
-    def start(self) -> Self:
-        """Start it and wait until it answers; leaves nothing behind if that fails."""
-        missing = missing_programs(PROGRAMS)
-        if missing:
-            raise EngineError(f"not installed: {', '.join(missing)}; run tests/engines/install")
+    def _begin(self, cleanup: contextlib.ExitStack) -> None:
         root = chroot_folder()
-        with contextlib.ExitStack() as cleanup:
-            # Not below pytest's tmp_path: sockets need a short path.
-            self._state = os.path.realpath(tempfile.mkdtemp(prefix="lstrixie-"))
-            cleanup.callback(shutil.rmtree, self._state)
-            self.data_root = f"{self._state}/docker"
-            os.makedirs(root + self._state)
-            cleanup.callback(os.rmdir, root + self._state)
-            config = f"{self._state}/daemon.json"
-            with open(config, "w", encoding="utf-8") as out:
-                json.dump({"features": {"containerd-snapshotter": True}}, out)
-            daemon = Daemon(
-                [
-                    *("unshare", "--mount", "sh", "-c", ENTER, "enter", root, self._state),
-                    "dockerd",
-                    *("--config-file", config),
-                    *("--host", self.host),
-                    *("--pidfile", f"{self._state}/docker.pid"),
-                    *("--data-root", self.data_root),
-                    *("--exec-root", f"{self._state}/exec"),
-                    *("--bridge", "none"),
-                    "--iptables=false",
-                ],
-                log=f"{self._state}/log",
-            )
-            cleanup.callback(daemon.stop)
-            daemon.wait_until(self._answers)
-            self._cleanup = cleanup.pop_all()
-        return self
-
-    def stop(self) -> None:
-        """End it and its containerd, and remove all it kept. Idempotent."""
-        self._cleanup.close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    def _answers(self) -> bool:
-        return self._client("version", "--format", "{{.Server.Version}}").returncode == 0
-
-    def _client(self, *args: str, buildkit: bool = True) -> subprocess.CompletedProcess[bytes]:
-        environment = os.environ | {
-            "DOCKER_HOST": self.host,
-            "DOCKER_CONFIG": f"{self._state}/client",
-            "DOCKER_BUILDKIT": "1" if buildkit else "0",
-        }
-        return subprocess.run(
-            [CLIENT, *args],
-            check=False,
-            capture_output=True,
-            env=environment,
-            timeout=COMMAND_SECONDS,
-        )
-
-    def run(self, *args: str) -> str:
-        """Run ``docker ARGS``; what it printed, without the last newline.
-
-        Raises:
-            EngineError: with all that it printed, if it failed.
-        """
-        done = self._client(*args)
-        if done.returncode != 0:
-            said = (done.stdout + done.stderr).decode(errors="replace")
-            raise EngineError(f"docker {' '.join(args)}: exit status {done.returncode}:\n{said}")
-        return done.stdout.decode(errors="surrogateescape").rstrip("\n")
+        self.data_root = f"{self._state}/docker"
+        os.makedirs(root + self._state)
+        cleanup.callback(os.rmdir, root + self._state)
+        config = f"{self._state}/daemon.json"
+        with open(config, "w", encoding="utf-8") as out:
+            json.dump({"features": {"containerd-snapshotter": True}}, out)
+        enter = ("unshare", "--mount", "sh", "-c", ENTER, "enter", root, self._state)
+        daemon = [*enter, *self._dockerd("--config-file", config)]
+        self._run_daemon(daemon, cleanup, self._answers)

@@ -2,11 +2,12 @@
 
 Owns what all stores do alike with a fault: it is told once, with the images
 that are lost with it, and where something is missing the store is read again.
+What such a call of `images` met, `StoreBase` keeps.
 """
 
 import gc
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import sleep
 from typing import Protocol, TypeVar
@@ -30,8 +31,54 @@ class Reading(Protocol):
     def settled(self) -> bool:
         """False if something was missing or changed meanwhile."""
 
+    @property
+    def seen(self) -> Mapping[str, str]:
+        """What to call each image that there seems to be, by what tells them apart."""
+
+    def problems(self) -> Sequence[Problem]:
+        """What could not be read, each with the images lost with it."""
+
 
 R = TypeVar("R", bound=Reading)
+
+
+class StoreBase:
+    """Where a store is, and what the last call of `images` met: alike in all kinds."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._problems: tuple[Problem, ...] = ()
+        self._vanished: tuple[str, ...] = ()
+        self._notes: tuple[str, ...] = ()
+
+    @property
+    def root(self) -> str:
+        """Absolute path of the store's folder, symbolic links resolved."""
+        return self._root
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What the last call of `images` could not read, sorted."""
+        return self._problems
+
+    @property
+    def vanished(self) -> Sequence[str]:
+        """Images that were removed during the last call of `images`, sorted.
+
+        That an engine at work removes images is no problem: they are gone.
+        """
+        return self._vanished
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the user should know of the last call of `images`, a line each."""
+        return self._notes
+
+    def _keep(self, first: Reading, last: Reading) -> None:
+        """Keep what the first and the last reading of one call of `images` met."""
+        self._problems = tuple(sorted(last.problems()))
+        gone = {label for key, label in first.seen.items() if key not in last.seen}
+        self._vanished = tuple(sorted(gone))
 
 
 def read_until_settled(read: Callable[[], R], pauses: Sequence[float]) -> tuple[R, R]:

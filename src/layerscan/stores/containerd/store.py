@@ -8,11 +8,9 @@ is ``reading``'s matter.
 
 import os
 import stat
-from collections.abc import Sequence
 
 from layerscan.errors import StoreError
 from layerscan.platforms import parse_platform
-from layerscan.problem import Problem
 from layerscan.stores.containerd.footprint import GROWTH
 from layerscan.stores.containerd.reading import Reading
 from layerscan.stores.containerd.records import (
@@ -23,7 +21,7 @@ from layerscan.stores.containerd.records import (
     Snapshots,
 )
 from layerscan.stores.model import Image, Layer
-from layerscan.stores.readings import PAUSES, read_until_settled, some
+from layerscan.stores.readings import PAUSES, StoreBase, read_until_settled, some
 from layerscan.stores.safefs import Fault, Folder, real_folder, shown
 
 IN_DOCKER = "containerd/daemon"
@@ -36,7 +34,7 @@ _FIRST = ("moby", "k8s.io", "default")
 """The namespaces of Docker, of Kubernetes, and of ctr, in the order of preference."""
 
 
-class ContainerdStore:
+class ContainerdStore(StoreBase):
     """containerd's images, as the overlayfs snapshotter has unpacked them.
 
     Only opening is checked on construction; every call of `images` reads the
@@ -69,39 +67,16 @@ class ContainerdStore:
         platform: str | None = None,
     ) -> None:
         self._platform = None if platform is None else parse_platform(platform)
-        self._root = _check(real_folder(root))
+        super().__init__(_check(real_folder(root)))
         self._exact = exact
         self._asked = namespace
         self._namespace = namespace
-        self._problems: tuple[Problem, ...] = ()
-        self._vanished: tuple[str, ...] = ()
-        self._notes: tuple[str, ...] = ()
         self._keys: dict[str, bytes] = {}
-
-    @property
-    def root(self) -> str:
-        """Absolute path of containerd's root, symbolic links resolved."""
-        return self._root
 
     @property
     def namespace(self) -> str | None:
         """The namespace that the last call of `images` read; None if there was none."""
         return self._namespace
-
-    @property
-    def problems(self) -> Sequence[Problem]:
-        """What the last call of `images` could not read, sorted."""
-        return self._problems
-
-    @property
-    def vanished(self) -> Sequence[str]:
-        """Images that were removed during the last call of `images`, sorted."""
-        return self._vanished
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """Images passed over in the last call of `images`, and namespaces not read."""
-        return self._notes
 
     @property
     def empty_note(self) -> str:
@@ -133,12 +108,9 @@ class ContainerdStore:
         """
         self._notes = ()
         first, done = read_until_settled(self._read, PAUSES)
+        self._keep(first, done)
         self._keys = done.keys
-        self._problems = tuple(sorted(done.problems()))
         self._notes += tuple(done.notes)
-        self._vanished = tuple(
-            sorted({label for name, label in first.seen.items() if name not in done.seen})
-        )
         return done.images
 
     def still_has(self, layer: Layer) -> bool:

@@ -9,7 +9,6 @@ import os
 from collections.abc import Sequence
 
 from layerscan.errors import StoreError
-from layerscan.problem import Problem
 from layerscan.stores.containers_storage.footprint import GROWTH
 from layerscan.stores.containers_storage.reading import Reading
 from layerscan.stores.containers_storage.records import (
@@ -22,13 +21,13 @@ from layerscan.stores.containers_storage.records import (
     read_records,
 )
 from layerscan.stores.model import Image, Layer
-from layerscan.stores.readings import PAUSES, read_until_settled
+from layerscan.stores.readings import PAUSES, StoreBase, read_until_settled
 from layerscan.stores.safefs import Fault, Folder, real_folder, shown
 
 _IMAGES_SUFFIX = "-images"
 
 
-class ContainersStorageStore:
+class ContainersStorageStore(StoreBase):
     """A folder of containers/storage with images of the overlay driver.
 
     Only opening is checked on construction; every call of `images` reads the
@@ -51,36 +50,13 @@ class ContainersStorageStore:
     keeps_blobs = False
 
     def __init__(self, root: str, *, additional: Sequence[str] = (), exact: bool = False) -> None:
-        self._root = real_folder(root)
+        super().__init__(real_folder(root))
         self._roots = (self._root, *map(os.path.realpath, additional))
         self._exact = exact
-        self._problems: tuple[Problem, ...] = ()
-        self._vanished: tuple[str, ...] = ()
-        self._notes: tuple[str, ...] = ()
         self._stamps: dict[str, tuple[object, ...]] = {}
         self._records: list[Records] = []
         self._kept: dict[str, str] = {}
         self._other_drivers = _check(self._root)
-
-    @property
-    def root(self) -> str:
-        """Absolute path of the store's folder, symbolic links resolved."""
-        return self._root
-
-    @property
-    def problems(self) -> Sequence[Problem]:
-        """What the last call of `images` could not read, sorted."""
-        return self._problems
-
-    @property
-    def vanished(self) -> Sequence[str]:
-        """Images that were removed during the last call of `images`, sorted."""
-        return self._vanished
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """What the user should know of the last call of `images`, a line each."""
-        return self._notes
 
     @property
     def empty_note(self) -> str:
@@ -113,11 +89,8 @@ class ContainersStorageStore:
             StoreError: the store itself is gone or cannot be opened any more.
         """
         first, done = read_until_settled(self._read, PAUSES)
-        self._problems = tuple(sorted(done.problems()))
+        self._keep(first, done)
         self._notes = tuple(done.notes)
-        self._vanished = tuple(
-            sorted(label for record_id, label in first.seen.items() if record_id not in done.seen)
-        )
         self._stamps = done.stamps
         self._take(done.records)
         return done.images

@@ -8,15 +8,14 @@ opened is ``safefs``'s matter.
 
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from layerscan.errors import StoreError
-from layerscan.problem import Problem
 from layerscan.stores.model import Image, Layer
 from layerscan.stores.overlay2.footprint import GROWTH
 from layerscan.stores.overlay2.layerdb import read_cache_id
 from layerscan.stores.overlay2.reading import Reading
-from layerscan.stores.readings import PAUSES, read_until_settled
+from layerscan.stores.readings import PAUSES, StoreBase, read_until_settled
 from layerscan.stores.safefs import Fault, Folder, real_folder, shown
 
 _DRIVER = "overlay2"
@@ -27,7 +26,7 @@ _CONTAINERD_HINT = (
 )
 
 
-class Overlay2Store:
+class Overlay2Store(StoreBase):
     """A Docker data root with images of the overlay2 graph driver.
 
     Only opening is checked on construction; every call of `images` reads the
@@ -44,34 +43,13 @@ class Overlay2Store:
     """
 
     kind = _DRIVER
-    notes = ()
     growth = GROWTH
     keeps_blobs = False
 
     def __init__(self, root: str, *, exact: bool = False) -> None:
-        self._root = real_folder(root)
+        super().__init__(real_folder(root))
         self._exact = exact
-        self._problems: tuple[Problem, ...] = ()
-        self._vanished: tuple[str, ...] = ()
         self._has_containerd = _check(self._root)
-
-    @property
-    def root(self) -> str:
-        """Absolute path of the data root, symbolic links resolved."""
-        return self._root
-
-    @property
-    def problems(self) -> Sequence[Problem]:
-        """What the last call of `images` could not read, sorted."""
-        return self._problems
-
-    @property
-    def vanished(self) -> Sequence[str]:
-        """Images that were removed during the last call of `images`, sorted.
-
-        That an engine at work removes images is no problem: they are gone.
-        """
-        return self._vanished
 
     @property
     def empty_note(self) -> str:
@@ -97,10 +75,7 @@ class Overlay2Store:
             StoreError: the store itself is gone or cannot be opened any more.
         """
         first, done = read_until_settled(self._read, PAUSES)
-        self._problems = tuple(sorted(done.problems()))
-        self._vanished = tuple(
-            sorted(label for image_id, label in first.seen.items() if image_id not in done.seen)
-        )
+        self._keep(first, done)
         return done.images
 
     def still_has(self, layer: Layer) -> bool:
