@@ -34,7 +34,7 @@ def pytest_make_parametrize_id(val: object) -> str | None:
 
     Processes that share the tests must have the same names for them.
     """
-    return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 30 else None
+    return f"{len(val)} bytes" if isinstance(val, bytes) and len(val) > 15 else None
 
 
 def require_programs(*names: str) -> None:
