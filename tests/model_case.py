@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from hypothesis import strategies as st
 
-from layerscan.layertree import Kind, LayerTree
+from layerscan.layertree import Kind, LayerTree, Namespace
 from tests.builders.layer_trees import walked
 from tests.builders.tree import Dir, Fifo, File, Link, Symlink, apply
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -37,6 +38,12 @@ class Model(Protocol):
     block_size: int
 
     def inodes(self, tree: LayerTree) -> NDArray[np.int64]: ...
+
+
+class Refusing(Protocol):
+    """A file system whose model says what it cannot hold."""
+
+    def refused(self, tree: LayerTree) -> str: ...
 
 
 class Disk:
@@ -157,3 +164,40 @@ def trees(
             files.append(path)
         attributes[path] = draw(values)
     return ops, attributes
+
+
+def assert_refuses_what_the_disk_does(
+    model: Refusing, disk: Disk, *, targets: Iterable[int] = (), values: Iterable[int] = ()
+) -> None:
+    """Hold what a model refuses against a disk.
+
+    Args:
+        model: the model.
+        disk: the disk.
+        targets: bytes of targets of symlinks.
+        values: bytes of an only attribute's value.
+    """
+    folder = disk.folder()
+    outcomes = set()
+    for length in targets:
+        tree = folder_tree([1], kind=Kind.SYMLINK)._replace(sizes=np.array([0, length]))
+        taken = succeeds(partial(os.symlink, "t" * length, f"{folder}/link{length}"))
+        assert (model.refused(tree) == "") == taken, f"a target of {length}"
+        outcomes.add(taken)
+    for length in values:
+        path = f"{folder}/file{length}"
+        apply(folder, File(os.path.basename(path)))
+        tree = folder_tree([1], attributes=[(1, Namespace.USER, 1, length)])
+        taken = succeeds(partial(os.setxattr, path, "user.v", b"v" * length))
+        assert (model.refused(tree) == "") == taken, f"a value of {length}"
+        outcomes.add(taken)
+    # The borders are among them.
+    assert outcomes == {True, False}
+
+
+def succeeds(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except OSError:
+        return False
+    return True

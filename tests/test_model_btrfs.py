@@ -19,7 +19,15 @@ from tests.builders.tree import Device, Dir, Fifo, File, Link, Symlink, Whiteout
 from tests.conftest import require_programs
 from tests.engines import loop
 from tests.engines.images import debian_tar
-from tests.model_case import Disk, differences, folder_tree, many_names, put, trees
+from tests.model_case import (
+    Disk,
+    assert_refuses_what_the_disk_does,
+    differences,
+    folder_tree,
+    many_names,
+    put,
+    trees,
+)
 from tests.requirements import require_root
 
 if TYPE_CHECKING:
@@ -161,3 +169,7 @@ def test_block_sizes() -> None:
     assert file_system("btrfs", 4096).block_size == 4096
     with pytest.raises(LayerscanError, match="no btrfs has blocks of 16384 bytes, but of 4096"):
         file_system("btrfs", 16384)
+
+
+def test_what_it_cannot_hold_is_refused(disk: Disk) -> None:
+    assert_refuses_what_the_disk_does(Btrfs(), disk, values=range(16_150, 16_300))

@@ -21,7 +21,15 @@ from tests.builders.tree import Device, Dir, Fifo, File, Link, Symlink, Whiteout
 from tests.conftest import require_programs
 from tests.engines import loop
 from tests.htree import Entry, blocks_of, entry_length, real_hashes
-from tests.model_case import Disk, attributes_of_one, differences, folder_tree, put, trees
+from tests.model_case import (
+    Disk,
+    assert_refuses_what_the_disk_does,
+    attributes_of_one,
+    differences,
+    folder_tree,
+    put,
+    trees,
+)
 from tests.requirements import require, require_root
 
 if TYPE_CHECKING:
@@ -240,3 +248,29 @@ def test_file_systems_by_name() -> None:
         file_system("zfs")
     with pytest.raises(LayerscanError, match=r"no ext4 has blocks of 512 bytes, but of 1024, "):
         file_system("ext4", 512)
+
+
+def test_what_it_cannot_hold_is_refused(disk: Disk) -> None:
+    size = disk.block_size
+    assert_refuses_what_the_disk_does(
+        Ext4(size),
+        disk,
+        # Linux itself takes none of 4,096 bytes.
+        targets=range(size - 3, min(size + 3, 4096)),
+        values=range(size - 70, size - 30),
+    )
+
+
+def test_attributes_that_do_not_fit_together_are_refused(disk: Disk) -> None:
+    third = disk.block_size // 3
+    attributes = [(1, Namespace.USER, 1, third) for _ in range(3)]
+    assert Ext4(disk.block_size).refused(folder_tree([1], attributes=attributes[:2])) == ""
+    told = Ext4(disk.block_size).refused(folder_tree([1], attributes=attributes))
+    assert told.startswith("extended attributes take ")
+    path = f"{disk.folder()}/file"
+    with open(path, "xb"):
+        pass
+    os.setxattr(path, "user.a", b"v" * third)
+    os.setxattr(path, "user.b", b"v" * third)
+    with pytest.raises(OSError, match="No space left"):
+        os.setxattr(path, "user.c", b"v" * third)

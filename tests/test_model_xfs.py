@@ -17,7 +17,15 @@ from tests.builders.layer_trees import walked
 from tests.builders.tree import Device, Dir, Fifo, File, Link, Symlink, Whiteout, apply, many
 from tests.conftest import require_programs
 from tests.engines import loop
-from tests.model_case import Disk, differences, folder_tree, many_names, put, trees
+from tests.model_case import (
+    Disk,
+    assert_refuses_what_the_disk_does,
+    differences,
+    folder_tree,
+    many_names,
+    put,
+    trees,
+)
 from tests.requirements import require_root
 
 if TYPE_CHECKING:
@@ -187,3 +195,7 @@ def test_block_sizes() -> None:
     assert file_system("xfs", 1024).block_size == 1024
     with pytest.raises(LayerscanError, match=r"no xfs has blocks of 512 bytes, but of 1024, "):
         file_system("xfs", 512)
+
+
+def test_what_it_cannot_hold_is_refused(disk: Disk) -> None:
+    assert_refuses_what_the_disk_does(Xfs(disk.block_size), disk, targets=range(1020, 1028))

@@ -6,7 +6,7 @@ first that fails ends it.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -115,15 +115,13 @@ class _Run:
         )
         known.update((one.layer.digest, now) for one, now in zip(left, read, strict=True))
         figures = {digest: one.figures for digest, one in known.items()}
-        of_paths = (
-            f"{one.owner}: layer {one.layer.digest}: has a path twice, {repeated}: Docker and "
-            "Podman refuse such a layer; have it built again, or give --store containerd if "
-            "that is what will unpack it"
+        of_layers = (
+            f"{one.owner}: layer {one.layer.digest}: {note}"
             for one in wanted
-            if (repeated := known[one.layer.digest].repeated)
+            for note in known[one.layer.digest].notes
         )
         of_cache = self.reading.cache.notes if self.reading.cache is not None else ()
-        return figures, [*self.notes, *of_paths, *of_cache]
+        return figures, [*self.notes, *of_layers, *of_cache]
 
     def _tell(self) -> None:
         if self.reading.on_progress is not None:
@@ -157,7 +155,7 @@ class _Run:
                     cancel=cancel,
                 )
             figures = _figures(wanted.layer, content, self.fs)
-            known = Known(figures, is_whole, content.repeated)
+            known = Known(figures, is_whole, tuple(_refusals(content, self.fs)))
         except LayerscanError as error:
             raise SourceError(f"{wanted.owner}: {error}") from None
         except MemoryError:
@@ -194,3 +192,14 @@ def _figures(layer: SourceLayer, content: LayerContent, fs: FileSystem) -> Layer
         archive_size=layer.archive_size,
         tar_split=content.tar_split,
     )
+
+
+def _refusals(content: LayerContent, fs: FileSystem) -> Iterator[str]:
+    """Why a device would not take a layer."""
+    if content.repeated:
+        yield (
+            f"has a path twice, {content.repeated}: Docker and Podman refuse such a layer; have "
+            "it built again, or give --store containerd if that is what will unpack it"
+        )
+    if refused := fs.refused(content.tree):
+        yield (f"cannot be unpacked onto {fs.name} with blocks of {fs.block_size} bytes: {refused}")

@@ -5,7 +5,7 @@ however many images have it. What fails ends it: a prediction is whole or it is
 none. It prints nothing; what there is to say is in the result.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from layerscan.accounting import Accounting
@@ -221,7 +221,19 @@ def predict_images(found: Sequence[FoundImage], model: Model, reading: Reading) 
     images = _merged(_image(one.image, figures, model) for one in found)
     sources = {id(one.source): one.source for one in found}.values()
     notes = [note for source in sources for note in source.notes]
+    notes += _too_many_layers(found, model.store)
     return Prediction(model, tuple(images), tuple(dict.fromkeys([*notes, *faults])))
+
+
+def _too_many_layers(found: Iterable[FoundImage], store: StoreModel) -> Iterator[str]:
+    most = store.most_layers
+    for one in found:
+        layers = len(one.image.layers)
+        if most is not None and layers > most:
+            yield (
+                f"image {one.image.name}: has {layers} layers: Docker takes at most {most}; "
+                "have it built with fewer"
+            )
 
 
 def _wanted(found: Iterable[FoundImage]) -> list[WantedLayer]:

@@ -9,6 +9,7 @@ import json
 import os
 import stat
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -24,6 +25,8 @@ RULES = 2
 
 _LONGEST = 4096
 """Bytes of the longest file that is read."""
+
+_MOST_NOTES = 10
 
 # O_NONBLOCK: opening a FIFO must not wait for its writer.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -51,13 +54,12 @@ class Known(NamedTuple):
         figures: the figures.
         is_whole: whether all of the layer was read, and not its table of
             contents alone.
-        repeated: the first path that its tar has twice, fit for a message, where the
-            store's engines refuse that; empty if there is none.
+        notes: why an engine would refuse it, each a message without its name.
     """
 
     figures: LayerFigures
     is_whole: bool
-    repeated: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class PredictionCache:
@@ -194,8 +196,16 @@ def _loads(raw: bytes, source: str, identity: dict[str, object]) -> Known:
     is_whole = jsondoc.member(document, "is_whole", place)
     if not isinstance(is_whole, bool):
         raise place.key("is_whole").fault("must be true or false")
-    repeated = printable(jsondoc.text(document, "repeated", place))
-    return Known(LayerFigures(*figures), is_whole, repeated)
+    return Known(LayerFigures(*figures), is_whole, tuple(_notes(document, place)))
+
+
+def _notes(document: dict[str, object], place: Place) -> Iterator[str]:
+    at = place.key("notes")
+    value = jsondoc.member(document, "notes", place)
+    for number, note in enumerate(jsondoc.array(value, at, longest=_MOST_NOTES)):
+        if not isinstance(note, str):
+            raise at.key(number).fault("must be a string")
+        yield printable(note)
 
 
 def _read(path: str) -> bytes | None:

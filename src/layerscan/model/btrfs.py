@@ -18,7 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerscan.layertree import Kind, LayerTree, Namespace
-from layerscan.model.columns import is_plain_acl, per_inode, rounded_up, xattr_lengths
+from layerscan.model.columns import (
+    is_plain_acl,
+    large_xattrs,
+    per_inode,
+    rounded_up,
+    xattr_lengths,
+)
 
 BLOCK_SIZES = (4096,)
 """Bytes of a sector, which must be those of a page on most kernels."""
@@ -110,6 +116,10 @@ class Btrfs:
         unused = int(rounded_up(inline, _BLOCK).sum()) + int(rounded_up(targets, _BLOCK).sum())
         return round(leaves * _NODE * _COPIES) - unused
 
+    def refused(self, tree: LayerTree) -> str:
+        """What of the tree cannot be on it; see `FileSystem.refused`."""
+        return large_xattrs(_xattrs(tree), _LEAF_ROOM)
+
     def file(self, size: int) -> int:
         """Bytes by ``st_blocks`` of a file of `size` bytes."""
         return -(-size // _BLOCK) * _BLOCK
@@ -128,12 +138,7 @@ class Btrfs:
         names = len(tree.name_lengths) - further
         total = len(tree.kinds) * _INODE + names * _NAME + further * _FURTHER_NAME
         total += 3 * int(tree.name_lengths.sum())
-        prefixes = np.zeros(len(Namespace), dtype=np.int64)
-        for namespace, length in _PREFIXES.items():
-            prefixes[namespace] = length
-        attributes = _XATTR + prefixes[tree.xattr_namespaces] + xattr_lengths(tree)
-        attributes += tree.xattr_value_lengths
-        return total + int(attributes[~is_plain_acl(tree)].sum())
+        return total + int(_xattrs(tree).sum())
 
     def _full(self, tree: LayerTree, first: int, later: int) -> float:
         """How full the leaves are that `first` and then `later` bytes went into."""
@@ -142,6 +147,17 @@ class Btrfs:
         share = later / (first + later)
         most = float(np.interp(names, _NAMES, _FULL_OF_NAMES))
         return min(float(np.interp(share, _LATER, _FULL)), most + (1 - most) * share)
+
+
+def _xattrs(tree: LayerTree) -> NDArray[np.int64]:
+    """Bytes of the item of each attribute, 0 for one that is not kept."""
+    prefixes = np.zeros(len(Namespace), dtype=np.int64)
+    for namespace, length in _PREFIXES.items():
+        prefixes[namespace] = length
+    items = _XATTR + prefixes[tree.xattr_namespaces] + xattr_lengths(tree)
+    items += tree.xattr_value_lengths
+    items[is_plain_acl(tree)] = 0
+    return items
 
 
 def _further_names(tree: LayerTree) -> int:

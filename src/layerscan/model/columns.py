@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from layerscan.layertree import LayerTree, Namespace
+from layerscan.layertree import Kind, LayerTree, Namespace
 
 _Integer = TypeVar("_Integer", np.int32, np.int64)
 
@@ -41,6 +41,22 @@ def is_plain_acl(tree: LayerTree) -> NDArray[np.bool_]:
 def xattr_lengths(tree: LayerTree) -> NDArray[np.int64]:
     """Bytes of each attribute's name without its namespace."""
     return tree.xattr_name_lengths.astype(np.int64)
+
+
+def long_target(tree: LayerTree, most: int) -> str:
+    """In words, that the target of a symlink is longer than `most` bytes; empty if none is."""
+    longest = int(tree.sizes[tree.kinds == Kind.SYMLINK].max(initial=0))
+    if longest <= most:
+        return ""
+    return f"a symbolic link has a target of {longest} bytes, and at most {most} can be"
+
+
+def large_xattrs(taken: NDArray[np.int64], room: int) -> str:
+    """In words, that an attribute, or an inode's, take more than there is room; else empty."""
+    largest_taken = int(taken.max(initial=0))
+    if largest_taken <= room:
+        return ""
+    return f"extended attributes take {largest_taken} bytes, and there is room for {room}"
 
 
 def smallest(inodes: NDArray[np.int32], values: NDArray[_Integer], count: int) -> NDArray[np.int64]:

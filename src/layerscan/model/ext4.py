@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerscan.layertree import Kind, LayerTree, Namespace
-from layerscan.model.columns import per_inode, rounded_up, xattr_lengths
+from layerscan.model.columns import large_xattrs, long_target, per_inode, rounded_up, xattr_lengths
 from layerscan.model.ext4_extents import LONGEST_EXTENT, extent_blocks
 from layerscan.model.ext4_folders import Folders
 
@@ -36,6 +36,9 @@ _XATTR_MAGIC = 4
 _XATTR_END = 4
 _XATTR_ROOM = _INODE - _FIXED_PART - _EXTRA_PART - _XATTR_MAGIC - _XATTR_END
 """Bytes for attributes in an inode; all of the others go to one block outside."""
+
+_XATTR_HEADER = 32
+"""Bytes of a block of attributes before the first."""
 
 _XATTR_ENTRY = 16
 """Bytes of an attribute before its name; name and value fill multiples of 4."""
@@ -83,6 +86,16 @@ class Ext4:
         """Nothing: see the module."""
         return 0
 
+    def refused(self, tree: LayerTree) -> str:
+        """What of the tree cannot be on it; see `FileSystem.refused`."""
+        room = self.block_size - _XATTR_HEADER - _XATTR_END
+        return (
+            # With a NUL, in one block.
+            long_target(tree, self.block_size - 1)
+            or large_xattrs(_xattrs(tree), room)
+            or large_xattrs(_xattrs_of_inodes(tree), room + _XATTR_ROOM)
+        )
+
     def file(self, size: int) -> int:
         """Bytes by ``st_blocks`` of a file of `size` bytes."""
         blocks = np.array([-(-size // self.block_size)])
@@ -102,13 +115,22 @@ class Ext4:
 
     def _xattr_blocks(self, tree: LayerTree) -> NDArray[np.int64]:
         """For each inode 1 if it has a block of attributes, else 0."""
-        names, values = xattr_lengths(tree), tree.xattr_value_lengths.astype(np.int64)
-        is_acl = tree.xattr_namespaces >= Namespace.ACL_ACCESS
-        entries = np.maximum(values - _ACL_HEADER, 0) // 8
-        short = np.minimum(entries, _SHORT_ACL_ENTRIES)
-        values = np.where(is_acl, _ACL_HEADER + 4 * short + 8 * (entries - short), values)
-        filled = _XATTR_ENTRY + rounded_up(names, 4) + rounded_up(values, 4)
-        is_plain = (tree.xattr_namespaces == Namespace.ACL_ACCESS) & (entries <= _PLAIN_ACL)
-        filled[is_plain] = 0
-        per = per_inode(tree.xattr_inodes, filled, len(tree.kinds))
-        return (per > _XATTR_ROOM).astype(np.int64)
+        return (_xattrs_of_inodes(tree) > _XATTR_ROOM).astype(np.int64)
+
+
+def _xattrs(tree: LayerTree) -> NDArray[np.int64]:
+    """Bytes of each attribute, 0 for one that is not kept."""
+    names, values = xattr_lengths(tree), tree.xattr_value_lengths.astype(np.int64)
+    is_acl = tree.xattr_namespaces >= Namespace.ACL_ACCESS
+    entries = np.maximum(values - _ACL_HEADER, 0) // 8
+    short = np.minimum(entries, _SHORT_ACL_ENTRIES)
+    values = np.where(is_acl, _ACL_HEADER + 4 * short + 8 * (entries - short), values)
+    filled = _XATTR_ENTRY + rounded_up(names, 4) + rounded_up(values, 4)
+    is_plain = (tree.xattr_namespaces == Namespace.ACL_ACCESS) & (entries <= _PLAIN_ACL)
+    filled[is_plain] = 0
+    return filled
+
+
+def _xattrs_of_inodes(tree: LayerTree) -> NDArray[np.int64]:
+    """Bytes of the attributes of each inode."""
+    return per_inode(tree.xattr_inodes, _xattrs(tree), len(tree.kinds))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from layerscan.layertree import Kind, LayerTree, Namespace
 from layerscan.model.columns import (
     is_plain_acl,
+    large_xattrs,
     largest,
     per_inode,
     rounded_up,
@@ -71,6 +72,11 @@ class F2fs:
     def overhead(self, tree: LayerTree) -> int:
         """Bytes of the inodes, a block each, less what ``st_blocks`` has of them already."""
         return len(tree.kinds) * _BLOCK - int(self._inside(tree).sum())
+
+    def refused(self, tree: LayerTree) -> str:
+        """What of the tree cannot be on it; see `FileSystem.refused`."""
+        # Inside of the inode, and in one block with a footer of 24 bytes.
+        return large_xattrs(_xattrs(tree), _MAX_INLINE_XATTRS + _BLOCK - 24)
 
     def file(self, size: int) -> int:
         """Bytes by ``st_blocks`` of a file of `size` bytes."""

@@ -27,6 +27,13 @@ class FileSystem(Protocol):
         not taken, as on btrfs for small files.
         """
 
+    def refused(self, tree: LayerTree) -> str:
+        """What the tree has that this file system cannot hold, in words; empty for nothing.
+
+        Only what is certain: where it depends on the order in which an engine makes
+        things, nothing is said.
+        """
+
     def file(self, size: int) -> int:
         """Bytes by ``st_blocks`` of a file of `size` bytes."""
 

@@ -28,6 +28,8 @@ class Overlay2Model(StoreModel):
     name: ClassVar[str] = "overlay2"
     tar_split: ClassVar[TarSplit] = TarSplit.GZIP
     growth: ClassVar[Growth] = GROWTH
+    # maxLayerDepth in Docker's layer store; what is more is "max depth exceeded".
+    most_layers: ClassVar[int | None] = 125
 
     def _folder(self, position: Position, fs: FileSystem) -> int:
         taken = fs.folder() + fs.file(len(OVERLAY_LINK))

@@ -63,11 +63,13 @@ class StoreModel(ABC):
         name: as ``--store`` has it.
         tar_split: how it keeps the file that restores a layer's tar.
         growth: of what its layers and images share, for the exact rule.
+        most_layers: as many as an image may have; None for no such bound.
     """
 
     name: ClassVar[str]
     tar_split: ClassVar[TarSplit]
     growth: ClassVar[Growth]
+    most_layers: ClassVar[int | None] = None
 
     @property
     def has_tar_split(self) -> bool:

@@ -28,6 +28,7 @@ from layerscan.layertree import Kind, LayerTree, Namespace
 from layerscan.model.columns import (
     is_plain_acl,
     largest,
+    long_target,
     per_inode,
     rounded_up,
     smallest,
@@ -54,6 +55,9 @@ _LEAST_DATA_FORK = 56
 _LARGEST_SHORT_XATTR = 254
 _HEADER = 64
 """Bytes at the start of any block of a folder."""
+
+_LONGEST_TARGET = 1023
+"""Bytes of a target: XFS_SYMLINK_MAXLEN, less a NUL."""
 
 _MAPPED_HEADER = 56
 """Bytes at the start of each block of a symlink's target, or of an attribute's value."""
@@ -107,6 +111,10 @@ class Xfs:
         set aside, and that never counts as free.
         """
         return len(tree.kinds) * _INODE + len(tree.kinds) * _RECORD // _CHUNK
+
+    def refused(self, tree: LayerTree) -> str:
+        """What of the tree cannot be on it; see `FileSystem.refused`."""
+        return long_target(tree, _LONGEST_TARGET)
 
     def file(self, size: int) -> int:
         """Bytes by ``st_blocks`` of a file of `size` bytes."""
