@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from layerscan._tar import TarFault
 from layerscan.sources import toc_json, toc_zstd_chunked
 from layerscan.sources.model import SourceLayer
-from layerscan.sources.toc import TableFault, table_of_contents
+from layerscan.sources.toc import Content, TableFault, table_of_contents
 from tests.builders.chunked import (
     ANNOTATION,
     PREFIX,
@@ -33,7 +33,7 @@ CONTENT = tar(member("a", b"content"), member("b", kind=tarfile.SYMTYPE, linknam
 XATTRS = {"user.a": "YQ=="}
 
 
-def read(layer: Chunked) -> list[bytes | int]:
+def read(layer: Chunked) -> list[bytes | Content]:
     table = table_of_contents(Blobs.of(layer), layer.layer)
     assert table is not None
     return list(table.parts())
@@ -78,6 +78,8 @@ def entry(**changed: object) -> Callable[[Table], object]:
         (entry(size="7"), "$.entries[0].size: must be an integer"),
         (entry(mode=8**7), "$.entries[0]: does not fit into a tar header"),
         (entry(devMajor=8**7), "$.entries[0]: does not fit into a tar header"),
+        (entry(digest=7), "$.entries[0].digest: must be a string"),
+        (entry(digest="sha256:1"), "$.entries[0].digest: is no digest"),
         (entry(uid=1.5), "$.entries[0].uid: must be an integer"),
         (entry(modtime="yesterday"), "$.entries[0].modtime: is no time"),
         (entry(modtime="2024-01-01T00:00:00"), "$.entries[0].modtime: is no time: it has no zone"),
@@ -100,6 +102,8 @@ def test_a_wrong_table_is_refused(
     [
         entry(xattrs=None),
         entry(xattrs=XATTRS),
+        entry(digest=""),
+        lambda table: table["entries"][0].pop("digest"),
         entry(mode=0o100644),
         entry(modtime=""),
         entry(modtime="0001-01-01T00:00:00Z"),
@@ -207,6 +211,10 @@ def test_the_digest_of_a_tar_split_must_be_one(digest: object, split: str) -> No
         (b"{}", 'key "type" is missing'),
         (b'{"type":3}', "$.type: 3 is not known"),
         (b'{"type":2,"payload":"?"}', "$.payload: is no base64"),
+        (b'{"type":1,"size":9,"payload":"?"}', "$.payload: is no base64"),
+        (b'{"type":1,"size":9,"payload":7}', "$.payload: must be a string"),
+        (b'{"type":1,"size":9,"payload":"YQ=="}', "$.payload: is no checksum of 8 bytes"),
+        (b'{"type":1,"size":9,"payload":"QUFBQUFBQUFB"}', "$.payload: is no checksum of 8 bytes"),
         (b'{"type":1,"size":-1}', "$.size: must not be negative"),
         (b'{"type":1,"size":1152921504606846977}', "has files of more than"),
     ],
@@ -371,8 +379,8 @@ def test_a_changed_byte_is_noticed_or_does_not_matter(layer: Chunked, data: st.D
 
 @given(st.recursive(st.none() | st.integers() | st.text(), st.lists, max_leaves=5), st.data())
 def test_any_value_in_any_place_is_taken_or_refused(value: object, data: st.DataObject) -> None:
-    keys = ["type", "name", "size", "mode", "modtime", "linkName", "uid", "xattrs", "devMinor"]
-    key = data.draw(st.sampled_from(keys))
+    keys = "type name size mode modtime linkName uid xattrs devMinor digest"
+    key = data.draw(st.sampled_from(keys.split()))
     layer = zstd_chunked(CONTENT, change=entry(**{key: value}))
     try:
         scanned(read(layer))

@@ -1,28 +1,42 @@
 """What the tests of tables of contents share: trees, from a table and from the whole."""
 
 import io
+import json
 import tarfile
 from collections.abc import Iterable
 from typing import Any
 
 from layerscan._tar import TarFault, TarScanner
 from layerscan.sources.decompress import decompressed
-from layerscan.sources.toc import table_of_contents
+from layerscan.sources.toc import Content, table_of_contents
 from tests.builders.chunked import Blobs, Chunked
 
 Tree = tuple[list[Any], ...]
 
 
-def scanned(parts: Iterable[bytes | int], *, tar_split: bool = True) -> tuple[Tree, bytes]:
+def scanned(parts: Iterable[bytes | Content], *, tar_split: bool = True) -> tuple[Tree, bytes]:
     """The tree that a tar makes, as lists, and its tar-split, for which no path may come twice."""
     scanner = TarScanner(tar_split=tar_split)
     for part in parts:
-        if isinstance(part, int):
-            scanner.skip(part)
+        if isinstance(part, Content):
+            scanner.skip(part.length, checksum=part.checksum)
         else:
             scanner.feed(part)
     tree = scanner.finish()
     return tuple(column.tolist() for column in tree), scanner.take_tar_split()
+
+
+def checksums(document: bytes) -> list[str]:
+    """Those of all files with content, in the order of a tar-split document."""
+    lines = map(json.loads, document.splitlines())
+    return [line["payload"] for line in lines if line["type"] == 1 and line["payload"]]
+
+
+def repeats(document: bytes) -> list[int]:
+    """For each of `checksums`, which of them is the first like it."""
+    found = checksums(document)
+    first: dict[str, int] = {}
+    return [first.setdefault(one, number) for number, one in enumerate(found)]
 
 
 def of_the_whole(layer: Chunked) -> Tree | str:

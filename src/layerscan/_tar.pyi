@@ -27,10 +27,17 @@ class TarScanner:
             MemoryError: there is no memory for the tree.
         """
 
-    def skip(self, length: int) -> None:
+    def skip(self, length: int, *, checksum: int | None = None) -> None:
         """Pass over `length` bytes of content that are not at hand.
 
+        Args:
+            length: how many.
+            checksum: CRC-64 of the entry's content up to their end, for the tar-split
+                document; or any 64 bits that equal content has in common. None: the
+                document gets digits that no other entry has.
+
         Raises:
+            OverflowError: `checksum` does not fit into 64 bits.
             TarFault: the stream is not amid so much content.
         """
 

@@ -27,12 +27,12 @@ import os
 from cpython.buffer cimport (
     PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset, strcmp
 
 from layerscan._tar_columns cimport Columns, count_columns, fill_columns
 from layerscan._tar_scanner cimport (
-    IN_CONTENT, Scanner, pass_content, scanner_begin, scanner_free,
+    IN_CONTENT, Scanner, pass_unknown, scanner_begin, scanner_free,
 )
 from layerscan._tar_stream cimport scan, scan_end
 from layerscan._tar_unpack cimport unpacking_free
@@ -110,7 +110,8 @@ cdef class TarScanner:
         if self.scanner.reason != NULL:
             self.refuse()
 
-    def skip(self, unsigned long long length):
+    def skip(self, unsigned long long length, *, checksum=None):
+        cdef uint64_t known = 0 if checksum is None else checksum
         self.check()
         if length == 0:
             return
@@ -118,7 +119,9 @@ cdef class TarScanner:
             self.scanner.reason = b"no content of that length to pass over"
             self.refuse()
         self.scanner.offset += length
-        self.scanner.reason = pass_content(&self.scanner, NULL, length)
+        self.scanner.reason = pass_unknown(
+            &self.scanner, length, NULL if checksum is None else &known
+        )
         self.check()
 
     @property

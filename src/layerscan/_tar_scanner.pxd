@@ -122,21 +122,38 @@ cdef inline void settle(Scanner *scanner) noexcept nogil:
     scanner.state = IN_CONTENT if scanner.left else IN_PADDING if scanner.padding else IN_HEADER
 
 
-cdef inline const char *pass_content(
-    Scanner *scanner, const unsigned char *data, uint64_t length
-) noexcept nogil:
-    """Pass over `length` bytes of content; without `data` they are not known."""
-    cdef TarSplit *split = &scanner.split
+cdef inline const char *content_passed(Scanner *scanner, uint64_t length) noexcept nogil:
+    """Go on after `length` bytes of content, which the tar-split document knows of."""
     scanner.left -= length
-    if split.is_in_entry:
-        if data == NULL:
-            tar_split_unknown(split)
-        else:
-            tar_split_content(split, data, length)
-        if scanner.left == 0 and tar_split_entry_end(split) != 0:
+    if scanner.left == 0 and scanner.split.is_in_entry:
+        if tar_split_entry_end(&scanner.split) != 0:
             return b"no memory"
     settle(scanner)
     return NULL
+
+
+cdef inline const char *pass_content(
+    Scanner *scanner, const unsigned char *data, uint64_t length
+) noexcept nogil:
+    """Pass over `length` bytes of content."""
+    if scanner.split.is_in_entry:
+        tar_split_content(&scanner.split, data, length)
+    return content_passed(scanner, length)
+
+
+cdef inline const char *pass_unknown(
+    Scanner *scanner, uint64_t length, const uint64_t *checksum
+) noexcept nogil:
+    """Pass over `length` bytes of content that are not at hand.
+
+    `checksum` is that of the entry's content up to their end; NULL where it is not known.
+    """
+    if scanner.split.is_in_entry:
+        if checksum == NULL:
+            tar_split_unknown(&scanner.split)
+        else:
+            scanner.split.checksum = checksum[0]
+    return content_passed(scanner, length)
 
 
 cdef inline void forget_headers(Scanner *scanner) noexcept nogil:

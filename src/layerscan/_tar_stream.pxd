@@ -38,7 +38,7 @@ cdef inline const char *take_block(Scanner *scanner, const unsigned char *block)
             scanner.state = IN_ZEROS
             return NULL
         scanner.state = PAST_END
-        if scanner.has_split and tar_split_end(&scanner.split) != 0:
+        if scanner.has_split and tar_split_end(&scanner.split, scanner.offset) != 0:
             return b"no memory"
         return NULL
     if scanner.state == IN_ZEROS:

@@ -20,7 +20,7 @@ from layerscan.parallel import join
 from layerscan.sharedhash import SharedSha256
 from layerscan.sources.decompress import LONGEST_MAGIC, decompressed, is_packed
 from layerscan.sources.model import Source, SourceLayer
-from layerscan.sources.toc_model import TableFault, TableOfContents
+from layerscan.sources.toc_model import Content, TableFault, TableOfContents
 from layerscan.tarsplit import TarSplit, tar_split_length
 
 T = TypeVar("T")
@@ -211,8 +211,8 @@ def read_table(
         for part in table.parts():
             if cancel.is_set():
                 raise StoppedError
-            if isinstance(part, int):
-                scan.scanner.skip(part)
+            if isinstance(part, Content):
+                scan.scanner.skip(part.length, checksum=part.checksum)
             else:
                 scan.feed(part)
         return scan.finish()

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import gzip
 import hashlib
 import io
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 from layerscan.errors import SourceError
 from layerscan.sources.model import SourceLayer
 from tests.builders.image_archives import zstd
+from tests.builders.tar_split import checksum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,6 +45,9 @@ TABLE, ANNOTATION = "table", "annotation"
 """Where a tar-split's digest is."""
 
 Table = dict[str, Any]
+
+# It takes a second for some MB, and tests make the same layer again.
+_checksum = functools.lru_cache(maxsize=64)(checksum)
 
 _TYPES = {
     tarfile.REGTYPE: "reg",
@@ -158,7 +163,10 @@ def zstd_chunked(
         pending += header
         at += len(header)
         lines.append({"type": 2, "payload": base64.b64encode(header).decode()})
-        lines.append({"type": 1, "name": entry["name"], "size": len(content), "payload": None})
+        line = {"type": 1, "name": entry["name"], "size": len(content), "payload": None}
+        if content and split is not None:
+            line["payload"] = base64.b64encode(_checksum(content)).decode()
+        lines.append(line)
         found: list[Table] = [entry]
         if content:
             blob += pack(pending)

@@ -8,7 +8,10 @@ What predicts from it does, with a scanner of its own::
 
     table = table_of_contents(source, layer)
     for part in table.parts():
-        scanner.skip(part) if isinstance(part, int) else scanner.feed(part)
+        if isinstance(part, Content):
+            scanner.skip(part.length, checksum=part.checksum)
+        else:
+            scanner.feed(part)
     tree = scanner.finish()
 
 On a `TableFault` or the scanner's `TarFault` it throws the scanner away, and
@@ -17,9 +20,9 @@ reads the layer with a new one.
 
 from layerscan.sources import toc_estargz, toc_zstd_chunked
 from layerscan.sources.model import Source, SourceLayer
-from layerscan.sources.toc_model import TableFault, TableOfContents
+from layerscan.sources.toc_model import Content, TableFault, TableOfContents
 
-__all__ = ["TableFault", "TableOfContents", "table_of_contents"]
+__all__ = ["Content", "TableFault", "TableOfContents", "table_of_contents"]
 
 
 def table_of_contents(source: Source, layer: SourceLayer) -> TableOfContents | None:

@@ -16,7 +16,7 @@ from layerscan.jsondoc import Place
 from layerscan.sources import toc_headers as headers
 from layerscan.sources.toc_headers import Header
 from layerscan.sources.toc_json import Values, chunks, members
-from layerscan.sources.toc_model import NAME, Part
+from layerscan.sources.toc_model import NAME, Content, Part
 
 VERSION = 1
 """The one version of the table that there is."""
@@ -34,6 +34,9 @@ _TYPES = {
 _OTHER_TIMES = {"accesstime": "atime", "changetime": "ctime"}
 _LOST = "\ufffd"
 """What Go writes into JSON in place of bytes that are no UTF-8."""
+
+_DIGITS = 16
+"""Hex digits of a digest that are as long as a checksum."""
 
 _NO_TIME = "0001-01-01T00:00:00Z"
 _FRACTION = re.compile(r"\.\d*?[1-9](?=0*\D)", re.ASCII)
@@ -80,7 +83,7 @@ def parts(table: bytes) -> Iterator[Part]:
         except ValueError:
             raise place.fault("does not fit into a tar header") from None
         if header.size:
-            yield header.size
+            yield Content(header.size, _checksum(entry, place))
         padding = bytes(-header.size % headers.BLOCK)
     yield padding
 
@@ -112,6 +115,16 @@ def _header(entry: dict[str, object], place: Place, kind: bytes) -> Header:
         (_integer(entry, "devMajor", place), _integer(entry, "devMinor", place)),
         records,
     )
+
+
+def _checksum(entry: dict[str, object], place: Place) -> int | None:
+    """Bits of the digest of all that is in the file, also where it has several chunks.
+
+    They take the place of the checksum, and repeat where that would.
+    """
+    if jsondoc.text(entry, "digest", place, "") == "":
+        return None
+    return int(jsondoc.digest(entry, "digest", place).removeprefix("sha256:")[:_DIGITS], 16)
 
 
 def _text(entry: dict[str, object], key: str, place: Place, default: str | None = None) -> str:

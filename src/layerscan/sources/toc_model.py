@@ -22,8 +22,22 @@ MAX_TABLE = 64 * 1024 * 1024
 MAX_CONTENT = 2**60
 """Bytes of all files of a layer: more than any disk has, and sums of it are no trouble."""
 
-Part = bytes | int
-"""Bytes of a tar stream, or how many bytes of content follow that are not there."""
+
+class Content(NamedTuple):
+    """Content of a file, in whose place nothing is there.
+
+    Attributes:
+        length: its bytes.
+        checksum: its CRC-64, or 64 bits that equal contents have in common; None
+            where nothing is known of it.
+    """
+
+    length: int
+    checksum: int | None = None
+
+
+Part = bytes | Content
+"""Bytes of a tar stream, or what follows of it that is not there."""
 
 
 class TableFault(Exception):  # noqa: N818
@@ -37,8 +51,8 @@ class TableOfContents(NamedTuple):
     """All of a layer's tar stream but what is in its files.
 
     Attributes:
-        is_exact: whether the headers are those of the stream itself. Else they
-            are made anew: the same tree, but other bytes here and there.
+        is_exact: whether the headers and checksums are those of the stream itself.
+            Else they are made anew: the same tree, but other bytes here and there.
         make: the stream, as `parts` gives it; from it come other errors, too.
     """
 
@@ -46,7 +60,7 @@ class TableOfContents(NamedTuple):
     make: Callable[[], Iterator[Part]]
 
     def parts(self) -> Iterator[Part]:
-        """The stream, for a scanner: `feed` it with bytes, let it `skip` a number.
+        """The stream, for a scanner: `feed` it with bytes, let it `skip` `Content`.
 
         What the scanner refuses in it is a fault of the table as well.
 
@@ -56,8 +70,8 @@ class TableOfContents(NamedTuple):
         content = 0
         with as_fault():
             for part in self.make():
-                if isinstance(part, int):
-                    content += part
+                if isinstance(part, Content):
+                    content += part.length
                     if content > MAX_CONTENT:
                         raise TableFault(f"{NAME} has files of more than {MAX_CONTENT} bytes")
                 yield part

@@ -20,6 +20,7 @@ from layerscan.sources.toc_json import Values
 from layerscan.sources.toc_model import (
     MAX_TABLE,
     NAME,
+    Content,
     Part,
     TableFault,
     TableOfContents,
@@ -47,6 +48,7 @@ _MOST_SPLIT = 1024 * 1024 * 1024
 """Bytes of the longest tar-split, unpacked, that is read; never all of it is in memory."""
 
 _SPLIT_FILE, _SPLIT_SEGMENT = 1, 2
+_CHECKSUM_LENGTH = 8
 
 
 class _Place(NamedTuple):
@@ -187,9 +189,17 @@ def _split_parts(packed: bytes) -> Iterator[Part]:
         elif kind == _SPLIT_FILE:
             size = jsondoc.integer(entry, "size", place) if "size" in entry else 0
             if size:
-                yield size
+                yield Content(size, _checksum(entry, place))
         else:
             raise place.key("type").fault(f"{kind} is not known")
+
+
+def _checksum(entry: dict[str, object], place: Place) -> int | None:
+    """The CRC-64 of a file's content."""
+    found = _payload(entry, place)
+    if found and len(found) != _CHECKSUM_LENGTH:
+        raise place.key("payload").fault(f"is no checksum of {_CHECKSUM_LENGTH} bytes")
+    return int.from_bytes(found, "big") if found else None
 
 
 def _payload(entry: dict[str, object], place: Place) -> bytes:
