@@ -172,6 +172,40 @@ def test_a_hundred_thousand_folders_deep() -> None:
         assert scan(tar(*parts[:80], Entry(b"d"))).kinds.tolist().count(1) == 1
 
 
+def test_folders_without_an_entry_are_bounded_by_the_entries() -> None:
+    # 100,000 are free, and 16 for each entry, that which needs them included.
+    deep = [Entry(b"%d/" % number + b"d/" * 1_999 + b"f") for number in range(50)]
+    border = Entry(b"e/" * 51 * 16 + b"f")
+    assert scan(tar(*deep, border)).kinds.tolist().count(1) == 100_000 + 51 * 16 + 1
+    over = Entry(b"e/" * (51 * 16 + 1) + b"f")
+    message = fault(tar(*deep, over))
+    assert ", e/e/" in message
+    assert "more folders without an entry than can be taken in: 100,000, and 16" in message
+    # Another entry makes room for 16, but that it removes 2,000 does not count.
+    assert len(scan(tar(*deep, Entry(b"0"), over)).kinds) == 98_000 + 51 * 16 + 1 + 51 + 1
+    over = Entry(b"e/" * (52 * 16 + 1) + b"f")
+    assert "more folders without an entry" in fault(tar(*deep, Entry(b"0"), over))
+    # A folder whose entry comes is none of them.
+    made = [Entry(b"e/" * number, tars.DIR) for number in range(1, 52 * 16 + 2)]
+    assert len(scan(tar(*deep, *made, over)).kinds) == 100_000 + 52 * 16 + 1 + 51 + 1
+    opaque = Entry(b"e/" * (51 * 16 + 1) + b".wh..wh..opq")
+    assert "more folders without an entry" in fault(tar(*deep, opaque))
+
+
+def test_many_deep_paths_cost_little() -> None:
+    path = b"/d" * 1_900
+    with at_most(seconds=5, mebibytes=64):
+        data = b"".join(Entry(b"%x" % number + path).dump() for number in range(200))
+        assert "more folders without an entry" in fault(data)
+
+
+def test_files_that_each_have_folders_of_their_own() -> None:
+    files = [Entry(b"store/%05d/f" % number) for number in range(50_000)]
+    assert len(scan(tar(*files)).kinds) == 2 * 50_000 + 2
+    files = [Entry(b"store/%05d/a/b/f" % number) for number in range(50_000)]
+    assert len(scan(tar(*files)).kinds) == 4 * 50_000 + 2
+
+
 def test_removing_and_making_again_stays_linear() -> None:
     many = [Entry(b"d/e/%d" % number) for number in range(5000)]
     links = [Entry(b"l", tars.LINK, link=b"d/e/%d" % number) for number in range(5000)]

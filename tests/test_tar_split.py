@@ -20,7 +20,15 @@ from hypothesis import strategies as st
 from layerscan import tarsplit
 from layerscan._tar import TarScanner
 from layerscan.tarsplit import TarSplit, tar_split_length
-from tests.builders.tar_split import ODDITIES, checksum, member, packed
+from tests.builders.tar_split import (
+    ENDS,
+    ODDITIES,
+    WINDOW,
+    checksum,
+    member,
+    packed,
+    read_at_once,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,6 +75,15 @@ def go_json(line: dict[str, object]) -> str:
     return re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+def reads_past(tar: bytes, end: int) -> list[bytes]:
+    """What reads of Go's compress/gzip give from `end` on, the last with word of the end."""
+    windows = [tar[at : at + WINDOW] for at in range(0, len(tar), WINDOW)]
+    if len(tar) % WINDOW == 0:
+        windows.append(b"")
+    reads = [window[max(end - at * WINDOW, 0) :] for at, window in enumerate(windows)]
+    return [read for read in reads[:-1] if read] + reads[-1:]
+
+
 def expected(tar: bytes) -> bytes:
     lines = []
     done = 0
@@ -78,8 +95,8 @@ def expected(tar: bytes) -> bytes:
             done = found.offset_data + size
             lines.append(entry(name, tar[found.offset_data : done]))
     end = tar.index(END, -(-done // BLOCK) * BLOCK) + len(END)
-    lines += [segment(part) for part in (tar[done:end], tar[end:]) if part]
-    lines.append(segment(b""))
+    lines.append(segment(tar[done:end]))
+    lines += [segment(read) for read in reads_past(tar, end)]
     return "".join(
         go_json({**line, "position": position}) + "\n" for position, line in enumerate(lines)
     ).encode()
@@ -90,8 +107,8 @@ def test_document_is_that_of_tar_split(tar_format: int) -> None:
     tar = packed(ODDITIES, tar_format)
     made = document(tar)
     assert made == expected(tar)
-    # After the entries the end, what pads the tar to 10,240 bytes, and nothing.
-    assert made.count(b"\n") == 2 * len(ODDITIES) + 3
+    # After the entries the end, and what pads the tar to 10,240 bytes.
+    assert made.count(b"\n") == 2 * len(ODDITIES) + 2
 
 
 def test_names_that_are_no_utf8_are_kept_raw() -> None:
@@ -106,13 +123,25 @@ def test_names_that_are_no_utf8_are_kept_raw() -> None:
     assert document(tar) == expected(tar)
 
 
-def test_what_follows_the_end_is_a_segment_of_its_own_and_long_ones_are_cut() -> None:
-    tar = packed([member("file", b"12345")], tarfile.GNU_FORMAT)
-    tar = tar[: tar.index(END, 1024) + len(END)]
-    padding = bytes((1 << 20) + 700)
-    lines = [json.loads(line) for line in document(tar + padding, 500, 2000, 70_001).splitlines()]
-    payloads = [len(base64.b64decode(line["payload"])) for line in lines[2:]]
-    assert payloads == [BLOCK - 5 + len(END), 1 << 20, 700, 0]
+@pytest.mark.parametrize(
+    ("end", "reads"),
+    [
+        ("nothing", [0]),
+        ("the rest of 10,240 bytes", [7_680]),
+        ("the rest of 40,960 bytes, of two windows", [1_536, 8_192]),
+        ("the rest of 163,840 bytes, five full windows", [6_656, 0]),
+        ("nothing, at the end of a full window", [0]),
+        ("a full window", [WINDOW, 0]),
+        ("many windows", [1_536, *[WINDOW] * 91, 26_304]),
+    ],
+)
+def test_what_follows_the_end_is_kept_as_it_is_read(end: str, reads: list[int]) -> None:
+    tar = ENDS[end]
+    made = document(tar, 500, 2_000)
+    lines = [json.loads(line) for line in made.splitlines()]
+    assert [len(base64.b64decode(line["payload"])) for line in lines[3:]] == reads
+    assert made == expected(tar)
+    assert read_at_once(made).endswith(base64.b64encode(bytes(sum(reads))))
 
 
 def test_stream_without_an_end_has_what_there_is() -> None:
@@ -178,7 +207,10 @@ def test_any_tar_in_any_pieces(tar: bytes, data: st.DataObject) -> None:
 
 
 def layer(count: int, tar_format: int, *, seed: int) -> bytes:
-    """The document of a layer of `count` files with names and times as they are in such."""
+    """The document of a layer of `count` files with names and times as they are in such.
+
+    Its last line is that of a read of nothing.
+    """
     chance = random.Random(seed)  # noqa: S311 - the same in every run
     words = ["lib", "python", "module", "test", "core", "util", "data", "index", "view", "api"]
     found = []
@@ -189,7 +221,9 @@ def layer(count: int, tar_format: int, *, seed: int) -> bytes:
         fields = {"mtime": mtime + 0.5 if tar_format == tarfile.PAX_FORMAT else mtime}
         content = chance.randbytes(chance.choice([0, 10, 700, 2000]))
         found.append(member(name, content, **fields))
-    return document(packed(found, tar_format))
+    text = document(packed(found, tar_format))
+    position = text.count(b"\n")
+    return text + b'{"type":2,"payload":"","position":%d}\n' % position
 
 
 def predicted(text: bytes, kind: TarSplit, pieces: Sequence[int] = (65_536,)) -> int:

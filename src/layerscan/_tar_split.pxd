@@ -23,8 +23,9 @@ cdef struct TarSplit:
     unsigned long long position
     # Bytes of the segment whose line is begun and not ended; 0: there is none.
     size_t segment
-    # Whether the two blocks that end a tar were seen.
+    # Whether the two blocks that end a tar were seen; then how much the next segment holds.
     bint is_past_end
+    size_t room
     # Of `segment` the bytes that wait for others, to be three.
     unsigned char waiting[3]
     int waits
@@ -35,8 +36,9 @@ cdef struct TarSplit:
 
 
 cdef enum:
-    # What comes after the end of a tar is kept in segments of at most so much.
-    SEGMENT_PAST_END = 1048576
+    # What comes after the end of a tar is kept as it is read. Go's compress/gzip gives it
+    # from a window of so much, which it fills again and again from the stream's start.
+    WINDOW = 32768
     # No line needs more than this, beside its name and its bytes.
     LINE_FRAME = 128
 
@@ -176,8 +178,8 @@ cdef inline int tar_split_raw(
     cdef size_t piece
     while length > 0:
         piece = length
-        if split.is_past_end and piece > SEGMENT_PAST_END - split.segment:
-            piece = SEGMENT_PAST_END - split.segment
+        if split.is_past_end and piece > split.room - split.segment:
+            piece = split.room - split.segment
         if tar_split_room(split, LINE_FRAME + piece // 3 * 4) != 0:
             return -1
         out = split.data + split.used
@@ -188,9 +190,10 @@ cdef inline int tar_split_raw(
         split.used = out - split.data
         data += piece
         length -= piece
-        if split.is_past_end and split.segment == SEGMENT_PAST_END:
+        if split.is_past_end and split.segment == split.room:
             if tar_split_cut(split) != 0:
                 return -1
+            split.room = WINDOW
     return 0
 
 
@@ -362,21 +365,26 @@ cdef inline int tar_split_entry_end(TarSplit *split) noexcept nogil:
     return 0
 
 
-cdef inline int tar_split_end(TarSplit *split) noexcept nogil:
+cdef inline int tar_split_end(TarSplit *split, uint64_t offset) noexcept nogil:
     """Say that the two blocks that end a tar were added; more bytes may follow.
 
-    Returns 0, or -1 when there is no memory.
+    `offset` is where in the stream they would. Returns 0, or -1 when there is no memory.
     """
     split.is_past_end = True
+    split.room = WINDOW - offset % WINDOW
     return tar_split_cut(split)
 
 
 cdef inline int tar_split_finish(TarSplit *split) noexcept nogil:
     """End the document. Returns 0, or -1 when there is no memory."""
     cdef char *out
+    # tar-split adds what its last read gave, were it nothing. Go's compress/gzip tells the
+    # end together with the last bytes of a window that is not full.
+    cdef bint has_rest = split.is_past_end and split.segment > 0
     if tar_split_cut(split) != 0 or tar_split_room(split, LINE_FRAME) != 0:
         return -1
-    # tar-split also adds what its last read gave, mostly nothing.
+    if has_rest:
+        return 0
     out = split.data + split.used
     memcpy(out, b"{\"type\":2,\"payload\":\"\"", 22)
     out = write_line_end(split, out + 22)

@@ -30,6 +30,9 @@ cdef enum:
     # long paths through many symlinks would else take hours.
     STEPS_FREE = 1 << 26
     STEP_BYTES = 4
+    # Folders that no entry makes, see `find_folder`.
+    IMPLIED_FREE = 100000
+    IMPLIED_PER_ENTRY = 16
 
 
 cdef extern from * nogil:
@@ -63,6 +66,9 @@ cdef struct Path:
 cdef struct Unpacking:
     Tree tree
     int64_t content
+    uint64_t entries
+    # Folders made because the path of an entry leads through them.
+    uint64_t implied
     # Of all entries that are folders: engines come back to them at the end.
     Path *paths
     size_t path_count, path_capacity
@@ -84,8 +90,14 @@ cdef struct Where:
 
 
 cdef inline const char *find_folder(Unpacking *work, const Entry *entry, Where *at) noexcept nogil:
-    """Find the folder of an entry, made with those above it where it is missing."""
+    """Find the folder of an entry, made with those above it where it is missing.
+
+    A path has room for 2,047 new folders, and packs to a few bytes: for each entry some
+    are granted, so that memory is in proportion to the stream. Real tars that have no
+    entries for folders need fewer than one for each file, seldom two or three.
+    """
     cdef size_t length = folder_length(entry.name, entry.name_length)
+    cdef size_t before = work.tree.inode_count
     cdef const char *reason
     at.name = entry.name + length + (length > 0)
     at.length = entry.name_length - (at.name - entry.name)
@@ -101,6 +113,9 @@ cdef inline const char *find_folder(Unpacking *work, const Entry *entry, Where *
     reason = make_folders(&work.tree, entry.name, length, &at.folder)
     if reason != NULL:
         return reason
+    work.implied += work.tree.inode_count - before
+    if work.implied > IMPLIED_FREE + IMPLIED_PER_ENTRY * work.entries:
+        return b"more folders without an entry than can be taken in: 100,000, and 16 for each entry"
     work.folder = at.folder
     work.removals = work.tree.removals
     work.folder_length = length
@@ -331,6 +346,7 @@ cdef inline const char *unpack(
     cdef Where at
     cdef const char *reason
     cdef size_t folder
+    work.entries += 1
     if entry.name_length == 0:
         return unpack_root(work, entry)
     if is_worn_out(&work.tree, offset):
