@@ -60,7 +60,7 @@ _FULL = (0.955, 0.82, 0.838, 0.857, 0.93, 0.955)
 """How full leaves are, by the share of bytes in them that came later."""
 
 _NAMES = (200, 500, 2000)
-_FULL_OF_NAMES = (0.83, 0.87, 0.955)
+_FULL_OF_NAMES = (0.8, 0.87, 0.955)
 """How full they are at the most, by the names in a folder, on average.
 
 Names are put in where their folder is, before the inodes of what is in it. What
