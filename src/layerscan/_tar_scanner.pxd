@@ -76,8 +76,7 @@ cdef struct Scanner:
 cdef inline int scanner_begin(Scanner *scanner, bint has_split) noexcept nogil:
     """`scanner` has its key, and is zero beside. Returns 0, or -1 when there is no memory."""
     scanner.has_split = has_split
-    if has_split:
-        tar_split_begin(&scanner.split)
+    tar_split_begin(&scanner.split)
     # The tree is empty, and an entry before was in its root.
     return 0 if tree_begin(&scanner.work.tree) == OK else -1
 

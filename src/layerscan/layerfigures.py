@@ -202,7 +202,4 @@ def _refusals(content: LayerContent, fs: FileSystem) -> Iterator[str]:
             "it built again, or give --store containerd if that is what will unpack it"
         )
     if refused := fs.refused(content.tree):
-        yield (
-            f"cannot be unpacked onto {fs.name} with blocks of {fs.block_size} bytes: {refused}; "
-            "have it built without, or give the device's --fs and --block-size"
-        )
+        yield (f"cannot be unpacked onto {fs.name} with blocks of {fs.block_size} bytes: {refused}")
