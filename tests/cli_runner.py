@@ -99,7 +99,7 @@ def python(
         stderr=subprocess.PIPE,
         env=environment(**(env or {})),
         cwd=cwd,
-        timeout=60,
+        timeout=240,
     )
     return Result(done.returncode, done.stdout or b"", done.stderr.decode().splitlines())
 
@@ -119,7 +119,7 @@ def shell(script: str, *arguments: object) -> Result:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         env=environment(),
-        timeout=60,
+        timeout=240,
     )
     return Result(done.returncode, done.stdout, done.stderr.decode().splitlines())
 

@@ -90,7 +90,7 @@ class Workbench:
             cwd=self.folder,
             env=self.environment,
             text=True,
-            timeout=60,
+            timeout=240,
         )
 
     def here(self, text: str) -> str:

@@ -263,7 +263,7 @@ def test_program_needs_no_environment(fleet: Fleet) -> None:
         check=False,
         capture_output=True,
         env={"PYTHONPATH": environment()["PYTHONPATH"]},
-        timeout=60,
+        timeout=240,
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"nginx:1.25" in done.stdout

@@ -160,7 +160,7 @@ def test_write_that_fails_leaves_the_old_file(fleet: Fleet, tmp_path: Path) -> N
         capture_output=True,
         env=environment(PYTHONDONTWRITEBYTECODE="1"),
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)),
-        timeout=60,
+        timeout=240,
     )
     assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr.decode() == error(f"{out}: cannot be written: File too large\n")
@@ -300,7 +300,7 @@ def test_messages_end_it_where_nobody_reads_them_but_not_where_they_do_not_fit(
         arguments = [sys.executable, *PROGRAM, "-d", fleet.store.root]
         with open(os.devnull, "wb") as null:
             done = subprocess.run(
-                arguments, check=False, env=environment(), stdout=null, stderr=stderr, timeout=60
+                arguments, check=False, env=environment(), stdout=null, stderr=stderr, timeout=240
             )
         return done.returncode
 

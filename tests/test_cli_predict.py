@@ -293,8 +293,8 @@ def ended(open_registry: OpenRegistry, image: str, number: signal.Signals) -> Re
                 time.sleep(0.01)
             begun = time.monotonic()
             process.send_signal(number)
-            out, err = process.communicate(timeout=20)
-            assert time.monotonic() - begun < 5
+            out, err = process.communicate(timeout=120)
+            assert time.monotonic() - begun < 15
         finally:
             process.kill()
     return Result(process.returncode, out, err.decode().splitlines())
@@ -343,7 +343,7 @@ def peak(source: str) -> int:
         capture_output=True,
         check=True,
         env=environment(),
-        timeout=60,
+        timeout=240,
     )
     return int(done.stdout)
 

@@ -56,7 +56,7 @@ def interrupted(
         try:
             assert process.stdout.readline() == b"ready\n"
             process.send_signal(number)
-            out, err = process.communicate(timeout=10)
+            out, err = process.communicate(timeout=120)
         finally:
             process.kill()
     assert out == b""

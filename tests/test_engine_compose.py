@@ -90,7 +90,7 @@ def config(folder: Path) -> Any:  # noqa: ANN401 - Compose's own form
         capture_output=True,
         cwd=folder,
         env=os.environ | {"GIVEN": "x: y # z"},
-        timeout=60,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr.decode()
     # The order of keys means nothing; Compose keeps that of extension fields.

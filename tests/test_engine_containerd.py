@@ -214,15 +214,13 @@ def test_archives_that_are_discarded(stage: Stage, tmp_path: Path) -> None:
             digest = f"sha256:{os.path.basename(path)}"
             other.ctr("content", "rm", digest)
         # The files go when containerd next collects its garbage.
-        deadline = time.monotonic() + 30
-        while any(map(os.path.exists, layers)) and time.monotonic() < deadline:
+        while any(map(os.path.exists, layers)):
             time.sleep(0.05)
         gone = scan(store, accounting="exact")
         assert gone.document().layers.keys() == kept.document().layers.keys()
         freed = sum(cost.usage for cost in kept.costs.values()) - sum(
             cost.usage for cost in gone.costs.values()
         )
-        assert not any(map(os.path.exists, layers))
         assert freed > 2_000_000
         assert gone.problems == gone.warnings == ()
 

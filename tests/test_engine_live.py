@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.engine, pytest.mark.root]
 
 BUSY_SECONDS = 15.0
-STOP_SECONDS = 60.0
 TOWER_FLOORS = 12
 FILES = 2000
 
@@ -189,15 +188,15 @@ class Loop:
         path = self._folder / "rounds"
         return int(path.read_text() or 0) if path.exists() else 0
 
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
     def stop(self) -> None:
         """Let it end its round; the test fails if a command of it did."""
         (self._folder / "stop").touch()
-        try:
-            status = self._process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            raise
+        # However long a round takes here; pytest's own limit ends what hangs.
+        status = self._process.wait()
         assert status == 0, (self._folder / "log").read_text()
 
 
@@ -247,7 +246,12 @@ def test_layers_that_stay_have_the_same_figures_while_others_come_and_go(
     processes = calls = 0
     with stage.busy(tmp_path, PULL_AND_REMOVE, BUILD_AND_REMOVE) as loops:
         end = time.monotonic() + BUSY_SECONDS
-        while time.monotonic() < end:
+        # So many seconds, and so many rounds, however busy the machine is.
+        while all(loop.is_running for loop in loops) and (
+            time.monotonic() < end
+            or any(loop.rounds < 2 for loop in loops)
+            or len(set(seen.labels)) < 3
+        ):
             seen.add_process(root, tmp_path / "meta.json")
             processes += 1
             for dangling in (False, True, False):
@@ -287,7 +291,7 @@ def test_document_of_the_images_that_stay_has_the_same_bytes_all_the_time(
     before = scanned()
     assert len(json.loads(before)["layers"]) == len(stage.layers())
     with stage.busy(tmp_path, PULL_AND_REMOVE, BUILD_AND_REMOVE) as (pulling, _):
-        while pulling.rounds < 1:
+        while pulling.is_running and pulling.rounds < 1:
             assert scanned() == before
     assert scanned() == before
 

@@ -76,7 +76,7 @@ def test_who_does_not_stop_is_not_waited_for() -> None:
     begun = time.monotonic()
     with pytest.raises(ValueError, match=r"^$"):
         in_parallel([stubborn, bad], workers=2)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20
     assert [one.daemon for one in threads()] == [True]
     end.set()
     for one in threads():

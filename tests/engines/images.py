@@ -27,13 +27,13 @@ from tests.builders.tree import (
     many,
     tar_stream,
 )
+from tests.engines.kept import kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 BUSYBOX = "/bin/busybox"
 MEBIBYTE = 1 << 20
-DEBOOTSTRAP_SECONDS = 280
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,20 +218,15 @@ def write_tar(ops: Iterable[Op], path: str | os.PathLike[str]) -> str:
 def debian_tar() -> str:
     """Path of a tar of a minimal Debian bookworm, about 200 MB, for ``docker import``.
 
-    Made once, which needs Debian's archive and half a minute, then kept in the
-    folder layerscan-cache of the temporary folder.
+    Made once, which needs Debian's archive and half a minute.
     """
-    cache = os.path.join(tempfile.gettempdir(), "layerscan-cache")
-    path = os.path.join(cache, "bookworm-minbase.tar")
-    if os.path.exists(path):
-        return path
-    os.makedirs(cache, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as work:
-        root, tar = os.path.join(work, "root"), os.path.join(work, "tar")
-        for argv in (
-            ["debootstrap", "--variant=minbase", "bookworm", root],
-            ["tar", "-C", root, "--numeric-owner", "-cf", tar, "."],
-        ):
-            subprocess.run(argv, check=True, capture_output=True, timeout=DEBOOTSTRAP_SECONDS)
-        os.replace(tar, path)
-    return path
+
+    def make(tar: str) -> None:
+        with tempfile.TemporaryDirectory(dir=os.path.dirname(tar)) as root:
+            for argv in (
+                ["debootstrap", "--variant=minbase", "bookworm", root],
+                ["tar", "-C", root, "--numeric-owner", "-cf", tar, "."],
+            ):
+                subprocess.run(argv, check=True, capture_output=True)
+
+    return kept("bookworm-minbase.tar", make)

@@ -12,16 +12,15 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import tempfile
 from typing import TYPE_CHECKING
 
 from tests.engines.docker import DockerEngine
+from tests.engines.kept import kept
 
 if TYPE_CHECKING:
     import contextlib
 
 PROGRAMS = ("debootstrap", "docker", "setpriv", "unshare")
-DEBOOTSTRAP_SECONDS = 280
 
 # $1 is the chroot, $2 the folder that both sides see at the same path.
 ENTER = """
@@ -39,22 +38,15 @@ exec chroot "$root" "$@"
 def chroot_folder() -> str:
     """A trixie with Docker, made if it is not there: half a minute.
 
-    It is kept in the user's folder of caches, and nothing runs in it that
-    writes outside of what is mounted into it.
+    Nothing runs in it that writes outside of what is mounted into it.
     """
-    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    cache = os.path.join(caches, "layerscan-tests")
-    path = os.path.join(cache, "trixie-docker")
-    if os.path.exists(path):
-        return path
-    os.makedirs(cache, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as work:
-        root = os.path.join(work, "root")
+
+    def make(root: str) -> None:
         packages = "containerd,docker-cli,docker.io"
         argv = ["debootstrap", "--variant=minbase", f"--include={packages}", "trixie", root]
-        subprocess.run(argv, check=True, capture_output=True, timeout=DEBOOTSTRAP_SECONDS)
-        os.rename(root, path)
-    return path
+        subprocess.run(argv, check=True, capture_output=True)
+
+    return kept("trixie-docker", make)
 
 
 class TrixieDocker(DockerEngine):

@@ -3,6 +3,8 @@
 It sees all files of the machine, and has a fresh disk besides. No root is needed,
 but its programs are root inside of it: what they write to files of the machine,
 whoever started it writes.
+
+On a processor with AVX-512 or AMX it starts only with ``uml_registers.c``.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PROGRAMS = ("linux.uml", "mkfs.f2fs", "busybox")
+PROGRAMS = ("linux.uml", "mkfs.f2fs", "busybox", "gcc")
 _MODULES = "/usr/lib/uml/modules/*/kernel"
 _NEEDED = ("crypto/crc32_generic.ko", "fs/f2fs/f2fs.ko")
 MEMORY = "768M"
@@ -90,6 +92,9 @@ def _boot(init: str, image: str, state: str, seconds: float) -> str:
         *(kernel, f"mem={MEMORY}", f"uml_dir={state}", f"ubd0={image}", f"init={init}"),
         *("root=/dev/root", "rootfstype=hostfs", "rootflags=/", "rw", "con=null", "con0=null,fd:1"),
     ]
+    registers = os.path.join(state, "registers.so")
+    source = os.path.join(os.path.dirname(__file__), "uml_registers.c")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O2", "-o", registers, source], check=True)
     log = os.path.join(state, "log")
     with open(log, "wb") as out:
         process = subprocess.Popen(
@@ -97,7 +102,7 @@ def _boot(init: str, image: str, state: str, seconds: float) -> str:
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
-            env=os.environ | {"TMPDIR": state},
+            env=os.environ | {"TMPDIR": state, "LD_PRELOAD": registers},
             start_new_session=True,
         )
         try:
