@@ -144,9 +144,9 @@ def test_index_in_an_index(built: ContainerdBuilder) -> None:
 
 
 def test_what_is_no_image_is_passed_over(built: ContainerdBuilder) -> None:
-    chart = built.manifest([])
+    chart = built.manifest(stack(built, "chart"))
     with open(built.blob_path(chart.digest), "rb") as file:
-        document = file.read().replace(b"oci.image.config", b"cncf.helm.config")
+        document = file.read().replace(b"oci.image.layer", b"cncf.helm.chart.content")
     built.name("reg.example/chart:1", built.blob(document, chart.media_type))
     built.name("reg.example/blob:1", built.blob(b"anything", "text/plain"))
     assert read(built) == []

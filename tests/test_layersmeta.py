@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from layerscan import layersmeta
+from layerscan.digest import NO_DIGEST
 from layerscan.errors import DocumentError
 from layerscan.layersmeta import LayerMeta, LayersMeta
 
@@ -129,11 +130,11 @@ WRONG: list[tuple[object, str]] = [
     ),
     (
         document(layers={A.upper(): {}}),
-        f'$.layers["{A.upper()}"]: is no digest (sha256: and 64 lower-case hex digits)',
+        f'$.layers["{A.upper()}"]: {NO_DIGEST}',
     ),
     (
         document(layers={A + "\n": {"size": 1, "usage": 1}}),
-        f'$.layers["{A}\\n"]: is no digest (sha256: and 64 lower-case hex digits)',
+        f'$.layers["{A}\\n"]: {NO_DIGEST}',
     ),
 ]
 

@@ -95,15 +95,15 @@ def test_a_document_need_not_say_its_type(document: dict[str, Any], kind: str) -
         (manifest(schemaVersion=1), "$.schemaVersion: must be 2"),
         (manifest(mediaType="text/html"), '$: is of type "text/html"; only'),
         (manifest(mediaType=7), "$.mediaType: must be a string"),
-        (manifest(config=None), "$.config: must be an object"),
-        (manifest(layers=None), "$.layers: must be an array"),
+        (manifest(config=None), '$: key "config" is missing'),
+        (manifest(layers={}), "$.layers: must be an array"),
         (manifest(layers=[{**BLOB, "size": -1}]), "$.layers[0].size: must not be negative"),
         (manifest(layers=[{**BLOB, "size": 1.0}]), "$.layers[0].size: must be an integer"),
         (manifest(layers=[{**BLOB, "size": 1 << 63}]), "$.layers[0].size: must be at most"),
         (manifest(layers=[{**BLOB, "digest": "sha256:0"}]), "$.layers[0].digest: is no digest"),
         (manifest(layers=[BLOB] * 10_001), "$.layers: has more than 10000 entries"),
         (manifest(annotations={"k": 1}), "$.annotations.k: must be a string"),
-        (index(manifests=None), "$.manifests: must be an array"),
+        (index(manifests=None), '$: key "manifests" is missing'),
         (index(manifests=[{**BLOB, "platform": []}]), "$.manifests[0].platform: must be an object"),
     ],
 )
@@ -116,6 +116,19 @@ def test_what_is_wrong_is_refused_with_its_place(document: object, told: str) ->
 def test_another_type_than_was_given_is_refused() -> None:
     with pytest.raises(DocumentError, match=r"\$\.mediaType: is .*, but it was given as"):
         loads(manifest(), oci.DOCKER_MANIFEST)
+
+
+def test_null_and_empty_text_are_as_what_is_absent() -> None:
+    absent = {**manifest(), "annotations": None, "mediaType": "", "artifactType": None}
+    del absent["layers"]
+    for document in (absent, {**absent, "layers": None}):
+        found = loads(document, oci.OCI_MANIFEST)
+        assert (found.annotations, found.layers) == ({}, ())
+    platform = {"architecture": "amd64", "os": None, "variant": ""}
+    (entry,) = loads(index(manifests=[{**BLOB, "platform": platform}])).manifests
+    assert entry.platform == Platform("amd64")
+    raw = {"architecture": None, "os": "", "variant": None, "rootfs": {"diff_ids": None}}
+    assert oci.loads_config(json.dumps(raw).encode(), "it") == oci.Config(Platform(""), ())
 
 
 def test_a_document_without_bound_is_not_read() -> None:
@@ -134,7 +147,6 @@ def test_a_config() -> None:
 @pytest.mark.parametrize(
     ("raw", "told"),
     [
-        ({"rootfs": {}}, '$: key "architecture" is missing'),
         ({"architecture": "arm"}, '$: key "rootfs" is missing'),
         ({"architecture": "arm", "rootfs": {"diff_ids": ["x"]}}, "$.rootfs.diff_ids[0]: is no"),
         ({"architecture": 1, "rootfs": {}}, "$.architecture: must be a string"),
@@ -182,9 +194,9 @@ MEMBERS = st.none() | st.booleans() | st.integers(-1, 2**63) | st.text(max_size=
     | MEMBERS
 )
 def test_quick_reading_of_a_descriptor_is_no_other(value: object) -> None:
-    quick = oci._plain_descriptor(value)
+    quick = oci.documents._plain_descriptor(value)
     try:
-        thorough = oci._descriptor(value, oci.Place("x"))
+        thorough = oci.documents._descriptor(value, oci.documents.Place("x"))
     except DocumentError:
         assert quick is None
         return

@@ -7,10 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from layerscan import platforms
 from layerscan.errors import LayerscanError
-from layerscan.oci import Platform
-from layerscan.platforms import fits, is_plain, parse_platform, preference, spelt, this_machine
+from layerscan.oci import Platform, platforms
+from layerscan.oci.platforms import fits, is_plain, parse_platform, preference, spelt, this_machine
 
 
 @pytest.mark.parametrize("text", ["linux/amd64", "linux/arm/v7", "windows/amd64"])

@@ -8,7 +8,7 @@ import pytest
 
 from layerscan.apps.published import bundle_files, bundle_images, loads_app
 from layerscan.digest import sha256
-from layerscan.documents import DryRunFolder
+from layerscan.oci.blobs import DryRunFolder
 from tests.builders.registry_server import OpenRegistry
 from tests.cli_runner import Result, error, run
 from tests.publish_case import Bench, blob_of, digest_of, put_image, put_index, requests_after

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from layerscan.sharedhash import SharedSha256
+from layerscan.sharedhash import SharedHash
 
 CHUNKS = [random.Random(number).randbytes(number * 7 % 5000) for number in range(600)]  # noqa: S311
 WHOLE = hashlib.sha256(b"".join(CHUNKS)).hexdigest()
@@ -14,7 +14,7 @@ WHOLE = hashlib.sha256(b"".join(CHUNKS)).hexdigest()
 
 @pytest.mark.parametrize("most", [0, 1, 16, 10_000])
 def test_one_thread_does_all(most: int) -> None:
-    shared = SharedSha256(most)
+    shared = SharedHash("sha256:", most)
     for chunk in CHUNKS:
         shared.update(chunk)
     assert shared.hexdigest() == WHOLE
@@ -22,7 +22,7 @@ def test_one_thread_does_all(most: int) -> None:
 
 
 def test_no_more_wait_than_may() -> None:
-    shared = SharedSha256(3)
+    shared = SharedHash("sha256:", 3)
     for chunk in CHUNKS[:50]:
         shared.update(chunk)
     waited = 0
@@ -33,7 +33,7 @@ def test_no_more_wait_than_may() -> None:
 
 @pytest.mark.parametrize("most", [0, 2, 16])
 def test_two_threads_agree(most: int) -> None:
-    shared = SharedSha256(most)
+    shared = SharedHash("sha256:", most)
     is_over = threading.Event()
 
     def help_out() -> None:

@@ -295,7 +295,7 @@ def saved(**changes: object) -> Files:
         (saved(Config="x" * 100_000), "…: is missing"),
         (saved(Config=5), "$[0].Config: must be a string"),
         (saved(Config="manifest.json"), "must be an object"),
-        (saved(Layers=None), 'key "Layers" is missing'),
+        (saved(Layers=None), "its config has 2 diff_ids for 0 layers"),
         (saved(Layers=[]), "its config has 2 diff_ids for 0 layers"),
         (saved(Layers=["manifest.json"]), "its config has 2 diff_ids for 1 layers"),
         (saved(Layers=["manifest.json"] * 3), "its config has 2 diff_ids for 3 layers"),

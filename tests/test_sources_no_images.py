@@ -26,6 +26,9 @@ def in_layout(image: Image | Index, tmp_path: Path) -> str:
     return f"oci:{write_folder(layout(image), tmp_path / 'a')}"
 
 
+HELM = "application/vnd.cncf.helm.chart.content.v1.tar+gzip"
+
+
 @pytest.mark.parametrize(
     ("media_type", "words"),
     [
@@ -70,16 +73,20 @@ def test_layers_without_a_type_are_told_by_their_bytes(tmp_path: Path) -> None:
     [
         (Image(config_changes={"rootfs": {"diff_ids": [sha256(b"")]}}), "1 diff_ids for 0 layers"),
         (Image(config_changes={"rootfs": {"diff_ids": ["sha256:x"]}}), "is no digest"),
-        (Image(config_changes={"rootfs": None}), "$.rootfs: must be an object"),
-        (Image("../x"), 'its config gives the architecture "../x", which is none'),
-        (Image(""), 'its config gives the architecture "", which is none'),
+        (Image(config_changes={"rootfs": None}), 'key "rootfs" is missing'),
+        (Image("../x"), '"../x" is not an architecture name'),
         (
-            Image(config_type="application/vnd.cncf.helm.config.v1+json"),
-            'is no image: its config is of type "application/vnd.cncf.helm.config.v1+json"',
+            Image(layers=(Layer(BASE, "gzip", HELM),), config_type="application/vnd.cncf.helm"),
+            f'is no image: its layers are of type "{HELM}", no tars',
         ),
+        (
+            Image(config_type="application/vnd.oci.empty.v1+json"),
+            'is no image: its config is of type "application/vnd.oci.empty.v1+json"',
+        ),
+        (Image(changes={"artifactType": "text/x"}), 'is an artifact of type "text/x", no image'),
         (Image(changes={"annotations": {"compose-app": "v1"}}), "is a Compose App, no image"),
         (Image(changes={"schemaVersion": 1}), "$.schemaVersion: must be 2"),
-        (Image(changes={"layers": None}), "$.layers: must be an array"),
+        (Image(layers=(Layer(BASE),), changes={"layers": None}), "1 diff_ids for 0 layers"),
     ],
 )
 def test_what_is_no_image(image: Image, words: str, tmp_path: Path) -> None:

@@ -32,11 +32,19 @@ class SourceError(LayerscanError):
     """An image's source is not there, is damaged, or holds what cannot be unpacked."""
 
 
+class AbsentError(LayerscanError):
+    """A blob or document that is referred to and is not there."""
+
+
+class AbsentBlobError(DocumentError, AbsentError):
+    """One that a folder or archive does not have."""
+
+
 class RegistryError(LayerscanError):
     """A registry that cannot be reached, or does not do what it must."""
 
 
-class NotInRegistryError(RegistryError):
+class NotInRegistryError(RegistryError, AbsentError):
     """A manifest, blob or repository that the registry has not (404)."""
 
 

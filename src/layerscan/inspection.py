@@ -5,24 +5,31 @@ is downloaded but documents and an App's bundle; layers are known by their
 descriptors. It prints nothing.
 """
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from layerscan import digest as digests
 from layerscan import oci
 from layerscan.apps import published
 from layerscan.apps.published import BundleFile, PublishedApp
-from layerscan.errors import LayerscanError
+from layerscan.errors import DocumentError, LayerscanError
 from layerscan.jsondoc import printable
 from layerscan.layersmeta import LayersMeta
 from layerscan.oci import Config, Descriptor, Index, Manifest, Platform
-from layerscan.platforms import fits, parse_platform, platform_text, spelt
+from layerscan.oci.images import (
+    BlobReader,
+    IndexedImage,
+    TooManyError,
+    Why,
+    list_images,
+    what_else,
+)
+from layerscan.oci.platforms import fits, parse_platform, spelt
 from layerscan.reference import DEFAULT_TAG, Reference
 from layerscan.registry import Fetched, RegistryClient, Repository
 
 _WORKERS = 8
+_OTHERS = (Why.NO_IMAGE, Why.ABSENT)
 _ATTESTED = "vnd.docker.reference.digest"
 
 
@@ -91,7 +98,7 @@ class Inspection(NamedTuple):
         app: of an App, its content; else None.
         images: of an image, or each of an index; of an App none.
         attestations: those of an index.
-        others: entries of an index that are neither.
+        others: what an index refers to that is neither, or not there.
     """
 
     reference: Reference
@@ -133,12 +140,16 @@ class Filter(NamedTuple):
             parts.append(f"platform {spelt(self.platform)}")
         return " and ".join(parts)
 
-    def takes(self, platform: Platform | None) -> bool:
+    @property
+    def assumed(self) -> str:
+        """Nothing is taken to be what it does not say; see `Matcher`."""
+        return ""
+
+    def check(self, entry: Descriptor) -> None:
+        """All entries can be looked at; see `Matcher`."""
+
+    def takes(self, platform: Platform) -> bool:
         """Whether an image for `platform` is meant."""
-        if self.architecture is None and self.platform is None:
-            return True
-        if platform is None:
-            return False
         if self.architecture is not None and platform.architecture != self.architecture:
             return False
         return self.platform is None or fits(platform, self.platform)
@@ -176,15 +187,15 @@ def inspect(
     if published.is_app(document):
         app = _app(repository, fetched, source, wanted)
         return Inspection(reference, fetched, "app", app=app)
-    if isinstance(document, Manifest):
-        image = _image(repository, itself, document)
-        taken = [image] if wanted.takes(image.platform) else []
-        _check_found(taken, [image.platform], wanted, source)
-        return Inspection(reference, fetched, "image", images=(image,))
-    if document.layers and not document.manifests:
+    if isinstance(document, Index) and document.layers and not document.manifests:
         layers = ImageContent(itself, document.platform, None, document.layers)
         return Inspection(reference, fetched, "layers-manifest", images=(layers,))
-    return _index(repository, reference, fetched, document, wanted)
+    if isinstance(document, Manifest) and what_else(document) is not None:
+        # Other things than images are stored as manifests, too.
+        image = ImageContent(itself, None, document.config.digest, document.layers)
+        _check_found([], [], wanted, source)
+        return Inspection(reference, fetched, "image", images=(image,))
+    return _images(repository, Inspection(reference, fetched, "image"), document, wanted)
 
 
 # Apps.
@@ -222,88 +233,63 @@ def _as_blob(descriptor: Descriptor) -> Descriptor:
 # Images.
 
 
-def _index(
-    repository: Repository, reference: Reference, fetched: Fetched, index: Index, wanted: Filter
+def _images(
+    repository: Repository, found: Inspection, document: Manifest | Index, wanted: Filter
 ) -> Inspection:
+    fetched = found.fetched
     source = f"{repository.name}@{fetched.digest}"
-    entries, attestations, others = _sorted_entries(index)
-    # An entry without a platform says more when it is read.
-    candidates = [one for one in entries if one.platform is None or wanted.takes(one.platform)]
-    if len(candidates) > oci.MOST_IMAGES:
-        raise LayerscanError(
-            f"{source}: has {len(candidates)} images; at most {oci.MOST_IMAGES} are looked at: "
-            "choose some with --platform or --arch"
+    itself = Descriptor(fetched.media_type, fetched.digest, len(fetched.raw))
+    try:
+        listing = list_images(
+            itself,
+            _Configs(repository, source),
+            wanted,
+            document=document,
+            workers=_WORKERS,
         )
-    with _pool() as pool:
-        found = list(pool.map(lambda entry: _entry(repository, entry), candidates))
-    images = [image for image in found if wanted.takes(image.platform)]
-    _check_found(images, [entry.platform for entry in entries], wanted, source)
+    except TooManyError as error:
+        raise LayerscanError(f"{source}: {error.what} with --platform or --arch") from None
+    images = tuple(_content(one) for one in listing.images)
+    _check_found(images, listing.platforms, wanted, source)
+    if isinstance(document, Manifest):
+        return found._replace(images=images)
+    attestations = tuple(
+        Attestation(one.descriptor, about if digests.is_digest(about) else None)
+        for one in listing.passed_over
+        if one.why is Why.ATTESTATION
+        for about in [one.descriptor.annotations.get(_ATTESTED)]
+    )
+    others = tuple(one.descriptor for one in listing.passed_over if one.why in _OTHERS)
     if wanted.text:
         taken = {image.manifest.digest for image in images}
         attestations = tuple(one for one in attestations if one.about in taken)
         others = ()
-    return Inspection(reference, fetched, "index", None, tuple(images), attestations, others)
+    return found._replace(kind="index", images=images, attestations=attestations, others=others)
 
 
-def _sorted_entries(
-    index: Index,
-) -> tuple[list[Descriptor], tuple[Attestation, ...], tuple[Descriptor, ...]]:
-    """The entries of an index: images, attestations, and the rest."""
-    images, attestations, others = [], [], []
-    for entry in index.manifests:
-        if entry.is_attestation:
-            about = entry.annotations.get(_ATTESTED)
-            attestations.append(Attestation(entry, about if digests.is_digest(about) else None))
-        elif entry.media_type in oci.MANIFEST_TYPES:
-            images.append(entry)
-        else:
-            others.append(entry)
-    return images, tuple(attestations), tuple(others)
+class _Configs(BlobReader):
+    """Reads what is no image's config as one that says nothing."""
+
+    def config(self, descriptor: Descriptor) -> Config:
+        try:
+            return super().config(descriptor)
+        except DocumentError:
+            # Other things are stored as manifests, too, and are shown as they are.
+            return Config(Platform(""), ())
 
 
-def _entry(repository: Repository, entry: Descriptor) -> ImageContent:
-    source = f"{repository.name}@{entry.digest}"
-    raw = repository.fetch(entry, limit=oci.MAX_MANIFEST)
-    manifest = oci.loads(raw, source, media_type=entry.media_type)
-    assert isinstance(manifest, Manifest)  # noqa: S101 - its type is that of one
-    if entry.platform is not None:
-        return ImageContent(entry, entry.platform, manifest.config.digest, manifest.layers)
-    return _image(repository, entry, manifest)
-
-
-def _image(repository: Repository, itself: Descriptor, manifest: Manifest) -> ImageContent:
-    config = manifest.config
-    platform = None
-    # Other things than images are stored as manifests, too, with configs of their own.
-    if config.media_type in oci.IMAGE_CONFIGS and config.size > 0:
-        platform = _config(repository, config).platform
-    return ImageContent(itself, platform, config.digest, manifest.layers)
-
-
-def _config(repository: Repository, config: Descriptor) -> Config:
-    raw = repository.fetch(config, limit=oci.MAX_CONFIG)
-    return oci.loads_config(raw, f"{repository.name}@{config.digest}")
+def _content(image: IndexedImage) -> ImageContent:
+    known = image.platform if image.platform.architecture else None
+    return ImageContent(
+        image.descriptor, known, image.manifest.config.digest, image.manifest.layers
+    )
 
 
 def _check_found(
-    taken: Sequence[ImageContent],
-    platforms: Sequence[Platform | None],
-    wanted: Filter,
-    source: str,
+    taken: Sequence[ImageContent], there: Sequence[str], wanted: Filter, source: str
 ) -> None:
     """Refuse to find nothing where something was asked for."""
     if wanted.text and not taken:
-        there = sorted({platform_text(platform) for platform in platforms})
         raise LayerscanError(
             f"{source}: has no {wanted.text}; it has: {', '.join(there) or 'no image'}"
         )
-
-
-@contextmanager
-def _pool() -> Iterator[ThreadPoolExecutor]:
-    """A pool that an interrupt does not wait for."""
-    pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="inspect")
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)

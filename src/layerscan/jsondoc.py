@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 MAX_INTEGER = 2**63 - 1
 """The largest integer: what other programs' signed 64-bit fields hold."""
 
-NO_DIGEST = "is no digest (sha256: and 64 lower-case hex digits)"
-"""What is told of anything else in a digest's place."""
-
 _LONGEST_INTEGER = len(str(-MAX_INTEGER))
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -47,12 +44,15 @@ class Place(NamedTuple):
         return DocumentError(f"{printable(self.source)}: {self.path}: {what}")
 
 
-def decode(text: str | bytes, source: str) -> object:
+def decode(text: str | bytes, source: str, *, as_go: bool = False) -> object:
     """The JSON value of `text`, of which nothing but the JSON grammar is sure.
 
     Args:
         text: the document; bytes must be UTF-8.
         source: what to call it in messages.
+        as_go: for documents that engines, registries and clients read with Go's
+            decoder: null or an empty string leaves a field as it is where the key is
+            absent (encoding/json, "Unmarshal"), so such members are left out.
 
     Raises:
         DocumentError: it is no JSON, nested too deeply, or has a key twice or
@@ -62,7 +62,7 @@ def decode(text: str | bytes, source: str) -> object:
     try:
         text = text if isinstance(text, str) else text.decode()
         try:
-            value: object = _STRICT.decode(text)
+            value: object = (_AS_GO if as_go else _STRICT).decode(text)
         except _RefusedError:
             value = _MARKING.decode(text)
             raise _fault_of_refused(value, source) from None
@@ -127,6 +127,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
+def _unique_and_present(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = _unique(pairs)
+    if None in document.values() or "" in document.values():
+        return {key: value for key, value in pairs if value is not None and value != ""}
+    return document
+
+
 def _no_number(constant: str) -> None:
     raise _RefusedError(constant)
 
@@ -142,6 +149,9 @@ def _unique_or_marked(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Refused
 
 _STRICT = json.JSONDecoder(
     object_pairs_hook=_unique, parse_constant=_no_number, parse_int=_bounded_int
+)
+_AS_GO = json.JSONDecoder(
+    object_pairs_hook=_unique_and_present, parse_constant=_no_number, parse_int=_bounded_int
 )
 _MARKING = json.JSONDecoder(
     object_pairs_hook=_unique_or_marked,
@@ -225,7 +235,7 @@ def digest(document: dict[str, object], key: str, place: Place) -> str:
     """
     value = text(document, key, place)
     if not digests.is_digest(value):
-        raise place.key(key).fault(NO_DIGEST)
+        raise place.key(key).fault(digests.NO_DIGEST)
     return value
 
 

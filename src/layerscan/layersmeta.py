@@ -17,7 +17,6 @@ from typing import NamedTuple
 from layerscan import digest as digests
 from layerscan.errors import DocumentError, LayerscanError
 from layerscan.jsondoc import (
-    NO_DIGEST,
     Place,
     decode,
     integer,
@@ -76,6 +75,10 @@ def check_architectures(images: Iterable[tuple[str, str]]) -> None:
         LayerscanError: there is one.
     """
     for label, architecture in images:
+        if not architecture:
+            raise LayerscanError(
+                f"image {label}: nothing says its architecture; say it with --arch"
+            )
         if not is_architecture(architecture):
             raise LayerscanError(
                 f"image {label}: its config gives the architecture "
@@ -210,7 +213,7 @@ def _one(value: object, place: Place) -> LayersMeta:
     for digest, layer in sorted(mapping(member(document, "layers", place), at_layers).items()):
         at = at_layers.key(digest)
         if not digests.is_digest(digest):
-            raise at.fault(NO_DIGEST)
+            raise at.fault(digests.NO_DIGEST)
         figures = mapping(layer, at)
         layers[digest] = LayerMeta(
             size=integer(figures, "size", at),

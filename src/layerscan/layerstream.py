@@ -6,18 +6,18 @@ comes out of a blob is ``sources``' matter, what a tar means the scanner's. All 
 waits between the two threads are some chunks.
 """
 
-import hashlib
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from queue import SimpleQueue
 from typing import Generic, NamedTuple, Self, TypeVar
 
+from layerscan import digest as digests
 from layerscan._tar import TarFault, TarScanner
 from layerscan.errors import SourceError
 from layerscan.layertree import LayerTree
 from layerscan.parallel import join
-from layerscan.sharedhash import SharedSha256
+from layerscan.sharedhash import SharedHash
 from layerscan.sources.decompress import LONGEST_MAGIC, decompressed, is_packed
 from layerscan.sources.model import Source, SourceLayer
 from layerscan.sources.toc_model import Content, TableFault, TableOfContents
@@ -77,7 +77,7 @@ def read_layer(
     """
     where = f"layer {layer.digest}"
     _keep_freed_memory()
-    hashing = SharedSha256(_WAITING)
+    hashing = SharedHash(layer.digest, _WAITING)
     blob = _blob(source, layer, hashing, on_bytes)
     tar = Ahead(_tar(blob, layer, limit, where), "decompress")
     try:
@@ -102,7 +102,7 @@ def _keep_freed_memory() -> None:
 def _blob(
     source: Source,
     layer: SourceLayer,
-    hashing: SharedSha256,
+    hashing: SharedHash,
     on_bytes: Callable[[int], object],
 ) -> Generator[bytes, None, None]:
     with source.layer(layer, hashing) as chunks:
@@ -171,12 +171,12 @@ class _Scan:
 def _scanned(
     tar: "Ahead[bytes]",
     layer: SourceLayer,
-    of_blob: SharedSha256,
+    of_blob: SharedHash,
     cancel: threading.Event,
     *,
     tar_split: TarSplit,
 ) -> LayerContent:
-    digest = None if _is_plain(layer) else hashlib.sha256()
+    digest = None if _is_plain(layer) else digests.hashing(layer.diff_id)
     scan = _Scan(tar_split=tar_split)
     for chunk in tar:
         if cancel.is_set():
@@ -187,7 +187,7 @@ def _scanned(
         # Which thread has time for the blob's digest depends on how it is packed.
         while not tar.is_ready and of_blob.catch_up():
             pass
-    diff_id = layer.diff_id if digest is None else f"sha256:{digest.hexdigest()}"
+    diff_id = layer.diff_id if digest is None else digests.computed(digest, layer.diff_id)
     if diff_id != layer.diff_id:
         raise SourceError(
             f"layer {layer.digest}: its tar has the digest {diff_id}, and the image's config says "

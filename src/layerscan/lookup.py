@@ -6,13 +6,15 @@ walks nothing and prints nothing.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 from layerscan import oci
 from layerscan.errors import LayerscanError
-from layerscan.oci import Descriptor, Index, Manifest, Platform
-from layerscan.platforms import fits
+from layerscan.oci import Descriptor, Platform
+from layerscan.oci.images import LINUX, BlobReader, IndexedImage, Reader, list_images
+from layerscan.oci.platforms import fits
+from layerscan.parallel import in_parallel
 from layerscan.reference import Reference
 from layerscan.registry import RegistryClient, Repository
 from layerscan.selection import Chosen
@@ -60,12 +62,10 @@ def look_up(client: RegistryClient, chosen: Sequence[Chosen], *, workers: int = 
         for repository in one.repositories
         if repository and _is_lacking(one.image, repository)
     ]
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="lookup")
-    try:
-        found = list(pool.map(lambda pair: _find(client, chosen[pair[0]], pair[1]), wanted))
-    finally:
-        # An interrupt does not wait for it.
-        pool.shutdown(wait=False, cancel_futures=True)
+    found = in_parallel(
+        [partial(_task, client, chosen[number], repository) for number, repository in wanted],
+        workers=workers,
+    )
     looked = list(chosen)
     for (number, repository), outcome in zip(wanted, found, strict=True):
         image = _completed(looked[number].image, repository, outcome.digests)
@@ -85,6 +85,10 @@ def _completed(image: Image, repository: str, found: tuple[str, ...]) -> Image:
     padded = (*known, *(None,) * (len(found) - len(known)))
     digests = tuple(old or new for old, new in zip(padded, found, strict=True))
     return image._replace(digests={**image.digests, repository: digests})
+
+
+def _task(client: RegistryClient, one: Chosen, repository: str, _: object) -> _Found:
+    return _find(client, one, repository)
 
 
 def _find(client: RegistryClient, one: Chosen, repository: str) -> _Found:
@@ -117,40 +121,40 @@ def _digests(repository: Repository, name: Reference, image: Image) -> tuple[str
     fetched = repository.manifest(name.digest or name.tag or "")
     source = f"{repository.name}@{fetched.digest}"
     document = oci.loads(fetched.raw, source, media_type=fetched.media_type)
-    manifests = [document] if isinstance(document, Manifest) else []
-    if isinstance(document, Index):
-        for entry in _candidates(document, image):
-            raw = repository.fetch(entry, limit=oci.MAX_MANIFEST)
-            at = f"{repository.name}@{entry.digest}"
-            manifest = oci.loads(raw, at, media_type=entry.media_type)
-            assert isinstance(manifest, Manifest)  # noqa: S101 - its type is that of one
-            manifests.append(manifest)
-    for manifest in manifests:
-        if _is_same(repository, manifest, image):
-            return tuple(layer.digest for layer in manifest.layers)
+    top = Descriptor(fetched.media_type, fetched.digest, len(fetched.raw))
+    reader = BlobReader(repository, source)
+    listing = list_images(top, reader, _Same(image), document=document, configs=None)
+    for one in listing.images[:_MOST_CANDIDATES]:
+        if _is_same(reader, one, image):
+            return tuple(layer.digest for layer in one.manifest.layers)
     return None
 
 
-def _candidates(index: Index, image: Image) -> list[Descriptor]:
-    """The entries of an index that may be the image."""
-    platform = Platform(image.architecture, image.os or "linux", image.variant)
-    return [
-        entry
-        for entry in index.manifests
-        if entry.media_type in oci.MANIFEST_TYPES
-        and not entry.is_attestation
-        and (entry.platform is None or fits(entry.platform, platform))
-    ][:_MOST_CANDIDATES]
+class _Same:
+    """Images for the platform of one that is in a store; see `Matcher`."""
+
+    def __init__(self, image: Image) -> None:
+        self._platform = Platform(image.architecture, image.os or LINUX, image.variant)
+
+    @property
+    def assumed(self) -> str:
+        """Nothing is taken to be what it does not say."""
+        return ""
+
+    def check(self, entry: Descriptor) -> None:
+        """All entries can be looked at."""
+
+    def takes(self, platform: Platform) -> bool:
+        """Whether an image for `platform` may be it."""
+        return not self._platform.architecture or fits(platform, self._platform)
 
 
-def _is_same(repository: Repository, manifest: Manifest, image: Image) -> bool:
-    """Whether a manifest is that of the image: by its config, or by what that says."""
-    if len(manifest.layers) != len(image.layers):
+def _is_same(reader: Reader, found: IndexedImage, image: Image) -> bool:
+    """Whether an image is the one in the store: by its config, or by what that says."""
+    if len(found.manifest.layers) != len(image.layers):
         return False
-    config = manifest.config
-    if config.digest == image.image_id:
+    if found.manifest.config.digest == image.image_id:
         return True
     # A conversion between Docker's format and OCI's changes a config, not its layers.
-    raw = repository.fetch(config, limit=oci.MAX_CONFIG)
-    diff_ids = oci.loads_config(raw, f"{repository.name}@{config.digest}").diff_ids
-    return diff_ids == tuple(layer.diff_id for layer in image.layers)
+    config = found.config or reader.config(found.manifest.config)
+    return config.diff_ids == tuple(layer.diff_id for layer in image.layers)

@@ -44,7 +44,7 @@ def in_parallel(
 
     Args:
         tasks: what to run. Each gets an event that is set where it is to give up.
-        workers: how many run at a time.
+        workers: how many run at a time; one without `on_tick` is the calling thread.
         on_tick: called some ten times a second, in this thread. What it raises
             ends the run.
 
@@ -55,6 +55,16 @@ def in_parallel(
         BaseException: what the first one that failed raised. The others are
             told to stop, and waited for a second at most.
     """
+    if workers == 1 and on_tick is None:
+        return [task(threading.Event()) for task in tasks]
+    return _in_threads(tasks, workers, on_tick or _nothing)
+
+
+def _nothing() -> None:
+    """Where there is nothing to call."""
+
+
+def _in_threads(tasks: Sequence[Task[T]], workers: int, on_tick: Callable[[], object]) -> list[T]:
     cancel = threading.Event()
     outcomes: SimpleQueue[_Outcome[T]] = SimpleQueue()
     waiting = iter(list(enumerate(tasks)))
@@ -87,8 +97,7 @@ def in_parallel(
                 raise outcome.error
             if outcome is not None:
                 (results[outcome.number],) = outcome.results
-            if on_tick is not None:
-                on_tick()
+            on_tick()
     finally:
         cancel.set()
         join(threads)

@@ -149,7 +149,7 @@ def _key(layer: SourceLayer, circumstances: Circumstances) -> tuple[str, ...]:
 
 def _name(layer: SourceLayer, circumstances: Circumstances) -> str:
     """What the file is called."""
-    digest = layer.digest.removeprefix("sha256:")
+    digest = layer.digest.partition(":")[2]
     return "-".join((digest, *_annotated(layer), *map(str, circumstances), f"{RULES}.json"))
 
 

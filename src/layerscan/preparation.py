@@ -24,10 +24,10 @@ from layerscan.apps.images import (
     retagged,
 )
 from layerscan.apps.pinning import pin
-from layerscan.documents import APP_MANIFEST_FILE
 from layerscan.errors import ComposeError, DocumentError
 from layerscan.layersmeta import LayerMeta, LayersMeta
 from layerscan.oci import OCI_INDEX, Descriptor
+from layerscan.oci.blobs import APP_MANIFEST_FILE
 from layerscan.reference import Reference
 from layerscan.resolution import Images, ResolvedImage
 

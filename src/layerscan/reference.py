@@ -2,7 +2,7 @@
 
 Alone knows that grammar. It is the one of distribution/reference as Docker
 uses it (``reference.go``, ``normalize.go``, ``regexp.go`` there), with two
-limits more: of digests only sha256 is taken, see ``digest``, and a registry's
+limits more: of digests only those of ``digest`` are taken, and a registry's
 name is no longer than a repository's may be. It does not know what an image
 store or a registry holds under a name.
 """
@@ -66,9 +66,7 @@ class Reference:
         if tag is not None and not _TAG.fullmatch(tag):
             raise ReferenceSyntaxError(f"{_shown(tag)} is no tag")
         if digest is not None and not digests.is_digest(digest):
-            raise ReferenceSyntaxError(
-                f"{_shown(digest)} is no digest (sha256: and 64 lower-case hex digits)"
-            )
+            raise ReferenceSyntaxError(f"{_shown(digest)} {digests.NO_DIGEST}")
         for name, part in zip(_PARTS, (registry, path, tag, digest), strict=True):
             object.__setattr__(self, name, part)
 

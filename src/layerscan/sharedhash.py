@@ -1,21 +1,23 @@
-"""A sha256 that two threads compute: who gives the data, and who has time for it."""
+"""A hash that two threads compute: who gives the data, and who has time for it."""
 
-import hashlib
 import threading
 from collections import deque
 
+from layerscan import digest as digests
 
-class SharedSha256:
-    """The sha256 of chunks, in the order in which one thread gives them.
+
+class SharedHash:
+    """The hash of chunks, in the order in which one thread gives them.
 
     Args:
+        digest: what the chunks should have: the hash is of its algorithm.
         most: how many chunks may wait for the other thread; it bounds the memory.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, digest: str, most: int) -> None:
         self._most = most
         self._waiting: deque[bytes] = deque()
-        self._hash = hashlib.sha256()
+        self._hash = digests.hashing(digest)
         self._lock = threading.Lock()
 
     def update(self, chunk: bytes, /) -> None:

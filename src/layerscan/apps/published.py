@@ -17,11 +17,11 @@ from layerscan import digest as digests
 from layerscan import jsondoc, layersmeta, oci, reference
 from layerscan.apps.compose import read_services
 from layerscan.apps.discovery import COMPOSE_FILE
-from layerscan.documents import Documents
 from layerscan.errors import DocumentError, ReferenceSyntaxError
 from layerscan.jsondoc import Place
 from layerscan.layersmeta import LayersMeta
 from layerscan.oci import Descriptor, Index, Manifest
+from layerscan.oci.blobs import Blobs
 from layerscan.reference import Reference
 
 APP_ANNOTATION = "compose-app"
@@ -135,7 +135,7 @@ def _layers_manifests(manifest: Manifest, place: Place) -> dict[str, Descriptor]
     return found
 
 
-def load_metadata(app: PublishedApp, documents: Documents) -> dict[str, LayersMeta] | None:
+def load_metadata(app: PublishedApp, documents: Blobs) -> dict[str, LayersMeta] | None:
     """The layers metadata of an App by architecture, None if it has none.
 
     Raises:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from layerscan.cli.tables import human, new_table, print_tables, short
 from layerscan.jsondoc import printable
-from layerscan.platforms import platform_text
+from layerscan.oci.platforms import platform_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

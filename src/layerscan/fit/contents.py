@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from enum import IntEnum, StrEnum
 from typing import NamedTuple, Protocol
 
-from layerscan import jsondoc, oci, platforms
+from layerscan import jsondoc, oci
 from layerscan.apps import published
 from layerscan.apps.published import PublishedApp
 from layerscan.digest import chain_id, is_digest
-from layerscan.documents import Documents
 from layerscan.errors import DocumentError, NotInRegistryError
 from layerscan.fit.figures import Figures, Metadata
 from layerscan.layersmeta import MAX_DOCUMENT
-from layerscan.oci import Descriptor, Platform
+from layerscan.oci import Descriptor, Platform, platforms
+from layerscan.oci.blobs import Blobs
 from layerscan.reference import Reference
 from layerscan.sources.model import Source
 
@@ -129,7 +129,7 @@ class ImageDocuments(Protocol):
     def root(self, reference: Reference) -> tuple[bytes, str | None]:
         """The manifest or index of an image, and its media type if that is known."""
 
-    def documents(self, reference: Reference) -> Documents:
+    def documents(self, reference: Reference) -> Blobs:
         """Whoever has the other documents of the image."""
 
     def source(self, reference: Reference) -> Source:
@@ -147,7 +147,7 @@ def from_metadata(raw: bytes, source: str) -> AppContents:
 
 def read_app(
     app: PublishedApp,
-    documents: Documents,
+    documents: Blobs,
     images: ImageDocuments,
     *,
     architecture: str,
@@ -191,7 +191,7 @@ def read_app(
     )
 
 
-def _metadata(app: PublishedApp, documents: Documents) -> tuple[Metadata | None, str | None]:
+def _metadata(app: PublishedApp, documents: Blobs) -> tuple[Metadata | None, str | None]:
     if app.metadata is None:
         return None, f"{app.source}: the App has no layers metadata"
     source = f"{app.source}: layers metadata"
@@ -224,7 +224,7 @@ def _is_enough(metadata: Metadata | None, architecture: str) -> bool:
 
 
 def _layers_manifest(
-    app: PublishedApp, documents: Documents, architecture: str
+    app: PublishedApp, documents: Blobs, architecture: str
 ) -> tuple[Blob, ...] | None:
     if architecture not in app.layers_manifests:
         return None
@@ -292,7 +292,7 @@ def _choose(index: oci.Index, architecture: str, name: str, notes: list[str]) ->
 
 
 def _chain_ids(
-    manifest: oci.Manifest, documents: Documents, name: str, architecture: str
+    manifest: oci.Manifest, documents: Blobs, name: str, architecture: str
 ) -> tuple[str, ...]:
     raw = documents.fetch(manifest.config, limit=oci.MAX_CONFIG)
     config = oci.loads_config(raw, f"{name}: config")

@@ -174,7 +174,7 @@ def _digests(document: dict[str, object], key: str, place: Place) -> list[str]:
     found = []
     for index, entry in enumerate(entries):
         if not isinstance(entry, str) or not digests.is_digest(entry):
-            raise at.key(index).fault("is no digest (sha256: and 64 lower-case hex digits)")
+            raise at.key(index).fault(digests.NO_DIGEST)
         found.append(entry)
     return found
 
@@ -193,7 +193,7 @@ def _partial(document: dict[str, object], place: Place) -> dict[str, int]:
     found = jsondoc.mapping(document.get("partial", {}), at)
     for digest in found:
         if not digests.is_digest(digest):
-            raise at.key(digest).fault("is no digest (sha256: and 64 lower-case hex digits)")
+            raise at.key(digest).fault(digests.NO_DIGEST)
     return {digest: jsondoc.integer(found, digest, at) for digest in found}
 
 

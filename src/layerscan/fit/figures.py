@@ -106,7 +106,7 @@ def _figures(value: object, place: Place) -> Figures:
     for digest, layer in sorted(layers.items()):
         at = at_layers.key(digest)
         if not digests.is_digest(digest):
-            raise at.fault(jsondoc.NO_DIGEST)
+            raise at.fault(digests.NO_DIGEST)
         figures = jsondoc.mapping(layer, at)
         archive_size = (
             jsondoc.integer(figures, "archive_size", at) if "archive_size" in figures else None

@@ -10,11 +10,11 @@ import stat
 from typing import NamedTuple
 
 from layerscan import digest as digests
-from layerscan import platforms
 from layerscan.errors import DocumentError, LayerscanError, StoreError
 from layerscan.fit.device import Device, EngineLayers, Volume
 from layerscan.jsondoc import printable
 from layerscan.layersmeta import is_architecture
+from layerscan.oci import platforms
 from layerscan.stores import open_store
 from layerscan.stores.safefs import Fault, Folder, reason
 
@@ -142,7 +142,11 @@ def _names(disks: list[_Disk]) -> dict[int, str]:
 def _blobs(root: str) -> tuple[dict[str, int | None], dict[str, int]]:
     """The blobs in the store root, and those fetched in part."""
     try:
-        blobs = _listed(os.path.join(root, "blobs", "sha256"))
+        blobs = {
+            digest: size
+            for algorithm in digests.ALGORITHMS
+            for digest, size in _listed(os.path.join(root, "blobs"), algorithm).items()
+        }
         partial = _ingested(root)
     except OSError as error:
         raise LayerscanError(f"{printable(str(error.filename))}: {reason(error)}") from None
@@ -151,19 +155,21 @@ def _blobs(root: str) -> tuple[dict[str, int | None], dict[str, int]]:
     return blobs, {digest: size for digest, size in partial.items() if digest not in blobs}
 
 
-def _listed(folder: str) -> dict[str, int | None]:
+def _listed(blobs: str, algorithm: str) -> dict[str, int | None]:
+    folder = os.path.join(blobs, algorithm)
     found: dict[str, int | None] = {}
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if not digests.is_hex(entry.name):
+                digest = digests.from_blob_path(algorithm, entry.name)
+                if digest is None:
                     continue
                 if len(found) == _MOST_BLOBS:
                     raise DocumentError(f"{printable(folder)}: has more than {_MOST_BLOBS} blobs")
                 is_file = entry.is_file(follow_symlinks=False)
                 # What is no file has the name for one client, and no length for the other.
                 size = entry.stat(follow_symlinks=False).st_size if is_file else -1
-                found[f"sha256:{entry.name}"] = size
+                found[digest] = size
     except FileNotFoundError:
         pass
     return found

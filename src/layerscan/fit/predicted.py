@@ -8,7 +8,7 @@ published with it.
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from layerscan import layersmeta, platforms
+from layerscan import layersmeta
 from layerscan.accounting import Accounting
 from layerscan.apps import published
 from layerscan.errors import DocumentError
@@ -20,7 +20,7 @@ from layerscan.fit.sources import Source
 from layerscan.layerfigures import Reading
 from layerscan.model import file_system
 from layerscan.model.stores import store_model
-from layerscan.oci import Platform
+from layerscan.oci import Platform, platforms
 from layerscan.prediction import FoundImage, Model, find_images, predict_images
 
 

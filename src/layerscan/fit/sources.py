@@ -11,15 +11,15 @@ from layerscan import oci
 from layerscan import reference as references
 from layerscan.apps.published import PublishedApp, loads_app
 from layerscan.digest import is_digest
-from layerscan.documents import APP_MANIFEST_FILE, BlobFolder, Documents, DryRunFolder
 from layerscan.errors import DocumentError
 from layerscan.fit.contents import ImageDocuments
 from layerscan.jsondoc import printable
 from layerscan.oci import Descriptor
+from layerscan.oci.blobs import APP_MANIFEST_FILE, BlobFolder, Blobs, DryRunFolder
 from layerscan.reference import Reference
 from layerscan.registry import RegistryClient
 from layerscan.sources.extents import Folder
-from layerscan.sources.images import Top, find_images
+from layerscan.sources.images import find_images
 from layerscan.sources.model import Source as ImageSource
 from layerscan.sources.model import SourceImage
 from layerscan.sources.oci_layout import OciLayout
@@ -39,7 +39,7 @@ class Source(NamedTuple):
     """
 
     app: PublishedApp
-    documents: Documents
+    documents: Blobs
     images: ImageDocuments
 
 
@@ -58,7 +58,7 @@ class RegistryImages:
         fetched = self._client.repository(reference).manifest(_tag_or_digest(reference))
         return fetched.raw, fetched.media_type
 
-    def documents(self, reference: Reference) -> Documents:
+    def documents(self, reference: Reference) -> Blobs:
         """The repository of the image."""
         return self._client.repository(reference)
 
@@ -81,7 +81,7 @@ class StoredImages:
         """The manifest or index of an image; its media type only it itself says."""
         return _whole(self._folder, reference.digest or ""), None
 
-    def documents(self, reference: Reference) -> Documents:  # noqa: ARG002 - a store knows no names
+    def documents(self, reference: Reference) -> Blobs:  # noqa: ARG002 - a store knows no names
         """The store."""
         return self._folder
 
@@ -101,9 +101,11 @@ class _StoredImage(OciLayout):
     def images(self, architectures: Collection[str] | None = None) -> Sequence[SourceImage]:
         """The images that are under the digest."""
         raw = _whole(self._folder, self._digest)
-        media_type = oci.loads(raw, self.name).media_type
-        top = Top(self.name, Descriptor(media_type, self._digest, len(raw)), raw)
-        return find_images(self, [top], architectures, source=self.name)
+        document = oci.loads(raw, self.name)
+        top = Descriptor(document.media_type, self._digest, len(raw))
+        found = find_images(self, top, document, architectures, source=self.name)
+        self.notes = found.notes
+        return found.images
 
 
 def is_metadata(name: str) -> bool:

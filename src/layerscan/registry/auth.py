@@ -194,11 +194,11 @@ class Authorizer:
     def _token(self, raw: bytes, where: str, login: Login | None) -> _Token:
         place = Place(where)
         try:
-            document = jsondoc.mapping(jsondoc.decode(raw, where), place)
-            text = jsondoc.text(document, "token", place, "")
-            text = text or jsondoc.text(document, "access_token", place)
+            document = jsondoc.mapping(jsondoc.decode(raw, where, as_go=True), place)
+            name = "token" if "token" in document else "access_token"
+            text = jsondoc.text(document, name, place)
             life = _SHORTEST_LIFE
-            if document.get("expires_in") is not None:
+            if "expires_in" in document:
                 life = max(life, jsondoc.integer(document, "expires_in", place))
             identity = jsondoc.text(document, "refresh_token", place, "")
         except DocumentError as error:

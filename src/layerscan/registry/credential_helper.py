@@ -82,10 +82,10 @@ def _answer(raw: bytes, program: str) -> Login | None:
     place = Place(program)
     if len(raw) > _LONGEST_ANSWER:
         raise place.fault(f"is longer than {_LONGEST_ANSWER} bytes")
-    document = jsondoc.mapping(jsondoc.decode(raw, program), place)
-    user = jsondoc.text(document, "Username", place)
-    secret = Secret(jsondoc.text(document, "Secret", place))
+    document = jsondoc.mapping(jsondoc.decode(raw, program, as_go=True), place)
+    user = jsondoc.text(document, "Username", place, "")
     if not user:
         return None
+    secret = Secret(jsondoc.text(document, "Secret", place))
     is_token = user == _IDENTITY_TOKEN_USER
     return Login("" if is_token else user, secret, is_identity_token=is_token, source=program)

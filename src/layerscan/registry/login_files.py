@@ -142,12 +142,11 @@ def _read(place: Place) -> dict[str, object]:
     if not os.path.exists(path):
         return {}
     raw = jsondoc.read_file(path, _LONGEST_FILE)
-    return jsondoc.mapping(jsondoc.decode(raw, path), place)
+    return jsondoc.mapping(jsondoc.decode(raw, path, as_go=True), place)
 
 
 def _table(config: dict[str, object], key: str, place: Place) -> dict[str, object]:
-    value = config.get(key)
-    return {} if value is None else jsondoc.mapping(value, place.key(key))
+    return jsondoc.mapping(config[key], place.key(key)) if key in config else {}
 
 
 def _helper(helpers: dict[str, object], key: str, place: Place, source: str) -> Helper:

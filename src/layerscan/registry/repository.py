@@ -71,6 +71,8 @@ class Repository:
         is_digest = digests.is_digest(tag_or_digest)
         where = f"{self.name}{'@' if is_digest else ':'}{shown(tag_or_digest)}"
         fetched = self._fetch_manifest(tag_or_digest, _ACCEPT, where, MAX_MANIFEST)
+        if is_digest:
+            fetched = fetched._replace(digest=digests.of_content(fetched.raw, tag_or_digest))
         if is_digest and fetched.digest != tag_or_digest:
             raise RegistryError(
                 f"{where}: what the registry sends has the digest {fetched.digest}: "
@@ -230,8 +232,8 @@ class Repository:
                 another document of it.
         """
         self._scopes = self._push
-        digest = digests.sha256(raw)
         is_digest = digests.is_digest(tag_or_digest)
+        digest = digests.of_content(raw, tag_or_digest if is_digest else None)
         where = f"{self.name}{'@' if is_digest else ':'}{shown(tag_or_digest)}"
         if is_digest and tag_or_digest != digest:
             raise RegistryError(f"{where}: the document to push has the digest {digest}")

@@ -3,10 +3,10 @@
 Digests are computed over the bytes received; nothing here knows what they mean.
 """
 
-import hashlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from layerscan import digest as digests
 from layerscan.digest import Hashing
 from layerscan.errors import RegistryError
 from layerscan.oci import Descriptor
@@ -32,7 +32,7 @@ class Verifier:
         self.received = 0
         self._descriptor = descriptor
         self._where = where
-        self._hash = hashlib.sha256() if hashing is None else hashing
+        self._hash = digests.hashing(descriptor.digest) if hashing is None else hashing
 
     def take(self, chunk: bytes) -> None:
         """Take the next bytes of the body.
@@ -60,7 +60,7 @@ class Verifier:
                 f"{self._where}: the registry sends {self.received} bytes, "
                 f"and it must have {self._descriptor.size}"
             )
-        digest = "sha256:" + self._hash.hexdigest()
+        digest = digests.computed(self._hash, self._descriptor.digest)
         if digest != self._descriptor.digest:
             raise RegistryError(
                 f"{self._where}: what the registry sends has the digest {digest}: "

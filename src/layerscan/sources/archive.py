@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from layerscan.documents import open_file
-from layerscan.errors import SourceError
+from layerscan.errors import AbsentBlobError, SourceError
 from layerscan.jsondoc import printable, quoted
+from layerscan.oci.blobs import open_file
 from layerscan.sources.decompress import LONGEST_MAGIC, decompressed, is_packed
 from layerscan.sources.extents import Extent
 from layerscan.sources.names import shortened
@@ -80,7 +80,8 @@ class Archive:
         """Where the content of the regular file `path` lies, links being followed.
 
         Raises:
-            SourceError: it is not there, or is no regular file.
+            AbsentBlobError: it is not there.
+            SourceError: it is no regular file.
         """
         where = f"{self._path}: {shortened(path)}"
         member = self._followed(path, where)
@@ -97,7 +98,7 @@ class Archive:
                 what = (
                     "is missing" if name == path else f"links to {quoted(name)}, which is missing"
                 )
-                raise SourceError(f"{printable(where)}: {what}")
+                raise AbsentBlobError(f"{printable(where)}: {what}")
             if member.link is None:
                 return member
             name = member.link

@@ -18,10 +18,11 @@ from layerscan.digest import Hashing
 from layerscan.errors import ReferenceSyntaxError, SourceError
 from layerscan.jsondoc import Place, printable, quoted
 from layerscan.oci import Descriptor
+from layerscan.oci.images import ForLinux, Listing, PassedOver, told_by_config, unwanted
 from layerscan.sources.archive import Archive, normal
 from layerscan.sources.decompress import LONGEST_MAGIC, is_packed
 from layerscan.sources.extents import Extent
-from layerscan.sources.images import Choice, source_image
+from layerscan.sources.images import nothing, source_image
 from layerscan.sources.model import Local, SourceImage, SourceLayer
 from layerscan.sources.names import place, shortened
 
@@ -75,14 +76,17 @@ class DockerArchive(Local):
 
     def images(self, architectures: Collection[str] | None = None) -> Sequence[SourceImage]:
         """Its images; see `Source`."""
-        choice = Choice(architectures, printable(self.name))
+        matcher = ForLinux(architectures)
         found: dict[str, SourceImage] = {}
+        others: list[PassedOver] = []
         for entry in self._chosen():
-            image = self._image(entry, choice)
-            if image is not None:
+            image = self._image(entry, matcher)
+            if isinstance(image, PassedOver):
+                others.append(image)
+            else:
                 found.setdefault(image.image_id, image)
         if not found:
-            raise choice.nothing()
+            raise nothing(printable(self.name), matcher, Listing((), tuple(others)))
         images = list(found.values())
         if any(layer.digest == layer.diff_id for image in images for layer in image.layers):
             self.notes = (f"{printable(self.name)}: {_NOTE}",)
@@ -126,12 +130,12 @@ class DockerArchive(Local):
                 f"{printable(self.name)}: is no archive of docker save: it has no {MANIFEST}{hint}"
             )
         extent = self._archive.find(MANIFEST)
-        document = jsondoc.decode(extent.read(oci.MAX_MANIFEST), extent.where)
+        document = jsondoc.decode(extent.read(oci.MAX_MANIFEST), extent.where, as_go=True)
         top = Place(extent.where)
         images = jsondoc.array(document, top, longest=oci.MOST_IMAGES)
         return [_entry(image, top.key(number)) for number, image in enumerate(images)]
 
-    def _image(self, entry: _Entry, choice: Choice) -> SourceImage | None:
+    def _image(self, entry: _Entry, matcher: ForLinux) -> SourceImage | PassedOver:
         extent = self._archive.find(normal(entry.config))
         content = extent.read(oci.MAX_CONFIG)
         image_id = _verified(content, normal(entry.config), printable(extent.where))
@@ -139,15 +143,16 @@ class DockerArchive(Local):
         name = printable(self.name)
         if self._wanted is None and entry.tags:
             name += f":{shortened(entry.tags[0])}"
-        if not choice.takes(config.platform, name):
-            return None
+        platform = told_by_config(config, matcher)
+        if not matcher.takes(platform):
+            return unwanted(Descriptor("", image_id, len(content)), platform)
         # Those without a diff_id are refused with the image.
         diff_ids = [*config.diff_ids, *[""] * len(entry.layers)]
         layers = [
             self._layer(layer, diff_id)
             for layer, diff_id in zip(entry.layers, diff_ids, strict=False)
         ]
-        return source_image(name, (len(content),), image_id, config, layers)
+        return source_image(name, (len(content),), image_id, config, platform, layers)
 
     def _layer(self, path: str, diff_id: str) -> Descriptor:
         """A layer's descriptor, made of what is in the archive."""
@@ -172,14 +177,13 @@ def _entry(value: object, at: Place) -> _Entry:
     document = jsondoc.mapping(value, at)
     return _Entry(
         jsondoc.text(document, "Config", at),
-        _texts(document.get("RepoTags"), at.key("RepoTags")),
-        _texts(jsondoc.member(document, "Layers", at), at.key("Layers")),
+        _texts(document.get("RepoTags", []), at.key("RepoTags")),
+        _texts(document.get("Layers", []), at.key("Layers")),
     )
 
 
 def _texts(value: object, at: Place) -> tuple[str, ...]:
-    # Go writes an empty list as null.
-    entries = jsondoc.array([] if value is None else value, at, longest=_MOST_NAMES)
+    entries = jsondoc.array(value, at, longest=_MOST_NAMES)
     for number, entry in enumerate(entries):
         if not isinstance(entry, str):
             raise at.key(number).fault("must be a string")

@@ -4,16 +4,16 @@ Owns how content on disk becomes chunks, whether it is a file of its own or part
 of an archive. What is in it, others read.
 """
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple, Protocol
 
+from layerscan import digest as digests
 from layerscan.digest import Hashing
-from layerscan.documents import open_file
 from layerscan.errors import SourceError
 from layerscan.jsondoc import printable
+from layerscan.oci.blobs import open_file
 
 CHUNK = 256 * 1024
 """Bytes of a chunk."""
@@ -74,14 +74,14 @@ class Extent(NamedTuple):
         Raises:
             SourceError: it cannot be read, or has another digest.
         """
-        computed = hashlib.sha256() if hashing is None else hashing
+        computed = digests.hashing(digest) if hashing is None else hashing
         position = 0
         while position < self.length:
             chunk = self._read(position, min(CHUNK, self.length - position))
             position += len(chunk)
             computed.update(chunk)
             yield chunk
-        if digest is not None and digest != f"sha256:{computed.hexdigest()}":
+        if digest is not None and digest != digests.computed(computed, digest):
             raise SourceError(
                 f"{printable(self.where)}: is damaged: it should have the digest {digest}"
             )

@@ -5,23 +5,27 @@ specification, "Image Layout"), and which images a name means, which is as for
 skopeo's ``oci:`` and ``oci-archive:``.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from layerscan import digest as digests
-from layerscan import oci
+from layerscan import oci, reference
 from layerscan.digest import Hashing
-from layerscan.documents import verified
-from layerscan.errors import SourceError
+from layerscan.errors import ReferenceSyntaxError, SourceError
 from layerscan.jsondoc import printable, quoted
 from layerscan.oci import Descriptor, Index
+from layerscan.oci.blobs import verified
+from layerscan.oci.images import IndexedImage
 from layerscan.sources.extents import Files
-from layerscan.sources.images import Top, find_images
+from layerscan.sources.images import find_images
 from layerscan.sources.model import Local, SourceImage, SourceLayer
 from layerscan.sources.names import place, shortened
 
 NAME = "org.opencontainers.image.ref.name"
-"""The annotation in ``index.json`` that has an image's name."""
+"""The annotation in ``index.json`` that has an image's name, or a part of it."""
+
+FULL_NAME = "io.containerd.image.name"
+"""The annotation in which containerd, and Docker with it, has all of the name."""
 
 INDEX = "index.json"
 
@@ -49,42 +53,60 @@ class OciLayout(Local):
             hint = "; did you mean docker-archive:?" if self._files.has("manifest.json") else ""
             raise SourceError(f"{printable(self.name)}: is no OCI layout: it has no {INDEX}{hint}")
         with self._files.open(INDEX) as extent:
-            index = oci.loads(extent.read(oci.MAX_MANIFEST), extent.where)
+            raw = extent.read(oci.MAX_MANIFEST)
+            index = oci.loads(raw, extent.where)
             where = printable(extent.where)
         if not isinstance(index, Index):
             raise SourceError(f"{where}: is no index of images")
-        tops = [Top(self._label(entry), entry) for entry in self._chosen(index, where)]
-        return find_images(self, tops, architectures, source=printable(self.name))
+        chosen = index._replace(manifests=tuple(self._chosen(index, where)))
+        names = _shown_names(chosen.manifests)
 
-    def _label(self, entry: Descriptor) -> str:
-        name = entry.annotations.get(NAME)
-        if self._wanted is not None or name is None:
-            return printable(self.name)
-        return f"{printable(self.name)}:{shortened(name)}"
+        def label(image: IndexedImage) -> str:
+            entry = (*image.indexes, image.descriptor)[1]
+            name = names.get(entry.digest)
+            if self._wanted is not None or name is None:
+                return printable(self.name)
+            return f"{printable(self.name)}:{shortened(name)}"
+
+        found = find_images(
+            self,
+            Descriptor(oci.OCI_INDEX, digests.sha256(raw), len(raw)),
+            chosen,
+            architectures,
+            source=printable(self.name),
+            label=label,
+        )
+        self.notes = found.notes
+        return found.images
 
     def _chosen(self, index: Index, where: str) -> Sequence[Descriptor]:
         """The entries that are meant."""
         wanted = self._wanted
         if wanted is None:
-            return [entry for entry in index.manifests if not entry.is_attestation]
+            return index.manifests
         number = place(wanted, len(index.manifests), where)
         if number is not None:
             return [index.manifests[number]]
-        named = [entry for entry in index.manifests if NAME in entry.annotations]
-        found = [entry for entry in named if entry.annotations[NAME] == wanted]
-        if len(found) == 1:
-            return found
+        named = [entry for entry in index.manifests if _names(entry)]
+        found = [entry for entry in named if entry.annotations.get(NAME) == wanted]
+        if len({entry.digest for entry in found}) != 1:
+            # A tag alone may be that of several images: their full names differ.
+            found = [entry for entry in named if _is_full_name(entry, wanted)] or found
+        if len({entry.digest for entry in found}) == 1:
+            return found[:1]
         if found:
+            full = ", ".join(sorted(quoted(_names(entry)[0]) for entry in found)[:_MOST_SHOWN])
             raise SourceError(
-                f"{where}: has {len(found)} images {quoted(wanted)}; @N takes the one at place N"
+                f"{where}: has {len(found)} images {quoted(wanted)}: {full}; @N takes the one at "
+                "place N"
             )
-        there = sorted({quoted(entry.annotations[NAME]) for entry in named})[:_MOST_SHOWN]
+        there = sorted({quoted(name) for entry in named for name in _names(entry)})[:_MOST_SHOWN]
         raise SourceError(
             f"{where}: has no image {quoted(wanted)}; its names: {', '.join(there) or 'none'}"
         )
 
     def fetch(self, descriptor: Descriptor, *, limit: int) -> bytes:
-        """A document, verified; see `layerscan.documents.Documents`."""
+        """A document, verified; see `layerscan.oci.blobs.Blobs`."""
         with self._files.open(_path(descriptor.digest)) as extent:
             return verified(extent.read(limit), descriptor, extent.where)
 
@@ -106,7 +128,38 @@ class OciLayout(Local):
         self._files.close()
 
 
+def _names(entry: Descriptor) -> list[str]:
+    """What an entry of the index is called, the fullest name first."""
+    found = (entry.annotations.get(key) for key in (FULL_NAME, NAME))
+    return [name for name in found if name is not None]
+
+
+def _is_full_name(entry: Descriptor, wanted: str) -> bool:
+    """Whether `wanted` is, in any form of it, the full name of an entry."""
+    full = entry.annotations.get(FULL_NAME)
+    if full is None:
+        return False
+    if full == wanted:
+        return True
+    try:
+        return reference.parse(full) == reference.parse(wanted)
+    except ReferenceSyntaxError:
+        return False
+
+
+def _shown_names(entries: Sequence[Descriptor]) -> Mapping[str, str]:
+    """By digest what entries are called: by the short name, if it is one entry's alone."""
+    shorts = [entry.annotations.get(NAME) for entry in entries]
+    names: dict[str, str] = {}
+    for entry, short in zip(entries, shorts, strict=True):
+        known = _names(entry)
+        if known:
+            name = short if short is not None and shorts.count(short) == 1 else known[0]
+            names.setdefault(entry.digest, name)
+    return names
+
+
 def _path(digest: str) -> str:
     """Where a layout has a blob."""
     assert digests.is_digest(digest)  # noqa: S101 - no other gets into a descriptor
-    return f"blobs/sha256/{digest.removeprefix('sha256:')}"
+    return f"blobs/{digests.blob_path(digest)}"

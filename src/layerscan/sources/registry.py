@@ -7,11 +7,12 @@ Owns what a reference stands for as a source; the registry itself is
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 
+from layerscan import oci
 from layerscan.digest import Hashing
 from layerscan.oci import Descriptor
 from layerscan.reference import DEFAULT_TAG, Reference
 from layerscan.registry import RegistryClient
-from layerscan.sources.images import Top, find_images
+from layerscan.sources.images import find_images
 from layerscan.sources.model import Closing, SourceImage, SourceLayer
 
 _BLOB = "application/octet-stream"
@@ -41,8 +42,11 @@ class RegistrySource(Closing):
         asked = self._reference.digest or self._reference.tag or DEFAULT_TAG
         fetched = repository.manifest(asked)
         itself = Descriptor(fetched.media_type, fetched.digest, len(fetched.raw))
-        top = Top(str(self._reference), itself, fetched.raw)
-        return find_images(repository, [top], architectures, source=str(self._reference))
+        name = str(self._reference)
+        document = oci.loads(fetched.raw, name, media_type=fetched.media_type)
+        found = find_images(repository, itself, document, architectures, source=name)
+        self.notes = found.notes
+        return found.images
 
     def layer(
         self, layer: SourceLayer, hashing: Hashing | None = None

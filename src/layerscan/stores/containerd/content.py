@@ -6,28 +6,51 @@ not looked at. A blob that is not there is no fault in itself: other platforms'
 are never fetched, and archives may be discarded once they are unpacked.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple, Self, TypeVar
 
 from layerscan import digest as digests
 from layerscan import oci
-from layerscan.errors import DocumentError
-from layerscan.oci import Config, Descriptor, Index
-from layerscan.platforms import is_plain
+from layerscan.errors import AbsentError, DocumentError
+from layerscan.oci import Config, Descriptor, Index, Manifest, Platform
+from layerscan.oci.images import IndexedImage, TooManyError, UnreadableError, Why, list_images
+from layerscan.oci.platforms import is_plain
 from layerscan.stores.safefs import Fault, Folder
 
 CONTENT = "io.containerd.content.v1.content"
 
-D = TypeVar("D", "_Parts | Index", Config)
+D = TypeVar("D", "Manifest | Index", Config)
 
-_CONFIG_TYPES = (oci.OCI_CONFIG, "application/vnd.docker.container.image.v1+json")
-"""Of the configs of images; other manifests are of charts, signatures, Apps, …"""
-
-_DEEPEST = 4
-"""Indexes within indexes; more than one is not seen."""
-_MOST_MANIFESTS = 1000
 _MOST_LAYERS = 1000
 """The kernel stacks at most 500 (overlayfs, OVL_MAX_STACK)."""
+
+
+class _AnyPlatform:
+    """Images for every platform, as the store has them; see `Matcher`."""
+
+    assumed = ""
+
+    def check(self, entry: Descriptor) -> None:
+        """All entries can be read."""
+
+    def takes(self, platform: Platform) -> bool:  # noqa: ARG002 - whatever it is
+        """All are wanted."""
+        return True
+
+
+_ANY = _AnyPlatform()
+
+
+class AbsentFaultError(AbsentError):
+    """A blob that is not there.
+
+    Attributes:
+        fault: as the store knows it.
+    """
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
 
 
 class Variant(NamedTuple):
@@ -35,29 +58,33 @@ class Variant(NamedTuple):
 
     Attributes:
         config_digest: of its config; its image id.
-        config: its config.
+        platform: what it is for.
+        diff_ids: of its layers, bottom up.
         layers: digest of each layer, bottom up.
         documents: digests of the indexes, manifest and config that lead to it.
         chain_ids: of its layers, bottom up.
     """
 
     config_digest: str
-    config: Config
+    platform: Platform
+    diff_ids: tuple[str, ...]
     layers: tuple[str, ...]
     documents: tuple[str, ...]
     chain_ids: tuple[str, ...]
 
 
-class _Parts(NamedTuple):
-    """What is kept of a manifest: there may be many.
+class Found(NamedTuple):
+    """What a name stands for.
 
     Attributes:
-        config: digest of the image's config; empty if it is of no image.
-        layers: digest of each layer, bottom up.
+        variants: the images, one for each platform there is.
+        faults: why others cannot be read.
+        absent: how many an index refers to that are not there.
     """
 
-    config: str
-    layers: tuple[str, ...]
+    variants: tuple[Variant, ...]
+    faults: tuple[Fault, ...]
+    absent: int
 
 
 class Content:
@@ -66,28 +93,27 @@ class Content:
     Args:
         root: containerd's root.
 
-    Attributes:
-        absent: how often an index referred to something that is not there.
-
     Raises:
         Fault: they cannot be opened.
     """
 
     def __init__(self, root: Folder) -> None:
-        self._blobs = root.folder(CONTENT, "blobs", "sha256")
-        self._manifests: dict[str, _Parts | Index | Fault] = {}
+        self._root = root
+        self._folders: dict[str, Folder] = {}
+        self._documents: dict[str, Manifest | Index | Fault] = {}
         self._configs: dict[str, Config | Fault] = {}
-        self.absent = 0
+        self._folder(digests.SHA256)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._blobs.close()
+        for folder in self._folders.values():
+            folder.close()
 
     def path(self, digest: str) -> str:
         """Absolute path of the blob, whether it is there or not."""
-        return self._blobs.where(_hex(digest))
+        return f"{self._root.path}/{CONTENT}/blobs/{digests.blob_path(digest)}"
 
     def has(self, digest: str) -> bool:
         """Whether the blob is there.
@@ -95,85 +121,88 @@ class Content:
         Raises:
             Fault: that cannot be seen.
         """
-        return self._blobs.look(_hex(digest)) is not None
+        return self._folder(digest).look(_hex(digest)) is not None
 
-    def variants(self, digest: str, media_type: str) -> Iterator[Variant | Fault]:
+    def variants(self, digest: str, media_type: str) -> Found:
         """What the manifest or index `digest` stands for: an image for each platform there is.
 
         What is no image is passed over, and so is what an index refers to and
         is not there.
-
-        Returns:
-            The images, and in place of those that cannot be read the reason.
         """
-        if media_type in oci.INDEX_TYPES + oci.MANIFEST_TYPES:
-            yield from self._variants(Descriptor(media_type, digest, 0), (), [_MOST_MANIFESTS])
-
-    def _variants(
-        self, descriptor: Descriptor, above: tuple[str, ...], left: list[int]
-    ) -> Iterator[Variant | Fault]:
-        """The images of `descriptor`, which the indexes `above` lead to; `left` may follow."""
-        left[0] -= 1
-        if left[0] < 0 or len(above) >= _DEEPEST:
-            yield Fault(self.path(descriptor.digest), "refers to too many manifests")
-            return
-        documents = (*above, descriptor.digest)
+        top = Descriptor(media_type, digest, 0)
         try:
-            document = self._manifest(descriptor)
-            if isinstance(document, _Parts):
-                if document.config:
-                    yield self._variant(document, documents)
-                return
-        except Fault as fault:
-            if above and fault.gone:
-                self.absent += 1
-            else:
-                yield fault
-            return
-        for entry in document.manifests:
-            if entry.media_type in oci.INDEX_TYPES + oci.MANIFEST_TYPES and not (
-                entry.is_attestation
-            ):
-                yield from self._variants(entry, documents, left)
+            listing = list_images(top, self, _ANY, configs=True)
+        except TooManyError:
+            return Found((), (Fault(self.path(digest), "refers to too many manifests"),), 0)
+        except AbsentFaultError as absent:
+            return Found((), (absent.fault,), 0)
+        faults = [one.error for one in listing.passed_over if isinstance(one.error, Fault)]
+        variants = []
+        for one in listing.images:
+            try:
+                variants.append(self._variant(one))
+            except Fault as fault:
+                faults.append(fault)
+        absent_ones = sum(one.why is Why.ABSENT for one in listing.passed_over)
+        return Found(tuple(variants), tuple(faults), absent_ones)
 
-    def _variant(self, manifest: _Parts, documents: tuple[str, ...]) -> Variant:
-        digest = manifest.config
-        config = self._config(digest)
-        count = len(config.diff_ids)
-        if count > _MOST_LAYERS:
-            raise Fault(self.path(digest), f"is no image config: it has {count} layers")
-        if count != len(manifest.layers):
-            where = self.path(documents[-1])
-            raise Fault(where, f"has {len(manifest.layers)} layers, its config {count}")
-        chains = tuple(digests.chain_ids(config.diff_ids))
-        return Variant(digest, config, manifest.layers, (*documents, digest), chains)
+    def document(self, descriptor: Descriptor) -> Manifest | Index:
+        """A manifest or index; see `layerscan.oci.images.Reader`."""
 
-    def _manifest(self, descriptor: Descriptor) -> _Parts | Index:
-        def load(raw: bytes, where: str) -> _Parts | Index:
-            document = oci.loads(raw, where, media_type=descriptor.media_type)
-            if isinstance(document, Index):
-                return document
-            config = document.config
-            return _Parts(
-                config.digest if config.media_type in _CONFIG_TYPES else "",
-                tuple([layer.digest for layer in document.layers]),
-            )
+        def load(raw: bytes, where: str) -> Manifest | Index:
+            return oci.loads(raw, where, media_type=descriptor.media_type)
 
-        return self._once(self._manifests, descriptor.digest, oci.MAX_MANIFEST, load)
+        return self._once(self._documents, descriptor.digest, oci.MAX_MANIFEST, load)
 
-    def _config(self, digest: str) -> Config:
+    def config(self, descriptor: Descriptor) -> Config:
+        """A config; see `layerscan.oci.images.Reader`."""
+
         def load(raw: bytes, where: str) -> Config:
             config = oci.loads_config(raw, where)
             if not is_plain(config.platform):
                 raise Fault(where, "is no image config: its platform is no plain text")
             return config
 
-        return self._once(self._configs, digest, oci.MAX_CONFIG, load)
+        return self._once(self._configs, descriptor.digest, oci.MAX_CONFIG, load)
+
+    def _variant(self, image: IndexedImage) -> Variant:
+        config, manifest = image.config, image.manifest
+        assert config is not None  # noqa: S101 - configs were asked for
+        count = len(config.diff_ids)
+        if count > _MOST_LAYERS:
+            where = self.path(manifest.config.digest)
+            raise Fault(where, f"is no image config: it has {count} layers")
+        if count != len(manifest.layers):
+            where = self.path(image.descriptor.digest)
+            raise Fault(where, f"has {len(manifest.layers)} layers, its config {count}")
+        if not is_plain(image.platform):
+            raise Fault(self.path(image.indexes[-1].digest), "names a platform that is not text")
+        documents = (*image.indexes, image.descriptor, manifest.config)
+        return Variant(
+            manifest.config.digest,
+            image.platform,
+            config.diff_ids,
+            tuple([layer.digest for layer in manifest.layers]),
+            tuple([document.digest for document in documents]),
+            tuple(digests.chain_ids(config.diff_ids)),
+        )
+
+    def _folder(self, digest: str) -> Folder:
+        """The folder with the blobs of the algorithm of `digest`."""
+        algorithm = digests.algorithm(digest)
+        if algorithm not in self._folders:
+            self._folders[algorithm] = self._root.folder(CONTENT, "blobs", algorithm)
+        return self._folders[algorithm]
 
     def _once(
         self, known: dict[str, D | Fault], digest: str, limit: int, load: Callable[[bytes, str], D]
     ) -> D:
-        """The document `digest`, from `known` if it was read before."""
+        """The document `digest`, from `known` if it was read before.
+
+        Raises:
+            AbsentFaultError: it is not there.
+            UnreadableError: it cannot be used.
+        """
         document = known.get(digest)
         if document is None:
             where = self.path(digest)
@@ -184,9 +213,11 @@ class Content:
             except Fault as fault:
                 document = fault
             known[digest] = document
-        if isinstance(document, Fault):
-            raise document
-        return document
+        if not isinstance(document, Fault):
+            return document
+        if document.gone:
+            raise AbsentFaultError(document)
+        raise UnreadableError(document)
 
     def _read(self, digest: str, limit: int) -> bytes:
         """The document `digest`.
@@ -194,12 +225,12 @@ class Content:
         Raises:
             Fault: it cannot be read, or does not hash to `digest`.
         """
-        raw = self._blobs.read(_hex(digest), limit)
-        if digests.sha256(raw) != digest:
+        raw = self._folder(digest).read(_hex(digest), limit)
+        if digests.of_content(raw, digest) != digest:
             where = self.path(digest)
             raise Fault(where, "does not hash to its name: it was damaged or tampered with")
         return raw
 
 
 def _hex(digest: str) -> str:
-    return digest.removeprefix("sha256:")
+    return digest.partition(":")[2]

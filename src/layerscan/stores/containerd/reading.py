@@ -9,7 +9,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from layerscan.oci import Platform
-from layerscan.platforms import fits, preference, spelt, this_machine
+from layerscan.oci.platforms import fits, preference, spelt, this_machine
 from layerscan.problem import Problem
 from layerscan.stores.containerd.content import Content, Variant
 from layerscan.stores.containerd.footprint import image_paths, layer_paths
@@ -115,20 +115,17 @@ class Reading:
 
     def _find(self, content: Content, digest: str, media_type: str, group: list[Names]) -> None:
         """Find the images that the names of `group` stand for."""
-        variants: list[Variant] = []
-        absent = content.absent
-        for found in content.variants(digest, media_type):
-            if isinstance(found, Variant):
-                variants.append(found)
-            else:
-                for names in group:
-                    self._losses.note(found, lost=names.label)
-        if content.absent > absent and not variants:
+        found = content.variants(digest, media_type)
+        for fault in found.faults:
+            for names in group:
+                self._losses.note(fault, lost=names.label)
+        variants = list(found.variants)
+        if found.absent and not variants:
             self._losses.settled = False
             self._pass_over(group, "left out, not here for any platform")
         asked = self._platform
         if asked is not None and variants:
-            variants = [one for one in variants if fits(one.config.platform, asked)]
+            variants = [one for one in variants if fits(one.platform, asked)]
             if not variants:
                 self._pass_over(group, f"left out, not for {spelt(asked)}")
         unpacked = [one for one in variants if self._is_unpacked(one, group)]
@@ -170,7 +167,7 @@ class Reading:
         ranked = [
             (rank, place, one)
             for place, one in enumerate(variants)
-            if (rank := preference(one.config.platform, self._machine)) is not None
+            if (rank := preference(one.platform, self._machine)) is not None
         ]
         return min(ranked)[2] if ranked else None
 
@@ -181,7 +178,7 @@ class Reading:
         variants = [found.variant for found in self._found.values()]
         for one in variants:
             parent = None
-            for chain, diff_id in zip(one.chain_ids, one.config.diff_ids, strict=True):
+            for chain, diff_id in zip(one.chain_ids, one.diff_ids, strict=True):
                 wanted.setdefault(chain, (parent, diff_id))
                 parent = chain
         if not wanted:
@@ -248,7 +245,7 @@ class _Found:
         if self._others or not self._names:
             repositories[""] = None
         all_names: set[Reference | str] = {*self._names, *self._others}
-        platform = self.variant.config.platform
+        platform = self.variant.platform
         return Image(
             image_id=self.variant.config_digest,
             names=tuple(sorted(self._names)),

@@ -10,7 +10,7 @@ import os
 import stat
 
 from layerscan.errors import StoreError
-from layerscan.platforms import parse_platform
+from layerscan.oci.platforms import parse_platform
 from layerscan.stores.containerd.footprint import GROWTH
 from layerscan.stores.containerd.reading import Reading
 from layerscan.stores.containerd.records import (

@@ -11,7 +11,7 @@ from layerscan import digest as digests
 from layerscan import oci
 from layerscan.errors import DocumentError
 from layerscan.oci import Config, Manifest
-from layerscan.platforms import is_plain
+from layerscan.oci.platforms import is_plain
 from layerscan.stores.containers_storage.records import ImageRecord, document_file
 from layerscan.stores.safefs import Fault, Folder
 
@@ -122,7 +122,7 @@ def _read(folder: Folder, name: str, limit: int, digest: str | None) -> tuple[by
     file = document_file(name)
     raw = folder.read(file, limit)
     where = folder.where(file)
-    if digest is not None and digests.sha256(raw) != digest:
+    if digest is not None and digests.of_content(raw, digest) != digest:
         # The engine may have put another in its place since its list was read.
         raise Fault(where, f"does not hash to {digest}: it was damaged or tampered with", gone=True)
     return raw, where

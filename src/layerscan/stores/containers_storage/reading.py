@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from layerscan.digest import chain_id
 from layerscan.errors import ReferenceSyntaxError
-from layerscan.platforms import preference, this_machine
+from layerscan.oci.platforms import preference, this_machine
 from layerscan.problem import Problem
 from layerscan.reference import Reference, parse
 from layerscan.stores.containers_storage.documents import Documents, read_documents

@@ -23,8 +23,8 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 
 INDEX_TYPES = (OCI_INDEX, DOCKER_LIST)
 MANIFEST_TYPES = (OCI_MANIFEST, DOCKER_MANIFEST)
-IMAGE_CONFIGS = (OCI_CONFIG, "application/vnd.docker.container.image.v1+json")
-"""The types of an image's config; other things are stored as manifests, too."""
+EMPTY_CONFIG = "application/vnd.oci.empty.v1+json"
+"""The type of the config of what is stored as a manifest and has none."""
 
 MAX_MANIFEST = 4 * 1024 * 1024
 """Bytes of the longest manifest or index that is read: what registries take."""
@@ -40,6 +40,9 @@ _MOST_ENTRIES = 10_000
 
 _ATTESTATION = "unknown"
 """What BuildKit gives as the platform of a manifest that is no image."""
+
+_REFERENCE_TYPE = "vnd.docker.reference.type"
+"""The annotation by which BuildKit says what else a manifest is."""
 
 
 class Platform(NamedTuple):
@@ -65,6 +68,7 @@ class Descriptor(NamedTuple):
         size: how many bytes there are.
         platform: what it runs on, None where not given.
         annotations: as they are.
+        artifact_type: what it refers to if that is not an image; empty where not given.
     """
 
     media_type: str
@@ -72,12 +76,15 @@ class Descriptor(NamedTuple):
     size: int
     platform: Platform | None = None
     annotations: Mapping[str, str] = {}
+    artifact_type: str = ""
 
     @property
     def is_attestation(self) -> bool:
-        """Whether it says of itself that it is no image: platform unknown/unknown."""
+        """Whether it says of itself that it is an attestation, as BuildKit makes them."""
         platform = self.platform
-        return platform is not None and platform[:2] == (_ATTESTATION, _ATTESTATION)
+        if platform is not None and platform[:2] == (_ATTESTATION, _ATTESTATION):
+            return True
+        return self.annotations.get(_REFERENCE_TYPE) == "attestation-manifest"
 
 
 class Manifest(NamedTuple):
@@ -89,6 +96,7 @@ class Manifest(NamedTuple):
         layers: bottom up.
         manifests: of an App manifest, the layers manifests; else empty.
         annotations: as they are.
+        artifact_type: what it is if it is not an image's; empty where not given.
     """
 
     media_type: str
@@ -96,6 +104,7 @@ class Manifest(NamedTuple):
     layers: tuple[Descriptor, ...]
     manifests: tuple[Descriptor, ...] = ()
     annotations: Mapping[str, str] = {}
+    artifact_type: str = ""
 
 
 class Index(NamedTuple):
@@ -120,7 +129,7 @@ class Config(NamedTuple):
     """An image config, so far as it concerns layers.
 
     Attributes:
-        platform: what the image runs on.
+        platform: what the image runs on; its parts are empty where not given.
         diff_ids: of its layers, bottom up.
     """
 
@@ -143,7 +152,7 @@ def loads(raw: bytes, source: str, *, media_type: str | None = None) -> Manifest
     place = Place(source)
     if len(raw) > MAX_MANIFEST:
         raise DocumentError(f"{jsondoc.printable(source)}: is longer than {MAX_MANIFEST} bytes")
-    document = jsondoc.mapping(jsondoc.decode(raw, source), place)
+    document = jsondoc.mapping(jsondoc.decode(raw, source, as_go=True), place)
     found = _media_type(document, place, media_type)
     if found not in INDEX_TYPES + MANIFEST_TYPES:
         raise place.fault(
@@ -152,8 +161,9 @@ def loads(raw: bytes, source: str, *, media_type: str | None = None) -> Manifest
     # Docker's schema 1 has other fields under the same types' predecessors.
     if jsondoc.integer(document, "schemaVersion", place) != 2:  # noqa: PLR2004 - its only value
         raise place.key("schemaVersion").fault("must be 2")
-    layers = _descriptors(document, "layers", place, required=found in MANIFEST_TYPES)
     is_index = found in INDEX_TYPES
+    # An image without layers may have none there: Go writes an empty list as null.
+    layers = _descriptors(document, "layers", place, required=False)
     # An index with layers is a layers manifest and refers to no manifest.
     required = is_index and "layers" not in document
     manifests = _descriptors(document, "manifests", place, required=required)
@@ -161,7 +171,8 @@ def loads(raw: bytes, source: str, *, media_type: str | None = None) -> Manifest
     if is_index:
         return Index(found, manifests, layers, _platform(document, place), annotations)
     config = _descriptor(jsondoc.member(document, "config", place), place.key("config"))
-    return Manifest(found, config, layers, manifests, annotations)
+    artifact_type = jsondoc.text(document, "artifactType", place, "")
+    return Manifest(found, config, layers, manifests, annotations, artifact_type)
 
 
 def loads_config(raw: bytes, source: str) -> Config:
@@ -171,22 +182,18 @@ def loads_config(raw: bytes, source: str) -> Config:
         DocumentError: it is malformed.
     """
     place = Place(source)
-    document = jsondoc.mapping(jsondoc.decode(raw, source), place)
+    document = jsondoc.mapping(jsondoc.decode(raw, source, as_go=True), place)
     at = place.key("rootfs")
     rootfs = jsondoc.mapping(jsondoc.member(document, "rootfs", place), at)
     at_ids = at.key("diff_ids")
-    # An image without layers may have null there.
-    entries = rootfs.get("diff_ids") or []
+    # An image without layers may have none there.
+    entries = rootfs.get("diff_ids", [])
     ids = jsondoc.array(entries, at_ids, longest=_MOST_ENTRIES)
     diff_ids = tuple(filter(digests.is_digest, ids))
     if len(diff_ids) != len(ids):
         wrong = next(index for index, one in enumerate(ids) if not digests.is_digest(one))
-        raise at_ids.key(wrong).fault(jsondoc.NO_DIGEST)
-    platform = Platform(
-        jsondoc.text(document, "architecture", place),
-        jsondoc.text(document, "os", place, ""),
-        jsondoc.text(document, "variant", place, ""),
-    )
+        raise at_ids.key(wrong).fault(digests.NO_DIGEST)
+    platform = Platform(*(jsondoc.text(document, key, place, "") for key in Platform._fields))
     return Config(platform, diff_ids)
 
 
@@ -243,11 +250,12 @@ def _descriptor(value: object, place: Place) -> Descriptor:
         jsondoc.integer(document, "size", place),
         _platform(document, place),
         _annotations(document, place),
+        jsondoc.text(document, "artifactType", place, ""),
     )
 
 
 def _platform(document: dict[str, object], place: Place) -> Platform | None:
-    if document.get("platform") is None:
+    if "platform" not in document:
         return None
     at = place.key("platform")
     platform = jsondoc.mapping(document["platform"], at)
@@ -255,7 +263,7 @@ def _platform(document: dict[str, object], place: Place) -> Platform | None:
 
 
 def _annotations(document: dict[str, object], place: Place) -> dict[str, str]:
-    if document.get("annotations") is None:
+    if "annotations" not in document:
         return {}
     at = place.key("annotations")
     annotations = jsondoc.mapping(document["annotations"], at)

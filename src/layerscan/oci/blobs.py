@@ -10,7 +10,7 @@ import stat
 from typing import Protocol
 
 from layerscan import digest as digests
-from layerscan.errors import DocumentError
+from layerscan.errors import AbsentBlobError, DocumentError
 from layerscan.jsondoc import printable
 from layerscan.oci import MAX_MANIFEST, Descriptor
 
@@ -24,7 +24,7 @@ MOST_FILES = 1000
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-class Documents(Protocol):
+class Blobs(Protocol):
     """Whoever holds documents by digest; `layerscan.registry.Repository` is one."""
 
     def fetch(self, descriptor: Descriptor, *, limit: int) -> bytes:
@@ -37,7 +37,7 @@ class Documents(Protocol):
 
 
 class BlobFolder:
-    """A folder with ``blobs/sha256/<hex>``: a device's store, or an OCI image layout.
+    """A folder with ``blobs/<algorithm>/<hex>``: a device's store, or an OCI image layout.
 
     Nothing is read before it is asked for.
 
@@ -47,10 +47,10 @@ class BlobFolder:
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self._folder = os.path.join(root, "blobs", "sha256")
+        self._folder = os.path.join(root, "blobs")
 
     def fetch(self, descriptor: Descriptor, *, limit: int) -> bytes:
-        """The blob, verified; see `Documents`."""
+        """The blob, verified; see `Blobs`."""
         content = _read(self._path(descriptor.digest), limit, descriptor)
         return verified(content, descriptor, self._path(descriptor.digest))
 
@@ -74,18 +74,17 @@ class BlobFolder:
         Raises:
             DocumentError: the folder cannot be read.
         """
-        try:
-            names = os.listdir(self._folder)
-        except FileNotFoundError:
-            return frozenset()
-        except OSError as error:
-            raise _unreadable(self._folder, error) from None
-        return frozenset(f"sha256:{name}" for name in names if digests.is_hex(name))
+        return frozenset(
+            digest
+            for algorithm in digests.ALGORITHMS
+            for name in _names(os.path.join(self._folder, algorithm))
+            if (digest := digests.from_blob_path(algorithm, name)) is not None
+        )
 
     def _path(self, digest: str) -> str:
         if not digests.is_digest(digest):
             raise DocumentError(f"{printable(self.root)}: {printable(digest)} is no digest")
-        return os.path.join(self._folder, digest.removeprefix("sha256:"))
+        return os.path.join(self._folder, digests.blob_path(digest))
 
 
 class DryRunFolder:
@@ -107,12 +106,12 @@ class DryRunFolder:
         return _read(os.path.join(self.folder, APP_MANIFEST_FILE), MAX_MANIFEST)
 
     def fetch(self, descriptor: Descriptor, *, limit: int) -> bytes:
-        """The document, which may have any name here; see `Documents`."""
+        """The document, which may have any name here; see `Blobs`."""
         for path in self._files(descriptor.size):
             content = _read(path, limit, descriptor)
-            if digests.sha256(content) == descriptor.digest:
+            if digests.of_content(content, descriptor.digest) == descriptor.digest:
                 return content
-        raise DocumentError(
+        raise AbsentBlobError(
             f"{printable(self.folder)}: has no file that is {printable(descriptor.digest)}"
         )
 
@@ -126,6 +125,16 @@ class DryRunFolder:
             raise DocumentError(f"{printable(self.folder)}: has more than {MOST_FILES} files")
         paths = [os.path.join(self.folder, name) for name in names]
         return [path for path in paths if _regular_size(path) == size]
+
+
+def _names(folder: str) -> list[str]:
+    """What is in `folder`; nothing if there is no such folder."""
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _unreadable(folder, error) from None
 
 
 def _regular_size(path: str) -> int | None:
@@ -164,10 +173,13 @@ def open_file(path: str, *, follow: bool = False) -> tuple[int, int]:
         Its descriptor, for the caller to close, and its length in bytes.
 
     Raises:
+        AbsentBlobError: it is not there.
         DocumentError: it cannot be opened, or is no regular file.
     """
     try:
         file = os.open(path, _FILE if follow else _FILE | os.O_NOFOLLOW)
+    except FileNotFoundError as error:
+        raise AbsentBlobError(str(_unreadable(path, error))) from None
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
     found = os.fstat(file)
@@ -188,7 +200,7 @@ def verified(content: bytes, descriptor: Descriptor, path: str) -> bytes:
             f"{printable(path)}: has {len(content)} bytes, not {descriptor.size}: "
             "it was fetched in part, or damaged"
         )
-    if digests.sha256(content) != descriptor.digest:
+    if digests.of_content(content, descriptor.digest) != descriptor.digest:
         raise DocumentError(f"{printable(path)}: is damaged: it has another digest than its name")
     return content
 

@@ -1,0 +1,546 @@
+"""Which images an index stands for. Whoever asks, it is answered here.
+
+Owns what of an index is an image, what platform an image is for, and what is passed
+over and why. The rules are those of the clients and engines:
+
+- The entry of the index says the platform; the config counts only where it does not.
+- Attestations, signatures, SBOMs and other artifacts are passed over, wherever they
+  stand; an image is a manifest with a config and layers that are tars.
+- Indexes within an index are followed. What an index refers to and is not there is
+  passed over: of an index that was pulled for one platform, the others are missing.
+
+Which of the images are wanted is a `Matcher`. Where documents lie, a `Reader` knows.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from enum import StrEnum
+from functools import partial
+from typing import NamedTuple, Protocol
+
+from layerscan import digest as digests
+from layerscan.errors import AbsentError, DocumentError
+from layerscan.jsondoc import printable, quoted
+from layerscan.oci.blobs import Blobs
+from layerscan.oci.documents import (
+    EMPTY_CONFIG,
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    MAX_CONFIG,
+    MAX_MANIFEST,
+    MOST_IMAGES,
+    Config,
+    Descriptor,
+    Index,
+    Manifest,
+    Platform,
+    loads,
+    loads_config,
+)
+from layerscan.oci.platforms import platform_text, preference
+from layerscan.parallel import in_parallel
+
+DEEPEST = 8
+"""Indexes within each other that are followed."""
+
+LINUX = "linux"
+_APP = "compose-app"
+"""The annotation of a Compose App's manifest."""
+
+_SCHEMA_1 = re.compile(r"application/vnd\.docker\.distribution\.manifest\.v1\+(json|prettyjws)")
+_LAYER = re.compile(
+    r"application/vnd\.oci\.image\.layer\.(?P<oci_elsewhere>nondistributable\.)?v1\.tar"
+    r"(\+gzip|\+zstd)?(?P<encrypted>\+encrypted)?"
+    r"|application/vnd\.docker\.image\.rootfs\.(diff|(?P<elsewhere>foreign)\.diff)\.tar"
+    r"(\.gzip|\.zstd)?(?P<docker_encrypted>\+encrypted)?"
+    r"|application/vnd\.docker\.container\.image\.rootfs\.diff\+x-gtar"
+    r"|application/(x-)?tar(\+gzip|\+zstd)?"
+    r"|"
+)
+"""The media types of layers; where there is none, the bytes will tell."""
+
+
+class LayerType(NamedTuple):
+    """What a layer's media type says of it.
+
+    Attributes:
+        is_encrypted: whether it cannot be read without a key.
+        is_elsewhere: whether registries need not have it.
+    """
+
+    is_encrypted: bool
+    is_elsewhere: bool
+
+
+def layer_type(media_type: str) -> LayerType | None:
+    """What the media type of a layer says; None if it is not that of a tar."""
+    kind = _LAYER.fullmatch(media_type)
+    if kind is None:
+        return None
+    return LayerType(
+        bool(kind["encrypted"] or kind["docker_encrypted"]),
+        bool(kind["oci_elsewhere"] or kind["elsewhere"]),
+    )
+
+
+class Reader(Protocol):
+    """Whoever reads the documents of images."""
+
+    def document(self, descriptor: Descriptor) -> Manifest | Index:
+        """The manifest or index that `descriptor` refers to, as its type says.
+
+        Raises:
+            AbsentError: it is not there.
+            UnreadableError: it cannot be used, and others may be.
+            LayerscanError: it cannot be used.
+        """
+
+    def config(self, descriptor: Descriptor) -> Config:
+        """The config that `descriptor` refers to; raises as `document`."""
+
+
+class UnreadableError(Exception):
+    """A document that cannot be used, where others are to be read all the same.
+
+    Attributes:
+        error: why.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class BlobReader:
+    """Reads documents from where blobs are; see `Reader`.
+
+    Args:
+        blobs: has them.
+        name: what to call it all in messages.
+    """
+
+    def __init__(self, blobs: Blobs, name: str) -> None:
+        self._blobs = blobs
+        self._name = name
+
+    def document(self, descriptor: Descriptor) -> Manifest | Index:
+        """The manifest or index; see `Reader`."""
+        raw = self._blobs.fetch(descriptor, limit=MAX_MANIFEST)
+        return loads(raw, self._where(descriptor), media_type=descriptor.media_type)
+
+    def config(self, descriptor: Descriptor) -> Config:
+        """The config; see `Reader`. Whatever type it is given, it is a blob."""
+        raw = self._blobs.fetch(descriptor._replace(media_type=_BLOB), limit=MAX_CONFIG)
+        return loads_config(raw, f"{self._where(descriptor)}: config")
+
+    def _where(self, descriptor: Descriptor) -> str:
+        platform = descriptor.platform
+        return self._name if platform is None else f"{self._name}: {platform_text(platform)}"
+
+
+_BLOB = "application/octet-stream"
+
+
+class Matcher(Protocol):
+    """Which images of an index are wanted."""
+
+    @property
+    def assumed(self) -> str:
+        """The architecture that an image is taken to be for which does not say it; or ""."""
+
+    def check(self, entry: Descriptor) -> None:
+        """Look at an entry of an index before any other rule.
+
+        Raises:
+            LayerscanError: whoever asks cannot read an index that has such an entry.
+        """
+
+    def takes(self, platform: Platform) -> bool:
+        """Whether an image for `platform` is wanted; its parts are empty where not known."""
+
+
+class ForLinux:
+    """Images for Linux, of all architectures or of some; see `Matcher`.
+
+    Args:
+        architectures: those wanted; None for all.
+    """
+
+    def __init__(self, architectures: Collection[str] | None = None) -> None:
+        self.architectures = architectures
+
+    @property
+    def assumed(self) -> str:
+        """The only architecture that is wanted, if it is only one."""
+        asked = list(self.architectures or ())
+        return asked[0] if len(asked) == 1 else ""
+
+    def check(self, entry: Descriptor) -> None:
+        """All entries can be read."""
+
+    def takes(self, platform: Platform) -> bool:
+        """Whether an image for `platform` is wanted."""
+        if platform.os not in ("", LINUX):
+            return False
+        return self.architectures is None or platform.architecture in self.architectures
+
+
+class IndexedImage(NamedTuple):
+    """An image that an index stands for, or a manifest by itself.
+
+    Attributes:
+        descriptor: of its manifest.
+        manifest: its manifest.
+        platform: what it is for; the architecture is empty where nothing says it.
+        indexes: that lead to it, the outermost first.
+        config: its config, None where it was not read.
+        note: what the user should know of it, empty for nothing.
+    """
+
+    descriptor: Descriptor
+    manifest: Manifest
+    platform: Platform
+    indexes: tuple[Descriptor, ...] = ()
+    config: Config | None = None
+    note: str = ""
+
+
+class Why(StrEnum):
+    """Why something of an index is passed over."""
+
+    ATTESTATION = "attestation"
+    NO_IMAGE = "no image"
+    PLATFORM = "not wanted"
+    ABSENT = "not there"
+    UNREADABLE = "unreadable"
+
+
+class PassedOver(NamedTuple):
+    """Something of an index that is not among its images.
+
+    Attributes:
+        descriptor: of it.
+        why: the kind of reason.
+        what: the reason, to be read after its name.
+        platform: what it is for, None where nothing says it.
+        error: what is wrong with it, None for nothing.
+    """
+
+    descriptor: Descriptor
+    why: Why
+    what: str
+    platform: Platform | None = None
+    error: Exception | None = None
+
+
+class Listing(NamedTuple):
+    """What an index or a manifest stands for.
+
+    Attributes:
+        images: each once for each platform, in the order of the indexes.
+        passed_over: the rest.
+    """
+
+    images: tuple[IndexedImage, ...]
+    passed_over: tuple[PassedOver, ...]
+
+    @property
+    def platforms(self) -> list[str]:
+        """What images there are for, wanted or not, sorted."""
+        return sorted(
+            {platform_text(one.platform) for one in self.images}
+            | {platform_text(one.platform) for one in self.passed_over if one.why is Why.PLATFORM}
+        )
+
+    @property
+    def has(self) -> str:
+        """What there is and what is missing, for messages."""
+        absent = _texts(one for one in self.passed_over if one.why is Why.ABSENT)
+        missing = f"; not there: {absent}" if absent else ""
+        return f"{', '.join(self.platforms) or 'none'}{missing}"
+
+    def notes(self, name: str) -> list[str]:
+        """What the user should know of it; `name` is what to call it."""
+        absent = _texts(one for one in self.passed_over if one.why is Why.ABSENT)
+        notes = [f"{name}: left out, not there: {absent}; there is {', '.join(self.platforms)}"]
+        return [
+            *(notes if absent else ()),
+            *(
+                f"{name}: {platform_text(one.platform)}: {one.what}: passed over"
+                for one in self.passed_over
+                if one.why is Why.NO_IMAGE and one.platform and one.platform.os == LINUX
+            ),
+            *(f"{name}: {one.note}" for one in self.images if one.note),
+        ]
+
+
+def _texts(passed_over: Iterable[PassedOver]) -> str:
+    return ", ".join(sorted({platform_text(one.platform) for one in passed_over}))
+
+
+class _Entry(NamedTuple):
+    """A manifest that may be an image's."""
+
+    descriptor: Descriptor
+    document: Manifest | None
+    platform: Platform | None
+    indexes: tuple[Descriptor, ...]
+
+
+def list_images(
+    top: Descriptor,
+    reader: Reader,
+    matcher: Matcher,
+    *,
+    document: Manifest | Index | None = None,
+    configs: bool | None = False,
+    workers: int = 1,
+) -> Listing:
+    """The images that a manifest or an index stands for.
+
+    Args:
+        top: of the manifest or index.
+        reader: reads what it refers to.
+        matcher: which images are wanted.
+        document: what `top` refers to, if it was read already.
+        configs: whether the config of each image is read; None for not even that of an
+            image for which the index names no platform: it is taken as it is.
+        workers: how many documents are read at a time.
+
+    Raises:
+        LayerscanError: a document is malformed or cannot be had; there are too many.
+    """
+    lister = _Lister(reader, matcher, configs=configs)
+    lister.add(top, document, None, ())
+    return lister.listing(workers)
+
+
+class _Lister:
+    def __init__(self, reader: Reader, matcher: Matcher, *, configs: bool | None) -> None:
+        self._reader = reader
+        self._matcher = matcher
+        self._configs = configs
+        # In the order in which they stand: what is to be read yet, and what need not be.
+        self._found: list[_Entry | PassedOver] = []
+        self._seen: set[tuple[str, Platform | None]] = set()
+        self._images = 0
+        self._indexes = 0
+
+    def listing(self, workers: int) -> Listing:
+        entries = [one for one in self._found if isinstance(one, _Entry)]
+        read = iter(in_parallel([partial(self._task, entry) for entry in entries], workers=workers))
+        found = [next(read) if isinstance(one, _Entry) else one for one in self._found]
+        images = [one for one in found if isinstance(one, IndexedImage)]
+        passed_over = [one for one in found if isinstance(one, PassedOver)]
+        told = [one for one in images if not _is_assumed(one)]
+        if self._matcher.assumed and told:
+            # An image that says what it is for goes before one that does not.
+            passed_over += [
+                PassedOver(one.descriptor, Why.PLATFORM, "does not say what it is for")
+                for one in images
+                if _is_assumed(one)
+            ]
+            images = told
+        return Listing(tuple(images), tuple(passed_over))
+
+    def add(
+        self,
+        descriptor: Descriptor,
+        document: Manifest | Index | None,
+        platform: Platform | None,
+        above: tuple[Descriptor, ...],
+    ) -> None:
+        """Take what is in a manifest or index."""
+        if (descriptor.digest, platform) in self._seen:
+            return
+        self._seen.add((descriptor.digest, platform))
+        if descriptor.media_type in MANIFEST_TYPES:
+            self._images += 1
+            self._bound(descriptor, above)
+            manifest = document if isinstance(document, Manifest) else None
+            self._found.append(_Entry(descriptor, manifest, platform, above))
+        elif descriptor.media_type in INDEX_TYPES:
+            self._indexes += 1
+            self._bound(descriptor, above)
+            self._add_index(descriptor, document, platform, above)
+        elif _SCHEMA_1.fullmatch(descriptor.media_type):
+            self._pass_over(
+                descriptor,
+                "is of Docker's schema 1, which does not tell its layers' diff_ids; "
+                "push it again with a newer engine",
+                platform,
+            )
+        else:
+            what = f"is of type {quoted(descriptor.media_type)}, no image"
+            self._pass_over(descriptor, what, platform)
+
+    def _bound(self, descriptor: Descriptor, above: tuple[Descriptor, ...]) -> None:
+        if self._images > MOST_IMAGES:
+            what = f"has more than {MOST_IMAGES} images; choose one, or those for a platform"
+        elif self._indexes > MOST_IMAGES or len(above) > DEEPEST:
+            what = (
+                f"has more than {DEEPEST} indexes within each other, "
+                f"or more than {MOST_IMAGES} in all"
+            )
+        else:
+            return
+        raise TooManyError((*above, descriptor)[0], what)
+
+    def _pass_over(self, descriptor: Descriptor, what: str, platform: Platform | None) -> None:
+        self._found.append(PassedOver(descriptor, Why.NO_IMAGE, what, platform))
+
+    def _add_index(
+        self,
+        descriptor: Descriptor,
+        document: Manifest | Index | None,
+        platform: Platform | None,
+        above: tuple[Descriptor, ...],
+    ) -> None:
+        if document is None:
+            try:
+                document = self._reader.document(descriptor)
+            except AbsentError as error:
+                if not above:
+                    raise
+                self._found.append(_absent(descriptor, platform, error))
+                return
+            except UnreadableError as error:
+                self._found.append(_unreadable(descriptor, platform, error))
+                return
+        assert isinstance(document, Index)  # noqa: S101 - its type was looked at
+        if document.layers:
+            what = "is a layers manifest of a Compose App, no image"
+            self._pass_over(descriptor, what, platform)
+            return
+        for entry in document.manifests:
+            self._matcher.check(entry)
+            told = told_platform(entry) or platform
+            if entry.is_attestation:
+                self._found.append(PassedOver(entry, Why.ATTESTATION, "is an attestation", told))
+            elif entry.artifact_type:
+                self._pass_over(entry, _artifact(entry.artifact_type), told)
+            elif told is not None and not self._matcher.takes(told):
+                self._found.append(unwanted(entry, told))
+            else:
+                self.add(entry, None, told, (*above, descriptor))
+
+    def _task(self, entry: _Entry, _: object) -> IndexedImage | PassedOver:
+        try:
+            return self._read(entry)
+        except AbsentError as error:
+            if not entry.indexes:
+                raise
+            return _absent(entry.descriptor, entry.platform, error)
+        except UnreadableError as error:
+            return _unreadable(entry.descriptor, entry.platform, error)
+
+    def _read(self, entry: _Entry) -> IndexedImage | PassedOver:
+        descriptor, platform = entry.descriptor, entry.platform
+        manifest = entry.document or self._reader.document(descriptor)
+        assert isinstance(manifest, Manifest)  # noqa: S101 - its type was looked at
+        what = what_else(manifest)
+        if what is not None:
+            return PassedOver(descriptor, Why.NO_IMAGE, what, platform)
+        config = None
+        if self._configs or (platform is None and self._configs is not None):
+            config = self._reader.config(manifest.config)
+        if platform is None and config is not None:
+            platform = told_by_config(config, self._matcher)
+            if not self._matcher.takes(platform):
+                return unwanted(descriptor, platform)
+        note = _difference(entry.platform, config)
+        return IndexedImage(
+            descriptor, manifest, platform or Platform(""), entry.indexes, config, note
+        )
+
+
+class TooManyError(DocumentError):
+    """An index that refers to more than is looked at.
+
+    Attributes:
+        what: that, to be read after the name of what is asked for.
+    """
+
+    def __init__(self, top: Descriptor, what: str) -> None:
+        super().__init__(f"{top.digest}: {what}")
+        self.what = what
+
+
+def told_platform(entry: Descriptor) -> Platform | None:
+    """The platform that an entry of an index says it is for, None where it does not."""
+    platform = entry.platform
+    return platform if platform is not None and platform.architecture else None
+
+
+def what_else(manifest: Manifest) -> str | None:
+    """What a manifest is that is not an image's, None if it is one."""
+    if manifest.manifests or manifest.annotations.get(_APP):
+        return "is a Compose App, no image"
+    if manifest.artifact_type:
+        return _artifact(manifest.artifact_type)
+    config = manifest.config
+    if config.media_type == EMPTY_CONFIG:
+        return f"is no image: its config is of type {quoted(EMPTY_CONFIG)}"
+    if config.size == 0 or config.digest == digests.of_content(b"{}", config.digest):
+        return "is no image: its config is empty"
+    layers = manifest.layers
+    if layers and all(layer_type(layer.media_type) is None for layer in layers):
+        return f"is no image: its layers are of type {quoted(layers[0].media_type)}, no tars"
+    return None
+
+
+def told_by_config(config: Config, matcher: Matcher) -> Platform:
+    """The platform of an image which only its config says, or what it is taken to be for."""
+    if config.platform.architecture:
+        return config.platform
+    return config.platform._replace(architecture=matcher.assumed)
+
+
+def preferred(images: Sequence[IndexedImage], machine: Platform) -> IndexedImage:
+    """Of several images that may be meant, the one that `machine` runs best.
+
+    Variants that it cannot run keep the order of the index.
+    """
+    ranks = [preference(one.platform, machine) for one in images]
+    return min(zip(ranks, images, strict=True), key=lambda pair: (pair[0] is None, pair[0] or 0))[1]
+
+
+def _artifact(kind: str) -> str:
+    return f"is an artifact of type {quoted(kind)}, no image"
+
+
+def _is_assumed(image: IndexedImage) -> bool:
+    """Whether neither the index nor the config says what an image is for."""
+    return (
+        told_platform(image.descriptor) is None
+        and image.config is not None
+        and not image.config.platform.architecture
+    )
+
+
+def _difference(platform: Platform | None, config: Config | None) -> str:
+    """That the index and the config name different platforms."""
+    if platform is None or config is None or not config.platform.architecture:
+        return ""
+    says = config.platform
+    if (platform.architecture, platform.os or LINUX) == (says.architecture, says.os or LINUX):
+        return ""
+    return (
+        f"the index says {platform_text(platform)}, the image's config "
+        f"{platform_text(says)}: the index counts"
+    )
+
+
+def unwanted(descriptor: Descriptor, platform: Platform) -> PassedOver:
+    """What is passed over since it is for another platform."""
+    return PassedOver(descriptor, Why.PLATFORM, f"is for {platform_text(platform)}", platform)
+
+
+def _absent(descriptor: Descriptor, platform: Platform | None, error: AbsentError) -> PassedOver:
+    return PassedOver(descriptor, Why.ABSENT, printable(str(error)), platform, error)
+
+
+def _unreadable(
+    descriptor: Descriptor, platform: Platform | None, error: UnreadableError
+) -> PassedOver:
+    return PassedOver(descriptor, Why.UNREADABLE, str(error), platform, error.error)
