@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from dataclasses import replace
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest

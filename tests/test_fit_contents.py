@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerscan.errors import DocumentError, LayerscanError, NotInRegistryError
-from layerscan.fit.contents import AppContents, Depth, Kind, _choose, read_app
+from layerscan.fit.contents import AppContents, Depth, Kind, read_app
 from layerscan.fit.installed import app_layers, with_apps
 from layerscan.fit.sources import find_app
-from layerscan.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Index, Platform
 from layerscan.registry import RegistryClient
 from tests.builders.fit_apps import App, Layer, chains, encode, metadata_of
 from tests.fit_case import ARCH, app_of, bytes_of_disk, device, metadata, read
@@ -81,32 +80,8 @@ def test_image_of_another_architecture_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DocumentError, match=r"db@sha256:.*: has no image for riscv64"):
         find(name, architecture="riscv64")
     name = app_of(ONE).store(tmp_path)
-    with pytest.raises(DocumentError, match='is for "arm64", not amd64'):
+    with pytest.raises(DocumentError, match="has no image for amd64; it has: linux/arm64"):
         find(name, architecture="amd64")
-
-
-def entry(number: int, platform: Platform | None) -> Descriptor:
-    return Descriptor(OCI_MANIFEST, Layer(str(number)).digest, number, platform)
-
-
-def test_of_several_variants_the_usual_one_is_taken() -> None:
-    platforms = [
-        Platform("arm64", "linux"),
-        Platform("arm", "linux", "v5"),
-        Platform("arm", "linux", "v6"),
-        Platform("arm", "linux", "v7"),
-        Platform("arm", "windows", "v7"),
-        Platform("unknown", "unknown"),
-        None,
-    ]
-    entries = tuple(entry(number, platform) for number, platform in enumerate(platforms))
-    notes: list[str] = []
-    assert _choose(Index(OCI_INDEX, entries), "arm", "web", notes).size == 3
-    assert notes == ["web: has several images for arm; took variant v7"]
-    assert _choose(Index(OCI_INDEX, entries[:1]), "arm64", "web", notes).size == 0
-    assert _choose(Index(OCI_INDEX, entries[:3]), "arm", "web", notes[1:]).size == 2
-    with pytest.raises(DocumentError, match="web: has no image for arm"):
-        _choose(Index(OCI_INDEX, entries[4:]), "arm", "web", notes)
 
 
 def test_config_must_have_the_layers_of_the_manifest(tmp_path: Path) -> None:

@@ -259,7 +259,7 @@ def test_a_blob_that_is_not_its_digest(open_registry: OpenRegistry) -> None:
 def test_a_plain_tar_is_hashed_by_its_source_alone(
     open_registry: OpenRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(layerstream, "hashlib", None)
+    monkeypatch.setattr(layerstream, "digests", None)
     put_image(open_registry, "acme/web:7", [plain])
     assert predicted(open_registry, "acme/web:7").images[0].layers[0].size > 0
     damaged = bytearray(plain.blob)

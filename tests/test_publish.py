@@ -279,7 +279,7 @@ def test_an_app_is_no_image(bench: Bench) -> None:
     digest_in(bench.publish())
     bench.app("shop", web="fleet/shop:1")
     assert bench.publish().lines == [
-        error(f"App shop: {bench.target()}: is no image: its config is empty")
+        error(f"App shop: {bench.target()}: is a Compose App, no image")
     ]
 
 
@@ -316,9 +316,9 @@ def test_each_image_is_asked_for_once(fleet: Bench) -> None:
     fleet.registry.seen.clear()
     result = fleet.publish("-a", fleet.apps, app=(), to="fleet/{app}:9")
     assert result.status == 0
-    # An index and two manifests each.
+    # An index and all its manifests: only they say what is an image.
     assert fleet.registry.count("GET", "/acme/web/manifests/") == 3
-    assert fleet.registry.count("GET", "/acme/db/manifests/") == 3
+    assert fleet.registry.count("GET", "/acme/db/manifests/") == 4
 
 
 def test_all_of_several_that_fail(fleet: Bench) -> None:

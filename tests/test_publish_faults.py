@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from layerscan.apps.published import bundle_images, loads_app
+from layerscan.oci import OCI_MANIFEST
 from tests.builders.registry_faults import Drop, Headers, Status
 from tests.builders.registry_server import OpenRegistry
-from tests.cli_runner import PROGRAM, environment, error, interruptible, run
+from tests.cli_runner import PROGRAM, Result, environment, error, interruptible, run
 from tests.publish_case import Bench, encoded, put_index
 from tests.registry_case import PASSWORD, USERS, log_in
 
@@ -28,6 +30,14 @@ def no_app(bench: Bench) -> bool:
     return not bench.registry.tags("fleet/shop") and not any(
         b'compose-app"' in d for d in documents
     )
+
+
+def pinned(bench: Bench, published: Result) -> str | None:
+    """The digest that the App names the image of its service `web` by."""
+    assert published.status == 0, published.lines
+    app = loads_app(bench.registry.manifests("fleet/shop")[published.text.strip()], "App")
+    raw = bench.registry.blobs("fleet/shop")[app.bundle.digest]
+    return bundle_images(raw, "bundle")["web"].digest
 
 
 # Usage.
@@ -115,29 +125,39 @@ def test_an_index_that_is_odd(bench: Bench) -> None:
     put_index(
         bench.registry, "acme/web", "7", {}, [entry | {"platform": {"architecture": "amd64"}}]
     )
-    assert "is no image manifest, though an index has it as one" in bench.publish().lines[0]
+    # composectl cannot read an index in an index: the image is pinned itself.
+    bench.write_meta(amd64=["base", "db"])
+    bench.app("shop", web="acme/web:7")
+    inner = json.loads(bench.registry.manifests("acme/web")[nested.digest])
+    assert pinned(bench, bench.publish()) == inner["manifests"][0]["digest"]
     windows = {"platform": {"architecture": "amd64", "os": "windows"}}
     put_index(bench.registry, "acme/web", "7", {}, [entry | windows])
-    assert bench.publish().lines[0].endswith("/acme/web:7: its index has no image for Linux")
+    assert "/acme/web:7: its index has no image for Linux" in bench.publish().lines[0]
 
 
 def test_an_index_without_end(bench: Bench) -> None:
-    entry = {"mediaType": "x", "digest": "sha256:" + "0" * 64, "size": 1}
-    put_index(bench.registry, "acme/web", "7", {}, [entry] * 201)
-    assert bench.publish().lines[0].endswith("/acme/web:7: its index has more than 200 images")
+    entries: list[dict[str, object]] = [
+        {"mediaType": OCI_MANIFEST, "digest": f"sha256:{number:064}", "size": 1}
+        for number in range(201)
+    ]
+    put_index(bench.registry, "acme/web", "7", {}, entries)
+    assert "/acme/web:7: has more than 200 images" in bench.publish().lines[0]
 
 
 def test_an_index_that_does_not_say_the_architectures(bench: Bench) -> None:
-    first = bench.publish().text
     digest = bench.registry.tags("acme/web")["7"]
     index = json.loads(bench.registry.manifests("acme/web")[digest])
     bare = [{key: entry[key] for key in ("mediaType", "digest", "size")}
             for entry in index["manifests"][:2]]  # fmt: skip
     put_index(bench.registry, "acme/web", "7", {}, bare)
-    result = bench.publish("--format", "json")
-    (one,) = json.loads(result.out)
-    assert one["architectures"] == ["amd64", "arm64"]
-    assert one["digest"] != first.strip()
+    # composectl cannot read such an index, and it is of two images.
+    (line,) = bench.publish().lines
+    assert "composectl cannot read its index" in line
+    assert line.endswith("and 2 images: push the image again with platforms")
+    assert no_app(bench)
+    # Of the only one that is wanted, the manifest is pinned.
+    bench.app("shop", web="acme/web:7")
+    assert pinned(bench, bench.publish("--arch", "arm64")) == bare[1]["digest"]
 
 
 def test_a_config_that_is_none(bench: Bench) -> None:
@@ -150,8 +170,7 @@ def test_a_config_that_is_none(bench: Bench) -> None:
     media_type = "application/vnd.oci.image.manifest.v1+json"
     bench.registry.put_manifest("acme/web", encoded(manifest), media_type, "7")
     line = bench.publish().lines[0]
-    assert f"{bench.registry.address}/acme/web:7: is no image: " in line
-    assert '$: key "architecture" is missing' in line
+    assert line.endswith("/acme/web:7: nothing says its architecture; say it with --arch")
 
 
 # Registries.

@@ -9,22 +9,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from layerscan.apps.discovery import App
-from layerscan.apps.images import images_in, read_compose_file
 from layerscan.errors import LayerscanError
 from layerscan.layerfigures import Reading
 from layerscan.prediction import (
-    FoundImage,
     Model,
     PredictedImage,
     Prediction,
-    architectures_of,
     find_images,
     predict_images,
 )
-from layerscan.preparation import Settings, looked_up
-from layerscan.reference import Reference
+from layerscan.preparation import PlannedApp
 from layerscan.registry import RegistryClient
+from layerscan.resolution import ResolvedImage
 from layerscan.sources.model import Source
 from layerscan.sources.registry import RegistrySource
 
@@ -42,17 +38,12 @@ class PredictedApps(NamedTuple):
 
 
 def predict_apps(
-    apps: Sequence[App],
-    settings: Settings,
-    client: RegistryClient,
-    model: Model,
-    reading: Reading,
+    apps: Sequence[PlannedApp], client: RegistryClient, model: Model, reading: Reading
 ) -> PredictedApps:
     """Predict what the layers of `apps` cost.
 
     Args:
-        apps: the Apps.
-        settings: which images of theirs are meant, as when they are published.
+        apps: the Apps, with their images.
         client: the registries, where the images are.
         model: what to predict for.
         reading: how to read the layers; with a cache, so that none is read twice.
@@ -60,30 +51,24 @@ def predict_apps(
     images: list[PredictedImage] = []
     notes: list[str] = []
     failures: dict[str, str] = {}
-    for app in apps:
+    for planned in apps:
         try:
             with ExitStack() as opened:
                 sources = [
-                    opened.enter_context(RegistrySource(str(one), one, lambda: client))
-                    for one in _images(app, settings)
+                    opened.enter_context(_source(image, client))
+                    for image in {one.asked: one for one in planned.resolved.values()}.values()
                 ]
-                found = predict_images(_of_all(sources, settings), model, reading)
+                found = find_images(sources, planned.architectures)
+                predicted = predict_images(found, model, reading)
         except LayerscanError as error:
-            failures[app.name] = str(error)
+            failures[planned.app.name] = str(error)
             continue
-        images += found.images
-        notes += found.notes
+        images += predicted.images
+        notes += predicted.notes
     return PredictedApps(Prediction(model, tuple(images), tuple(dict.fromkeys(notes))), failures)
 
 
-def _images(app: App, settings: Settings) -> list[Reference]:
-    """The images of an App, each once."""
-    services = images_in(read_compose_file(app), app, settings.environment)
-    return list(dict.fromkeys(looked_up(image, settings) for image in services.values()))
-
-
-def _of_all(sources: Sequence[Source], settings: Settings) -> list[FoundImage]:
-    """The images for those architectures that every one of `sources` has."""
-    found = find_images(sources, settings.architectures)
-    common = frozenset.intersection(*(architectures_of(found, source) for source in sources))
-    return [one for one in found if one.image.platform.architecture in common]
+def _source(image: ResolvedImage, client: RegistryClient) -> Source:
+    """An image that was looked up; its manifests are not read again."""
+    listed = [one for variants in image.images.values() for one in variants]
+    return RegistrySource(str(image.asked), image.asked, lambda: client, listed)

@@ -29,7 +29,7 @@ from layerscan.layersmeta import LayerMeta, LayersMeta
 from layerscan.oci import OCI_INDEX, Descriptor
 from layerscan.oci.blobs import APP_MANIFEST_FILE
 from layerscan.reference import Reference
-from layerscan.resolution import Images, ResolvedImage
+from layerscan.resolution import ResolvedImage, Resolver
 
 METADATA_FILE = "layers_meta.json"
 
@@ -129,6 +129,26 @@ class Prepared(NamedTuple):
         shutil.copyfile(self.bundle_path, os.path.join(folder, f"{self.app.name}.tgz"))
 
 
+class PlannedApp(NamedTuple):
+    """An App that is read, with its images found in their registries.
+
+    Attributes:
+        app: the App.
+        text: its Compose file.
+        services: the image that each service names.
+        resolved: what that is, by service.
+        architectures: what the App is for, sorted.
+        warnings: what is to be told.
+    """
+
+    app: App
+    text: str
+    services: Mapping[str, ServiceImage]
+    resolved: Mapping[str, ResolvedImage]
+    architectures: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
 class _Layers(NamedTuple):
     """The layers that a service's image has for an architecture, a list for each variant."""
 
@@ -137,28 +157,47 @@ class _Layers(NamedTuple):
     variants: tuple[tuple[Descriptor, ...], ...]
 
 
-def prepare(app: App, settings: Settings, images: Images, bundle_path: str) -> Prepared:
-    """Make the documents of an App.
+def plan(app: App, settings: Settings, resolver: Resolver) -> PlannedApp:
+    """Read an App, and look its images up.
 
     Args:
         app: the App.
         settings: what holds for all Apps.
-        images: where images are looked up.
-        bundle_path: the file to make for the bundle.
+        resolver: where images are looked up.
 
     Raises:
-        LayerscanError: the App, an image of it or the metadata is not as it must be.
-        OSError: the bundle cannot be written.
+        LayerscanError: the App, or an image of it, is not as it must be.
     """
     text = read_compose_file(app)
     services = images_in(text, app, settings.environment)
-    resolved = _resolved(services, settings, images)
+    references = [looked_up(image, settings) for image in services.values()]
+    resolved = dict(zip(services, resolver.resolve(references), strict=True))
     architectures, warnings = _architectures(resolved, settings)
-    layers, metas, missing = _costs(resolved, architectures, settings, images)
+    notes = dict.fromkeys(note for image in resolved.values() for note in image.notes)
+    return PlannedApp(
+        app, text, services, resolved, architectures, (*_unset(services), *notes, *warnings)
+    )
+
+
+def prepare(planned: PlannedApp, settings: Settings, bundle_path: str) -> Prepared:
+    """Make the documents of an App.
+
+    Args:
+        planned: the App.
+        settings: what holds for all Apps.
+        bundle_path: the file to make for the bundle.
+
+    Raises:
+        LayerscanError: the App or the metadata is not as it must be.
+        OSError: the bundle cannot be written.
+    """
+    app = planned.app
+    layers, metas, missing = _costs(planned, settings)
+    warnings = list(planned.warnings)
     if missing and settings.metadata is not None:
         warnings.append(f"published without layers metadata: {missing}")
-    pinned_names = {service: str(image.pinned) for service, image in resolved.items()}
-    compose_file = pin(text, shown(app.compose_file), pinned_names)
+    pinned_names = {service: str(image.pinned) for service, image in planned.resolved.items()}
+    compose_file = pin(planned.text, shown(app.compose_file), pinned_names)
     with open(bundle_path, "xb") as file:
         bundle = write_bundle(app, compose_file, file)
     return Prepared(
@@ -166,18 +205,15 @@ def prepare(app: App, settings: Settings, images: Images, bundle_path: str) -> P
         compose_file,
         bundle,
         bundle_path,
-        architectures,
+        planned.architectures,
         {name: documents.layers_manifest(name, found) for name, found in layers.items()},
         None if missing else layersmeta.dumps_by_arch(metas, compact=True),
-        (*_unset(services), *warnings),
+        tuple(warnings),
     )
 
 
 def _costs(
-    resolved: Mapping[str, ResolvedImage],
-    architectures: Iterable[str],
-    settings: Settings,
-    images: Images,
+    planned: PlannedApp, settings: Settings
 ) -> tuple[dict[str, list[Descriptor]], dict[str, LayersMeta], str]:
     """By architecture the layers and their metadata, and what of that is missing.
 
@@ -187,8 +223,8 @@ def _costs(
     layers: dict[str, list[Descriptor]] = {}
     metas: dict[str, LayersMeta] = {}
     missing = ""
-    for architecture in architectures:
-        found = _layers(resolved, architecture, images)
+    for architecture in planned.architectures:
+        found = _layers(planned.resolved, architecture)
         chosen = _chosen(found, (settings.metadata or {}).get(architecture))
         layers[architecture] = documents.union(layer for _, layer in chosen)
         try:
@@ -207,13 +243,6 @@ def _unset(services: Mapping[str, ServiceImage]) -> list[str]:
         for service, image in services.items()
         if image.unset
     ]
-
-
-def _resolved(
-    services: Mapping[str, ServiceImage], settings: Settings, images: Images
-) -> dict[str, ResolvedImage]:
-    references = [looked_up(image, settings) for image in services.values()]
-    return dict(zip(services, images.resolve(references), strict=True))
 
 
 def looked_up(image: ServiceImage, settings: Settings) -> Reference:
@@ -239,12 +268,11 @@ def _architectures(
     resolved: Mapping[str, ResolvedImage], settings: Settings
 ) -> tuple[tuple[str, ...], list[str]]:
     """The architectures that every image has and that are wanted, and warnings."""
-    common = frozenset.intersection(*(frozenset(image.manifests) for image in resolved.values()))
+    common = frozenset.intersection(*(frozenset(image.images) for image in resolved.values()))
     wanted = common if settings.architectures is None else common & settings.architectures
     if not wanted:
         have = "; ".join(
-            f"{service}: {', '.join(sorted(image.manifests))}"
-            for service, image in resolved.items()
+            f"{service}: {', '.join(image.has)}" for service, image in resolved.items()
         )
         among = "" if settings.architectures is None else " among those of --arch"
         raise DocumentError(f"no architecture{among} that the images of all services have ({have})")
@@ -253,26 +281,17 @@ def _architectures(
     missing = sorted((settings.architectures or frozenset()) - common)
     if not missing:
         return names, []
-    lacking = [service for service, image in resolved.items() if missing[0] not in image.manifests]
+    lacking = [service for service, image in resolved.items() if missing[0] not in image.images]
     return names, [
         f"not published for {', '.join(missing)}: service {lacking[0]} has no image for it"
     ]
 
 
-def _layers(
-    resolved: Mapping[str, ResolvedImage], architecture: str, images: Images
-) -> list[_Layers]:
-    wanted = [
-        (service, image, descriptor)
+def _layers(resolved: Mapping[str, ResolvedImage], architecture: str) -> list[_Layers]:
+    return [
+        _Layers(service, image, tuple(one.manifest.layers for one in image.images[architecture]))
         for service, image in resolved.items()
-        for descriptor in image.manifests[architecture]
     ]
-    layers = images.layers((image, descriptor) for _, image, descriptor in wanted)
-    found: dict[str, _Layers] = {}
-    for (service, image, _), variant in zip(wanted, layers, strict=True):
-        before = found.get(service, _Layers(service, image, ()))
-        found[service] = before._replace(variants=(*before.variants, variant))
-    return list(found.values())
 
 
 def _chosen(found: Iterable[_Layers], known: LayersMeta | None) -> list[tuple[_Layers, Descriptor]]:

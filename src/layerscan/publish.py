@@ -8,9 +8,8 @@ registry client's. It prints nothing.
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from io import BytesIO
 from typing import BinaryIO, Literal, NamedTuple
@@ -20,10 +19,11 @@ from layerscan.apps import document as documents
 from layerscan.apps.discovery import App
 from layerscan.errors import LayerscanError, NotInRegistryError, RefusedByRegistryError
 from layerscan.oci import OCI_INDEX, OCI_MANIFEST, Descriptor
-from layerscan.preparation import Prepared, Settings, prepare
+from layerscan.parallel import in_parallel
+from layerscan.preparation import PlannedApp, Prepared, Settings, plan, prepare
 from layerscan.reference import Reference
 from layerscan.registry import RegistryClient, Repository
-from layerscan.resolution import Images
+from layerscan.resolution import Resolver
 
 LayersManifests = Literal["auto", "always", "never"]
 
@@ -96,15 +96,37 @@ class Run(NamedTuple):
             them, always, or never.
         scratch: an empty folder for the bundles.
         dry_run: where to write the documents instead, None to publish.
-        workers: how many Apps, and how many look-ups, are under way at a time.
+        workers: how many Apps are under way at a time.
     """
 
-    apps: Sequence[tuple[App, Reference]]
+    apps: Sequence[tuple[PlannedApp, Reference]]
     settings: Settings
     layers_manifests: LayersManifests
     scratch: str
     dry_run: str | None = None
     workers: int = 8
+
+
+def plan_apps(
+    apps: Sequence[App], settings: Settings, client: RegistryClient, *, workers: int = 8
+) -> list[PlannedApp | Failed]:
+    """Read Apps and look their images up, each once; one that fails keeps no other from it.
+
+    Args:
+        apps: the Apps.
+        settings: what holds for all.
+        client: the registries.
+        workers: how many Apps, and how many look-ups, are under way at a time.
+    """
+    resolver = Resolver(client, workers, settings.architectures)
+
+    def task(app: App, _: object) -> PlannedApp | Failed:
+        try:
+            return plan(app, settings, resolver)
+        except LayerscanError as error:
+            return Failed(app.name, str(error))
+
+    return in_parallel([partial(task, app) for app in apps], workers=workers)
 
 
 def publish(
@@ -123,28 +145,10 @@ def publish(
         What became of each App, in their order.
     """
     counter = _Counter(len(run.apps), on_progress)
-    workers = max(1, min(run.workers, len(run.apps)))
-    with Images(client, run.workers) as images, _pool(workers) as pool:
-        work = _Work(run, client, images, counter)
-        futures = {
-            pool.submit(work.one, app, target): index
-            for index, (app, target) in enumerate(run.apps)
-        }
-        outcomes: dict[int, Published | Failed] = {}
-        for future in as_completed(futures):
-            outcomes[futures[future]] = future.result()
-            counter.finish()
-    return [outcomes[index] for index in range(len(run.apps))]
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """A pool that an interrupt does not wait for."""
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="app")
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    work = _Work(run, client, counter)
+    return in_parallel(
+        [partial(work.one, planned, target) for planned, target in run.apps], workers=run.workers
+    )
 
 
 class _Counter:
@@ -174,15 +178,20 @@ class _Work(NamedTuple):
 
     run: Run
     client: RegistryClient
-    images: Images
     counter: _Counter
 
-    def one(self, app: App, target: Reference) -> Published | Failed:
+    def one(self, planned: PlannedApp, target: Reference, _: object) -> Published | Failed:
         """Publish one App, or write it out."""
-        run = self.run
+        try:
+            return self._one(planned, target)
+        finally:
+            self.counter.finish()
+
+    def _one(self, planned: PlannedApp, target: Reference) -> Published | Failed:
+        run, app = self.run, planned.app
         bundle = os.path.join(run.scratch, f"{os.urandom(8).hex()}.tgz")
         try:
-            prepared = prepare(app, run.settings, self.images, bundle)
+            prepared = prepare(planned, run.settings, bundle)
             if run.dry_run is None:
                 upload = _Upload(prepared, self.client.repository(target), self.counter)
                 result = upload.run(target, run.layers_manifests)

@@ -1,25 +1,35 @@
-"""Images in registries: what their names stand for, and their layers.
+"""Images in registries: what their names stand for, and their manifests.
 
-Owns how a reference becomes a digest and, for each architecture, the layers of
-a manifest. Each reference and each manifest is asked for once, whoever wants it
-and from whatever thread; what cannot be had is an error for all who want it.
+Owns how a reference becomes a digest and, for each architecture, manifests. Each
+reference and each manifest is asked for once, whoever wants it and from whatever
+thread; what cannot be had is an error for all who want it.
 """
 
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, Self, TypeVar, cast
+from concurrent.futures import Future
+from functools import partial
+from typing import NamedTuple, TypeVar, cast
 
-from layerscan import digest as digests
 from layerscan import layersmeta, oci
-from layerscan.errors import DocumentError, LayerscanError
+from layerscan.errors import DocumentError
+from layerscan.jsondoc import quoted
 from layerscan.oci import Descriptor, Index, Manifest
+from layerscan.oci.images import (
+    BlobReader,
+    ForLinux,
+    IndexedImage,
+    Listing,
+    TooManyError,
+    list_images,
+)
+from layerscan.parallel import in_parallel
 from layerscan.reference import Reference
 from layerscan.registry import RegistryClient, Repository
 
 T = TypeVar("T")
 
-_SYSTEMS = ("", "linux")
+_MANIFESTS_AT_A_TIME = 4
 
 
 class ResolvedImage(NamedTuple):
@@ -28,56 +38,49 @@ class ResolvedImage(NamedTuple):
     Attributes:
         asked: its reference as it was asked for.
         pinned: the same repository with the digest of the manifest or index.
-        manifests: by architecture its manifests, in the index's order; several
-            where it has several variants of one architecture.
+        images: by architecture, in the index's order; several where it has several
+            variants of one architecture.
+        has: the architectures that there are, wanted or not, sorted.
+        notes: what the user should know of it.
     """
 
     asked: Reference
     pinned: Reference
-    manifests: Mapping[str, tuple[Descriptor, ...]]
+    images: Mapping[str, tuple[IndexedImage, ...]]
+    has: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
-class Images:
-    """Looks images up, each once; use it in a ``with``.
+class Resolver:
+    """Looks images up, each once.
 
     Args:
         client: the registries.
-        workers: how many look-ups are under way at a time.
+        workers: how many are looked up at a time.
+        architectures: the only ones wanted; None for all.
     """
 
-    def __init__(self, client: RegistryClient, workers: int) -> None:
+    def __init__(
+        self, client: RegistryClient, workers: int, architectures: frozenset[str] | None
+    ) -> None:
         self._client = client
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="image")
+        self._workers = workers
+        self._matcher = ForLinux(architectures)
         self._lock = threading.Lock()
         self._known: dict[Hashable, Future[object]] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def resolve(self, references: Iterable[Reference]) -> list[ResolvedImage]:
         """What each of `references` stands for.
 
         Raises:
-            LayerscanError: one of them cannot be had, or is no image for Linux.
+            LayerscanError: one of them cannot be had, has no image for Linux, or
+                is an index that clients cannot read.
         """
-        return list(self._pool.map(self._resolved, references))
+        tasks = [partial(self._resolved, reference) for reference in references]
+        return in_parallel(tasks, workers=self._workers)
 
-    def layers(
-        self, wanted: Iterable[tuple[ResolvedImage, Descriptor]]
-    ) -> list[tuple[Descriptor, ...]]:
-        """The layers of each manifest of an image, bottom up.
-
-        Raises:
-            LayerscanError: a manifest cannot be had.
-        """
-        return [
-            manifest.layers for manifest in self._pool.map(lambda one: self._manifest(*one), wanted)
-        ]
-
-    def _once(self, key: Hashable, compute: Callable[[], T]) -> T:
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
+        """What `compute` gives, computed once for `key`."""
         with self._lock:
             known = self._known.get(key)
             future = self._known.setdefault(key, Future())
@@ -89,79 +92,86 @@ class Images:
                 future.set_exception(error)
         return cast("T", future.result())
 
-    def _resolved(self, asked: Reference) -> ResolvedImage:
-        return self._once(("image", asked), lambda: self._look_up(asked))
+    def _resolved(self, asked: Reference, _: object) -> ResolvedImage:
+        return self.once(("image", asked), lambda: self._look_up(asked))
 
     def _look_up(self, asked: Reference) -> ResolvedImage:
         repository = self._client.repository(asked)
         fetched = repository.manifest(asked.digest or asked.tag or "")
-        pinned = Reference(asked.registry, asked.path, None, fetched.digest)
         document = oci.loads(fetched.raw, str(asked), media_type=fetched.media_type)
-        if isinstance(document, Index):
-            found = self._of_index(asked, repository, document)
-        else:
-            itself = Descriptor(fetched.media_type, fetched.digest, len(fetched.raw))
-            self._once((repository.name, itself.digest), lambda: document)
-            found = {_architecture(repository, document, str(asked)): (itself,)}
-        if not found:
-            raise DocumentError(f"{asked}: its index has no image for Linux")
-        return ResolvedImage(asked, pinned, found)
+        top = Descriptor(fetched.media_type, fetched.digest, len(fetched.raw))
+        try:
+            listing = list_images(
+                top,
+                _OnceReader(self, repository),
+                self._matcher,
+                document=document,
+                workers=_MANIFESTS_AT_A_TIME,
+            )
+        except TooManyError as error:
+            raise DocumentError(f"{asked}: {error.what}") from None
+        digest = _pinned_digest(asked, top, document, listing)
+        return ResolvedImage(
+            asked,
+            Reference(asked.registry, asked.path, None, digest),
+            self._by_architecture(asked, listing),
+            tuple(sorted(listing.architectures)),
+            tuple(listing.notes(asked.familiar)),
+        )
 
-    def _of_index(
-        self, asked: Reference, repository: Repository, index: Index
-    ) -> dict[str, tuple[Descriptor, ...]]:
-        found: dict[str, tuple[Descriptor, ...]] = {}
-        entries = [
-            entry
-            for entry in index.manifests
-            if not entry.is_attestation
-            and (entry.platform is None or entry.platform.os in _SYSTEMS)
-        ]
-        if len(entries) > oci.MOST_IMAGES:
-            raise DocumentError(f"{asked}: its index has more than {oci.MOST_IMAGES} images")
-        for entry in entries:
-            architecture = entry.platform.architecture if entry.platform else ""
-            if not architecture:
-                manifest = self._fetch(repository, entry)
-                architecture = _architecture(repository, manifest, str(asked))
-            _check_architecture(architecture, str(asked))
-            if entry not in found.get(architecture, ()):
-                found[architecture] = (*found.get(architecture, ()), entry)
+    def _by_architecture(
+        self, asked: Reference, listing: Listing
+    ) -> dict[str, tuple[IndexedImage, ...]]:
+        found: dict[str, tuple[IndexedImage, ...]] = {}
+        for image in listing.images:
+            name = image.platform.architecture
+            if not name:
+                raise DocumentError(f"{asked}: nothing says its architecture; say it with --arch")
+            if not layersmeta.is_architecture(name):
+                raise DocumentError(f"{asked}: {quoted(name)} is no architecture name")
+            found[name] = (*found.get(name, ()), image)
         return found
 
-    def _manifest(self, image: ResolvedImage, descriptor: Descriptor) -> Manifest:
-        return self._fetch(self._client.repository(image.pinned), descriptor)
 
-    def _fetch(self, repository: Repository, descriptor: Descriptor) -> Manifest:
-        def fetch() -> Manifest:
-            source = f"{repository.name}@{descriptor.digest}"
-            if descriptor.media_type not in oci.MANIFEST_TYPES:
-                raise DocumentError(
-                    f"{source}: is no image manifest, though an index has it as one"
-                )
-            raw = repository.fetch(descriptor, limit=oci.MAX_MANIFEST)
-            manifest = oci.loads(raw, source, media_type=descriptor.media_type)
-            assert isinstance(manifest, Manifest)  # noqa: S101 - its type was looked at
-            return manifest
+class _OnceReader(BlobReader):
+    """Reads each manifest of a repository once."""
 
-        return self._once((repository.name, descriptor.digest), fetch)
+    def __init__(self, resolver: Resolver, repository: Repository) -> None:
+        super().__init__(repository, repository.name)
+        self._resolver = resolver
+        self._repository = repository.name
+
+    def document(self, descriptor: Descriptor) -> Manifest | Index:
+        read = super().document
+        return self._resolver.once((self._repository, descriptor.digest), lambda: read(descriptor))
 
 
-def _architecture(repository: Repository, manifest: Manifest, source: str) -> str:
-    """The architecture of a manifest, which its config says."""
-    config = manifest.config
-    if config.size == 0 or config.digest == digests.sha256(b"{}"):
-        raise DocumentError(f"{source}: is no image: its config is empty")
-    # Whatever type it is given: it is a blob.
-    raw = repository.fetch(config._replace(media_type=oci.OCI_CONFIG), limit=oci.MAX_CONFIG)
-    try:
-        architecture = oci.loads_config(raw, f"{repository.name}@{config.digest}")
-    except DocumentError as error:
-        raise DocumentError(f"{source}: is no image: {error}") from None
-    _check_architecture(architecture.platform.architecture, source)
-    return architecture.platform.architecture
+def _pinned_digest(
+    asked: Reference, top: Descriptor, document: Manifest | Index, listing: Listing
+) -> str:
+    """The digest that an App names its image by, so that every client can read it.
+
+    Raises:
+        DocumentError: there is no image, or several that only such an index names.
+    """
+    if not listing.architectures:
+        what = listing.passed_over[0].what if isinstance(document, Manifest) else ""
+        raise DocumentError(
+            f"{asked}: {what or f'its index has no image for Linux; it has: {listing.has}'}"
+        )
+    if isinstance(document, Manifest) or _is_plain(document) or not listing.images:
+        return top.digest
+    if len(listing.images) == 1:
+        return listing.images[0].descriptor.digest
+    raise DocumentError(
+        f"{asked}: composectl cannot read its index, which has entries without a platform or "
+        f"indexes within it, and {len(listing.images)} images: push the image again with platforms"
+    )
 
 
-def _check_architecture(text: str, source: str) -> None:
-    if not layersmeta.is_architecture(text):
-        raise LayerscanError(f"{source}: {text[:80]!r} is no architecture name")
+def _is_plain(index: Index) -> bool:
+    """Whether composectl reads an index; see `layerscan.fit.composectl`."""
+    return all(
+        entry.platform is not None and entry.media_type not in oci.INDEX_TYPES
+        for entry in index.manifests
+    )

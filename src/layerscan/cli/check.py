@@ -234,7 +234,12 @@ def _apps(
 def _contents(source: "Source", policy: "Policy", architecture: str) -> "AppContents":
     from layerscan.fit.contents import read_app
 
-    return read_app(*source, architecture=architecture, depth=policy.depth)
+    return read_app(
+        *source,
+        architecture=architecture,
+        depth=policy.depth,
+        matcher=policy.matcher(architecture),
+    )
 
 
 def _read(path: str) -> bytes:

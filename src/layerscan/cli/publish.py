@@ -13,11 +13,11 @@ from layerscan.cli.status import ExitStatus
 from layerscan.errors import LayerscanError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from layerscan.apps.discovery import App
     from layerscan.layersmeta import LayersMeta
-    from layerscan.preparation import Settings
+    from layerscan.preparation import PlannedApp, Settings
     from layerscan.publish import Failed, Published
     from layerscan.reference import Reference
     from layerscan.registry import RegistryClient
@@ -129,27 +129,32 @@ def run(options: argparse.Namespace) -> int:
     import tempfile
 
     from layerscan.cli.progress import PublishProgress
-    from layerscan.publish import Run, publish
+    from layerscan.publish import Failed, Run, plan_apps, publish
     from layerscan.registry import RegistryClient
 
     _check(options)
     targets = _targets(_apps(options), options.target)
     settings = _settings(options)
     registries = registry_options(options)
+    workers = registries.connections
     with (
         RegistryClient(registries) as client,
         tempfile.TemporaryDirectory(prefix="layerscan-") as scratch,
     ):
-        settings, failed = _predicted(targets, settings, client, options)
-        left = [(app, target) for app, target in targets if app.name not in failed]
+        apps = [app for app, _ in targets]
+        found = plan_apps(apps, settings, client, workers=workers)
+        failed = {one.app: one for one in found if isinstance(one, Failed)}
+        planned = {one.app.name: one for one in found if not isinstance(one, Failed)}
+        settings, unpredicted = _predicted(list(planned.values()), settings, client, options)
+        failed |= unpredicted
+        left = [(planned[app.name], to) for app, to in targets if app.name not in failed]
         dry_run = options.out_dir if options.dry_run else None
-        the_run = Run(
-            left, settings, options.layers_manifests, scratch, dry_run, registries.connections
-        )
+        the_run = Run(left, settings, options.layers_manifests, scratch, dry_run, workers)
         with PublishProgress(shown=is_for_people()) as progress:
             published = publish(the_run, client, progress.update if progress.shown else None)
     outcomes = {one.app: one for one in [*published, *failed.values()]}
-    return _tell([outcomes[app.name] for app, _ in targets], options, _unused(settings, targets))
+    unused = _unused(settings, planned.values()) if len(planned) == len(targets) else []
+    return _tell([outcomes[app.name] for app, _ in targets], options, unused)
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -216,7 +221,7 @@ def _settings(options: argparse.Namespace) -> "Settings":
 
 
 def _predicted(
-    targets: "Sequence[tuple[App, Reference]]",
+    planned: "Sequence[PlannedApp]",
     settings: "Settings",
     client: "RegistryClient",
     options: argparse.Namespace,
@@ -229,10 +234,9 @@ def _predicted(
     from layerscan.publish import Failed
 
     target = model(options)
-    apps = [app for app, _ in targets]
     with PredictProgress(shown=is_for_people()) as progress:
         how = reading(options, progress.update if progress.shown else None)
-        predicted = predict_apps(apps, settings, client, target, how)
+        predicted = predict_apps(planned, client, target, how)
     for note in predicted.prediction.notes:
         complain("warning", note)
     settings = settings._replace(metadata=predicted.prediction.documents())
@@ -282,24 +286,16 @@ def _pinned_images(texts: "Sequence[str]") -> "dict[Reference, str]":
     return pinned
 
 
-def _unused(settings: "Settings", targets: "Sequence[tuple[App, Reference]]") -> list[str]:
+def _unused(settings: "Settings", planned: "Iterable[PlannedApp]") -> list[str]:
     """The pinned images that no App names."""
-    from layerscan.apps.images import retagged, service_images
+    from layerscan.apps.images import retagged
 
-    if not settings.pinned_images:
-        return []
-    unused = set(settings.pinned_images)
-    for app, _ in targets:
-        try:
-            images = service_images(app, settings.environment)
-            for image in images.values():
-                unused.discard(
-                    retagged(image, settings.tag, settings.factory_registry, default_tag=False)
-                )
-        except LayerscanError:
-            # Told as what became of this App.
-            continue
-    return sorted(name.familiar for name in unused)
+    used = {
+        retagged(image, settings.tag, settings.factory_registry, default_tag=False)
+        for one in planned
+        for image in one.services.values()
+    }
+    return sorted(name.familiar for name in settings.pinned_images if name not in used)
 
 
 def _tell(

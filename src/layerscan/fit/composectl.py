@@ -12,6 +12,8 @@ from layerscan.fit.contents import AppContents, Blob, Kind
 from layerscan.fit.device import Device, Volume
 from layerscan.fit.figures import Figures
 from layerscan.fit.verdict import Missing, Others, Rule, Space, Verdict, Watermarks
+from layerscan.oci import INDEX_TYPES, Descriptor
+from layerscan.oci.images import ForLinux, UnusableIndexError
 
 NAME = "composectl"
 WATERMARKS = Watermarks(default=95, lowest=20, highest=99)
@@ -23,6 +25,36 @@ _COMPRESSION = 5
 def reserved_bytes(total: int, watermark: int) -> int:
     """Bytes of a disk of `total` bytes that are set aside."""
     return int(((100 - watermark) / 100.0) * float(total))
+
+
+class ImagesOfIndex(ForLinux):
+    """The images that the client takes of an index; see `layerscan.oci.images.Matcher`.
+
+    It looks at the platform of each entry, and takes what matches for a manifest.
+
+    Args:
+        architecture: the device's.
+    """
+
+    def __init__(self, architecture: str) -> None:
+        super().__init__({architecture})
+
+    def check(self, entry: Descriptor) -> None:
+        """Refuse an index that ends the client.
+
+        Raises:
+            UnusableIndexError: it has such an entry.
+        """
+        if entry.platform is None:
+            raise UnusableIndexError(
+                f"composectl cannot read this index: its entry {entry.digest} has no platform; "
+                "push the image again with platforms"
+            )
+        if entry.media_type in INDEX_TYPES and self.takes(entry.platform):
+            raise UnusableIndexError(
+                f"composectl cannot read this index: its entry {entry.digest} is an index itself; "
+                "push the image again as one index"
+            )
 
 
 def check(

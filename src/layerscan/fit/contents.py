@@ -11,12 +11,22 @@ from typing import NamedTuple, Protocol
 from layerscan import jsondoc, oci
 from layerscan.apps import published
 from layerscan.apps.published import PublishedApp
-from layerscan.digest import chain_id, is_digest
+from layerscan.digest import chain_ids, is_digest
 from layerscan.errors import DocumentError, NotInRegistryError
 from layerscan.fit.figures import Figures, Metadata
 from layerscan.layersmeta import MAX_DOCUMENT
 from layerscan.oci import Descriptor, Platform, platforms
 from layerscan.oci.blobs import Blobs
+from layerscan.oci.images import (
+    LINUX,
+    BlobReader,
+    ForLinux,
+    IndexedImage,
+    Matcher,
+    TooManyError,
+    UnusableIndexError,
+    list_images,
+)
 from layerscan.reference import Reference
 from layerscan.sources.model import Source
 
@@ -62,7 +72,7 @@ class ImageContents(NamedTuple):
 
     Attributes:
         name: what to call it in messages.
-        documents: its index, if it has one, and its manifest.
+        documents: the indexes that lead to it, if there are any, and its manifest.
         config: its config.
         layers: bottom up; one that is there twice, twice.
         chain_ids: of the layers; empty where configs are not read.
@@ -152,6 +162,7 @@ def read_app(
     *,
     architecture: str,
     depth: Depth,
+    matcher: Matcher | None = None,
 ) -> AppContents:
     """Read an App.
 
@@ -161,6 +172,7 @@ def read_app(
         images: whoever has the documents of its images.
         architecture: the one to read.
         depth: how much of it.
+        matcher: which images of an index the client takes; None for all for it.
 
     Raises:
         LayerscanError: something that is needed is missing or malformed.
@@ -182,10 +194,12 @@ def read_app(
     if depth >= Depth.IMAGES:
         bundle = documents.fetch(app.bundle, limit=published.MAX_BUNDLE)
         names = published.bundle_images(bundle, f"{app.source}: bundle")
-        found = tuple(
-            _image(reference, images, architecture, depth, notes)
+        read = [
+            _image(reference, images, matcher or ForLinux({architecture}), architecture, depth)
             for reference in dict.fromkeys(names.values())
-        )
+        ]
+        found = tuple(image for image, _ in read)
+        notes = [note for _, told in read for note in told]
     return AppContents(
         app.source, tuple(own), own[1], metadata, fault, manifest, found, tuple(notes)
     )
@@ -238,74 +252,54 @@ def _layers_manifest(
 def _image(
     reference: Reference,
     images: ImageDocuments,
+    matcher: Matcher,
     architecture: str,
     depth: Depth,
-    notes: list[str],
-) -> ImageContents:
+) -> tuple[ImageContents, list[str]]:
+    """An image of an App, and what is to be told about it."""
     name = reference.familiar
     raw, media_type = images.root(reference)
     root = oci.loads(raw, name, media_type=media_type)
-    documents = images.documents(reference)
-    digest = reference.digest or ""
-    if isinstance(root, oci.Manifest):
-        manifest = root
-        above: tuple[Blob, ...] = (Blob(digest, len(raw), Kind.IMAGE_MANIFEST),)
-    else:
-        chosen = _choose(root, architecture, name, notes)
-        below = documents.fetch(chosen, limit=oci.MAX_MANIFEST)
-        found = oci.loads(below, f"{name}: manifest of {architecture}")
-        if not isinstance(found, oci.Manifest):
-            raise DocumentError(f"{name}: its index refers to another index for {architecture}")
-        manifest = found
-        above = (
-            Blob(digest, len(raw), Kind.IMAGE_INDEX),
-            Blob(chosen.digest, chosen.size, Kind.IMAGE_MANIFEST),
-        )
-    chain_ids: tuple[str, ...] = ()
-    if depth >= Depth.CONFIGS:
-        chain_ids = _chain_ids(manifest, documents, name, architecture)
-    return ImageContents(
-        name,
-        above,
-        Blob(manifest.config.digest, manifest.config.size, Kind.CONFIG),
-        tuple(Blob(layer.digest, layer.size, Kind.LAYER) for layer in manifest.layers),
-        chain_ids,
-    )
-
-
-def _choose(index: oci.Index, architecture: str, name: str, notes: list[str]) -> Descriptor:
-    """The manifest of an architecture; of several variants, the usual one."""
-    asked = Platform(architecture, "linux")
-    matching = [
-        (platforms.preference(entry.platform, asked), entry)
-        for entry in index.manifests
-        if entry.platform is not None and platforms.fits(entry.platform, asked)
-    ]
-    if not matching:
-        raise DocumentError(f"{name}: has no image for {architecture}")
-    # Of a variant that the usual machine does not run, the order is the index's.
-    chosen = min(matching, key=lambda pair: (pair[0] is None, pair[0] or 0))[1]
-    if len(matching) > 1 and chosen.platform is not None:
+    top = Descriptor(root.media_type, reference.digest or "", len(raw))
+    reader = BlobReader(images.documents(reference), name)
+    # No config is read for those who do not look at it.
+    configs = True if depth >= Depth.CONFIGS else None
+    try:
+        listing = list_images(top, reader, matcher, document=root, configs=configs)
+    except TooManyError as error:
+        raise DocumentError(f"{name}: {error.what}") from None
+    except UnusableIndexError as error:
+        raise DocumentError(f"{name}: {error}") from None
+    if not listing.images:
+        raise DocumentError(f"{name}: has no image for {architecture}; it has: {listing.has}")
+    asked = Platform(architecture, LINUX)
+    chosen = platforms.preferred(listing.images, asked, lambda one: one.platform)
+    notes = listing.notes(name)
+    if len(listing.images) > 1:
         variant = chosen.platform.variant or "none"
         notes.append(f"{name}: has several images for {architecture}; took variant {variant}")
-    return chosen
+    manifest = chosen.manifest
+    contents = ImageContents(
+        name,
+        (
+            *(Blob(one.digest, one.size, Kind.IMAGE_INDEX) for one in chosen.indexes),
+            Blob(chosen.descriptor.digest, chosen.descriptor.size, Kind.IMAGE_MANIFEST),
+        ),
+        Blob(manifest.config.digest, manifest.config.size, Kind.CONFIG),
+        tuple(Blob(layer.digest, layer.size, Kind.LAYER) for layer in manifest.layers),
+        _chain_ids(chosen, name),
+    )
+    return contents, notes
 
 
-def _chain_ids(
-    manifest: oci.Manifest, documents: Blobs, name: str, architecture: str
-) -> tuple[str, ...]:
-    raw = documents.fetch(manifest.config, limit=oci.MAX_CONFIG)
-    config = oci.loads_config(raw, f"{name}: config")
-    if config.platform.architecture != architecture:
+def _chain_ids(image: IndexedImage, name: str) -> tuple[str, ...]:
+    """The chain_ids of its layers, none where its config was not read."""
+    if image.config is None:
+        return ()
+    diff_ids = image.config.diff_ids
+    if len(diff_ids) != len(image.manifest.layers):
         raise DocumentError(
-            f"{name}: is for {jsondoc.quoted(config.platform.architecture)}, not {architecture}"
+            f"{name}: its config has {len(diff_ids)} layers, its manifest "
+            f"{len(image.manifest.layers)}"
         )
-    if len(config.diff_ids) != len(manifest.layers):
-        raise DocumentError(
-            f"{name}: its config has {len(config.diff_ids)} layers, its manifest "
-            f"{len(manifest.layers)}"
-        )
-    chains: list[str] = []
-    for diff_id in config.diff_ids:
-        chains.append(chain_id(chains[-1] if chains else None, diff_id))
-    return tuple(chains)
+    return tuple(chain_ids(diff_ids))

@@ -8,6 +8,7 @@ from layerscan.fit import aktualizr_lite, composectl, exact
 from layerscan.fit.contents import AppContents, Depth
 from layerscan.fit.device import Device
 from layerscan.fit.verdict import Verdict, Watermarks
+from layerscan.oci.images import ForLinux, Matcher
 
 
 class Policy(StrEnum):
@@ -34,6 +35,12 @@ class Policy(StrEnum):
             Policy.COMPOSECTL: Depth.IMAGES,
             Policy.EXACT: Depth.CONFIGS,
         }[self]
+
+    def matcher(self, architecture: str) -> Matcher:
+        """Which images of an index its client takes for `architecture`."""
+        if self is Policy.COMPOSECTL:
+            return composectl.ImagesOfIndex(architecture)
+        return ForLinux({architecture})
 
     @property
     def asks_engine(self) -> bool:

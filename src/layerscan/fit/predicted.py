@@ -86,12 +86,7 @@ def with_prediction(
 def _usual(found: Sequence[FoundImage], architecture: str, name: str) -> FoundImage:
     """Of several variants, the one that the usual machine runs best."""
     asked = Platform(architecture, "linux")
-    matching = [
-        (platforms.preference(one.image.platform, asked), one)
-        for one in found
-        if platforms.fits(one.image.platform, asked)
-    ]
+    matching = [one for one in found if platforms.fits(one.image.platform, asked)]
     if not matching:
         raise DocumentError(f"{name}: has no image for {architecture}")
-    # Of a variant that the usual machine does not run, the order is the index's.
-    return min(matching, key=lambda pair: (pair[0] is None, pair[0] or 0))[1]
+    return platforms.preferred(matching, asked, lambda one: one.image.platform)

@@ -13,7 +13,7 @@ Which of the images are wanted is a `Matcher`. Where documents lie, a `Reader` k
 """
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from enum import StrEnum
 from functools import partial
 from typing import NamedTuple, Protocol
@@ -37,7 +37,7 @@ from layerscan.oci.documents import (
     loads,
     loads_config,
 )
-from layerscan.oci.platforms import platform_text, preference
+from layerscan.oci.platforms import platform_text
 from layerscan.parallel import in_parallel
 
 DEEPEST = 8
@@ -152,7 +152,7 @@ class Matcher(Protocol):
         """Look at an entry of an index before any other rule.
 
         Raises:
-            LayerscanError: whoever asks cannot read an index that has such an entry.
+            UnusableIndexError: whoever asks cannot read an index that has it.
         """
 
     def takes(self, platform: Platform) -> bool:
@@ -247,10 +247,16 @@ class Listing(NamedTuple):
     @property
     def platforms(self) -> list[str]:
         """What images there are for, wanted or not, sorted."""
-        return sorted(
-            {platform_text(one.platform) for one in self.images}
-            | {platform_text(one.platform) for one in self.passed_over if one.why is Why.PLATFORM}
-        )
+        return sorted({platform_text(one) for one in self._platforms()})
+
+    @property
+    def architectures(self) -> set[str]:
+        """The architectures of the images for Linux, wanted or not."""
+        return {one.architecture for one in self._platforms() if one and one.os in ("", LINUX)}
+
+    def _platforms(self) -> list[Platform | None]:
+        unwanted = (one.platform for one in self.passed_over if one.why is Why.PLATFORM)
+        return [*(one.platform for one in self.images), *unwanted]
 
     @property
     def has(self) -> str:
@@ -454,6 +460,10 @@ class _Lister:
         )
 
 
+class UnusableIndexError(DocumentError):
+    """An index that whoever asks cannot read; the message has not its name."""
+
+
 class TooManyError(DocumentError):
     """An index that refers to more than is looked at.
 
@@ -494,15 +504,6 @@ def told_by_config(config: Config, matcher: Matcher) -> Platform:
     if config.platform.architecture:
         return config.platform
     return config.platform._replace(architecture=matcher.assumed)
-
-
-def preferred(images: Sequence[IndexedImage], machine: Platform) -> IndexedImage:
-    """Of several images that may be meant, the one that `machine` runs best.
-
-    Variants that it cannot run keep the order of the index.
-    """
-    ranks = [preference(one.platform, machine) for one in images]
-    return min(zip(ranks, images, strict=True), key=lambda pair: (pair[0] is None, pair[0] or 0))[1]
 
 
 def _artifact(kind: str) -> str:

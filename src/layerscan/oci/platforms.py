@@ -6,9 +6,13 @@ is containerd's (its ``platforms.Only``). What an image runs on, its config says
 
 import os
 import re
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from layerscan.errors import LayerscanError
 from layerscan.oci import Platform
+
+T = TypeVar("T")
 
 _WORD = re.compile(r"[!-.0-~]{1,64}", re.ASCII)
 """A part of a platform: printable, without a slash."""
@@ -87,6 +91,21 @@ def preference(platform: Platform, machine: Platform) -> int | None:
     wanted = (platform.architecture, _variant(platform))
     order = _order(machine)
     return order.index(wanted) if platform.os in ("", "linux") and wanted in order else None
+
+
+def preferred(
+    candidates: Sequence[T], machine: Platform, platform_of: Callable[[T], Platform]
+) -> T:
+    """Of one or more that may be meant, the one that `machine` runs best.
+
+    Those that it cannot run come last and keep their order.
+    """
+
+    def rank(one: T) -> tuple[bool, int]:
+        found = preference(platform_of(one), machine)
+        return found is None, found or 0
+
+    return min(candidates, key=rank)
 
 
 def _order(machine: Platform) -> list[tuple[str, str]]:

@@ -152,7 +152,7 @@ class DockerArchive(Local):
             self._layer(layer, diff_id)
             for layer, diff_id in zip(entry.layers, diff_ids, strict=False)
         ]
-        return source_image(name, (len(content),), image_id, config, platform, layers)
+        return source_image(name, (len(content),), image_id, config, layers, platform=platform)
 
     def _layer(self, path: str, diff_id: str) -> Descriptor:
         """A layer's descriptor, made of what is in the archive."""

@@ -5,7 +5,8 @@ stands for is answered in `layerscan.oci.images`; where the documents lie, each 
 knows.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from layerscan import layersmeta
@@ -26,6 +27,7 @@ from layerscan.oci.images import (
     told_platform,
 )
 from layerscan.oci.platforms import platform_text
+from layerscan.parallel import in_parallel
 from layerscan.sources.model import SourceImage, SourceLayer
 
 _WORKERS = 8
@@ -95,11 +97,29 @@ def find_images(
             # As where only some of an index's platforms were pulled.
             left_out.append(f"{name}: left out, its layer {missing[0].digest} is not there")
             continue
-        image = _image(name, one, blobs, own_list=label is not None)
+        assert one.config is not None  # noqa: S101 - configs were asked for
+        image = _image(name, one, one.config, blobs, own_list=label is not None)
         images.setdefault((one.descriptor.digest, one.platform), image)
     if not images:
         raise nothing(source, matcher, listing)
     return FoundImages(tuple(images.values()), (*listing.notes(source), *left_out))
+
+
+def images_with_configs(
+    listed: Iterable[IndexedImage], blobs: SourceBlobs, *, source: str
+) -> tuple[SourceImage, ...]:
+    """Images that were listed already, without their configs, which are read here.
+
+    Raises:
+        LayerscanError: as for `find_images`.
+    """
+    reader = BlobReader(blobs, source)
+
+    def read(one: IndexedImage, _: object) -> SourceImage:
+        config = one.config or reader.config(one.manifest.config)
+        return _image(_name(source, one), one, config, blobs, own_list=False)
+
+    return tuple(in_parallel([partial(read, one) for one in listed], workers=_WORKERS))
 
 
 def nothing(source: str, matcher: ForLinux, listing: Listing) -> LayerscanError:
@@ -125,8 +145,9 @@ def source_image(
     documents: tuple[int, ...],
     image_id: str,
     config: Config,
-    platform: Platform,
     layers: Sequence[Descriptor],
+    *,
+    platform: Platform,
 ) -> SourceImage:
     """An image of its parts, held against each other.
 
@@ -158,9 +179,10 @@ def _name(label: str, image: IndexedImage) -> str:
     return f"{label}: {platform_text(told)}" if told else label
 
 
-def _image(name: str, image: IndexedImage, blobs: SourceBlobs, *, own_list: bool) -> SourceImage:
-    config, manifest = image.config, image.manifest
-    assert config is not None  # noqa: S101 - configs were asked for
+def _image(
+    name: str, image: IndexedImage, config: Config, blobs: SourceBlobs, *, own_list: bool
+) -> SourceImage:
+    manifest = image.manifest
     indexes = image.indexes[1:] if own_list else image.indexes
     documents = (
         manifest.config.size,
@@ -168,7 +190,12 @@ def _image(name: str, image: IndexedImage, blobs: SourceBlobs, *, own_list: bool
         *(index.size for index in reversed(indexes)),
     )
     made = source_image(
-        name, documents, manifest.config.digest, config, image.platform, manifest.layers
+        name,
+        documents,
+        manifest.config.digest,
+        config,
+        manifest.layers,
+        platform=image.platform,
     )
     for layer in manifest.layers:
         _check_layer(layer, name, blobs)

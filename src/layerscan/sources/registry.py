@@ -10,9 +10,10 @@ from contextlib import AbstractContextManager
 from layerscan import oci
 from layerscan.digest import Hashing
 from layerscan.oci import Descriptor
+from layerscan.oci.images import IndexedImage
 from layerscan.reference import DEFAULT_TAG, Reference
 from layerscan.registry import RegistryClient
-from layerscan.sources.images import find_images
+from layerscan.sources.images import find_images, images_with_configs
 from layerscan.sources.model import Closing, SourceImage, SourceLayer
 
 _BLOB = "application/octet-stream"
@@ -26,19 +27,32 @@ class RegistrySource(Closing):
         name: what the user called it.
         reference: of an image or an index; a digest counts more than a tag.
         client: gives the registries, and closes them; it is asked when something is wanted.
+        listed: the images under it, where they are known already.
     """
 
     def __init__(
-        self, name: str, reference: Reference, client: Callable[[], RegistryClient]
+        self,
+        name: str,
+        reference: Reference,
+        client: Callable[[], RegistryClient],
+        listed: Sequence[IndexedImage] | None = None,
     ) -> None:
         self.name = name
         self.notes: Sequence[str] = ()
         self._reference = reference
         self._client = client
+        self._listed = listed
 
     def images(self, architectures: Collection[str] | None = None) -> Sequence[SourceImage]:
         """Its images; see `Source`."""
         repository = self._client().repository(self._reference)
+        if self._listed is not None:
+            wanted = [
+                one
+                for one in self._listed
+                if architectures is None or one.platform.architecture in architectures
+            ]
+            return images_with_configs(wanted, repository, source=str(self._reference))
         asked = self._reference.digest or self._reference.tag or DEFAULT_TAG
         fetched = repository.manifest(asked)
         itself = Descriptor(fetched.media_type, fetched.digest, len(fetched.raw))
