@@ -100,3 +100,16 @@ def test_a_config_without_an_architecture() -> None:
     assert (refused.status, refused.out) == (2, b"")
     assert refused.lines[0].endswith("nothing says its architecture; say it with --arch")
     assert list(document("cfg-noarch", "--by-arch", "--arch", "arm64")) == ["arm64"]
+
+
+def test_one_blob_several_times_in_an_image() -> None:
+    found = document("dup-layers")["layers"]
+    report = json.loads(predict("dup-layers", "--format", "json").out)
+    for digest, figures in found.items():
+        layers = [one for one in report["layers"] if one["digests"] == [digest]]
+        assert len(layers) > 1
+        assert figures["usage"] == sum(one["usage"] for one in layers)
+        assert figures["size"] == sum(one["size"] for one in layers)
+        assert {figures["archive_size"]} == {one["archive_size"] for one in layers}
+    (image,) = report["images"]
+    assert image["usage"] == sum(one["usage"] for one in found.values())

@@ -254,7 +254,12 @@ def test_merge_loads_no_walk_and_no_store(tmp_path: Path) -> None:
     out.write_text('{"fs_block_size": 4096, "layers": {}}')
     modules = loaded("merge", f"amd64={out}")
     assert "layerscan.layersmeta" in modules
-    assert not modules & {*HEAVY, "layerscan._walk", "layerscan.stores", "layerscan.scanner"}
+    assert not modules & {
+        *HEAVY,
+        "layerscan._walk",
+        "layerscan.stores.detection",
+        "layerscan.scanner",
+    }
 
 
 def test_program_needs_no_environment(fleet: Fleet) -> None:

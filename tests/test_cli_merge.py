@@ -9,6 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from layerscan.digest import NO_DIGEST
 from tests.cli_runner import Result, error, open_to_all, run, run_as_nobody
 from tests.requirements import require_root
 
@@ -95,7 +96,7 @@ def test_contradiction_names_both_files_and_the_place(
         ('{"fs_block_size": 1, "layers": []}', "$.layers: must be an object"),
         (
             '{"fs_block_size": 1, "layers": {"sha256:1": {}}}',
-            '$.layers["sha256:1"]: is no digest (sha256: and 64 lower-case hex digits)',
+            f'$.layers["sha256:1"]: {NO_DIGEST}',
         ),
         (
             f'{{"fs_block_size": 1, "layers": {{"{ONE}": {{"size": 1}}}}}}',

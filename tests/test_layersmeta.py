@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from layerscan import layersmeta
 from layerscan.digest import NO_DIGEST
 from layerscan.errors import DocumentError
-from layerscan.layersmeta import LayerMeta, LayersMeta
+from layerscan.layersmeta import LayerMeta, LayersMeta, of_images
 
 A, B, C = (f"sha256:{digit * 64}" for digit in "abc")
 MAX = 2**63 - 1
@@ -396,3 +396,12 @@ def test_a_schema_is_one(document_schema: dict[str, Any]) -> None:
 
 def test_the_schema_of_several_embeds_that_of_one() -> None:
     assert BY_ARCH["$defs"]["layers-meta"] == ONE
+
+
+# What blobs cost.
+
+
+def test_what_one_image_has_several_times_counts_together_and_the_largest_image_counts() -> None:
+    one = LayerMeta(10, 4096, 7)
+    found = of_images([[(A, one), (A, LayerMeta(10, 8192, 7))], [(A, one)], [(A, one), (B, one)]])
+    assert found == {A: LayerMeta(20, 12288, 7), B: one}

@@ -214,7 +214,7 @@ def test_images_of_several_architectures_are_told_apart(tmp_path: Path) -> None:
     assert scan_built(fleet.store, architecture="arm64").document() == documents["arm64"]
 
 
-@pytest.mark.parametrize("architecture", ["", "[/]", "AMD64", "layers!"])
+@pytest.mark.parametrize("architecture", ["[/]", "AMD64", "layers!"])
 def test_architecture_that_can_be_no_key_is_refused(built: StoreBuilder, architecture: str) -> None:
     built.image([built.layer(None)], names=["x:1"], architecture=architecture)
     result = scan_built(built)
@@ -224,6 +224,13 @@ def test_architecture_that_can_be_no_key_is_refused(built: StoreBuilder, archite
         f"image x:1: its config gives the architecture {architecture!r}, which is none; leave it "
         "out with --arch"
     )
+
+
+def test_image_that_says_no_architecture_is_what_is_asked_for(built: StoreBuilder) -> None:
+    built.image([built.layer(None)], names=["x:1"], architecture="")
+    with pytest.raises(LayerscanError, match="image x:1: nothing says its architecture; say it"):
+        scan_built(built).documents()
+    assert [*scan_built(built, architecture="arm64").documents()] == ["arm64"]
 
 
 def test_image_without_layers_costs_nothing(built: StoreBuilder) -> None:

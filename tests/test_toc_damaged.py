@@ -137,7 +137,7 @@ POSITION, CHECKSUM = "manifest_position", "manifest_checksum"
 @pytest.mark.parametrize(
     ("annotations", "what"),
     [
-        ({CHECKSUM: "md5:1"}, "manifest-checksum is no sha256 digest"),
+        ({CHECKSUM: "md5:1"}, "manifest-checksum is no digest"),
         ({CHECKSUM: sha256(b"")}, "has not the digest of the annotation manifest-checksum"),
         ({POSITION: None}, "manifest-position must be 4 numbers"),
         ({POSITION: ""}, "manifest-position must be 4 numbers"),
@@ -200,7 +200,7 @@ def test_the_digest_of_a_tar_split_must_be_one(digest: object, split: str) -> No
     if digest is None:
         read(layer)
     else:
-        assert "digest of the tar-split is no sha256" in fault_of(layer)
+        assert "digest of the tar-split is no digest" in fault_of(layer)
 
 
 @pytest.mark.parametrize(
@@ -291,9 +291,9 @@ def test_a_layer_shorter_than_a_footer_is_refused(length: int) -> None:
 
 def test_another_digest_is_refused() -> None:
     layer = estargz(CONTENT)
-    for digest in ("", "sha512:" + "0" * 128):
+    for digest in ("", "sha512:" + "0" * 64):
         changed = Chunked(layer.blob, layer.tar, layer.table, {TOC_DIGEST: digest})
-        assert "is no sha256 digest" in fault_of(changed)
+        assert "is no digest" in fault_of(changed)
 
 
 # Size.

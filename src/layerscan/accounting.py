@@ -11,10 +11,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from layerscan.stores.model import Growth, Image, Layer
-from layerscan.walker import Usage
-
-_BLOCK = 512
-"""The unit of ``st_blocks`` in bytes, whatever the file system's, see stat(2)."""
+from layerscan.walker import BLOCK, Usage
 
 
 class Accounting(StrEnum):
@@ -43,7 +40,7 @@ def layer_usage(
         return walked.usage + sum(os.lstat(path).st_size for path in layer.metadata_files)
     content = walked.child or walked
     # A build can leave holes in a file; a pull writes them out as zeros.
-    taken = content.blocks * _BLOCK + content.holes
+    taken = content.blocks * BLOCK + content.holes
     return taken + _blocks(layer.exact_paths, block_size) + growth.layer_bytes
 
 
@@ -68,7 +65,7 @@ def _blocks(paths: Iterable[str], block_size: int) -> int:
     total = 0
     for path in paths:
         try:
-            taken = os.lstat(path).st_blocks * _BLOCK
+            taken = os.lstat(path).st_blocks * BLOCK
         except FileNotFoundError:
             taken = 0
         total += max(taken, block_size)

@@ -6,10 +6,7 @@ lengths are not seen: no store records more.
 """
 
 from layerscan.stores.model import Layer
-from layerscan.walker import Usage
-
-_BLOCK = 512
-"""The unit of ``st_blocks`` in bytes, whatever the file system's, see stat(2)."""
+from layerscan.walker import BLOCK, Usage
 
 _FILES_PER_BLOCK = 64
 _BLOCKS_PER_BLOCK = 4096
@@ -49,7 +46,7 @@ def _difference(layer: Layer, walked: Usage, block_size: int) -> str | None:
             f"it has {inodes} files and folders, the store recorded {layer.recorded_inodes}: the "
             "layer was damaged or tampered with"
         )
-    taken = content.blocks * _BLOCK
+    taken = content.blocks * BLOCK
     if layer.recorded_usage is not None:
         blocks = taken // block_size
         allowed = 1 + content.files // _FILES_PER_BLOCK + blocks // _BLOCKS_PER_BLOCK

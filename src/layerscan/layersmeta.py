@@ -65,6 +65,32 @@ def is_architecture(text: str) -> bool:
     return _ARCHITECTURE.fullmatch(text) is not None
 
 
+def of_images(images: Iterable[Iterable[tuple[str, LayerMeta]]]) -> dict[str, LayerMeta]:
+    """What each blob costs, from what the layers of images cost.
+
+    An image may have one blob several times, as layers on top of others: what they
+    take together is what the blob costs there. Of several images, the one with the
+    largest figures counts: on another parent a layer may take another block.
+
+    Args:
+        images: for each image its layers, each with its digest.
+    """
+    blobs: dict[str, LayerMeta] = {}
+    for image in images:
+        together: dict[str, LayerMeta] = {}
+        for digest, layer in image:
+            before = together.get(digest, LayerMeta(0, 0))
+            together[digest] = LayerMeta(
+                before.size + layer.size, before.usage + layer.usage, layer.archive_size
+            )
+        for digest, layer in together.items():
+            known = blobs.get(digest, LayerMeta(0, 0))
+            blobs[digest] = LayerMeta(
+                max(layer.size, known.size), max(layer.usage, known.usage), layer.archive_size
+            )
+    return blobs
+
+
 def check_architectures(images: Iterable[tuple[str, str]]) -> None:
     """Refuse an image whose architecture can be no key of the document.
 

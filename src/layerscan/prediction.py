@@ -13,7 +13,7 @@ from layerscan.digest import chain_id
 from layerscan.errors import SourceError
 from layerscan.jsondoc import printable
 from layerscan.layerfigures import MAX_LAYER, Progress, Reading, WantedLayer, read_layers
-from layerscan.layersmeta import LayerMeta, LayersMeta, check_architectures
+from layerscan.layersmeta import LayerMeta, LayersMeta, check_architectures, of_images
 from layerscan.model import file_system
 from layerscan.model.filesystem import FileSystem
 from layerscan.model.stores import LayerFigures, Position, StoreModel, store_model
@@ -122,13 +122,13 @@ class Prediction(NamedTuple):
         }
 
     def _document(self, images: Iterable[PredictedImage]) -> LayersMeta:
-        layers: dict[str, LayerMeta] = {}
-        for image in images:
-            for layer in image.layers:
-                # It may take more on top of other layers: the larger counts.
-                known = layers.get(layer.digest, LayerMeta(0, 0))
-                usage = max(layer.usage, known.usage)
-                layers[layer.digest] = LayerMeta(layer.size, usage, layer.archive_size)
+        layers = of_images(
+            [
+                (layer.digest, LayerMeta(layer.size, layer.usage, layer.archive_size))
+                for layer in image.layers
+            ]
+            for image in images
+        )
         return LayersMeta(self.model.fs.block_size, layers)
 
 

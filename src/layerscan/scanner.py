@@ -6,14 +6,14 @@ It prints nothing; what there is to say is in the result.
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from errno import EACCES, EPERM
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerscan.accounting import Accounting, image_usage, layer_usage
 from layerscan.damage import found_damage
 from layerscan.errors import LayerscanError
-from layerscan.layersmeta import LayerMeta, LayersMeta, check_architectures
+from layerscan.layersmeta import LayerMeta, LayersMeta, check_architectures, of_images
 from layerscan.problem import Problem
 from layerscan.selection import (
     Choice,
@@ -345,15 +345,13 @@ class _Scanner:
 
 
 def _document(scan: Scan, chosen: Iterable[Chosen]) -> LayersMeta:
-    layers: dict[str, LayerMeta] = {}
-    for one in chosen:
-        for layer, digest in one.digests():
+    def layers(one: Chosen) -> Iterator[tuple[str, LayerMeta]]:
+        # Several repositories may know one layer by one digest.
+        for layer, digest in dict.fromkeys(one.digests()):
             cost = scan.costs[layer.chain_id]
-            # The same content on another parent is another layer of the
-            # same digest, and may take another block: the larger counts.
-            known = layers.get(digest, LayerMeta(0, 0))
-            layers[digest] = LayerMeta(max(cost.size, known.size), max(cost.usage, known.usage))
-    return LayersMeta(scan.fs_block_size, layers)
+            yield digest, LayerMeta(cost.size, cost.usage)
+
+    return LayersMeta(scan.fs_block_size, of_images(map(layers, chosen)))
 
 
 def _sharing(images: Iterable[Image], chosen: Iterable[Chosen]) -> dict[str, int]:

@@ -38,7 +38,7 @@ class Selection(NamedTuple):
 
     Attributes:
         wanted: the images asked for; None for all that have a name.
-        architecture: only images of this one, as their configs say it.
+        architecture: only images of this one, and those that do not say theirs.
         dangling: with `wanted` None, also images without a name.
         every_platform: where a name stands for images of several platforms,
             all of them, not only the one of this machine's.
@@ -227,7 +227,12 @@ class _Index:
 def _of_architecture(chosen: list[Chosen], architecture: str | None) -> list[Chosen]:
     if architecture is None:
         return chosen
-    matching = [choice for choice in chosen if choice.image.architecture == architecture]
+    # One that does not say what it is for is taken to be what is asked for.
+    matching = [
+        choice._replace(image=choice.image._replace(architecture=architecture))
+        for choice in chosen
+        if choice.image.architecture in (architecture, "")
+    ]
     if chosen and not matching:
         there = ", ".join(architectures(chosen))
         raise LayerscanError(f"no image has architecture {architecture}; there are: {there}")

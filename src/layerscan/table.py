@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from layerscan.walker import (
+    BLOCK,
     PROGRESS_INTERVAL,
     AnyPath,
     Progress,
@@ -132,7 +133,7 @@ def usage_with_block_size(table: Table, block_size: int) -> int:
     if block_size < 1:
         raise ValueError(f"a block has at least 1 byte, not {block_size}")
     is_file = table["kind"] == Kind.FILE
-    taken = np.where(is_file, table["size"], table["blocks"] * np.uint64(512))
+    taken = np.where(is_file, table["size"], table["blocks"] * np.uint64(BLOCK))
     block = np.uint64(block_size)
     blocks = taken // block + (taken % block != 0)
     # Python integers: sparse files can add up to more than 64 bits.

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from layerscan._walk import Cancel, Fault, Tally, TreeFacts
 
+BLOCK = 512
+"""The unit of ``st_blocks`` in bytes, whatever the file system's, see stat(2)."""
+
 AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 PROGRESS_INTERVAL = 0.1

@@ -42,9 +42,11 @@ def add_model_arguments(parser: "_Arguments") -> None:
 
 def add_fs_argument(parser: "_Arguments") -> None:
     """Declare ``--fs``."""
+    from layerscan.model import FILE_SYSTEMS
+
     parser.add_argument(
         "--fs",
-        choices=["ext4", "xfs", "btrfs", "f2fs"],
+        choices=FILE_SYSTEMS,
         default="ext4",
         help="the device's file system (default: ext4)",
     )
@@ -52,10 +54,12 @@ def add_fs_argument(parser: "_Arguments") -> None:
 
 def add_store_argument(parser: "_Arguments", default: str | None, meaning: str) -> None:
     """Declare ``--store``."""
+    from layerscan.stores import KINDS
+
     parser.add_argument(
         "-s",
         "--store",
-        choices=["overlay2", "containerd", "containers-storage"],
+        choices=list(KINDS),
         default=default,
         help=f"{meaning} (default: {default or 'the one that it has, or overlay2'})",
     )

@@ -40,12 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_store_arguments(parser: argparse.ArgumentParser) -> None:
+    from layerscan.stores import AUTO, KINDS
+
     store = parser.add_argument_group("the store")
     store.add_argument(
         "-s",
         "--store",
-        choices=["auto", "overlay2", "containerd", "containers-storage"],
-        default="auto",
+        choices=[AUTO, *KINDS],
+        default=AUTO,
         help="its kind (default: auto, the one that has images)",
     )
     store.add_argument(

@@ -13,7 +13,7 @@ from layerscan.apps import published
 from layerscan.apps.published import PublishedApp
 from layerscan.digest import chain_ids, is_digest
 from layerscan.errors import DocumentError, NotInRegistryError
-from layerscan.fit.figures import Figures, Metadata
+from layerscan.fit.figures import Figures, Metadata, PredictedMetadata
 from layerscan.layersmeta import MAX_DOCUMENT
 from layerscan.oci import Descriptor, Platform, platforms
 from layerscan.oci.blobs import Blobs
@@ -104,7 +104,7 @@ class AppContents(NamedTuple):
     name: str
     own: tuple[Blob, ...]
     bundle: Blob | None
-    metadata: Metadata | None
+    metadata: Metadata | PredictedMetadata | None
     metadata_fault: str | None
     layers_manifest: tuple[Blob, ...] | None
     images: tuple[ImageContents, ...] | None
@@ -226,7 +226,7 @@ def _bundle_index(bundle: Descriptor) -> Sequence[Blob]:
     return (Blob(digest, int(size), Kind.BUNDLE_INDEX),)
 
 
-def _is_enough(metadata: Metadata | None, architecture: str) -> bool:
+def _is_enough(metadata: Metadata | PredictedMetadata | None, architecture: str) -> bool:
     """Whether metadata tells all that a client wants to know: then it looks at nothing else."""
     if metadata is None:
         return False

@@ -7,6 +7,8 @@ reads and writes them.
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from layerscan.stores import KINDS
+
 
 class Volume(NamedTuple):
     """A file system, by the numbers of statvfs(3).
@@ -34,6 +36,14 @@ class Volume(NamedTuple):
     def rounded(self, size: int) -> int:
         """Bytes of disk that a file of `size` bytes takes."""
         return -(-size // self.block_size) * self.block_size
+
+    def file(self, size: int) -> int:
+        """The same; see `layerscan.model.filesystem.Files`."""
+        return self.rounded(size)
+
+    def folder(self) -> int:
+        """Bytes of disk that a small folder takes."""
+        return self.block_size
 
 
 class EngineLayers(NamedTuple):
@@ -87,6 +97,15 @@ class Device(NamedTuple):
     engine: EngineLayers | None = None
     installed: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+
+    @property
+    def store_kind(self) -> str:
+        """The kind of the engine's image store; Docker's where that is not known."""
+        if self.engine is not None and self.engine.keeps_blobs:
+            return "containerd"
+        # A device file may have any word there.
+        kind = "" if self.engine is None else self.engine.kind
+        return kind if kind in KINDS else "overlay2"
 
     @property
     def store(self) -> Volume:

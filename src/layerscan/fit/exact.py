@@ -15,8 +15,7 @@ from layerscan.fit.contents import AppContents, Blob, ImageContents, Kind
 from layerscan.fit.device import Device, Volume
 from layerscan.fit.figures import Figures
 from layerscan.fit.verdict import Missing, Others, Rule, Space, Verdict, Watermarks
-from layerscan.stores.containerd import footprint as containerd_footprint
-from layerscan.stores.overlay2 import footprint as overlay2_footprint
+from layerscan.model.stores import store_model
 
 NAME = "exact"
 WATERMARKS = Watermarks(default=100, lowest=1, highest=100)
@@ -150,11 +149,18 @@ def _stacks(app: AppContents, figures: Figures | None, device: Device) -> list[_
 def _lacking(
     layers: Iterable[tuple[Blob, str | None]], figures: Figures | None, device: Device
 ) -> tuple[_Layer, ...]:
-    return tuple(
-        _layer(blob, chain or blob.digest, figures)
-        for blob, chain in layers
-        if not _engine_has(device, blob.digest, chain)
-    )
+    lacking: list[_Layer] = []
+    counted: set[str] = set()
+    for blob, chain in layers:
+        if _engine_has(device, blob.digest, chain):
+            continue
+        layer = _layer(blob, chain or blob.digest, figures)
+        if not layer.estimated and blob.digest in counted:
+            # Of a blob that an image has several times, the figure is for all of them.
+            layer = layer._replace(usage=0)
+        counted.add(blob.digest)
+        lacking.append(layer)
+    return tuple(lacking)
 
 
 def _distinct(stacks: Iterable[_Stack]) -> list[_Layer]:
@@ -223,32 +229,28 @@ def _engine_need(
     }
     layers = _distinct(stacks)
     keeps_blobs = device.engine is not None and device.engine.keeps_blobs
+    model = store_model(device.store_kind)
     stays = sum(layer.usage for layer in layers)
     stays += sum(
-        _beside(image, device.docker, keeps_blobs=keeps_blobs) for image in images.values()
+        model.document_usage(_document_sizes(image), device.docker) for image in images.values()
     )
     if keeps_blobs:
         stays += _kept_blobs(layers, device)
-    growth = _growth(device.docker, len(images), len(layers), keeps_blobs=keeps_blobs)
+    # Of a layer's part in what grows, its usage has it where no blobs are kept.
+    growth = model.growth
+    grown = len(images) * growth.image_bytes + len(layers) * growth.layer_bytes * keeps_blobs
+    if images:
+        # Each of the shared folders grows once.
+        grown += growth.image_blocks * device.docker.block_size
     waiting = _Need(0, 0)
     if engine_pulls and not keeps_blobs:
         waiting = _all_waiting(stacks, device.docker)
-    return _Need(stays + waiting.least, stays + growth + waiting.most)
+    return _Need(stays + waiting.least, stays + grown + waiting.most)
 
 
-def _growth(volume: Volume, images: int, layers: int, *, keeps_blobs: bool) -> int:
-    """Bytes by which folders and databases of the store may grow with an update."""
-    if keeps_blobs:
-        growth = containerd_footprint.GROWTH
-        return images * growth.image_bytes + layers * growth.layer_bytes
-    # Each folder once; of a layer's part, its usage has it.
-    return overlay2_footprint.GROWTH.image_blocks * volume.block_size if images else 0
-
-
-def _beside(image: ImageContents, volume: Volume, *, keeps_blobs: bool) -> int:
-    """Bytes that an engine keeps of an image beside its layers."""
-    documents = image.documents if keeps_blobs else ()
-    return sum(volume.rounded(blob.size) for blob in (image.config, *documents))
+def _document_sizes(image: ImageContents) -> tuple[int, ...]:
+    """Bytes of an image's config, its manifest, and the indexes that lead to it."""
+    return (image.config.size, *(blob.size for blob in reversed(image.documents)))
 
 
 def _kept_blobs(layers: Iterable[_Layer], device: Device) -> int:

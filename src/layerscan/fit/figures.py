@@ -12,6 +12,7 @@ from layerscan import digest as digests
 from layerscan import jsondoc
 from layerscan.errors import DocumentError
 from layerscan.jsondoc import Place
+from layerscan.layersmeta import LayersMeta
 
 
 class LayerFigures(NamedTuple):
@@ -96,6 +97,35 @@ class Metadata:
                 f"{jsondoc.printable(self.source)}: has no {architecture}; it has: {known}"
             )
         return _figures(self._document[architecture], place.key(architecture))
+
+
+class PredictedMetadata:
+    """Metadata that was predicted, for one architecture; asked like `Metadata`.
+
+    Args:
+        predicted: what layers cost.
+        architecture: for which.
+        source: what to call it in messages.
+    """
+
+    def __init__(self, predicted: LayersMeta, architecture: str, source: str) -> None:
+        self.source = source
+        self.architectures = [architecture]
+        self._predicted = predicted
+
+    def figures(self, architecture: str) -> Figures:
+        """What it says of `architecture`.
+
+        Raises:
+            DocumentError: it is for another.
+        """
+        if architecture not in self.architectures:
+            raise DocumentError(f"{self.source}: has no {architecture}")
+        layers = {
+            digest: LayerFigures(layer.usage, layer.archive_size)
+            for digest, layer in self._predicted.layers.items()
+        }
+        return Figures(self.source, self._predicted.fs_block_size, layers)
 
 
 def _figures(value: object, place: Place) -> Figures:

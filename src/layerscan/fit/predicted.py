@@ -8,13 +8,12 @@ published with it.
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from layerscan import layersmeta
 from layerscan.accounting import Accounting
 from layerscan.apps import published
 from layerscan.errors import DocumentError
 from layerscan.fit.contents import AppContents
 from layerscan.fit.device import Device
-from layerscan.fit.figures import Metadata
+from layerscan.fit.figures import PredictedMetadata
 from layerscan.fit.policies import Policy
 from layerscan.fit.sources import Source
 from layerscan.layerfigures import Reading
@@ -37,8 +36,7 @@ def model_of(device: Device, policy: Policy, fs: str, store: str | None) -> Mode
         LayerscanError: the file system cannot have the device's blocks, or there
             is no such store.
     """
-    kind = store or (device.engine.kind if device.engine is not None else "overlay2")
-    model = store_model(kind)
+    model = store_model(store or device.store_kind)
     # Where a store keeps blobs, too, the policy counts these beside the usage.
     is_exact = policy is Policy.EXACT and not (device.engine and device.engine.keeps_blobs)
     accounting = Accounting.EXACT if is_exact else Accounting.DOCKER
@@ -71,13 +69,14 @@ def with_prediction(
             for name, one in zip(references, sources, strict=True)
         ]
         prediction = predict_images(usual, model, reading)
-    raw = layersmeta.dumps_by_arch({architecture: prediction.document()})
     note = (
         f"{app.name}: its layers metadata is predicted, for {model.fs.name} with blocks of "
         f"{model.fs.block_size} bytes and the store {model.store.name}"
     )
     return app._replace(
-        metadata=Metadata(raw, f"{app.name}: predicted layers metadata"),
+        metadata=PredictedMetadata(
+            prediction.document(), architecture, f"{app.name}: predicted layers metadata"
+        ),
         metadata_fault=None,
         notes=(*app.notes, note, *prediction.notes),
     )

@@ -5,16 +5,26 @@ from typing import Protocol
 from layerscan.layertree import LayerTree
 
 
-class FileSystem(Protocol):
+class Files(Protocol):
+    """What single files and folders take on a file system."""
+
+    @property
+    def block_size(self) -> int:
+        """Bytes of a block, what statvfs(3) gives as ``f_bsize``."""
+
+    def file(self, size: int) -> int:
+        """Bytes by ``st_blocks`` of a file of `size` bytes."""
+
+    def folder(self) -> int:
+        """Bytes by ``st_blocks`` of a folder with few names or none."""
+
+
+class FileSystem(Files, Protocol):
     """A file system as arithmetic, as ``mkfs`` makes it by default."""
 
     @property
     def name(self) -> str:
         """``ext4``, ``xfs``, ``btrfs`` or ``f2fs``."""
-
-    @property
-    def block_size(self) -> int:
-        """Bytes of a block, what statvfs(3) gives as ``f_bsize``."""
 
     def tree(self, tree: LayerTree) -> int:
         """Bytes by ``st_blocks`` of all inodes of an unpacked layer, its root included."""
@@ -33,12 +43,6 @@ class FileSystem(Protocol):
         Only what is certain: where it depends on the order in which an engine makes
         things, nothing is said.
         """
-
-    def file(self, size: int) -> int:
-        """Bytes by ``st_blocks`` of a file of `size` bytes."""
-
-    def folder(self) -> int:
-        """Bytes by ``st_blocks`` of a folder with few names or none."""
 
     def symlink(self, length: int) -> int:
         """Bytes by ``st_blocks`` of a symlink whose target has `length` bytes."""

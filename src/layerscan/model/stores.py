@@ -8,11 +8,13 @@ grows by what the ``stores`` have measured.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from typing import ClassVar, NamedTuple
 
 from layerscan.accounting import Accounting
 from layerscan.errors import LayerscanError
-from layerscan.model.filesystem import FileSystem
+from layerscan.model.filesystem import Files, FileSystem
+from layerscan.stores import KINDS
 from layerscan.stores.model import Growth, Layer
 from layerscan.tarsplit import TarSplit
 
@@ -105,9 +107,20 @@ class StoreModel(ABC):
         if accounting is Accounting.DOCKER:
             return 0
         shared = self.growth.image_bytes + self.growth.image_blocks * fs.block_size
+        return self.document_usage(documents, fs) + shared
+
+    def document_usage(self, documents: Sequence[int], fs: Files) -> int:
+        """Bytes of disk of what the store keeps of an image itself, beside its layers.
+
+        Without what files grow by that all images share, see `growth`.
+
+        Args:
+            documents: as for `image_usage`.
+            fs: the file system.
+        """
         # Archives may be without manifests, but each pull has one.
         pulled = documents if len(documents) > 1 else (*documents, 0)
-        return _blocks(self._documents(pulled, fs), fs) + shared
+        return _blocks(self._documents(pulled, fs), fs)
 
     @abstractmethod
     def _folder(self, position: Position, fs: FileSystem) -> int:
@@ -118,7 +131,7 @@ class StoreModel(ABC):
         """The same of each file and folder that there is because of a layer, by itself."""
 
     @abstractmethod
-    def _documents(self, documents: Sequence[int], fs: FileSystem) -> Iterable[int]:
+    def _documents(self, documents: Sequence[int], fs: Files) -> Iterable[int]:
         """The same of each file and folder that there is because of an image.
 
         Of `documents` there are two at the least.
@@ -131,17 +144,12 @@ def store_model(name: str) -> StoreModel:
     Raises:
         LayerscanError: there is none of that name.
     """
-    # Each stands on this module.
-    from layerscan.model.containerd import ContainerdModel
-    from layerscan.model.containers_storage import ContainersStorageModel
-    from layerscan.model.overlay2 import Overlay2Model
-
-    models = (Overlay2Model(), ContainerdModel(), ContainersStorageModel())
-    for model in models:
-        if model.name == name:
-            return model
-    known = ", ".join(model.name for model in models)
-    raise LayerscanError(f"no store {name!r}: there are {known}")
+    if name not in KINDS:
+        raise LayerscanError(f"no store {name!r}: there are {', '.join(KINDS)}")
+    # Each stands on this module, and is in one of its package's name.
+    module = import_module(f"layerscan.model.{name.replace('-', '_')}")
+    model: StoreModel = module.MODEL
+    return model
 
 
 def stand_in(position: Position, *metadata_files: str) -> Layer:
@@ -164,6 +172,6 @@ def overlay_lower(position: Position, fs: FileSystem) -> int:
     return fs.file(listed * position.depth - 1) if position.depth else 0
 
 
-def _blocks(taken: Iterable[int], fs: FileSystem) -> int:
+def _blocks(taken: Iterable[int], fs: Files) -> int:
     """Bytes of all, each by itself, and one block at the least, see `layerscan.accounting`."""
     return sum(max(one, fs.block_size) for one in taken)

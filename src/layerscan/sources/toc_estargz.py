@@ -8,7 +8,7 @@ import re
 import tarfile
 from collections.abc import Iterator
 
-from layerscan.digest import is_digest, sha256
+from layerscan.digest import is_digest, of_content
 from layerscan.sources.model import Source, SourceLayer
 from layerscan.sources.toc_entries import parts
 from layerscan.sources.toc_headers import BLOCK
@@ -50,7 +50,7 @@ def read(source: Source, layer: SourceLayer) -> TableOfContents | None:
     """
     digest = layer.annotations[DIGEST]
     if not is_digest(digest):
-        raise TableFault(f"the annotation {DIGEST} is no sha256 digest")
+        raise TableFault(f"the annotation {DIGEST} is no digest")
     if layer.archive_size < _FOOTER:
         raise TableFault("the layer is too short for eStargz")
     footer = section(source, layer, layer.archive_size - _FOOTER, _FOOTER)
@@ -63,7 +63,7 @@ def read(source: Source, layer: SourceLayer) -> TableOfContents | None:
     with as_fault():
         file = b"".join(unpacked(packed, limit=MAX_TABLE + _AROUND, name=NAME))
     table = _content(file)
-    if sha256(table) != digest:
+    if of_content(table, digest) != digest:
         raise TableFault(f"the table of contents has not the digest of the annotation {DIGEST}")
 
     def make() -> Iterator[Part]:

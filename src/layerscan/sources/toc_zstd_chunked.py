@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from layerscan import jsondoc
-from layerscan.digest import is_digest, sha256
+from layerscan.digest import is_digest, of_content
 from layerscan.jsondoc import Place
 from layerscan.sources.model import Source, SourceLayer
 from layerscan.sources.toc_entries import parts, table_members
@@ -86,7 +86,7 @@ def read(source: Source, layer: SourceLayer, given: Mapping[str, str]) -> TableO
     """
     checksum = given[CHECKSUM]
     if not is_digest(checksum):
-        raise TableFault(f"the annotation {CHECKSUM} is no sha256 digest")
+        raise TableFault(f"the annotation {CHECKSUM} is no digest")
     place, split = _places(given)
     found = _fetch(source, layer, place, split)
     if found is None:
@@ -98,7 +98,7 @@ def read(source: Source, layer: SourceLayer, given: Mapping[str, str]) -> TableO
     if digest is None:
         # Nothing vouches for a tar-split without a digest.
         return TableOfContents(is_exact=False, make=lambda: _rebuilt(table))
-    if sha256(packed_split) != digest:
+    if of_content(packed_split, digest) != digest:
         raise TableFault("the tar-split has not the digest that it must have")
     return TableOfContents(is_exact=True, make=lambda: _split_parts(packed_split))
 
@@ -147,7 +147,7 @@ def _unpacked_table(packed: bytes, checksum: str, length: int) -> bytes:
     Raises:
         TableFault: it is another, or damaged.
     """
-    if sha256(packed) != checksum:
+    if of_content(packed, checksum) != checksum:
         raise TableFault(f"the table of contents has not the digest of the annotation {CHECKSUM}")
     if length > MAX_TABLE:
         raise TableFault(f"the table of contents has {length} bytes; only {MAX_TABLE} are read")
@@ -165,7 +165,7 @@ def _split_digest(table: bytes, given: Mapping[str, str]) -> str | None:
             digest = value
     if digest is None or (isinstance(digest, str) and is_digest(digest)):
         return digest
-    raise TableFault("the digest of the tar-split is no sha256 digest")
+    raise TableFault("the digest of the tar-split is no digest")
 
 
 def _rebuilt(table: bytes) -> Iterator[Part]:

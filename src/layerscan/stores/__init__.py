@@ -1,41 +1,26 @@
 """Image stores on disk, and finding the one that is meant.
 
-Owns which kinds of stores there are. What is in a store, the package of its kind
+``kinds`` says which kinds of stores there are. What is in a store, the package of its kind
 knows; where engines keep theirs, ``places``; which one is taken, ``detection``.
 """
 
 from typing import TYPE_CHECKING
 
 from layerscan.errors import LayerscanError
-from layerscan.stores import places
-from layerscan.stores.detection import Found, Kind, choose, find
-from layerscan.stores.places import docker_root
+from layerscan.stores.kinds import AUTO, KINDS, StoreKind
 
 if TYPE_CHECKING:
+    from layerscan.stores.detection import Found
     from layerscan.stores.model import Store
 
-__all__ = ["AUTO", "docker_root", "list_stores", "open_store"]
+__all__ = ["AUTO", "KINDS", "docker_root", "list_stores", "open_store"]
 
-AUTO = "auto"
 
-# The class that reads each kind, where to look for it, what its folder has in it, and
-# what its class takes beside `exact`. The first goes before the others where none has
-# images. A new kind is a new line.
-_KINDS = {
-    "overlay2": Kind("overlay2.store.Overlay2Store", places.docker, ("image/overlay2", "image")),
-    "containerd": Kind(
-        "containerd.store.ContainerdStore",
-        places.containerd,
-        ("io.containerd.metadata.v1.bolt", "containerd/daemon"),
-        takes=("namespace", "platform"),
-    ),
-    "containers-storage": Kind(
-        "containers_storage.store.ContainersStorageStore",
-        places.containers_storage,
-        ("overlay-images", "overlay-layers", "vfs-images", "btrfs-images", "zfs-images"),
-        takes=("additional",),
-    ),
-}
+def docker_root() -> str:
+    """The data root of this machine's Docker; see `layerscan.stores.places`."""
+    from layerscan.stores import places
+
+    return places.docker_root()
 
 
 def open_store(
@@ -49,8 +34,8 @@ def open_store(
     """Open an image store.
 
     Args:
-        kind: ``overlay2``, ``containerd`` or ``containers-storage``; ``auto``
-            for the one that is there. Of several, it is the one with images.
+        kind: one of `KINDS`, or ``auto`` for the one that is there. Of several, it is the
+            one with images.
         root: the store's folder, by default where its engine keeps it.
         exact: also find what the exact accounting rule needs.
         namespace: of a containerd store, whose images.
@@ -61,32 +46,36 @@ def open_store(
         StoreError: there is no such store, or there are several with images;
             the message says what was looked at.
     """
+    from layerscan.stores.detection import at, choose, find, opened
+
     options: dict[str, object] = {"namespace": namespace, "platform": platform}
     options = {name: value for name, value in options.items() if value is not None}
     kinds = _kinds(kind, list(options))
     options["exact"] = exact
     if kind != AUTO and root is not None:
-        return kinds[kind].open(kinds[kind].at(root), options)
+        return opened(kinds[kind], at(kinds[kind], root), options)
     return choose(find(kinds, options, root), named=root is not None)
 
 
-def list_stores() -> list[Found]:
+def list_stores() -> "list[Found]":
     """What is at each place where a store may be, other users' stores included."""
-    return find(_KINDS, {"exact": False})
+    from layerscan.stores.detection import find
+
+    return find(KINDS, {"exact": False})
 
 
-def _kinds(kind: str, options: list[str]) -> dict[str, Kind]:
+def _kinds(kind: str, options: list[str]) -> dict[str, StoreKind]:
     """The kinds that `kind` stands for and that take `options`.
 
     Raises:
         LayerscanError: there are none.
     """
-    if kind != AUTO and kind not in _KINDS:
-        names = ", ".join((AUTO, *_KINDS))
+    if kind != AUTO and kind not in KINDS:
+        names = ", ".join((AUTO, *KINDS))
         raise LayerscanError(f"no such store: {kind[:80]!r}; there are {names}")
-    kinds = {name: each for name, each in _KINDS.items() if kind in (AUTO, name)}
+    kinds = {name: each for name, each in KINDS.items() if kind in (AUTO, name)}
     for option in options:
-        taking = [name for name, each in _KINDS.items() if option in each.takes]
+        taking = [name for name, each in KINDS.items() if option in each.takes]
         kinds = {name: each for name, each in kinds.items() if name in taking}
         if not kinds:
             raise LayerscanError(f"--{option} is for stores of kind {', '.join(taking)} only")

@@ -1,7 +1,7 @@
 """Finding the image store that is meant, among those that a machine has.
 
 Owns which of several stores is taken and what is said where there is none.
-Which kinds there are, ``layerscan.stores`` says. Of a kind that is not there
+Which kinds there are, ``kinds`` says. Of a kind that is not there
 only a few paths are looked at, and nothing of it is loaded.
 """
 
@@ -11,6 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerscan.errors import StoreError
+from layerscan.stores import places
+from layerscan.stores.kinds import StoreKind
 from layerscan.stores.places import Place, Places
 from layerscan.stores.safefs import real_folder
 
@@ -20,46 +22,40 @@ if TYPE_CHECKING:
 _ADDITIONAL = "additional"
 
 
-class Kind(NamedTuple):
-    """A kind of image store.
+def places_of(kind: StoreKind) -> list[Place]:
+    """Where the engines of a kind keep their stores.
 
-    Attributes:
-        store: module and class that reads it: ``overlay2.store.Overlay2Store``.
-        places: where its engines keep it.
-        marks: paths in such a store's folder of which one is there.
-        takes: names of the options that it takes beside `exact`.
+    Raises:
+        StoreError: a file of settings cannot be used.
     """
+    found: Places = getattr(places, kind.places)
+    return found()
 
-    store: str
-    places: Places
-    marks: tuple[str, ...]
-    takes: tuple[str, ...] = ()
 
-    def at(self, root: str) -> Place:
-        """The place of a store that the user names by its folder."""
-        if _ADDITIONAL in self.takes:
-            try:
-                places = self.places()
-            except StoreError:
-                # Settings that cannot be read are in the way of nobody who names the folder.
-                places = []
-            for place in places:
-                if os.path.realpath(place.root) == os.path.realpath(root):
-                    return place._replace(root=root, own=True)
-        return Place(root, "")
+def at(kind: StoreKind, root: str) -> Place:
+    """The place of a store that the user names by its folder."""
+    if _ADDITIONAL in kind.takes:
+        try:
+            known = places_of(kind)
+        except StoreError:
+            # Settings that cannot be read are in the way of nobody who names the folder.
+            known = []
+        for place in known:
+            if os.path.realpath(place.root) == os.path.realpath(root):
+                return place._replace(root=root, own=True)
+    return Place(root, "")
 
-    def open(self, place: Place, options: Mapping[str, object]) -> "Store":
-        """Open the store of this kind at `place`.
 
-        Raises:
-            StoreError: there is none, or it cannot be opened.
-        """
-        module, _, name = self.store.rpartition(".")
-        opened: Callable[..., Store] = getattr(import_module(f"layerscan.stores.{module}"), name)
-        given = {**options, _ADDITIONAL: place.additional}
-        return opened(
-            place.root, **{key: given[key] for key in ("exact", *self.takes) if key in given}
-        )
+def opened(kind: StoreKind, place: Place, options: Mapping[str, object]) -> "Store":
+    """The store of a kind at `place`.
+
+    Raises:
+        StoreError: there is none, or it cannot be opened.
+    """
+    module, _, name = kind.store.rpartition(".")
+    made: Callable[..., Store] = getattr(import_module(f"layerscan.stores.{module}"), name)
+    given = {**options, _ADDITIONAL: place.additional}
+    return made(place.root, **{key: given[key] for key in ("exact", *kind.takes) if key in given})
 
 
 class Found(NamedTuple):
@@ -81,7 +77,7 @@ class Found(NamedTuple):
 
 
 def find(
-    kinds: Mapping[str, Kind], options: Mapping[str, object], root: str | None = None
+    kinds: Mapping[str, StoreKind], options: Mapping[str, object], root: str | None = None
 ) -> list[Found]:
     """What is where stores of `kinds` may be: in the folder `root`, or where engines keep them.
 
@@ -93,11 +89,11 @@ def find(
     found: list[Found] = []
     for name, kind in kinds.items():
         try:
-            places = kind.places() if root is None else [Place(root, "")]
+            looked = places_of(kind) if root is None else [Place(root, "")]
         except StoreError as error:
             found.append(Found(name, Place("", ""), None, str(error)))
             continue
-        found += [_look(name, kind, place, options, named=root is not None) for place in places]
+        found += [_look(name, kind, place, options, named=root is not None) for place in looked]
     return found
 
 
@@ -123,7 +119,7 @@ def choose(found: Sequence[Found], *, named: bool) -> "Store":
 
 
 def _look(
-    name: str, kind: Kind, place: Place, options: Mapping[str, object], *, named: bool
+    name: str, kind: StoreKind, place: Place, options: Mapping[str, object], *, named: bool
 ) -> Found:
     try:
         if not any(_is_there(os.path.join(place.root, mark)) for mark in kind.marks):
@@ -134,7 +130,7 @@ def _look(
     except (OSError, ValueError):
         pass  # opening it says what is wrong
     try:
-        return Found(name, place, kind.open(kind.at(place.root) if named else place, options))
+        return Found(name, place, opened(kind, at(kind, place.root) if named else place, options))
     except StoreError as error:
         return Found(name, place, None, str(error))
 

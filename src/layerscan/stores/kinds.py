@@ -1,0 +1,41 @@
+"""The kinds of image stores that there are. Loads nothing of them."""
+
+from typing import NamedTuple
+
+AUTO = "auto"
+"""In place of a kind: the one that is there."""
+
+
+class StoreKind(NamedTuple):
+    """A kind of image store.
+
+    Attributes:
+        store: module and class in this package that reads it.
+        places: the function of ``places`` that says where its engines keep it.
+        marks: paths in such a store's folder of which one is there.
+        takes: names of the options that it takes beside `exact`.
+    """
+
+    store: str
+    places: str
+    marks: tuple[str, ...]
+    takes: tuple[str, ...] = ()
+
+
+KINDS = {
+    "overlay2": StoreKind("overlay2.store.Overlay2Store", "docker", ("image/overlay2", "image")),
+    "containerd": StoreKind(
+        "containerd.store.ContainerdStore",
+        "containerd",
+        ("io.containerd.metadata.v1.bolt", "containerd/daemon"),
+        takes=("namespace", "platform"),
+    ),
+    "containers-storage": StoreKind(
+        "containers_storage.store.ContainersStorageStore",
+        "containers_storage",
+        ("overlay-images", "overlay-layers", "vfs-images", "btrfs-images", "zfs-images"),
+        takes=("additional",),
+    ),
+}
+"""The first goes before the others where none has images. A new kind is a new line; what
+its packages take beside layers is in `layerscan.model`, in a module of the same name."""
