@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from hypothesis import strategies as st
 
-from layerscan.layertree import Kind, LayerTree, Namespace
+from layerscan.tree import InodeKind, LayerTree, XattrNamespace
 from tests.builders.layer_trees import walked
 from tests.builders.tree import Dir, Fifo, File, Link, Symlink, apply
 
@@ -88,7 +88,7 @@ def differences(model: Model, folder: str) -> dict[bytes, tuple[int, int]]:
 def folder_tree(
     lengths: Sequence[int],
     *,
-    kind: Kind = Kind.FILE,
+    kind: InodeKind = InodeKind.FILE,
     attributes: Sequence[tuple[int, int, int, int]] = (),
 ) -> LayerTree:
     """A folder of empty inodes whose names have these lengths.
@@ -98,7 +98,7 @@ def folder_tree(
     names = np.array(lengths, dtype=np.int32)
     xattrs = np.array(attributes, dtype=np.int32).reshape(-1, 4)
     return LayerTree(
-        kinds=np.array([Kind.DIRECTORY, *[kind] * len(names)], dtype=np.uint8),
+        kinds=np.array([InodeKind.DIRECTORY, *[kind] * len(names)], dtype=np.uint8),
         sizes=np.zeros(len(names) + 1, dtype=np.int64),
         name_directories=np.zeros(len(names), dtype=np.int32),
         name_inodes=np.arange(1, len(names) + 1, dtype=np.int32),
@@ -180,14 +180,14 @@ def assert_refuses_what_the_disk_does(
     folder = disk.folder()
     outcomes = set()
     for length in targets:
-        tree = folder_tree([1], kind=Kind.SYMLINK)._replace(sizes=np.array([0, length]))
+        tree = folder_tree([1], kind=InodeKind.SYMLINK)._replace(sizes=np.array([0, length]))
         taken = succeeds(partial(os.symlink, "t" * length, f"{folder}/link{length}"))
         assert (model.refused(tree) == "") == taken, f"a target of {length}"
         outcomes.add(taken)
     for length in values:
         path = f"{folder}/file{length}"
         apply(folder, File(os.path.basename(path)))
-        tree = folder_tree([1], attributes=[(1, Namespace.USER, 1, length)])
+        tree = folder_tree([1], attributes=[(1, XattrNamespace.USER, 1, length)])
         taken = succeeds(partial(os.setxattr, path, "user.v", b"v" * length))
         assert (model.refused(tree) == "") == taken, f"a value of {length}"
         outcomes.add(taken)

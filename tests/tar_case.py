@@ -14,7 +14,7 @@ from tests.builders.tars import Entry
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layerscan.layertree import LayerTree
+    from layerscan.tree import LayerTree
 
 
 def in_chunks(data: bytes, seed: int) -> Iterator[memoryview]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from layerscan.layertree import Kind, LayerTree, Namespace
+from layerscan.tree import InodeKind, LayerTree, XattrNamespace
 from tests.builders import tars
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 OPAQUE = b"trusted.overlay.opaque"
 NAMESPACES = {
-    b"user": Namespace.USER,
-    b"trusted": Namespace.TRUSTED,
-    b"security": Namespace.SECURITY,
+    b"user": XattrNamespace.USER,
+    b"trusted": XattrNamespace.TRUSTED,
+    b"security": XattrNamespace.SECURITY,
 }
 ACLS = {
-    b"system.posix_acl_access": Namespace.ACL_ACCESS,
-    b"system.posix_acl_default": Namespace.ACL_DEFAULT,
+    b"system.posix_acl_access": XattrNamespace.ACL_ACCESS,
+    b"system.posix_acl_default": XattrNamespace.ACL_DEFAULT,
 }
 
 
@@ -39,7 +39,7 @@ class RefusedError(Exception):
 
 @dataclass(eq=False)
 class Node:
-    kind: Kind
+    kind: InodeKind
     size: int = 0
     target: bytes = b""
     parent: Node | None = None
@@ -83,7 +83,7 @@ class Unpacking:
     """A tree that entries are put into, one after the other."""
 
     def __init__(self) -> None:
-        self.root = Node(Kind.DIRECTORY)
+        self.root = Node(InodeKind.DIRECTORY)
         self.root.parent = self.root
         self.nodes = [self.root]
         self.names: list[Made] = []
@@ -95,7 +95,7 @@ class Unpacking:
         node = self.root if path.startswith(b"/") else start
         names = [name for name in path.split(b"/") if name]
         for place, name in enumerate(names):
-            if node.kind != Kind.DIRECTORY:
+            if node.kind != InodeKind.DIRECTORY:
                 raise RefusedError("not a folder")
             if name == b".":
                 continue
@@ -106,19 +106,19 @@ class Unpacking:
             if name not in node.children:
                 raise RefusedError("not there")
             folder, node = node, node.children[name]
-            if node.kind == Kind.SYMLINK and (last or place < len(names) - 1):
+            if node.kind == InodeKind.SYMLINK and (last or place < len(names) - 1):
                 links[0] -= 1
                 if links[0] < 0:
                     raise RefusedError("too many symlinks")
                 node = self.follow(folder, node.target, links)
-        if path.endswith(b"/") and node.kind != Kind.DIRECTORY:
+        if path.endswith(b"/") and node.kind != InodeKind.DIRECTORY:
             raise RefusedError("not a folder")
         return node
 
     def add(self, folder: Node, name: bytes, node: Node) -> Node:
         if len(name) > 255:
             raise RefusedError("name too long")
-        if node.kind == Kind.DIRECTORY:
+        if node.kind == InodeKind.DIRECTORY:
             node.parent = folder
         folder.children[name] = node
         self.nodes.append(node)
@@ -131,20 +131,20 @@ class Unpacking:
         node = self.root
         for name in names:
             if name not in node.children:
-                node = self.add(node, name, Node(Kind.DIRECTORY))
+                node = self.add(node, name, Node(InodeKind.DIRECTORY))
             else:
                 node = self.follow(node, name, links)
-            if node.kind != Kind.DIRECTORY:
+            if node.kind != InodeKind.DIRECTORY:
                 raise RefusedError("not a folder")
         return node
 
     def set_xattr(self, node: Node, name: bytes, value: bytes) -> None:
         namespace = name.partition(b".")[0]
         if name in ACLS:
-            if node.kind == Kind.SYMLINK:
+            if node.kind == InodeKind.SYMLINK:
                 return
         elif namespace == b"user":
-            if node.kind not in (Kind.FILE, Kind.DIRECTORY):
+            if node.kind not in (InodeKind.FILE, InodeKind.DIRECTORY):
                 return
         elif namespace not in NAMESPACES:
             return
@@ -173,7 +173,7 @@ class Unpacking:
             return
         folder = self.folder(above)
         old = folder.children.get(name)
-        is_merged = old is not None and old.kind == Kind.DIRECTORY and entry.type == tars.DIR
+        is_merged = old is not None and old.kind == InodeKind.DIRECTORY and entry.type == tars.DIR
         if old is not None and not is_merged:
             del folder.children[name]
             self.names = [
@@ -185,7 +185,7 @@ class Unpacking:
             hidden = name[4:]
             if hidden in (b"", b".", b"..") or hidden in folder.children:
                 raise RefusedError("whiteout of what is there")
-            self.add(folder, hidden, Node(Kind.OTHER))
+            self.add(folder, hidden, Node(InodeKind.OTHER))
             return
         if len(b"/" + b"/".join(names)) > 4095:
             raise RefusedError("path too long")
@@ -210,22 +210,22 @@ class Unpacking:
 
     def make(self, entry: Entry, folder: Node, name: bytes) -> Node:
         if entry.type == tars.FILE:
-            return self.add(folder, name, Node(Kind.FILE, len(entry.content)))
+            return self.add(folder, name, Node(InodeKind.FILE, len(entry.content)))
         if entry.type == tars.DIR:
-            return self.add(folder, name, Node(Kind.DIRECTORY))
+            return self.add(folder, name, Node(InodeKind.DIRECTORY))
         if entry.type == tars.SYMLINK:
             if not 0 < len(entry.link) <= 4095:
                 raise RefusedError("target")
-            return self.add(folder, name, Node(Kind.SYMLINK, len(entry.link), entry.link))
+            return self.add(folder, name, Node(InodeKind.SYMLINK, len(entry.link), entry.link))
         if entry.type == tars.LINK:
             target = self.follow(self.root, b"/".join(clean(entry.link)), [40], last=False)
-            if target.kind == Kind.DIRECTORY:
+            if target.kind == InodeKind.DIRECTORY:
                 raise RefusedError("link to a folder")
             self.strip(target, b"security.capability")
             self.add(folder, name, target)
             return target
         if entry.type in (tars.CHAR, tars.BLOCK_DEVICE, tars.FIFO):
-            return self.add(folder, name, Node(Kind.OTHER))
+            return self.add(folder, name, Node(InodeKind.OTHER))
         raise RefusedError("kind of entry")
 
     def reached(self) -> set[Node]:
@@ -259,7 +259,7 @@ class Unpacking:
         )
 
 
-def namespace_of(name: bytes) -> Namespace:
+def namespace_of(name: bytes) -> XattrNamespace:
     return ACLS.get(name) or NAMESPACES[name.partition(b".")[0]]
 
 
@@ -317,7 +317,7 @@ def shape(tree: LayerTree) -> Shape:
         return Shape(
             kind,
             int(tree.sizes[inode]),
-            1 if kind == Kind.DIRECTORY else links[inode],
+            1 if kind == InodeKind.DIRECTORY else links[inode],
             tuple(sorted(xattrs[inode])),
             tuple(sorted((length, of(child)) for length, child in children[inode])),
         )
@@ -329,12 +329,12 @@ def found(path: bytes) -> Shape:
     """The shape of what is on the disk."""
     status = os.lstat(path)
     if stat.S_ISDIR(status.st_mode):
-        kind = Kind.DIRECTORY
+        kind = InodeKind.DIRECTORY
     elif stat.S_ISREG(status.st_mode):
-        kind = Kind.FILE
+        kind = InodeKind.FILE
     else:
-        kind = Kind.SYMLINK if stat.S_ISLNK(status.st_mode) else Kind.OTHER
-    is_folder = kind == Kind.DIRECTORY
+        kind = InodeKind.SYMLINK if stat.S_ISLNK(status.st_mode) else InodeKind.OTHER
+    is_folder = kind == InodeKind.DIRECTORY
     xattrs = [
         (
             namespace_of(name),
@@ -345,7 +345,7 @@ def found(path: bytes) -> Shape:
     ]
     return Shape(
         kind,
-        0 if is_folder or kind == Kind.OTHER else status.st_size,
+        0 if is_folder or kind == InodeKind.OTHER else status.st_size,
         1 if is_folder else status.st_nlink,
         tuple(sorted(xattrs)),
         tuple(sorted((len(name), found(path + b"/" + name)) for name in os.listdir(path)))

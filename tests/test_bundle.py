@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerscan.apps import bundle
-from layerscan.apps.archive import Archive, Entry, Kind
+from layerscan.apps.archive import BundleArchive, BundleEntry, EntryKind
 from layerscan.apps.bundle import write_bundle
 from layerscan.apps.discovery import app_at
 from layerscan.apps.published import BundleFile, bundle_files
@@ -275,9 +275,9 @@ def test_a_large_file_is_streamed(tmp_path: Path) -> None:
 # The archive itself, against gzip and tarfile.
 
 
-def archived(*entries: tuple[Entry, bytes]) -> bytes:
+def archived(*entries: tuple[BundleEntry, bytes]) -> bytes:
     target = io.BytesIO()
-    archive = Archive(target)
+    archive = BundleArchive(target)
     for entry, content in entries:
         archive.add(entry)
         archive.write(content)
@@ -289,7 +289,7 @@ def archived(*entries: tuple[Entry, bytes]) -> bytes:
 @given(st.binary(max_size=300), st.integers(0, 300_000))
 def test_any_content_is_read_back(content: bytes, length: int) -> None:
     data = (content * (length // max(len(content), 1) + 1))[:length] + content
-    raw = archived((Entry("f", Kind.FILE, 0o644, len(data)), data))
+    raw = archived((BundleEntry("f", EntryKind.FILE, 0o644, len(data)), data))
     assert zlib.decompressobj(wbits=31).decompress(raw) == gzip.decompress(raw)
     with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
         extracted = tar.extractfile("f")
@@ -305,7 +305,8 @@ TEXT = st.text(
 @given(TEXT, TEXT, st.integers(0, 0o7777))
 def test_any_name_and_link_is_read_back(name: str, link: str, mode: int) -> None:
     raw = archived(
-        (Entry(name, Kind.SYMLINK, mode, link=link), b""), (Entry(name, Kind.FOLDER, mode), b"")
+        (BundleEntry(name, EntryKind.SYMLINK, mode, link=link), b""),
+        (BundleEntry(name, EntryKind.FOLDER, mode), b""),
     )
     with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
         symlink, folder = tar.getmembers()
@@ -314,7 +315,7 @@ def test_any_name_and_link_is_read_back(name: str, link: str, mode: int) -> None
 
 
 def test_a_file_larger_than_an_octal_field_holds() -> None:
-    raw = archived((Entry("f", Kind.FILE, 0o644, 9 << 30), b""))
+    raw = archived((BundleEntry("f", EntryKind.FILE, 0o644, 9 << 30), b""))
     with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
         first = tar.next()
     assert first is not None

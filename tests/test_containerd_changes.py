@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from layerscan.errors import StoreError
 from layerscan.scanner import scan
 from layerscan.stores import readings
-from layerscan.stores.containerd.reading import Reading
-from layerscan.stores.containerd.records import Records
+from layerscan.stores.containerd.reading import ContainerdReading
+from layerscan.stores.containerd.records import ContainerdRecords
 from layerscan.stores.containerd.store import ContainerdStore
 from tests.builders.containerd import ContainerdBuilder, bucket
 from tests.builders.user import as_nobody
@@ -152,22 +152,22 @@ def test_databases_are_read_again_until_they_are_of_one_moment(
     two_images(built)
     store = opened(built)
     readings_done = []
-    real = Reading.__init__
+    real = ContainerdReading.__init__
 
-    def reading(self: Reading, *args: object, **options: object) -> None:
+    def reading(self: ContainerdReading, *args: object, **options: object) -> None:
         readings_done.append(self)
         real(self, *args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Reading, "__init__", reading)
+    monkeypatch.setattr(ContainerdReading, "__init__", reading)
     monkeypatch.setattr("layerscan.stores.containerd.bolt._LONGEST_COPY", 0)
     moves = iter([built.write] * 2)
-    check = Records.check_unmoved
+    check = ContainerdRecords.check_unmoved
 
-    def moving(self: Records) -> None:
+    def moving(self: ContainerdRecords) -> None:
         next(moves, lambda: None)()
         check(self)
 
-    monkeypatch.setattr(Records, "check_unmoved", moving)
+    monkeypatch.setattr(ContainerdRecords, "check_unmoved", moving)
     monkeypatch.setattr(readings, "sleep", lambda _: None)
     assert len(store.images()) == 2
     assert store.problems == ()
@@ -181,13 +181,13 @@ def test_database_that_never_rests(
     store = opened(built)
     monkeypatch.setattr("layerscan.stores.containerd.bolt._LONGEST_COPY", 0)
     monkeypatch.setattr(readings, "sleep", lambda _: None)
-    check = Records.check_unmoved
+    check = ContainerdRecords.check_unmoved
 
-    def moving(self: Records) -> None:
+    def moving(self: ContainerdRecords) -> None:
         built.write()
         check(self)
 
-    monkeypatch.setattr(Records, "check_unmoved", moving)
+    monkeypatch.setattr(ContainerdRecords, "check_unmoved", moving)
     assert store.images() == []
     what = "kept changing while it was read; left out: one:1, two:1"
     assert [str(problem) for problem in store.problems] == [f"{built.meta_path()}: {what}"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerscan.stores.containerd.records import Records, Snapshots
+from layerscan.stores.containerd.records import ContainerdRecords, Snapshots
 from layerscan.stores.containerd.store import ContainerdStore
 from layerscan.stores.safefs import Folder
 from tests.builders.containerd import (
@@ -116,7 +116,7 @@ def test_every_record_is_read_in_both_databases(large: ContainerdBuilder) -> Non
 
     def read_all() -> None:
         found = set()
-        with Folder(large.root) as root, Records(root) as records:
+        with Folder(large.root) as root, ContainerdRecords(root) as records:
             namespace, snapshots = records.namespaces["default"], records.snapshots
             assert isinstance(snapshots, Snapshots)
             targets, faults = namespace.targets()

@@ -9,7 +9,7 @@ import pytest
 
 from layerscan.errors import StoreError
 from layerscan.scanner import scan
-from layerscan.stores.containers_storage.reading import Reading
+from layerscan.stores.containers_storage.reading import StorageReading
 from layerscan.stores.containers_storage.store import ContainersStorageStore
 from tests.builders.containers_storage import StoreBuilder
 from tests.builders.tree import File
@@ -38,15 +38,15 @@ def during_pass(
 ) -> list[int]:
     """Have `change` called at the end of the first passes, before they look for changes."""
     calls: list[int] = []
-    whole = Reading._read
+    whole = StorageReading._read
 
-    def read(self: Reading, stores: object) -> None:
+    def read(self: StorageReading, stores: object) -> None:
         whole(self, stores)  # type: ignore[arg-type]
         calls.append(1)
         if len(calls) <= times:
             change()
 
-    monkeypatch.setattr(Reading, "_read", read)
+    monkeypatch.setattr(StorageReading, "_read", read)
     monkeypatch.setattr("layerscan.stores.containers_storage.store.PAUSES", (0, 0, 0))
     return calls
 

@@ -18,7 +18,7 @@ from tests.tar_case import damaged, made_up, scan, some_entries
 from tests.tar_oracle import found, shape
 
 if TYPE_CHECKING:
-    from layerscan.layertree import LayerTree
+    from layerscan.tree import LayerTree
 
 pytestmark = [pytest.mark.root, pytest.mark.engine]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from layerscan.errors import LayerscanError
 from layerscan.fit.composectl import WATERMARKS, check, reserved_bytes
-from layerscan.fit.contents import AppContents, Depth, Kind, _bundle_index
+from layerscan.fit.contents import AppContents, BlobKind, Depth, _bundle_index
 from layerscan.fit.device import Device, Volume
 from layerscan.fit.verdict import Rule, Verdict
 from layerscan.oci import Descriptor
@@ -43,7 +43,7 @@ def read_app(app: App) -> AppContents:
 def beside(contents: AppContents, *, block: int = BLOCK) -> int:
     """What all that is no layer takes: in the store, and once more."""
     blobs = contents.blobs().values()
-    return sum(2 * up(blob.size, block) for blob in blobs if blob.kind is not Kind.LAYER)
+    return sum(2 * up(blob.size, block) for blob in blobs if blob.kind is not BlobKind.LAYER)
 
 
 def required(verdict: Verdict) -> int:
@@ -57,17 +57,17 @@ def required(verdict: Verdict) -> int:
 def test_every_blob_of_the_tree_counts() -> None:
     app = read_app(app_of(ONE, index=True, bundle_index=True))
     kinds = sorted(blob.kind for blob in app.blobs().values())
-    assert kinds == sorted(Kind)
+    assert kinds == sorted(BlobKind)
     verdict = ask(app, device(volume(1 << 20)))
     assert required(verdict) == beside(app) + up(10_000) + 30_001
     assert verdict.others is not None
-    assert verdict.others.blobs == len(Kind) - 1
+    assert verdict.others.blobs == len(BlobKind) - 1
     assert verdict.download == sum(blob.size for blob in app.blobs().values())
 
 
 def test_image_without_an_index_has_none() -> None:
     kinds = {blob.kind for blob in read_app(app_of(ONE)).blobs().values()}
-    assert kinds == set(Kind) - {Kind.IMAGE_INDEX, Kind.BUNDLE_INDEX}
+    assert kinds == set(BlobKind) - {BlobKind.IMAGE_INDEX, BlobKind.BUNDLE_INDEX}
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_apps_are_one_whole_and_a_blob_counts_once() -> None:
     both = first.blobs() | second.blobs()
     verdict = ask([first, second], device(volume(1 << 20)))
     layers = up(10_000) + 30_001 + up(4096) + 12_288
-    others = sum(2 * up(blob.size) for blob in both.values() if blob.kind is not Kind.LAYER)
+    others = sum(2 * up(blob.size) for blob in both.values() if blob.kind is not BlobKind.LAYER)
     assert required(verdict) == layers + others
     assert len(verdict.missing) == 2
 

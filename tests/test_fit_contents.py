@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerscan.errors import DocumentError, LayerscanError, NotInRegistryError
-from layerscan.fit.contents import AppContents, Depth, Kind, read_app
+from layerscan.fit.contents import AppContents, BlobKind, Depth, read_app
 from layerscan.fit.installed import app_layers, with_apps
 from layerscan.fit.sources import find_app
 from layerscan.registry import RegistryClient
@@ -98,8 +98,8 @@ def test_config_must_have_the_layers_of_the_manifest(tmp_path: Path) -> None:
         find(name)
 
 
-@pytest.mark.parametrize("kind", [Kind.BUNDLE, Kind.IMAGE_MANIFEST, Kind.CONFIG])
-def test_missing_blob_is_an_error(tmp_path: Path, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [BlobKind.BUNDLE, BlobKind.IMAGE_MANIFEST, BlobKind.CONFIG])
+def test_missing_blob_is_an_error(tmp_path: Path, kind: BlobKind) -> None:
     app = app_of(ONE)
     name = app.store(tmp_path)
     (blob,) = [blob for blob in find(name).blobs().values() if blob.kind is kind]
@@ -111,7 +111,7 @@ def test_missing_blob_is_an_error(tmp_path: Path, kind: Kind) -> None:
 @pytest.mark.parametrize("harm", ["gone", "damaged"])
 def test_metadata_that_is_not_there_is_none(tmp_path: Path, harm: str) -> None:
     name = app_of(ONE).store(tmp_path)
-    (blob,) = [blob for blob in find(name).blobs().values() if blob.kind is Kind.METADATA]
+    (blob,) = [blob for blob in find(name).blobs().values() if blob.kind is BlobKind.METADATA]
     path = tmp_path / "blobs" / "sha256" / blob.digest.removeprefix("sha256:")
     if harm == "gone":
         path.unlink()
@@ -124,7 +124,7 @@ def test_metadata_that_is_not_there_is_none(tmp_path: Path, harm: str) -> None:
 
 def test_metadata_that_the_registry_lacks_is_none(open_registry: OpenRegistry) -> None:
     name = app_of(ONE).push(open_registry)
-    (blob,) = [blob for blob in find(name).blobs().values() if blob.kind is Kind.METADATA]
+    (blob,) = [blob for blob in find(name).blobs().values() if blob.kind is BlobKind.METADATA]
     del open_registry.repository("fleet/app").blobs[blob.digest]
     found = find(name, Depth.APP)
     assert found.metadata is None
@@ -155,7 +155,7 @@ def test_folder_that_is_neither_is_an_error(tmp_path: Path) -> None:
 
 def test_blob_that_is_no_app_is_an_error(tmp_path: Path) -> None:
     app_of(ONE).store(tmp_path)
-    (config,) = [one for one in find(str(tmp_path)).blobs().values() if one.kind is Kind.CONFIG]
+    (config,) = [one for one in find(str(tmp_path)).blobs().values() if one.kind is BlobKind.CONFIG]
     with pytest.raises(DocumentError, match=f"{config.digest}: "):
         find(f"{tmp_path}@{config.digest}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from layerscan.errors import DocumentError, LayerscanError
-from layerscan.fit.contents import AppContents, Depth, Kind
+from layerscan.fit.contents import AppContents, BlobKind, Depth
 from layerscan.fit.device import Device, Volume
 from layerscan.fit.exact import WATERMARKS, check
 from layerscan.fit.verdict import Rule, Verdict
@@ -134,7 +134,7 @@ def test_metadata_alone_without_archive_size_is_an_error() -> None:
 
 
 def config_size(app: AppContents) -> int:
-    return sum(up(blob.size) for blob in app.blobs().values() if blob.kind is Kind.CONFIG)
+    return sum(up(blob.size) for blob in app.blobs().values() if blob.kind is BlobKind.CONFIG)
 
 
 def test_app_counts_blob_by_blob_and_what_its_images_take() -> None:
@@ -180,7 +180,7 @@ def test_apps_share_layers() -> None:
         blob.digest: up(blob.size)
         for app in (first, second)
         for blob in app.blobs().values()
-        if blob.kind is Kind.CONFIG
+        if blob.kind is BlobKind.CONFIG
     }
     assert needs(verdict)[1] == 40_960 + 12_288 + sum(configs.values()) + GROWS
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layerscan.digest import chain_id
-from layerscan.fit.contents import AppContents, Blob, ImageContents, Kind, from_metadata
+from layerscan.fit.contents import AppContents, Blob, BlobKind, ImageContents, from_metadata
 from layerscan.fit.device import Device, EngineLayers, Volume
-from layerscan.fit.policies import Circumstances, Policy, ask
+from layerscan.fit.policies import Policy, UpdateConditions, ask
 from tests.builders.fit_apps import Layer, encode, metadata_of
 from tests.fit_case import ARCH
 
@@ -31,14 +31,14 @@ layers = st.dictionaries(st.sampled_from(NAMES), st.tuples(FIGURES, FIGURES), ma
 def app(name: str, content: list[Layer]) -> AppContents:
     """An App of one image with `content`."""
     raw = encode({ARCH: metadata_of(content)})
-    blobs = tuple(Blob(layer.digest, layer.archive_size, Kind.LAYER) for layer in content)
+    blobs = tuple(Blob(layer.digest, layer.archive_size, BlobKind.LAYER) for layer in content)
     chains: list[str] = []
     for layer in content:
         chains.append(chain_id(chains[-1] if chains else None, layer.diff_id))
-    config = Blob(Layer(f"{name} config").digest, 700, Kind.CONFIG)
-    manifest = Blob(Layer(f"{name} manifest").digest, 900, Kind.IMAGE_MANIFEST)
+    config = Blob(Layer(f"{name} config").digest, 700, BlobKind.CONFIG)
+    manifest = Blob(Layer(f"{name} manifest").digest, 900, BlobKind.IMAGE_MANIFEST)
     image = ImageContents(name, (manifest,), config, blobs, tuple(chains))
-    bundle = Blob(Layer(f"{name} bundle").digest, 300, Kind.BUNDLE)
+    bundle = Blob(Layer(f"{name} bundle").digest, 300, BlobKind.BUNDLE)
     return AppContents(
         name, (bundle,), bundle, from_metadata(raw, name).metadata, None, None, (image,)
     )
@@ -81,14 +81,16 @@ def devices(draw: st.DrawFn) -> Device:
 
 policies = st.sampled_from(list(Policy))
 circumstances = st.builds(
-    Circumstances,
+    UpdateConditions,
     watermark=st.one_of(st.none(), st.integers(20, 95)),
     is_root=st.booleans(),
     engine_pulls=st.booleans(),
 )
 
 
-def answer(policy: Policy, apps: list[AppContents], device: Device, how: Circumstances) -> Verdict:
+def answer(
+    policy: Policy, apps: list[AppContents], device: Device, how: UpdateConditions
+) -> Verdict:
     return ask(policy, apps, device, architecture=ARCH, circumstances=how)
 
 
@@ -97,7 +99,7 @@ def test_more_free_space_never_turns_a_yes_into_a_no(  # noqa: PLR0917 - drawn
     policy: Policy,
     content: list[Layer],
     device: Device,
-    how: Circumstances,
+    how: UpdateConditions,
     name: str,
     data: st.DataObject,
 ) -> None:
@@ -118,7 +120,7 @@ def test_one_more_layer_never_turns_a_no_into_a_yes(  # noqa: PLR0917 - drawn
     policy: Policy,
     content: list[Layer],
     device: Device,
-    how: Circumstances,
+    how: UpdateConditions,
     archive_size: int,
     usage: int,
 ) -> None:
@@ -136,7 +138,7 @@ def test_one_more_layer_never_turns_a_no_into_a_yes(  # noqa: PLR0917 - drawn
 
 @given(policies, layers, devices(), circumstances, st.sampled_from(NAMES))
 def test_one_more_blob_there_never_turns_a_yes_into_a_no(
-    policy: Policy, content: list[Layer], device: Device, how: Circumstances, name: str
+    policy: Policy, content: list[Layer], device: Device, how: UpdateConditions, name: str
 ) -> None:
     richer = device._replace(blobs={**device.blobs, Layer(name).digest: None})
     apps = [app("app", content)]
@@ -145,7 +147,7 @@ def test_one_more_blob_there_never_turns_a_yes_into_a_no(
 
 @given(policies, layers, devices(), circumstances)
 def test_figures_of_a_verdict_agree(
-    policy: Policy, content: list[Layer], device: Device, how: Circumstances
+    policy: Policy, content: list[Layer], device: Device, how: UpdateConditions
 ) -> None:
     verdict = answer(policy, [app("app", content)], device, how)
     for space in verdict.spaces:
@@ -159,7 +161,7 @@ def test_figures_of_a_verdict_agree(
 
 @given(policies, layers, layers, devices(), circumstances)
 def test_order_of_apps_does_not_matter(
-    policy: Policy, one: list[Layer], other: list[Layer], device: Device, how: Circumstances
+    policy: Policy, one: list[Layer], other: list[Layer], device: Device, how: UpdateConditions
 ) -> None:
     # Equal layers have equal figures, as those of one build do.
     known = {layer.digest: layer for layer in one}
@@ -179,7 +181,7 @@ def test_aktualizr_lite_against_fractions(
     watermark: int,
     is_root: bool,  # noqa: FBT001
 ) -> None:
-    how = Circumstances(watermark, is_root=is_root)
+    how = UpdateConditions(watermark, is_root=is_root)
     verdict = answer(Policy.AKTUALIZR_LITE, [app("app", content)], device, how)
 
     def available(name: str) -> Fraction:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from layerscan.errors import LayerscanError
-from layerscan.layertree import Kind, Namespace
 from layerscan.model import file_system
 from layerscan.model.btrfs import Btrfs
+from layerscan.tree import InodeKind, XattrNamespace
 from tests.builders.layer_trees import walked
 from tests.builders.tree import Device, Dir, Fifo, File, Link, Symlink, Whiteout, apply, many
 from tests.conftest import require_programs
@@ -132,7 +132,7 @@ def test_names_in_the_folder_of_another_share_its_reference() -> None:
     tree = folder_tree([20] * 3 * count)
     files = np.tile(np.arange(1, count + 1, dtype=np.int32), 3)
     kinds = tree.kinds[: count + 2].copy()
-    kinds[-1] = Kind.DIRECTORY
+    kinds[-1] = InodeKind.DIRECTORY
     beside = tree._replace(
         kinds=kinds, sizes=np.zeros(count + 2, dtype=np.int64), name_inodes=files
     )
@@ -147,7 +147,7 @@ def test_attributes_take_room_in_leaves() -> None:
     number = np.arange(1, 1001, dtype=np.int32)
     attributes = tree._replace(
         xattr_inodes=number,
-        xattr_namespaces=np.full(1000, Namespace.SECURITY, dtype=np.uint8),
+        xattr_namespaces=np.full(1000, XattrNamespace.SECURITY, dtype=np.uint8),
         xattr_name_lengths=np.full(1000, len("capability"), dtype=np.int32),
         xattr_value_lengths=np.full(1000, 20, dtype=np.int32),
     )
@@ -159,7 +159,7 @@ def test_attributes_take_room_in_leaves() -> None:
 def test_parts_agree_with_the_tree() -> None:
     model = Btrfs()
     sizes = (0, 1, 2048, 2049, 4095, 100_000)
-    for kind, part in ((Kind.FILE, model.file), (Kind.SYMLINK, model.symlink)):
+    for kind, part in ((InodeKind.FILE, model.file), (InodeKind.SYMLINK, model.symlink)):
         tree = folder_tree([3] * len(sizes), kind=kind)._replace(sizes=np.array([0, *sizes]))
         assert model.inodes(tree)[1:].tolist() == [part(size) for size in sizes]
     assert model.folder() == model.tree(folder_tree([])) == 0

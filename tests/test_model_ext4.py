@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from layerscan.errors import LayerscanError
-from layerscan.layertree import Kind, Namespace
 from layerscan.model import FILE_SYSTEMS, file_system
 from layerscan.model.ext4 import BLOCK_SIZES, Ext4
 from layerscan.model.ext4_extents import LONGEST_EXTENT, extent_blocks
+from layerscan.tree import InodeKind, XattrNamespace
 from tests.builders.layer_trees import walked
 from tests.builders.tree import Device, Dir, Fifo, File, Link, Symlink, Whiteout, apply
 from tests.conftest import require_programs
@@ -114,8 +114,8 @@ def test_access_control_lists(disk: Disk, named: int) -> None:
 def test_list_that_says_what_the_mode_says_takes_nothing() -> None:
     for named, blocks in ((0, 1), (1, 2)):
         attributes = [
-            (0, Namespace.ACL_ACCESS, 0, len(acl(named))),
-            (0, Namespace.USER, 1, 60),
+            (0, XattrNamespace.ACL_ACCESS, 0, len(acl(named))),
+            (0, XattrNamespace.USER, 1, 60),
         ]
         assert Ext4(4096).tree(folder_tree([], attributes=attributes)) == blocks * 4096
 
@@ -189,7 +189,7 @@ def test_folder_whose_growth_others_interrupt_has_a_list_of_its_pieces(disk: Dis
     assert beside >= disk.block_size
     tree = folder_tree([len(name) for name in names])
     alone = Ext4(disk.block_size).tree(tree)
-    kinds = np.full_like(tree.kinds, Kind.DIRECTORY)
+    kinds = np.full_like(tree.kinds, InodeKind.DIRECTORY)
     among = Ext4(disk.block_size).tree(tree._replace(kinds=kinds)) - 2000 * disk.block_size
     assert 0 <= among - alone - beside <= 2 * disk.block_size
 
@@ -229,10 +229,10 @@ def test_parts_agree_with_the_tree() -> None:
         model = Ext4(block_size)
         sizes = (0, 1, 59, 60, 5000, 100_000)
         tree = folder_tree([3] * len(sizes))
-        for kind, part in ((Kind.FILE, model.file), (Kind.SYMLINK, model.symlink)):
-            kinds = np.array([Kind.DIRECTORY, *[kind] * len(sizes)], dtype=np.uint8)
+        for kind, part in ((InodeKind.FILE, model.file), (InodeKind.SYMLINK, model.symlink)):
+            kinds = np.array([InodeKind.DIRECTORY, *[kind] * len(sizes)], dtype=np.uint8)
             whole = tree._replace(kinds=kinds, sizes=np.array([0, *sizes]))
-            parts = [part(size) for size in sizes if kind is Kind.FILE or size < block_size]
+            parts = [part(size) for size in sizes if kind is InodeKind.FILE or size < block_size]
             told = model.inodes(whole)[1 : 1 + len(parts)]
             assert told.tolist() == parts
         assert model.folder() == model.tree(folder_tree([]))
@@ -263,7 +263,7 @@ def test_what_it_cannot_hold_is_refused(disk: Disk) -> None:
 
 def test_attributes_that_do_not_fit_together_are_refused(disk: Disk) -> None:
     third = disk.block_size // 3
-    attributes = [(1, Namespace.USER, 1, third) for _ in range(3)]
+    attributes = [(1, XattrNamespace.USER, 1, third) for _ in range(3)]
     assert Ext4(disk.block_size).refused(folder_tree([1], attributes=attributes[:2])) == ""
     told = Ext4(disk.block_size).refused(folder_tree([1], attributes=attributes))
     assert told.startswith("extended attributes take ")

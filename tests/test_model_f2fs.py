@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from layerscan.errors import LayerscanError
-from layerscan.layertree import Kind, Namespace
 from layerscan.model import file_system
 from layerscan.model.f2fs import F2fs
+from layerscan.tree import InodeKind, XattrNamespace
 from tests.conftest import require_programs
 from tests.engines import uml
 from tests.f2fs_inside import CASES
@@ -75,7 +75,7 @@ def test_access_control_lists_are_short() -> None:
         usage = F2fs().tree(
             tree._replace(
                 xattr_inodes=np.zeros(1, dtype=np.int32),
-                xattr_namespaces=np.array([Namespace.ACL_ACCESS], dtype=np.uint8),
+                xattr_namespaces=np.array([XattrNamespace.ACL_ACCESS], dtype=np.uint8),
                 xattr_name_lengths=np.zeros(1, dtype=np.int32),
                 xattr_value_lengths=np.array([4 + 8 * entries], dtype=np.int32),
             )
@@ -89,9 +89,9 @@ def test_access_control_lists_are_short() -> None:
 def test_parts_agree_with_the_tree() -> None:
     model = F2fs()
     sizes = (0, 1, 3488, 3489, 4095, 10_000_000)
-    for kind, part in ((Kind.FILE, model.file), (Kind.SYMLINK, model.symlink)):
+    for kind, part in ((InodeKind.FILE, model.file), (InodeKind.SYMLINK, model.symlink)):
         tree = folder_tree([3] * len(sizes), kind=kind)._replace(sizes=np.array([0, *sizes]))
-        own = [size for size in sizes if kind is Kind.FILE or size <= 4095]
+        own = [size for size in sizes if kind is InodeKind.FILE or size <= 4095]
         assert model.inodes(tree)[1 : 1 + len(own)].tolist() == [part(size) for size in own]
     assert model.folder() == model.tree(folder_tree([]))
 

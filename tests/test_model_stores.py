@@ -19,8 +19,8 @@ from layerscan.stores.overlay2 import footprint as overlay2_footprint
 from layerscan.tarsplit import TarSplit
 
 if TYPE_CHECKING:
-    from layerscan.layertree import LayerTree
     from layerscan.stores.model import Growth
+    from layerscan.tree import LayerTree
 
 BLOCK = 4096
 FOLDER = 1 << 20

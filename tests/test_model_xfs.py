@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from layerscan.errors import LayerscanError
-from layerscan.layertree import Kind, Namespace
 from layerscan.model import file_system
 from layerscan.model.xfs import BLOCK_SIZES, Xfs
+from layerscan.tree import InodeKind, XattrNamespace
 from tests.builders.layer_trees import walked
 from tests.builders.tree import Device, Dir, Fifo, File, Link, Symlink, Whiteout, apply, many
 from tests.conftest import require_programs
@@ -161,7 +161,7 @@ def test_parts_agree_with_the_tree() -> None:
     for block_size in BLOCK_SIZES:
         model = Xfs(block_size)
         sizes = (0, 1, 336, 337, 1000, 1023)
-        for kind, part in ((Kind.FILE, model.file), (Kind.SYMLINK, model.symlink)):
+        for kind, part in ((InodeKind.FILE, model.file), (InodeKind.SYMLINK, model.symlink)):
             tree = folder_tree([3] * len(sizes), kind=kind)._replace(sizes=np.array([0, *sizes]))
             assert model.inodes(tree)[1:].tolist() == [part(size) for size in sizes]
         assert model.folder() == model.tree(folder_tree([]))
@@ -170,7 +170,7 @@ def test_parts_agree_with_the_tree() -> None:
 def test_access_control_lists_have_names_of_their_own() -> None:
     tree = folder_tree([])
 
-    def usage(namespace: Namespace, entries: int) -> int:
+    def usage(namespace: XattrNamespace, entries: int) -> int:
         return Xfs(4096).tree(
             tree._replace(
                 xattr_inodes=np.zeros(1, dtype=np.int32),
@@ -181,13 +181,13 @@ def test_access_control_lists_have_names_of_their_own() -> None:
         )
 
     # 4 of the list, 3 of the entry, its name, 4 and 12 for each entry: up to 280 bytes.
-    assert [usage(Namespace.ACL_ACCESS, entries) for entries in (3, 20, 21, 22)] == [
+    assert [usage(XattrNamespace.ACL_ACCESS, entries) for entries in (3, 20, 21, 22)] == [
         0,
         0,
         4096,
         4096,
     ]
-    assert [usage(Namespace.ACL_DEFAULT, entries) for entries in (3, 20, 21)] == [0, 0, 4096]
+    assert [usage(XattrNamespace.ACL_DEFAULT, entries) for entries in (3, 20, 21)] == [0, 0, 4096]
 
 
 def test_block_sizes() -> None:

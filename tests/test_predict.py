@@ -10,7 +10,7 @@ from layerscan import layerstream
 from layerscan.accounting import Accounting
 from layerscan.digest import sha256
 from layerscan.errors import LayerscanError
-from layerscan.layerfigures import Progress
+from layerscan.layer_reading import ReadProgress
 from layerscan.model import file_system
 from layerscan.model.stores import store_model
 from layerscan.prediction import predict
@@ -192,7 +192,7 @@ def test_how_a_layer_is_packed_does_not_count(open_registry: OpenRegistry, pack:
 def test_progress_is_of_the_bytes_of_blobs(open_registry: OpenRegistry) -> None:
     layers = [packed(tree.File("f", size=3_000_000, seed=seed)) for seed in range(6)]
     put_image(open_registry, "acme/web:7", layers)
-    told: list[Progress] = []
+    told: list[ReadProgress] = []
     predicted(open_registry, "acme/web:7", workers=1, on_progress=told.append)
     assert {one.total for one in told} == {sum(len(one.blob) for one in layers)}
     assert [one.done for one in told] == sorted(one.done for one in told)
@@ -345,7 +345,7 @@ def test_an_interrupt_ends_it(open_registry: OpenRegistry) -> None:
     layers = [packed(tree.File("f", size=30_000_000, seed=seed), pack=bytes) for seed in (1, 2)]
     put_image(open_registry, "acme/web:7", layers)
 
-    def interrupt(_: Progress) -> None:
+    def interrupt(_: ReadProgress) -> None:
         raise KeyboardInterrupt
 
     with sources(open_registry, "acme/web:7") as opened, pytest.raises(KeyboardInterrupt):

@@ -13,7 +13,7 @@ from layerscan.errors import LayerscanError
 from layerscan.model import file_system
 from layerscan.model.stores import LayerFigures
 from layerscan.prediction import Prediction
-from layerscan.prediction_cache import Circumstances, Known, PredictionCache
+from layerscan.prediction_cache import CacheConditions, KnownLayer, PredictionCache
 from layerscan.sources.model import SourceLayer
 from tests.builders import tree
 from tests.builders.registry_server import OpenRegistry
@@ -22,8 +22,8 @@ from tests.predict_case import BASE, TOP, Packed, packed, predicted, put_image
 base, top = packed(*BASE), packed(*TOP)
 
 LAYER = SourceLayer("sha256:" + "1" * 64, "sha256:" + "2" * 64, 300)
-EXT4 = Circumstances("ext4", 4096, "gzip")
-FIGURES = Known(LayerFigures(1, 2, 3, 4, 300, 6), is_whole=True)
+EXT4 = CacheConditions("ext4", 4096, "gzip")
+FIGURES = KnownLayer(LayerFigures(1, 2, 3, 4, 300, 6), is_whole=True)
 
 
 @pytest.fixture

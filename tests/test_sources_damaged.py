@@ -15,7 +15,7 @@ from layerscan.errors import SourceError
 from layerscan.registry import RegistryClient
 from layerscan.sources import archive as archive_module
 from layerscan.sources import open_source
-from layerscan.sources.extents import Folder
+from layerscan.sources.extents import FolderFiles
 from tests.builders.image_archives import (
     Files,
     HardLink,
@@ -329,7 +329,7 @@ def test_a_blob_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("offset", "length"), [(-1, 2), (0, 5), (5000, 1), (1, -1)])
 def test_parts_that_are_not_there(offset: int, length: int, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"1234")
-    with Folder(str(tmp_path)).open("file") as extent:
+    with FolderFiles(str(tmp_path)).open("file") as extent:
         assert extent.section(1, 3) == b"234"
         with pytest.raises(SourceError, match=r"has 4 bytes: none from"):
             extent.section(offset, length)

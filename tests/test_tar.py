@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from layerscan._tar import TarFault, TarScanner
-from layerscan.layertree import Kind, LayerTree, Namespace
+from layerscan.tree import InodeKind, LayerTree, XattrNamespace
 from tests.builders import tars
 from tests.builders.tars import Entry, header, padded, record, special, tar
 from tests.tar_case import fault, same, scan
 
-ROOT = int(Kind.DIRECTORY)
+ROOT = int(InodeKind.DIRECTORY)
 
 
 def kinds(*parts: Entry | bytes) -> list[int]:
     """The kinds of all inodes but the root's."""
     tree = scan(tar(*parts))
-    assert tree.kinds[0] == Kind.DIRECTORY
+    assert tree.kinds[0] == InodeKind.DIRECTORY
     return tree.kinds[1:].tolist()
 
 
@@ -47,7 +47,7 @@ def test_columns_of_a_small_layer() -> None:
     assert tree.name_inodes.tolist() == [1, 2, 3, 2, 4, 5, 6]
     assert tree.name_lengths.tolist() == [3, 4, 5, 5, 3, 4, 4]
     assert tree.xattr_inodes.tolist() == [6]
-    assert tree.xattr_namespaces.tolist() == [Namespace.USER]
+    assert tree.xattr_namespaces.tolist() == [XattrNamespace.USER]
     assert tree.xattr_name_lengths.tolist() == [3]
     assert tree.xattr_value_lengths.tolist() == [7]
     assert tree.size == 704
@@ -76,14 +76,14 @@ def test_the_end_is_where_go_sees_it(end: bytes) -> None:
 @pytest.mark.parametrize(
     ("first", "second", "kept"),
     [
-        (Entry(b"a", content=b"old"), Entry(b"a", content=b"new!"), [Kind.FILE]),
-        (Entry(b"a", content=b"old"), Entry(b"a", tars.DIR), [Kind.DIRECTORY]),
-        (Entry(b"a/b/c"), Entry(b"a", tars.SYMLINK, link=b"x"), [Kind.SYMLINK]),
-        (Entry(b"a/b"), Entry(b"a", tars.DIR), [Kind.DIRECTORY, Kind.FILE]),
-        (Entry(b".wh.a"), Entry(b"a"), [Kind.FILE]),
+        (Entry(b"a", content=b"old"), Entry(b"a", content=b"new!"), [InodeKind.FILE]),
+        (Entry(b"a", content=b"old"), Entry(b"a", tars.DIR), [InodeKind.DIRECTORY]),
+        (Entry(b"a/b/c"), Entry(b"a", tars.SYMLINK, link=b"x"), [InodeKind.SYMLINK]),
+        (Entry(b"a/b"), Entry(b"a", tars.DIR), [InodeKind.DIRECTORY, InodeKind.FILE]),
+        (Entry(b".wh.a"), Entry(b"a"), [InodeKind.FILE]),
     ],
 )
-def test_an_entry_replaces_another(first: Entry, second: Entry, kept: list[Kind]) -> None:
+def test_an_entry_replaces_another(first: Entry, second: Entry, kept: list[InodeKind]) -> None:
     assert kinds(first, second) == kept
 
 
@@ -93,15 +93,15 @@ def test_what_hard_links_share_stays_while_a_name_is_left() -> None:
     assert sizes(*parts, Entry(b"b", tars.DIR)) == [0, 0]
     # A symlink has hard links of its own.
     linked = (Entry(b"a", tars.SYMLINK, link=b"nowhere"), Entry(b"b", tars.LINK, link=b"/a"))
-    assert kinds(*linked) == [Kind.SYMLINK]
+    assert kinds(*linked) == [InodeKind.SYMLINK]
 
 
 def test_whiteouts_are_devices_and_opaque_folders_have_an_attribute() -> None:
-    assert kinds(Entry(b".wh.gone")) == [Kind.OTHER]
+    assert kinds(Entry(b".wh.gone")) == [InodeKind.OTHER]
     assert lengths(Entry(b".wh.gone")) == [4]
     tree = scan(tar(Entry(b"d/.wh..wh..opq"), Entry(b"d/.wh..wh..opq"), Entry(b"d", tars.DIR)))
-    assert tree.kinds.tolist() == [ROOT, Kind.DIRECTORY]
-    assert tree.xattr_namespaces.tolist() == [Namespace.TRUSTED]
+    assert tree.kinds.tolist() == [ROOT, InodeKind.DIRECTORY]
+    assert tree.xattr_namespaces.tolist() == [XattrNamespace.TRUSTED]
     assert tree.xattr_name_lengths.tolist() == [len("overlay.opaque")]
     assert tree.xattr_value_lengths.tolist() == [1]
     # The name on the disk is four bytes shorter than the one in the stream.
@@ -147,7 +147,7 @@ def test_symlinks_on_the_way_are_followed_within_the_root() -> None:
         )
     )
     lib, file = 2, 5
-    assert tree.kinds[file] == Kind.FILE
+    assert tree.kinds[file] == InodeKind.FILE
     assert tree.name_directories.tolist() == [0, 1, 0, 1, lib, lib, 6, 0]
     assert tree.name_inodes.tolist()[-1] == file
 
@@ -206,7 +206,7 @@ def test_attributes_follow_what_replaces_links_and_merges() -> None:
     # chown(2) takes away capabilities, and Docker does it for each name.
     capability = ((b"security.capability", b"\0\0\0\2" + bytes(16)), *xattrs)
     linked = (Entry(b"f", xattrs=capability), Entry(b"g", tars.LINK, link=b"f"))
-    assert scan(tar(*linked)).xattr_namespaces.tolist() == [Namespace.USER]
+    assert scan(tar(*linked)).xattr_namespaces.tolist() == [XattrNamespace.USER]
 
 
 @pytest.mark.parametrize(
@@ -246,8 +246,8 @@ def test_records_for_all_entries_are_passed_over() -> None:
 
 
 def test_the_old_kinds_of_headers() -> None:
-    assert kinds(header(b"old/", type=b"\0", magic=tars.V7)) == [Kind.DIRECTORY]
-    assert kinds(header(b"old", type=b"\0", magic=tars.V7)) == [Kind.FILE]
+    assert kinds(header(b"old/", type=b"\0", magic=tars.V7)) == [InodeKind.DIRECTORY]
+    assert kinds(header(b"old", type=b"\0", magic=tars.V7)) == [InodeKind.FILE]
     assert lengths(header(b"name", prefix=b"a/prefix")) == [1, 6, 4]
     star = {508: b"tar\0", 476: tars.number(1, 12), 488: tars.number(2, 12)}
     assert lengths(header(b"name", prefix=b"star", rest=star)) == [4, 4]
@@ -266,7 +266,10 @@ def test_numbers_in_base_256() -> None:
     assert "less than no bytes" in fault(tar(header(size=-1)))
     assert "number that is none" in fault(tar(header(size=b"\x80" + b"\xff" * 11)))
     # A folder has no content, whatever its header says.
-    assert kinds(header(b"d", type=tars.DIR, size=-1), Entry(b"f")) == [Kind.DIRECTORY, Kind.FILE]
+    assert kinds(header(b"d", type=tars.DIR, size=-1), Entry(b"f")) == [
+        InodeKind.DIRECTORY,
+        InodeKind.FILE,
+    ]
 
 
 @pytest.mark.parametrize("make", [tars.sparse_0, tars.sparse_0_1, tars.sparse_1])

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from layerscan._tar import TarFault, TarScanner
-from layerscan.layertree import Kind, LayerTree
+from layerscan.tree import InodeKind, LayerTree
 from tests.builders import tars
 from tests.builders.tars import Entry, tar
 from tests.tar_case import SOME_XATTRS, TYPES, damaged, in_chunks, made_up, same, scan, some_entries
@@ -77,16 +77,16 @@ def check(tree: LayerTree) -> None:
     inodes, names = len(tree.kinds), len(tree.name_inodes)
     assert len(tree.sizes) == inodes
     assert len(tree.name_directories) == len(tree.name_lengths) == names
-    assert tree.kinds[0] == Kind.DIRECTORY
-    assert set(tree.kinds.tolist()) <= set(Kind)
+    assert tree.kinds[0] == InodeKind.DIRECTORY
+    assert set(tree.kinds.tolist()) <= set(InodeKind)
     assert (tree.sizes >= 0).all()
-    assert (tree.sizes[tree.kinds == Kind.DIRECTORY] == 0).all()
-    assert (tree.kinds[tree.name_directories] == Kind.DIRECTORY).all()
+    assert (tree.sizes[tree.kinds == InodeKind.DIRECTORY] == 0).all()
+    assert (tree.kinds[tree.name_directories] == InodeKind.DIRECTORY).all()
     # Each inode but the root has a name, a folder one.
     counts = np.bincount(tree.name_inodes, minlength=inodes)
     assert counts[0] == 0
     assert (counts[1:] >= 1).all()
-    assert (counts[1:][tree.kinds[1:] == Kind.DIRECTORY] == 1).all()
+    assert (counts[1:][tree.kinds[1:] == InodeKind.DIRECTORY] == 1).all()
     assert ((tree.name_lengths > 0) & (tree.name_lengths <= 255)).all()
     assert len(tree.xattr_inodes) == 0 or tree.xattr_inodes.max() < inodes
 

@@ -17,7 +17,7 @@ from tests.repeated_case import CASES, Case, shared
 from tests.tar_case import in_chunks, same, scan
 
 if TYPE_CHECKING:
-    from layerscan.layertree import LayerTree
+    from layerscan.tree import LayerTree
 
 
 def scan_for_split(data: bytes, *, seed: int | None = None) -> tuple[LayerTree, str]:

@@ -1,6 +1,6 @@
 """The tar scanner: from the bytes of a layer to the tree that they make."""
 
-from layerscan.layertree import LayerTree
+from layerscan.tree import LayerTree
 
 class TarFault(Exception):  # noqa: N818
     """The stream is no tar, is damaged, or is nothing that an engine can unpack.

@@ -149,7 +149,7 @@ cdef class TarScanner:
         cdef Columns columns
         import numpy
 
-        from layerscan.layertree import LayerTree
+        from layerscan.tree import LayerTree
 
         count_columns(&self.scanner.work.tree, &columns)
         kinds = numpy.empty(columns.inode_count, numpy.uint8)

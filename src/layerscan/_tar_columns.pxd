@@ -1,4 +1,4 @@
-"""The finished tree as columns, without what was removed: layertree.LayerTree."""
+"""The finished tree as columns, without what was removed: layerscan.tree."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 

@@ -17,7 +17,7 @@ from layerscan._tar_table cimport (
 
 
 cdef enum:
-    # As `Kind` in layertree.py; the last is for what has been removed.
+    # As `InodeKind` in tree.py; the last is for what has been removed.
     FILE, DIRECTORY, SYMLINK, OTHER, GONE
 
 cdef enum:

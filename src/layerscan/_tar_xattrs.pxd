@@ -16,7 +16,7 @@ from layerscan._tar_tree cimport (
 
 
 cdef enum:
-    # As `Namespace` in layertree.py. What is not of these, no file system takes.
+    # As `XattrNamespace` in tree.py. What is not of these, no file system takes.
     NO_NAMESPACE, USER, TRUSTED, SECURITY, ACL_ACCESS, ACL_DEFAULT
 
 cdef enum:

@@ -10,11 +10,11 @@ from contextlib import ExitStack
 from typing import NamedTuple
 
 from layerscan.errors import LayerscanError
-from layerscan.layerfigures import Reading
+from layerscan.layer_reading import ReadOptions
 from layerscan.prediction import (
-    Model,
     PredictedImage,
     Prediction,
+    PredictionTarget,
     find_images,
     predict_images,
 )
@@ -38,7 +38,10 @@ class PredictedApps(NamedTuple):
 
 
 def predict_apps(
-    apps: Sequence[PlannedApp], client: RegistryClient, model: Model, reading: Reading
+    apps: Sequence[PlannedApp],
+    client: RegistryClient,
+    model: PredictionTarget,
+    reading: ReadOptions,
 ) -> PredictedApps:
     """Predict what the layers of `apps` cost.
 

@@ -15,13 +15,13 @@ from typing import Generic, NamedTuple, Self, TypeVar
 from layerscan import digest as digests
 from layerscan._tar import TarFault, TarScanner
 from layerscan.errors import SourceError
-from layerscan.layertree import LayerTree
 from layerscan.parallel import join
 from layerscan.sharedhash import SharedHash
 from layerscan.sources.decompress import LONGEST_MAGIC, decompressed, is_packed
 from layerscan.sources.model import Source, SourceLayer
 from layerscan.sources.toc_model import Content, TableFault, TableOfContents
 from layerscan.tarsplit import TarSplit, tar_split_length
+from layerscan.tree import LayerTree
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from layerscan.accounting import Accounting
 from layerscan.digest import chain_id
 from layerscan.errors import SourceError
 from layerscan.jsondoc import printable
-from layerscan.layerfigures import MAX_LAYER, Progress, Reading, WantedLayer, read_layers
+from layerscan.layer_reading import MAX_LAYER, ReadOptions, ReadProgress, WantedLayer, read_layers
 from layerscan.layersmeta import LayerMeta, LayersMeta, check_architectures, of_images
 from layerscan.model import file_system
 from layerscan.model.filesystem import FileSystem
@@ -25,7 +25,7 @@ _MOST_LISTINGS = 8
 """How many sources are asked for their images at a time."""
 
 
-class Model(NamedTuple):
+class PredictionTarget(NamedTuple):
     """What layers are predicted for.
 
     Attributes:
@@ -93,7 +93,7 @@ class Prediction(NamedTuple):
         notes: what the reader should know; the figures are right.
     """
 
-    model: Model
+    model: PredictionTarget
     images: tuple[PredictedImage, ...]
     notes: tuple[str, ...]
 
@@ -143,7 +143,7 @@ def predict(
     workers: int | None = None,
     limit: int = MAX_LAYER,
     with_toc: bool = True,
-    on_progress: Callable[[Progress], object] | None = None,
+    on_progress: Callable[[ReadProgress], object] | None = None,
 ) -> Prediction:
     """Predict what the layers of all images of `sources` cost.
 
@@ -153,7 +153,7 @@ def predict(
         fs: the file system, see `layerscan.model.file_system`.
         store: the image store, see `layerscan.model.stores.store_model`.
         accounting: the rule of `usage`, ``docker`` or ``exact``.
-        cache: see `Reading`; so are the rest.
+        cache: see `ReadOptions`; so are the rest.
         workers: how many layers are read at a time.
         limit: the most bytes that a layer's tar may have.
         with_toc: whether the table of contents of a registry's layer is enough.
@@ -164,20 +164,20 @@ def predict(
             is no such file system or store.
         ValueError: there is no such accounting.
     """
-    model = Model(
+    model = PredictionTarget(
         file_system(fs) if isinstance(fs, str) else fs,
         store_model(store) if isinstance(store, str) else store,
         Accounting(accounting),
     )
-    reading = Reading(cache, workers, limit, with_toc, on_progress)
+    reading = ReadOptions(cache, workers, limit, with_toc, on_progress)
     return predict_sources(sources, architectures, model, reading)
 
 
 def predict_sources(
     sources: Sequence[Source],
     architectures: Collection[str] | None,
-    model: Model,
-    reading: Reading,
+    model: PredictionTarget,
+    reading: ReadOptions,
 ) -> Prediction:
     """As `predict`."""
     found = find_images(sources, architectures)
@@ -215,7 +215,9 @@ def find_images(
     ]
 
 
-def predict_images(found: Sequence[FoundImage], model: Model, reading: Reading) -> Prediction:
+def predict_images(
+    found: Sequence[FoundImage], model: PredictionTarget, reading: ReadOptions
+) -> Prediction:
     """As `predict`, of images that are found already."""
     figures, faults = read_layers(_wanted(found), model.fs, model.store, reading)
     images = _merged(_image(one.image, figures, model) for one in found)
@@ -260,7 +262,9 @@ def _wanted(found: Iterable[FoundImage]) -> list[WantedLayer]:
     return list(wanted.values())
 
 
-def _image(image: SourceImage, figures: Mapping[str, LayerFigures], model: Model) -> PredictedImage:
+def _image(
+    image: SourceImage, figures: Mapping[str, LayerFigures], model: PredictionTarget
+) -> PredictedImage:
     layers: list[PredictedLayer] = []
     for depth, layer in enumerate(image.layers):
         found = figures[layer.digest]

@@ -32,7 +32,7 @@ _MOST_NOTES = 10
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-class Circumstances(NamedTuple):
+class CacheConditions(NamedTuple):
     """What the figures of a layer depend on beside the layer.
 
     Attributes:
@@ -47,7 +47,7 @@ class Circumstances(NamedTuple):
     tar_split: str
 
 
-class Known(NamedTuple):
+class KnownLayer(NamedTuple):
     """The figures of a layer.
 
     Attributes:
@@ -76,7 +76,7 @@ class PredictionCache:
         self._folder = folder
         self._lock = threading.Lock()
         self._notes: dict[str, str] = {}
-        self._known: dict[tuple[str, ...], Known] = {}
+        self._known: dict[tuple[str, ...], KnownLayer] = {}
         if folder is None:
             return
         try:
@@ -94,7 +94,7 @@ class PredictionCache:
         with self._lock:
             return tuple(f"--cache: {outcome}: {why}" for outcome, why in self._notes.items())
 
-    def find(self, layer: SourceLayer, circumstances: Circumstances) -> Known | None:
+    def find(self, layer: SourceLayer, circumstances: CacheConditions) -> KnownLayer | None:
         """The figures of `layer`, None if they are not known."""
         with self._lock:
             known = self._known.get(_key(layer, circumstances))
@@ -104,7 +104,7 @@ class PredictionCache:
         # Who says that the blob has another length is found out by reading it.
         return known if known and known.figures.archive_size == layer.archive_size else None
 
-    def keep(self, layer: SourceLayer, circumstances: Circumstances, known: Known) -> None:
+    def keep(self, layer: SourceLayer, circumstances: CacheConditions, known: KnownLayer) -> None:
         """Keep the figures of `layer`. A folder that cannot be written gives a note."""
         with self._lock:
             self._known[_key(layer, circumstances)] = known
@@ -112,7 +112,7 @@ class PredictionCache:
             path = os.path.join(self._folder, _name(layer, circumstances))
             self._save(path, _dumps(_identity(layer, circumstances), known))
 
-    def _load(self, path: str, identity: dict[str, object]) -> Known | None:
+    def _load(self, path: str, identity: dict[str, object]) -> KnownLayer | None:
         try:
             raw = _read(path)
             return None if raw is None else _loads(raw, path, identity)
@@ -143,11 +143,11 @@ class PredictionCache:
             self._notes.setdefault(outcome, reason)
 
 
-def _key(layer: SourceLayer, circumstances: Circumstances) -> tuple[str, ...]:
+def _key(layer: SourceLayer, circumstances: CacheConditions) -> tuple[str, ...]:
     return (layer.diff_id, _name(layer, circumstances))
 
 
-def _name(layer: SourceLayer, circumstances: Circumstances) -> str:
+def _name(layer: SourceLayer, circumstances: CacheConditions) -> str:
     """What the file is called."""
     digest = layer.digest.partition(":")[2]
     return "-".join((digest, *_annotated(layer), *map(str, circumstances), f"{RULES}.json"))
@@ -165,7 +165,7 @@ def _annotated(layer: SourceLayer) -> tuple[str, ...]:
     return (digests.sha256(annotations).removeprefix("sha256:")[:32],)
 
 
-def _identity(layer: SourceLayer, circumstances: Circumstances) -> dict[str, object]:
+def _identity(layer: SourceLayer, circumstances: CacheConditions) -> dict[str, object]:
     return {
         "rules": RULES,
         "digest": layer.digest,
@@ -174,12 +174,12 @@ def _identity(layer: SourceLayer, circumstances: Circumstances) -> dict[str, obj
     }
 
 
-def _dumps(identity: dict[str, object], known: Known) -> bytes:
+def _dumps(identity: dict[str, object], known: KnownLayer) -> bytes:
     document = {**identity, **known._asdict(), "figures": known.figures._asdict()}
     return json.dumps(document, indent=2).encode() + b"\n"
 
 
-def _loads(raw: bytes, source: str, identity: dict[str, object]) -> Known:
+def _loads(raw: bytes, source: str, identity: dict[str, object]) -> KnownLayer:
     """The figures.
 
     Raises:
@@ -196,7 +196,7 @@ def _loads(raw: bytes, source: str, identity: dict[str, object]) -> Known:
     is_whole = jsondoc.member(document, "is_whole", place)
     if not isinstance(is_whole, bool):
         raise place.key("is_whole").fault("must be true or false")
-    return Known(LayerFigures(*figures), is_whole, tuple(_notes(document, place)))
+    return KnownLayer(LayerFigures(*figures), is_whole, tuple(_notes(document, place)))
 
 
 def _notes(document: dict[str, object], place: Place) -> Iterator[str]:

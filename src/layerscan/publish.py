@@ -34,7 +34,7 @@ _OTHER_FAULTS = frozenset({"NAME_INVALID", "NAME_UNKNOWN", "TAG_INVALID", "DIGES
 """Codes with such a status that are not about the kind of document."""
 
 
-class Progress(NamedTuple):
+class AppsProgress(NamedTuple):
     """How far a run has come.
 
     Attributes:
@@ -130,7 +130,7 @@ def plan_apps(
 
 
 def publish(
-    run: Run, client: RegistryClient, on_progress: Callable[[Progress], object] | None = None
+    run: Run, client: RegistryClient, on_progress: Callable[[AppsProgress], object] | None = None
 ) -> list[Published | Failed]:
     """Publish Apps; one that fails keeps no other from being published.
 
@@ -154,9 +154,9 @@ def publish(
 class _Counter:
     """Adds up what all threads have done."""
 
-    def __init__(self, apps: int, on_progress: Callable[[Progress], object] | None) -> None:
+    def __init__(self, apps: int, on_progress: Callable[[AppsProgress], object] | None) -> None:
         self._lock = threading.Lock()
-        self._progress = Progress(0, apps, 0)
+        self._progress = AppsProgress(0, apps, 0)
         self._on_progress = on_progress
 
     def add(self, sent: int) -> None:
@@ -168,7 +168,7 @@ class _Counter:
     def _update(self, done: int, sent: int) -> None:
         with self._lock:
             now = self._progress
-            self._progress = Progress(now.done + done, now.apps, now.sent + sent)
+            self._progress = AppsProgress(now.done + done, now.apps, now.sent + sent)
             if self._on_progress is not None:
                 self._on_progress(self._progress)
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from layerscan.layertree import Kind, LayerTree, Namespace
+from layerscan.tree import InodeKind, LayerTree, XattrNamespace
 
 AnyPath = str | bytes | os.PathLike[str]
 
@@ -28,7 +28,7 @@ class Found(NamedTuple):
 
 class _Walk:
     def __init__(self) -> None:
-        self.kinds: list[Kind] = []
+        self.kinds: list[InodeKind] = []
         self.sizes: list[int] = []
         self.usage: list[int] = []
         self.paths: list[bytes] = []
@@ -45,7 +45,7 @@ class _Walk:
         number = self._seen[key] = len(self.kinds)
         kind = _kind(found.st_mode)
         self.kinds.append(kind)
-        self.sizes.append(found.st_size if kind in (Kind.FILE, Kind.SYMLINK) else 0)
+        self.sizes.append(found.st_size if kind in (InodeKind.FILE, InodeKind.SYMLINK) else 0)
         self.usage.append(found.st_blocks * 512)
         self.paths.append(path)
         for name in os.listxattr(full, follow_symlinks=False):
@@ -59,7 +59,7 @@ class _Walk:
             below = path + b"/" + name if path else name
             child, is_new = self.add(full + b"/" + name, below)
             self.names.append((number, child, len(name)))
-            if is_new and self.kinds[child] == Kind.DIRECTORY:
+            if is_new and self.kinds[child] == InodeKind.DIRECTORY:
                 self.folder(full + b"/" + name, below, child)
 
 
@@ -85,27 +85,27 @@ def walked(path: AnyPath) -> Found:
     return Found(tree, np.array(walk.usage, dtype=np.int64), walk.paths)
 
 
-def _kind(mode: int) -> Kind:
+def _kind(mode: int) -> InodeKind:
     if stat.S_ISREG(mode):
-        return Kind.FILE
+        return InodeKind.FILE
     if stat.S_ISDIR(mode):
-        return Kind.DIRECTORY
-    return Kind.SYMLINK if stat.S_ISLNK(mode) else Kind.OTHER
+        return InodeKind.DIRECTORY
+    return InodeKind.SYMLINK if stat.S_ISLNK(mode) else InodeKind.OTHER
 
 
-def _attribute(name: bytes) -> tuple[Namespace, int]:
+def _attribute(name: bytes) -> tuple[XattrNamespace, int]:
     acls = {
-        b"system.posix_acl_access": Namespace.ACL_ACCESS,
-        b"system.posix_acl_default": Namespace.ACL_DEFAULT,
+        b"system.posix_acl_access": XattrNamespace.ACL_ACCESS,
+        b"system.posix_acl_default": XattrNamespace.ACL_DEFAULT,
     }
     if name in acls:
         return acls[name], 0
     prefix, _, rest = name.partition(b".")
     known = {
-        b"user": Namespace.USER,
-        b"trusted": Namespace.TRUSTED,
-        b"security": Namespace.SECURITY,
+        b"user": XattrNamespace.USER,
+        b"trusted": XattrNamespace.TRUSTED,
+        b"security": XattrNamespace.SECURITY,
     }
     if prefix in known:
         return known[prefix], len(rest)
-    return Namespace.OTHER, len(name)
+    return XattrNamespace.OTHER, len(name)

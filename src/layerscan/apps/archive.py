@@ -30,7 +30,7 @@ class Writer(Protocol):
         """Take all of `data`."""
 
 
-class Kind(Enum):
+class EntryKind(Enum):
     """What an entry is, as ``typeflag`` says it."""
 
     FILE = b"0"
@@ -39,7 +39,7 @@ class Kind(Enum):
     PAX = b"x"
 
 
-class Entry(NamedTuple):
+class BundleEntry(NamedTuple):
     """An entry of the archive, but for its content.
 
     Attributes:
@@ -51,13 +51,13 @@ class Entry(NamedTuple):
     """
 
     name: str
-    kind: Kind
+    kind: EntryKind
     mode: int
     size: int = 0
     link: str = ""
 
 
-class Archive:
+class BundleArchive:
     """An archive while it is written, from front to back.
 
     Nothing is kept in memory but one block of 64 KiB.
@@ -73,9 +73,9 @@ class Archive:
         self._length = 0
         target.write(_GZIP_HEADER)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: BundleEntry) -> None:
         """Begin an entry. The content of a file follows with `write`, then `pad`."""
-        name = entry.name + "/" if entry.kind is Kind.FOLDER else entry.name
+        name = entry.name + "/" if entry.kind is EntryKind.FOLDER else entry.name
         plain, records = name.encode(), b""
         link = entry.link.encode()
         if len(plain) > _WIDEST["name"] or not name.isascii():
@@ -89,7 +89,7 @@ class Archive:
             records += _record("size", b"%d" % size)
             size = 0
         if records:
-            self.write(_header(b"././@PaxHeader", Kind.PAX, 0o644, len(records), b""))
+            self.write(_header(b"././@PaxHeader", EntryKind.PAX, 0o644, len(records), b""))
             self.write(records)
             self.pad(len(records))
         self.write(_header(plain, entry.kind, entry.mode, size, link))
@@ -118,7 +118,7 @@ class Archive:
         self._target.write(struct.pack("<BHH", last, length, length ^ 0xFFFF) + data)
 
 
-def _header(name: bytes, kind: Kind, mode: int, size: int, link: bytes) -> bytes:
+def _header(name: bytes, kind: EntryKind, mode: int, size: int, link: bytes) -> bytes:
     """A ustar header: owner 0, no names of owners, time 0."""
     before = struct.pack(
         "100s8s8s8s12s12s",

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from layerscan.apps.archive import Archive, Entry, Kind
+from layerscan.apps.archive import BundleArchive, BundleEntry, EntryKind
 from layerscan.apps.discovery import COMPOSE_FILE, App
 from layerscan.apps.files import exists, read_text, shown
 from layerscan.apps.ignore import IGNORE_FILE, IgnoreRules
@@ -64,12 +64,12 @@ def write_bundle(app: App, pinned: bytes, target: BinaryIO) -> Descriptor:
     """
     rules = _rules(app)
     hashing = _Hashing(target)
-    archive = Archive(hashing)
+    archive = BundleArchive(hashing)
     for found in _kept(app, rules):
         if found.name == COMPOSE_FILE:
             # The file may be a symlink: its mode is that of what it leads to.
             mode = stat.S_IMODE(os.stat(app.compose_file).st_mode)
-            archive.add(Entry(COMPOSE_FILE, Kind.FILE, mode, len(pinned)))
+            archive.add(BundleEntry(COMPOSE_FILE, EntryKind.FILE, mode, len(pinned)))
             archive.write(pinned)
             archive.pad(len(pinned))
         else:
@@ -141,7 +141,7 @@ def _listed(root: str, path: str) -> list[_Found]:
         raise ComposeError(f"{shown(path)}: {error.strerror}") from None
 
 
-def _add(archive: Archive, app: App, found: _Found) -> None:
+def _add(archive: BundleArchive, app: App, found: _Found) -> None:
     path = os.path.join(app.folder, found.name)
     try:
         found.name.encode()
@@ -149,10 +149,12 @@ def _add(archive: Archive, app: App, found: _Found) -> None:
         raise ComposeError(f"{shown(path)}: its name is not UTF-8, rename it") from None
     mode = stat.S_IMODE(found.stat.st_mode)
     if stat.S_ISDIR(found.stat.st_mode):
-        archive.add(Entry(found.name, Kind.FOLDER, mode))
+        archive.add(BundleEntry(found.name, EntryKind.FOLDER, mode))
     elif stat.S_ISLNK(found.stat.st_mode):
         # Linux gives a symlink no mode of its own.
-        archive.add(Entry(found.name, Kind.SYMLINK, 0o777, link=_target(app, found.name)))
+        archive.add(
+            BundleEntry(found.name, EntryKind.SYMLINK, 0o777, link=_target(app, found.name))
+        )
     elif stat.S_ISREG(found.stat.st_mode):
         _add_file(archive, path, found)
     else:
@@ -190,7 +192,7 @@ def _target(app: App, name: str) -> str:
     return target
 
 
-def _add_file(archive: Archive, path: str, found: _Found) -> None:
+def _add_file(archive: BundleArchive, path: str, found: _Found) -> None:
     """Add a regular file, of which never more than a chunk is in memory."""
     try:
         descriptor = os.open(path, _FILE)
@@ -200,7 +202,9 @@ def _add_file(archive: Archive, path: str, found: _Found) -> None:
         now = os.fstat(descriptor)
         if not stat.S_ISREG(now.st_mode) or now.st_size != found.stat.st_size:
             raise _changed(path)
-        archive.add(Entry(found.name, Kind.FILE, stat.S_IMODE(now.st_mode), found.stat.st_size))
+        archive.add(
+            BundleEntry(found.name, EntryKind.FILE, stat.S_IMODE(now.st_mode), found.stat.st_size)
+        )
         left = found.stat.st_size
         while left:
             part = _read(file, min(_CHUNK, left), path)

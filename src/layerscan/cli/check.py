@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from layerscan.fit.contents import AppContents
     from layerscan.fit.device import Device
     from layerscan.fit.policies import Policy
-    from layerscan.fit.sources import Source
+    from layerscan.fit.sources import FoundApp
     from layerscan.registry import RegistryClient
 
 HELP = "does an App fit on a device?"
@@ -129,11 +129,13 @@ def _percent(text: str) -> int:
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
     from layerscan.cli import check_report
-    from layerscan.fit.policies import Circumstances, Policy, ask
+    from layerscan.fit.policies import Policy, UpdateConditions, ask
     from layerscan.registry import RegistryClient
 
     policy = Policy(options.policy)
-    circumstances = Circumstances(options.watermark, not options.unprivileged, options.engine_pulls)
+    circumstances = UpdateConditions(
+        options.watermark, not options.unprivileged, options.engine_pulls
+    )
     _check(options, policy)
     with RegistryClient(registry_options(options)) as client:
         device, architecture = _device(options, policy, client)
@@ -231,7 +233,7 @@ def _apps(
         ]
 
 
-def _contents(source: "Source", policy: "Policy", architecture: str) -> "AppContents":
+def _contents(source: "FoundApp", policy: "Policy", architecture: str) -> "AppContents":
     from layerscan.fit.contents import read_app
 
     return read_app(

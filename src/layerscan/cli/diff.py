@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from layerscan.fit.contents import AppContents
     from layerscan.fit.difference import Difference
-    from layerscan.fit.figures import LayerFigures
+    from layerscan.fit.figures import ClientLayer
     from layerscan.registry import RegistryClient
 
 HELP = "what an update adds, removes, and needs at its peak"
@@ -96,7 +96,7 @@ def _print_json(found: "Sequence[Difference]") -> None:
     print()
 
 
-def _layers(layers: "Mapping[str, LayerFigures]") -> list[dict[str, object]]:
+def _layers(layers: "Mapping[str, ClientLayer]") -> list[dict[str, object]]:
     return [
         {"digest": digest, "archive_size": figures.archive_size, "usage": figures.usage}
         for digest, figures in layers.items()

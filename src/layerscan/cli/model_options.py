@@ -9,8 +9,8 @@ from layerscan.cli.threads import add_threads_argument
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerscan.layerfigures import Progress, Reading
-    from layerscan.prediction import Model
+    from layerscan.layer_reading import ReadOptions, ReadProgress
+    from layerscan.prediction import PredictionTarget
 
     _Arguments = argparse.ArgumentParser | argparse._ArgumentGroup  # noqa: SLF001 - its type
 
@@ -85,7 +85,7 @@ def add_reading_arguments(parser: "_Arguments") -> None:
     )
 
 
-def model(options: argparse.Namespace) -> "Model":
+def model(options: argparse.Namespace) -> "PredictionTarget":
     """What the arguments of `add_model_arguments` say.
 
     Raises:
@@ -94,9 +94,9 @@ def model(options: argparse.Namespace) -> "Model":
     from layerscan.accounting import Accounting
     from layerscan.model import file_system
     from layerscan.model.stores import store_model
-    from layerscan.prediction import Model
+    from layerscan.prediction import PredictionTarget
 
-    return Model(
+    return PredictionTarget(
         file_system(options.fs, options.block_size),
         store_model(options.store),
         Accounting(options.accounting),
@@ -104,17 +104,17 @@ def model(options: argparse.Namespace) -> "Model":
 
 
 def reading(
-    options: argparse.Namespace, on_progress: "Callable[[Progress], object] | None" = None
-) -> "Reading":
+    options: argparse.Namespace, on_progress: "Callable[[ReadProgress], object] | None" = None
+) -> "ReadOptions":
     """What the arguments of `add_reading_arguments` say.
 
     Raises:
         LayerscanError: the folder of the cache cannot be made.
     """
-    from layerscan.layerfigures import Reading
+    from layerscan.layer_reading import ReadOptions
     from layerscan.prediction_cache import PredictionCache
 
-    return Reading(
+    return ReadOptions(
         cache=PredictionCache(options.cache),
         workers=options.threads,
         limit=options.max_layer_size,

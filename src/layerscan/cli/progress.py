@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import ProgressColumn, TaskID
 
-    from layerscan.layerfigures import Progress as Predicting
-    from layerscan.publish import Progress as Publishing
-    from layerscan.walker import Progress as Walking
+    from layerscan.layer_reading import ReadProgress
+    from layerscan.publish import AppsProgress
+    from layerscan.walker import Progress
 
 
 class _Bar:
@@ -84,7 +84,7 @@ class ScanProgress(_Bar):
     def __init__(self, *, shown: bool) -> None:
         super().__init__("layers", shown=shown)
 
-    def update(self, progress: "Walking", layers: int) -> None:
+    def update(self, progress: "Progress", layers: int) -> None:
         """Show how far the walk of so many `layers` has come."""
         if not self._is_started:
             if progress.trees_done == layers:
@@ -101,7 +101,7 @@ class PublishProgress(_Bar):
     def __init__(self, *, shown: bool) -> None:
         super().__init__("Apps", shown=shown)
 
-    def update(self, progress: "Publishing") -> None:
+    def update(self, progress: "AppsProgress") -> None:
         """Show how far the run has come."""
         sent = f"{progress.sent / 1e6:,.1f} MB sent" if progress.sent else ""
         self._show(progress.done, progress.apps, sent)
@@ -126,7 +126,7 @@ class PredictProgress(_Bar):
 
         return DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn()
 
-    def update(self, progress: "Predicting") -> None:
+    def update(self, progress: "ReadProgress") -> None:
         """Show how far the reading has come."""
         if not self._is_started:
             if progress.done == progress.total:

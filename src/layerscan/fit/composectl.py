@@ -8,7 +8,7 @@ doubles, cut to an integer: so it is here.
 from collections.abc import Sequence
 
 from layerscan.errors import DocumentError, LayerscanError
-from layerscan.fit.contents import AppContents, Blob, Kind
+from layerscan.fit.contents import AppContents, Blob, BlobKind
 from layerscan.fit.device import Device, Volume
 from layerscan.fit.figures import Figures
 from layerscan.fit.verdict import Missing, Others, Rule, Space, Verdict, Watermarks
@@ -106,7 +106,7 @@ def check(
             sorted(
                 Missing(blob.digest, _to_fetch(blob, device), usage, estimated)
                 for blob, usage, estimated in lacking.values()
-                if blob.kind is Kind.LAYER
+                if blob.kind is BlobKind.LAYER
             )
         ),
         _others([blob for blob, _, _ in lacking.values()], device),
@@ -125,8 +125,8 @@ def _figures(app: AppContents, architecture: str, notes: list[str]) -> Figures |
 
 def _runtime(blob: Blob, figures: Figures | None, block: Volume) -> tuple[int, bool]:
     """Bytes of disk that a blob is taken to need beside itself, and whether that is a guess."""
-    if blob.kind is not Kind.LAYER or figures is None:
-        return block.rounded(blob.size), blob.kind is Kind.LAYER
+    if blob.kind is not BlobKind.LAYER or figures is None:
+        return block.rounded(blob.size), blob.kind is BlobKind.LAYER
     if blob.digest in figures.layers:
         return figures.layers[blob.digest].usage, False
     return _COMPRESSION * blob.size, True
@@ -141,7 +141,7 @@ def _to_fetch(blob: Blob, device: Device) -> int:
 
 
 def _others(lacking: Sequence[Blob], device: Device) -> Others:
-    beside = [blob for blob in lacking if blob.kind is not Kind.LAYER]
+    beside = [blob for blob in lacking if blob.kind is not BlobKind.LAYER]
     return Others(len(beside), sum(_to_fetch(blob, device) for blob in beside))
 
 

@@ -46,7 +46,7 @@ class Depth(IntEnum):
     """Their configs."""
 
 
-class Kind(StrEnum):
+class BlobKind(StrEnum):
     """What a blob is."""
 
     APP_MANIFEST = "app manifest"
@@ -64,7 +64,7 @@ class Blob(NamedTuple):
 
     digest: str
     size: int
-    kind: Kind
+    kind: BlobKind
 
 
 class ImageContents(NamedTuple):
@@ -180,12 +180,12 @@ def read_app(
     """
     metadata, fault = _metadata(app, documents)
     own = [
-        Blob(app.digest, len(app.raw), Kind.APP_MANIFEST),
-        Blob(app.bundle.digest, app.bundle.size, Kind.BUNDLE),
+        Blob(app.digest, len(app.raw), BlobKind.APP_MANIFEST),
+        Blob(app.bundle.digest, app.bundle.size, BlobKind.BUNDLE),
         *_bundle_index(app.bundle),
     ]
     if app.metadata is not None:
-        own.append(Blob(app.metadata.digest, app.metadata.size, Kind.METADATA))
+        own.append(Blob(app.metadata.digest, app.metadata.size, BlobKind.METADATA))
     manifest = None
     if depth is Depth.APP and not _is_enough(metadata, architecture):
         manifest = _layers_manifest(app, documents, architecture)
@@ -223,7 +223,7 @@ def _bundle_index(bundle: Descriptor) -> Sequence[Blob]:
         return ()
     if len(size) > _LONGEST_SIZE or int(size) > jsondoc.MAX_INTEGER:
         return ()
-    return (Blob(digest, int(size), Kind.BUNDLE_INDEX),)
+    return (Blob(digest, int(size), BlobKind.BUNDLE_INDEX),)
 
 
 def _is_enough(metadata: Metadata | PredictedMetadata | None, architecture: str) -> bool:
@@ -246,7 +246,7 @@ def _layers_manifest(
     source = f"{app.source}: layers manifest of {architecture}"
     raw = documents.fetch(descriptor, limit=oci.MAX_MANIFEST)
     manifest = oci.loads(raw, source, media_type=descriptor.media_type or None)
-    return tuple(Blob(layer.digest, layer.size, Kind.LAYER) for layer in manifest.layers)
+    return tuple(Blob(layer.digest, layer.size, BlobKind.LAYER) for layer in manifest.layers)
 
 
 def _image(
@@ -282,11 +282,11 @@ def _image(
     contents = ImageContents(
         name,
         (
-            *(Blob(one.digest, one.size, Kind.IMAGE_INDEX) for one in chosen.indexes),
-            Blob(chosen.descriptor.digest, chosen.descriptor.size, Kind.IMAGE_MANIFEST),
+            *(Blob(one.digest, one.size, BlobKind.IMAGE_INDEX) for one in chosen.indexes),
+            Blob(chosen.descriptor.digest, chosen.descriptor.size, BlobKind.IMAGE_MANIFEST),
         ),
-        Blob(manifest.config.digest, manifest.config.size, Kind.CONFIG),
-        tuple(Blob(layer.digest, layer.size, Kind.LAYER) for layer in manifest.layers),
+        Blob(manifest.config.digest, manifest.config.size, BlobKind.CONFIG),
+        tuple(Blob(layer.digest, layer.size, BlobKind.LAYER) for layer in manifest.layers),
         _chain_ids(chosen, name),
     )
     return contents, notes

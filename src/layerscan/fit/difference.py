@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from layerscan.errors import DocumentError
 from layerscan.fit.contents import AppContents
-from layerscan.fit.figures import LayerFigures
+from layerscan.fit.figures import ClientLayer
 
 
 class Sums(NamedTuple):
@@ -38,9 +38,9 @@ class Difference(NamedTuple):
     """
 
     architecture: str
-    kept: Mapping[str, LayerFigures]
-    added: Mapping[str, LayerFigures]
-    removed: Mapping[str, LayerFigures]
+    kept: Mapping[str, ClientLayer]
+    added: Mapping[str, ClientLayer]
+    removed: Mapping[str, ClientLayer]
 
     @property
     def peak(self) -> Sums:
@@ -53,7 +53,7 @@ class Difference(NamedTuple):
         return sums({**self.kept, **self.added})
 
 
-def sums(layers: Mapping[str, LayerFigures]) -> Sums:
+def sums(layers: Mapping[str, ClientLayer]) -> Sums:
     """The sums of `layers`."""
     sizes = [layer.archive_size for layer in layers.values()]
     known = [size for size in sizes if size is not None]

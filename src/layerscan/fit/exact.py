@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from layerscan.errors import DocumentError
-from layerscan.fit.contents import AppContents, Blob, ImageContents, Kind
+from layerscan.fit.contents import AppContents, Blob, BlobKind, ImageContents
 from layerscan.fit.device import Device, Volume
 from layerscan.fit.figures import Figures
 from layerscan.fit.verdict import Missing, Others, Rule, Space, Verdict, Watermarks
@@ -194,11 +194,12 @@ def _blobs(app: AppContents, figures: Figures | None) -> dict[str, Blob]:
     if app.images is not None or figures is None:
         return app.blobs()
     return {
-        digest: Blob(digest, size, Kind.LAYER) for digest, size in figures.archive_sizes().items()
+        digest: Blob(digest, size, BlobKind.LAYER)
+        for digest, size in figures.archive_sizes().items()
     }
 
 
-_OF_IMAGES = (Kind.LAYER, Kind.CONFIG, Kind.IMAGE_MANIFEST, Kind.IMAGE_INDEX)
+_OF_IMAGES = (BlobKind.LAYER, BlobKind.CONFIG, BlobKind.IMAGE_MANIFEST, BlobKind.IMAGE_INDEX)
 
 
 def _store_need(blobs: Iterable[Blob], device: Device, *, engine_pulls: bool) -> int:
@@ -327,7 +328,7 @@ def _missing(
         lacking[layer.digest] = (usage + layer.usage, layer.estimated)
     missing = []
     for blob in blobs:
-        if blob.kind is not Kind.LAYER:
+        if blob.kind is not BlobKind.LAYER:
             continue
         usage, estimated = lacking.get(blob.digest, (0, False))
         if engine_pulls:
@@ -351,6 +352,6 @@ def _others(blobs: Iterable[Blob], device: Device) -> Others:
     beside = [
         blob
         for blob in blobs
-        if blob.kind is not Kind.LAYER and not device.has_blob(blob.digest, blob.size)
+        if blob.kind is not BlobKind.LAYER and not device.has_blob(blob.digest, blob.size)
     ]
     return Others(len(beside), sum(_to_fetch(blob, device) for blob in beside))

@@ -15,7 +15,7 @@ from layerscan.jsondoc import Place
 from layerscan.layersmeta import LayersMeta
 
 
-class LayerFigures(NamedTuple):
+class ClientLayer(NamedTuple):
     """What a client reads of a layer.
 
     Attributes:
@@ -39,7 +39,7 @@ class Figures(NamedTuple):
 
     source: str
     fs_block_size: int | None
-    layers: Mapping[str, LayerFigures]
+    layers: Mapping[str, ClientLayer]
 
     def archive_sizes(self) -> dict[str, int]:
         """How many bytes the blob of each layer has.
@@ -122,7 +122,7 @@ class PredictedMetadata:
         if architecture not in self.architectures:
             raise DocumentError(f"{self.source}: has no {architecture}")
         layers = {
-            digest: LayerFigures(layer.usage, layer.archive_size)
+            digest: ClientLayer(layer.usage, layer.archive_size)
             for digest, layer in self._predicted.layers.items()
         }
         return Figures(self.source, self._predicted.fs_block_size, layers)
@@ -132,7 +132,7 @@ def _figures(value: object, place: Place) -> Figures:
     document = jsondoc.mapping(value, place)
     at_layers = place.key("layers")
     layers = jsondoc.mapping(jsondoc.member(document, "layers", place), at_layers)
-    found: dict[str, LayerFigures] = {}
+    found: dict[str, ClientLayer] = {}
     for digest, layer in sorted(layers.items()):
         at = at_layers.key(digest)
         if not digests.is_digest(digest):
@@ -141,7 +141,7 @@ def _figures(value: object, place: Place) -> Figures:
         archive_size = (
             jsondoc.integer(figures, "archive_size", at) if "archive_size" in figures else None
         )
-        found[digest] = LayerFigures(jsondoc.integer(figures, "usage", at), archive_size)
+        found[digest] = ClientLayer(jsondoc.integer(figures, "usage", at), archive_size)
     block_size = document.get("fs_block_size")
     known = isinstance(block_size, int) and not isinstance(block_size, bool) and block_size > 0
     return Figures(place.source, block_size if known else None, found)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ engine, both whole.
 
 from collections.abc import Iterable
 
-from layerscan.fit.contents import AppContents, Kind
+from layerscan.fit.contents import AppContents, BlobKind
 from layerscan.fit.device import Device
 
 
@@ -32,7 +32,7 @@ def app_layers(app: AppContents, architecture: str) -> set[str]:
         DocumentError: none tells them.
     """
     if app.images is not None:
-        return {blob.digest for blob in app.blobs().values() if blob.kind is Kind.LAYER}
+        return {blob.digest for blob in app.blobs().values() if blob.kind is BlobKind.LAYER}
     if app.layers_manifest is not None:
         return {blob.digest for blob in app.layers_manifest}
     return set(app.figures(architecture).layers)

@@ -48,7 +48,7 @@ class Policy(StrEnum):
         return self is Policy.EXACT
 
 
-class Circumstances(NamedTuple):
+class UpdateConditions(NamedTuple):
     """How the update runs.
 
     Attributes:
@@ -69,7 +69,7 @@ def ask(
     device: Device,
     *,
     architecture: str,
-    circumstances: Circumstances = Circumstances(),  # noqa: B008 - it cannot be changed
+    circumstances: UpdateConditions = UpdateConditions(),  # noqa: B008 - it cannot be changed
 ) -> Verdict:
     """Ask a policy whether `apps` fit on `device`.
 

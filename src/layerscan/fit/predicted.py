@@ -15,15 +15,15 @@ from layerscan.fit.contents import AppContents
 from layerscan.fit.device import Device
 from layerscan.fit.figures import PredictedMetadata
 from layerscan.fit.policies import Policy
-from layerscan.fit.sources import Source
-from layerscan.layerfigures import Reading
+from layerscan.fit.sources import FoundApp
+from layerscan.layer_reading import ReadOptions
 from layerscan.model import file_system
 from layerscan.model.stores import store_model
 from layerscan.oci import Platform, platforms
-from layerscan.prediction import FoundImage, Model, find_images, predict_images
+from layerscan.prediction import FoundImage, PredictionTarget, find_images, predict_images
 
 
-def model_of(device: Device, policy: Policy, fs: str, store: str | None) -> Model:
+def model_of(device: Device, policy: Policy, fs: str, store: str | None) -> PredictionTarget:
     """What to predict for: the layers of `device`, as `policy` counts them.
 
     Args:
@@ -40,11 +40,15 @@ def model_of(device: Device, policy: Policy, fs: str, store: str | None) -> Mode
     # Where a store keeps blobs, too, the policy counts these beside the usage.
     is_exact = policy is Policy.EXACT and not (device.engine and device.engine.keeps_blobs)
     accounting = Accounting.EXACT if is_exact else Accounting.DOCKER
-    return Model(file_system(fs, device.docker.block_size), model, accounting)
+    return PredictionTarget(file_system(fs, device.docker.block_size), model, accounting)
 
 
 def with_prediction(
-    app: AppContents, source: Source, architecture: str, model: Model, reading: Reading
+    app: AppContents,
+    source: FoundApp,
+    architecture: str,
+    model: PredictionTarget,
+    reading: ReadOptions,
 ) -> AppContents:
     """`app` with metadata that is predicted, in place of its own.
 

@@ -18,10 +18,9 @@ from layerscan.oci import Descriptor
 from layerscan.oci.blobs import APP_MANIFEST_FILE, BlobFolder, Blobs, DryRunFolder
 from layerscan.reference import Reference
 from layerscan.registry import RegistryClient
-from layerscan.sources.extents import Folder
+from layerscan.sources.extents import FolderFiles
 from layerscan.sources.images import find_images
-from layerscan.sources.model import Source as ImageSource
-from layerscan.sources.model import SourceImage
+from layerscan.sources.model import Source, SourceImage
 from layerscan.sources.oci_layout import OciLayout
 from layerscan.sources.registry import RegistrySource
 
@@ -29,7 +28,7 @@ _LONGEST_APP_MANIFEST = 64 * 1024
 """Bytes of the longest blob that is looked at to find the Apps of a store."""
 
 
-class Source(NamedTuple):
+class FoundApp(NamedTuple):
     """An App, and who has the rest of it.
 
     Attributes:
@@ -62,7 +61,7 @@ class RegistryImages:
         """The repository of the image."""
         return self._client.repository(reference)
 
-    def source(self, reference: Reference) -> ImageSource:
+    def source(self, reference: Reference) -> Source:
         """The image in its registry."""
         return RegistrySource(reference.familiar, reference, lambda: self._client)
 
@@ -85,7 +84,7 @@ class StoredImages:
         """The store."""
         return self._folder
 
-    def source(self, reference: Reference) -> ImageSource:
+    def source(self, reference: Reference) -> Source:
         """The image in the store."""
         return _StoredImage(self._folder.root, reference)
 
@@ -94,7 +93,7 @@ class _StoredImage(OciLayout):
     """An image in a store of blobs, which has no index of its images."""
 
     def __init__(self, root: str, reference: Reference) -> None:
-        super().__init__(reference.familiar, Folder(root), None)
+        super().__init__(reference.familiar, FolderFiles(root), None)
         self._folder = BlobFolder(root)
         self._digest = reference.digest or ""
 
@@ -113,7 +112,7 @@ def is_metadata(name: str) -> bool:
     return os.path.isfile(name) or name.endswith(".json")
 
 
-def find_app(name: str, client: RegistryClient) -> Source:
+def find_app(name: str, client: RegistryClient) -> FoundApp:
     """Find an App.
 
     Args:
@@ -132,19 +131,19 @@ def find_app(name: str, client: RegistryClient) -> Source:
         if not digest and os.path.lexists(os.path.join(folder, APP_MANIFEST_FILE)):
             dry_run = DryRunFolder(folder)
             app = loads_app(dry_run.app_manifest(), os.path.join(folder, APP_MANIFEST_FILE))
-            return Source(app._replace(source=folder), dry_run, RegistryImages(client))
+            return FoundApp(app._replace(source=folder), dry_run, RegistryImages(client))
         return _stored(folder, digest)
     reference = references.parse(name)
     repository = client.repository(reference)
     fetched = repository.manifest(_tag_or_digest(reference))
-    return Source(loads_app(fetched.raw, reference.familiar), repository, RegistryImages(client))
+    return FoundApp(loads_app(fetched.raw, reference.familiar), repository, RegistryImages(client))
 
 
 def _tag_or_digest(reference: Reference) -> str:
     return reference.digest or reference.tag or references.DEFAULT_TAG
 
 
-def _stored(root: str, digest: str) -> Source:
+def _stored(root: str, digest: str) -> FoundApp:
     folder = BlobFolder(root)
     if not os.path.isdir(os.path.join(root, "blobs", "sha256")):
         raise DocumentError(
@@ -152,7 +151,7 @@ def _stored(root: str, digest: str) -> Source:
             "nor blobs/sha256, as a store of blobs has"
         )
     app = loads_app(_whole(folder, digest), f"{root}@{digest}") if digest else _only_app(folder)
-    return Source(app, folder, StoredImages(folder))
+    return FoundApp(app, folder, StoredImages(folder))
 
 
 def _only_app(folder: BlobFolder) -> PublishedApp:

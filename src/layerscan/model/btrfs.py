@@ -17,7 +17,6 @@ between later, a file's extent when its data is written out, halves some of them
 import numpy as np
 from numpy.typing import NDArray
 
-from layerscan.layertree import Kind, LayerTree, Namespace
 from layerscan.model.columns import (
     is_plain_acl,
     large_xattrs,
@@ -25,6 +24,7 @@ from layerscan.model.columns import (
     rounded_up,
     xattr_lengths,
 )
+from layerscan.tree import InodeKind, LayerTree, XattrNamespace
 
 BLOCK_SIZES = (4096,)
 """Bytes of a sector, which must be those of a page on most kernels."""
@@ -68,12 +68,12 @@ comes later fills that up: the more there is of it, the less this counts.
 """
 
 _PREFIXES = {
-    Namespace.OTHER: 0,
-    Namespace.USER: len("user."),
-    Namespace.TRUSTED: len("trusted."),
-    Namespace.SECURITY: len("security."),
-    Namespace.ACL_ACCESS: len("system.posix_acl_access"),
-    Namespace.ACL_DEFAULT: len("system.posix_acl_default"),
+    XattrNamespace.OTHER: 0,
+    XattrNamespace.USER: len("user."),
+    XattrNamespace.TRUSTED: len("trusted."),
+    XattrNamespace.SECURITY: len("security."),
+    XattrNamespace.ACL_ACCESS: len("system.posix_acl_access"),
+    XattrNamespace.ACL_DEFAULT: len("system.posix_acl_default"),
 }
 
 
@@ -99,10 +99,10 @@ class Btrfs:
         Not in it: what btrfs sets aside for its own work, which grows with its
         trees once there are some gigabytes of data.
         """
-        files = tree.sizes[tree.kinds == Kind.FILE]
+        files = tree.sizes[tree.kinds == InodeKind.FILE]
         inline = files[files <= _MAX_INLINE]
         inline = inline[inline > 0]
-        targets = tree.sizes[tree.kinds == Kind.SYMLINK]
+        targets = tree.sizes[tree.kinds == InodeKind.SYMLINK]
         outside = files[files > _MAX_INLINE]
         blocks = int(rounded_up(outside, _BLOCK).sum()) // _BLOCK
         extents = int((-(-outside // _MAX_EXTENT)).sum())
@@ -142,7 +142,7 @@ class Btrfs:
 
     def _full(self, tree: LayerTree, first: int, later: int) -> float:
         """How full the leaves are that `first` and then `later` bytes went into."""
-        folders = int((tree.kinds == Kind.DIRECTORY).sum())
+        folders = int((tree.kinds == InodeKind.DIRECTORY).sum())
         names = len(tree.name_lengths) / folders
         share = later / (first + later)
         most = float(np.interp(names, _NAMES, _FULL_OF_NAMES))
@@ -151,7 +151,7 @@ class Btrfs:
 
 def _xattrs(tree: LayerTree) -> NDArray[np.int64]:
     """Bytes of the item of each attribute, 0 for one that is not kept."""
-    prefixes = np.zeros(len(Namespace), dtype=np.int64)
+    prefixes = np.zeros(len(XattrNamespace), dtype=np.int64)
     for namespace, length in _PREFIXES.items():
         prefixes[namespace] = length
     items = _XATTR + prefixes[tree.xattr_namespaces] + xattr_lengths(tree)

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from layerscan.layertree import Kind, LayerTree, Namespace
+from layerscan.tree import InodeKind, LayerTree, XattrNamespace
 
 _Integer = TypeVar("_Integer", np.int32, np.int64)
 
@@ -32,7 +32,7 @@ def rounded_up(values: NDArray[_Integer], unit: int) -> NDArray[_Integer]:
 def is_plain_acl(tree: LayerTree) -> NDArray[np.bool_]:
     """Which attributes are ACLs that say no more than the mode: none of these is kept."""
     entries = (tree.xattr_value_lengths - _ACL_HEADER) // _ACL_ENTRY
-    plain: NDArray[np.bool_] = (tree.xattr_namespaces == Namespace.ACL_ACCESS) & (
+    plain: NDArray[np.bool_] = (tree.xattr_namespaces == XattrNamespace.ACL_ACCESS) & (
         entries <= _PLAIN_ACL
     )
     return plain
@@ -45,7 +45,7 @@ def xattr_lengths(tree: LayerTree) -> NDArray[np.int64]:
 
 def long_target(tree: LayerTree, most: int) -> str:
     """In words, that the target of a symlink is longer than `most` bytes; empty if none is."""
-    longest = int(tree.sizes[tree.kinds == Kind.SYMLINK].max(initial=0))
+    longest = int(tree.sizes[tree.kinds == InodeKind.SYMLINK].max(initial=0))
     if longest <= most:
         return ""
     return f"a symbolic link has a target of {longest} bytes, and at most {most} can be"

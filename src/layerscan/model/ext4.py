@@ -16,10 +16,10 @@ pulls by Docker onto fresh disks, is what that document leaves open:
 import numpy as np
 from numpy.typing import NDArray
 
-from layerscan.layertree import Kind, LayerTree, Namespace
 from layerscan.model.columns import large_xattrs, long_target, per_inode, rounded_up, xattr_lengths
 from layerscan.model.ext4_extents import LONGEST_EXTENT, extent_blocks
 from layerscan.model.ext4_folders import Folders
+from layerscan.tree import InodeKind, LayerTree, XattrNamespace
 
 BLOCK_SIZES = tuple(1024 << power for power in range(7))
 """Bytes of a block that mke2fs makes.
@@ -73,11 +73,11 @@ class Ext4:
         Of all but large folders it is certain.
         """
         blocks = rounded_up(tree.sizes, self.block_size) // self.block_size
-        is_folder, is_symlink = tree.kinds == Kind.DIRECTORY, tree.kinds == Kind.SYMLINK
+        is_folder, is_symlink = tree.kinds == InodeKind.DIRECTORY, tree.kinds == InodeKind.SYMLINK
         blocks[is_symlink & (tree.sizes <= _INLINE_SYMLINK)] = 0
         blocks += self._extent_blocks(blocks) + self._xattr_blocks(tree)
         # The blocks of files are chosen later, when they are written out.
-        at_once = is_folder | ((tree.kinds != Kind.FILE) & (blocks > 0))
+        at_once = is_folder | ((tree.kinds != InodeKind.FILE) & (blocks > 0))
         folders = self._folders.blocks(tree, at_once)
         folders[~is_folder] = 0
         return (folders + blocks) * self.block_size
@@ -121,12 +121,12 @@ class Ext4:
 def _xattrs(tree: LayerTree) -> NDArray[np.int64]:
     """Bytes of each attribute, 0 for one that is not kept."""
     names, values = xattr_lengths(tree), tree.xattr_value_lengths.astype(np.int64)
-    is_acl = tree.xattr_namespaces >= Namespace.ACL_ACCESS
+    is_acl = tree.xattr_namespaces >= XattrNamespace.ACL_ACCESS
     entries = np.maximum(values - _ACL_HEADER, 0) // 8
     short = np.minimum(entries, _SHORT_ACL_ENTRIES)
     values = np.where(is_acl, _ACL_HEADER + 4 * short + 8 * (entries - short), values)
     filled = _XATTR_ENTRY + rounded_up(names, 4) + rounded_up(values, 4)
-    is_plain = (tree.xattr_namespaces == Namespace.ACL_ACCESS) & (entries <= _PLAIN_ACL)
+    is_plain = (tree.xattr_namespaces == XattrNamespace.ACL_ACCESS) & (entries <= _PLAIN_ACL)
     filled[is_plain] = 0
     return filled
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerscan._htree import indexed_blocks
-from layerscan.layertree import LayerTree
 from layerscan.model.columns import per_inode
 from layerscan.model.ext4_extents import extent_blocks
+from layerscan.tree import LayerTree
 
 _ENTRY_HEADER = 8
 """Bytes of an entry before its name: inode, lengths, kind."""

@@ -16,7 +16,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from layerscan.layertree import Kind, LayerTree, Namespace
 from layerscan.model.columns import (
     is_plain_acl,
     large_xattrs,
@@ -26,6 +25,7 @@ from layerscan.model.columns import (
     smallest,
     xattr_lengths,
 )
+from layerscan.tree import InodeKind, LayerTree, XattrNamespace
 
 BLOCK_SIZES = (4096,)
 """Bytes of a block: those of a page, on most machines."""
@@ -95,8 +95,8 @@ class F2fs:
     def _inside(self, tree: LayerTree) -> NDArray[np.int64]:
         """What counts of each inode's own block."""
         inside = np.where(tree.sizes <= _MAX_INLINE, rounded_up(tree.sizes, _SECTOR), 0)
-        inside[tree.kinds != Kind.FILE] = 0
-        inline = (tree.kinds == Kind.DIRECTORY) & (self._slots(tree) <= _INLINE_SLOTS)
+        inside[tree.kinds != InodeKind.FILE] = 0
+        inline = (tree.kinds == InodeKind.DIRECTORY) & (self._slots(tree) <= _INLINE_SLOTS)
         inside[inline] = self.folder()
         return inside
 
@@ -104,7 +104,7 @@ class F2fs:
         outside = np.where(tree.sizes <= _MAX_INLINE, 0, _with_nodes(tree.sizes))
         outside[_xattrs(tree) > _MAX_INLINE_XATTRS] += _BLOCK
         slots = self._slots(tree)
-        large = np.flatnonzero((tree.kinds == Kind.DIRECTORY) & (slots > _INLINE_SLOTS))
+        large = np.flatnonzero((tree.kinds == InodeKind.DIRECTORY) & (slots > _INLINE_SLOTS))
         if len(large):
             own = _name_slots(tree)
             least = smallest(tree.name_directories, own, len(slots))
@@ -201,7 +201,7 @@ def _name_slots(tree: LayerTree) -> NDArray[np.int64]:
 def _xattrs(tree: LayerTree) -> NDArray[np.int64]:
     """Bytes of each inode's attributes."""
     values = tree.xattr_value_lengths.astype(np.int64)
-    acls = tree.xattr_namespaces >= Namespace.ACL_ACCESS
+    acls = tree.xattr_namespaces >= XattrNamespace.ACL_ACCESS
     # Entries of the owner, the group and the like, as good as always four, lack an id.
     entries = (values[acls] - 4) // 8
     values[acls] = 4 + 4 * entries + 4 * np.maximum(0, entries - _SHORT_ACL_ENTRIES)

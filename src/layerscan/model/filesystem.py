@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from layerscan.layertree import LayerTree
+from layerscan.tree import LayerTree
 
 
 class Files(Protocol):

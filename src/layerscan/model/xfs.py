@@ -24,7 +24,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from layerscan.layertree import Kind, LayerTree, Namespace
 from layerscan.model.columns import (
     is_plain_acl,
     largest,
@@ -34,6 +33,7 @@ from layerscan.model.columns import (
     smallest,
     xattr_lengths,
 )
+from layerscan.tree import InodeKind, LayerTree, XattrNamespace
 
 BLOCK_SIZES = tuple(1024 << power for power in range(7))
 """Bytes of a block: from what CRCs need up to the largest that mkfs.xfs makes.
@@ -89,10 +89,10 @@ class Xfs:
     def inodes(self, tree: LayerTree) -> NDArray[np.int64]:
         """Bytes by ``st_blocks`` of each inode. Shape (inodes,)."""
         usage = rounded_up(tree.sizes, self.block_size)
-        is_symlink = tree.kinds == Kind.SYMLINK
+        is_symlink = tree.kinds == InodeKind.SYMLINK
         targets = tree.sizes[is_symlink]
         usage[is_symlink] = np.where(targets > _LITERAL, self._mapped(targets), 0)
-        is_folder = tree.kinds == Kind.DIRECTORY
+        is_folder = tree.kinds == InodeKind.DIRECTORY
         short, outside = self._xattrs(tree)
         usage += outside
         usage[is_folder] += self._folders(tree, short)[is_folder]
@@ -137,9 +137,9 @@ class Xfs:
         kept = np.flatnonzero(~is_plain_acl(tree))
         inodes, namespaces = tree.xattr_inodes[kept], tree.xattr_namespaces[kept]
         names, values = xattr_lengths(tree)[kept], tree.xattr_value_lengths[kept].astype(np.int64)
-        acls = namespaces >= Namespace.ACL_ACCESS
+        acls = namespaces >= XattrNamespace.ACL_ACCESS
         # Named SGI_ACL_FILE and SGI_ACL_DEFAULT, and 12 bytes an entry in place of 8.
-        names[acls] = np.where(namespaces[acls] == Namespace.ACL_ACCESS, 12, 15)
+        names[acls] = np.where(namespaces[acls] == XattrNamespace.ACL_ACCESS, 12, 15)
         values[acls] = 4 + (values[acls] - 4) // 8 * 12
         count = len(tree.kinds)
         short = per_inode(inodes, 3 + names + values, count)

@@ -68,7 +68,7 @@ def _registry(name: str, text: str, client: Callable[[], "RegistryClient"]) -> S
 
 
 def _oci(name: str, text: str) -> Source:
-    from layerscan.sources.extents import Folder
+    from layerscan.sources.extents import FolderFiles
     from layerscan.sources.names import split
     from layerscan.sources.oci_layout import OciLayout
 
@@ -78,7 +78,7 @@ def _oci(name: str, text: str) -> Source:
         if os.path.isfile(path):
             what += f"; did you mean {printable(f'oci-archive:{text}')}?"
         raise SourceError(f"{printable(path)}: {what}")
-    return OciLayout(name, Folder(path), wanted)
+    return OciLayout(name, FolderFiles(path), wanted)
 
 
 def _oci_archive(name: str, text: str) -> Source:

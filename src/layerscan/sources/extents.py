@@ -127,7 +127,7 @@ class Files(Protocol):
         """Close what is open. Idempotent."""
 
 
-class Folder:
+class FolderFiles:
     """Files in a folder; see `Files`.
 
     Args:

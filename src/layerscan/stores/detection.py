@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from layerscan.errors import StoreError
 from layerscan.stores import places
 from layerscan.stores.kinds import StoreKind
-from layerscan.stores.places import Place, Places
+from layerscan.stores.places import Places, StorePlace
 from layerscan.stores.safefs import real_folder
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _ADDITIONAL = "additional"
 
 
-def places_of(kind: StoreKind) -> list[Place]:
+def places_of(kind: StoreKind) -> list[StorePlace]:
     """Where the engines of a kind keep their stores.
 
     Raises:
@@ -32,7 +32,7 @@ def places_of(kind: StoreKind) -> list[Place]:
     return found()
 
 
-def at(kind: StoreKind, root: str) -> Place:
+def at(kind: StoreKind, root: str) -> StorePlace:
     """The place of a store that the user names by its folder."""
     if _ADDITIONAL in kind.takes:
         try:
@@ -43,10 +43,10 @@ def at(kind: StoreKind, root: str) -> Place:
         for place in known:
             if os.path.realpath(place.root) == os.path.realpath(root):
                 return place._replace(root=root, own=True)
-    return Place(root, "")
+    return StorePlace(root, "")
 
 
-def opened(kind: StoreKind, place: Place, options: Mapping[str, object]) -> "Store":
+def opened(kind: StoreKind, place: StorePlace, options: Mapping[str, object]) -> "Store":
     """The store of a kind at `place`.
 
     Raises:
@@ -70,7 +70,7 @@ class Found(NamedTuple):
     """
 
     kind: str
-    place: Place
+    place: StorePlace
     store: "Store | None"
     reason: str = ""
     absent: str = ""
@@ -89,9 +89,9 @@ def find(
     found: list[Found] = []
     for name, kind in kinds.items():
         try:
-            looked = places_of(kind) if root is None else [Place(root, "")]
+            looked = places_of(kind) if root is None else [StorePlace(root, "")]
         except StoreError as error:
-            found.append(Found(name, Place("", ""), None, str(error)))
+            found.append(Found(name, StorePlace("", ""), None, str(error)))
             continue
         found += [_look(name, kind, place, options, named=root is not None) for place in looked]
     return found
@@ -119,7 +119,7 @@ def choose(found: Sequence[Found], *, named: bool) -> "Store":
 
 
 def _look(
-    name: str, kind: StoreKind, place: Place, options: Mapping[str, object], *, named: bool
+    name: str, kind: StoreKind, place: StorePlace, options: Mapping[str, object], *, named: bool
 ) -> Found:
     try:
         if not any(_is_there(os.path.join(place.root, mark)) for mark in kind.marks):

@@ -20,7 +20,7 @@ _CONTAINERD_IN_DOCKER = "containerd/daemon"
 _LONGEST_CONFIG = 1 << 20
 
 
-class Place(NamedTuple):
+class StorePlace(NamedTuple):
     """A place where a store may be.
 
     Attributes:
@@ -37,7 +37,7 @@ class Place(NamedTuple):
     additional: tuple[str, ...] = ()
 
 
-Places = Callable[[], list[Place]]
+Places = Callable[[], list[StorePlace]]
 """Raises StoreError: a file of settings cannot be used."""
 
 
@@ -57,21 +57,21 @@ def docker_root() -> str:
     return _checked(root, f"{config}: data-root")
 
 
-def docker() -> list[Place]:
+def docker() -> list[StorePlace]:
     """Where Docker keeps the images of its graph drivers."""
-    return [Place(docker_root(), "docker")]
+    return [StorePlace(docker_root(), "docker")]
 
 
-def containerd() -> list[Place]:
+def containerd() -> list[StorePlace]:
     """Where containerd keeps its images: a containerd of its own, and Docker's."""
-    places = [Place(_containerd_root(), "containerd")]
+    places = [StorePlace(_containerd_root(), "containerd")]
     inside = os.path.join(docker_root(), _CONTAINERD_IN_DOCKER)
     if os.path.isdir(inside):
-        places.append(Place(inside, "docker"))
+        places.append(StorePlace(inside, "docker"))
     return places
 
 
-def containers_storage() -> list[Place]:
+def containers_storage() -> list[StorePlace]:
     """Where Podman, Buildah and CRI-O keep their images, for this user and for others."""
     from layerscan.stores import storage_conf
 
@@ -80,10 +80,10 @@ def containers_storage() -> list[Place]:
     locations.append((storage_conf.system_location(), user is None))
     if caller is not None:
         locations.append((storage_conf.user_location(caller), False))
-    found: dict[str, Place] = {}
+    found: dict[str, StorePlace] = {}
     for location, own in locations:
         root = location.root
-        found.setdefault(root, Place(root, _containers_engine(root), own, location.additional))
+        found.setdefault(root, StorePlace(root, _containers_engine(root), own, location.additional))
     return list(found.values())
 
 

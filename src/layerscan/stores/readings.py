@@ -24,7 +24,7 @@ PAUSES = (0.05, 0.1, 0.2)
 """Seconds to wait before each further reading of a store that is changing."""
 
 
-class Reading(Protocol):
+class StoreReading(Protocol):
     """One reading of a store."""
 
     @property
@@ -39,7 +39,7 @@ class Reading(Protocol):
         """What could not be read, each with the images lost with it."""
 
 
-R = TypeVar("R", bound=Reading)
+R = TypeVar("R", bound=StoreReading)
 
 
 class StoreBase:
@@ -74,7 +74,7 @@ class StoreBase:
         """What the user should know of the last call of `images`, a line each."""
         return self._notes
 
-    def _keep(self, first: Reading, last: Reading) -> None:
+    def _keep(self, first: StoreReading, last: StoreReading) -> None:
         """Keep what the first and the last reading of one call of `images` met."""
         self._problems = tuple(sorted(last.problems()))
         gone = {label for key, label in first.seen.items() if key not in last.seen}

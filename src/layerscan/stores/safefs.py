@@ -37,7 +37,7 @@ class Fault(Exception):  # noqa: N818 - kept as a value more often than raised
         self.gone = gone
 
 
-class Entry(NamedTuple):
+class FolderEntry(NamedTuple):
     """What a name in a folder is.
 
     Attributes:
@@ -159,7 +159,7 @@ class Folder:
                 return None
             raise
 
-    def look(self, name: str) -> Entry | None:
+    def look(self, name: str) -> FolderEntry | None:
         """What `name`, a path within this folder, is; None if it is not there.
 
         The last component is not followed; for a path of several components
@@ -172,7 +172,7 @@ class Folder:
         if found is None:
             return None
         identity = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
-        return Entry(stat.S_IFMT(found.st_mode), identity)
+        return FolderEntry(stat.S_IFMT(found.st_mode), identity)
 
     def require(self, name: str, kind: int) -> None:
         """Make sure that `name`, a path as in `look`, is there and of `kind`.

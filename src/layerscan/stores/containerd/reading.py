@@ -15,7 +15,7 @@ from layerscan.stores.containerd.content import Content, Variant
 from layerscan.stores.containerd.footprint import image_paths, layer_paths
 from layerscan.stores.containerd.layers import LayerFolders
 from layerscan.stores.containerd.names import Names, read_name
-from layerscan.stores.containerd.records import Namespace, Records
+from layerscan.stores.containerd.records import ContainerdRecords, Namespace
 from layerscan.stores.model import Image, Layer
 from layerscan.stores.readings import Losses, refuse_shared_folders, some
 from layerscan.stores.safefs import Fault, Folder
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _SNAPSHOTTER = "overlayfs"
 
 
-class Reading:
+class ContainerdReading:
     """What one reading of the store found.
 
     Args:
@@ -47,7 +47,7 @@ class Reading:
     def __init__(
         self,
         root: Folder,
-        records: Records,
+        records: ContainerdRecords,
         namespace: Namespace | None,
         *,
         platform: Platform | None,

@@ -218,7 +218,7 @@ class Snapshots:
             raise Fault(self.where, what) from None
 
 
-class Records:
+class ContainerdRecords:
     """Both databases, as of one moment where the engine allows it, while they are read.
 
     Args:

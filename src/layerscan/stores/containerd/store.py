@@ -12,12 +12,12 @@ import stat
 from layerscan.errors import StoreError
 from layerscan.oci.platforms import parse_platform
 from layerscan.stores.containerd.footprint import GROWTH
-from layerscan.stores.containerd.reading import Reading
+from layerscan.stores.containerd.reading import ContainerdReading
 from layerscan.stores.containerd.records import (
     METADATA,
     METADATA_FILE,
+    ContainerdRecords,
     Namespace,
-    Records,
     Snapshots,
 )
 from layerscan.stores.model import Image, Layer
@@ -87,7 +87,7 @@ class ContainerdStore(StoreBase):
     def has_images(self) -> bool:
         """Whether it has any image in the namespaces that count; True where that cannot be read."""
         try:
-            with Folder(self._root) as root, Records(root) as records:
+            with Folder(self._root) as root, ContainerdRecords(root) as records:
                 there = records.namespaces
                 return any(
                     _has_images(there[name]) for name in there if self._asked in (None, name)
@@ -134,10 +134,10 @@ class ContainerdStore(StoreBase):
                     return False
         return False
 
-    def _read(self) -> Reading:
+    def _read(self) -> ContainerdReading:
         try:
-            with Folder(self._root) as root, Records(root) as records:
-                return Reading(
+            with Folder(self._root) as root, ContainerdRecords(root) as records:
+                return ContainerdReading(
                     root,
                     records,
                     self._choose(records),
@@ -147,7 +147,7 @@ class ContainerdStore(StoreBase):
         except Fault as fault:
             raise StoreError(str(fault)) from fault
 
-    def _choose(self, records: Records) -> Namespace | None:
+    def _choose(self, records: ContainerdRecords) -> Namespace | None:
         """The namespace to read.
 
         Raises:

@@ -26,7 +26,7 @@ _MOST_LAYERS = 1000
 """The kernel stacks at most 500 (overlayfs, OVL_MAX_STACK)."""
 
 
-class Documents(NamedTuple):
+class StoredDocuments(NamedTuple):
     """What the documents of an image say.
 
     Attributes:
@@ -55,7 +55,7 @@ class Documents(NamedTuple):
         return [digest for digest in found if digest != self.config.diff_ids[index]]
 
 
-def read_documents(images: Folder, record: ImageRecord) -> Documents | None:
+def read_documents(images: Folder, record: ImageRecord) -> StoredDocuments | None:
     """The documents of an image, None if it is a list of images and none itself.
 
     Args:
@@ -76,7 +76,7 @@ def read_documents(images: Folder, record: ImageRecord) -> Documents | None:
         _check_layers(main, config, where)
         manifests = {digests.sha256(raw): tuple(layer.digest for layer in main.layers)}
         by_digest, faults = _read_by_digest(folder, record, image_id, manifests)
-        return Documents(image_id, config, manifests, (*by_digest, *manifests), tuple(faults))
+        return StoredDocuments(image_id, config, manifests, (*by_digest, *manifests), tuple(faults))
 
 
 def _read_by_digest(

@@ -14,7 +14,7 @@ from layerscan.stores.containers_storage.records import (
     LAYERS,
     ImageRecord,
     LayerRecord,
-    Records,
+    StorageRecords,
 )
 from layerscan.stores.model import Layer
 from layerscan.stores.safefs import Fault, Folder, shown
@@ -42,7 +42,7 @@ class LayerStores:
         stamps: what shows by a layer's folder that the layer was made anew.
     """
 
-    def __init__(self, stores: Sequence[tuple[Folder, Records]]) -> None:
+    def __init__(self, stores: Sequence[tuple[Folder, StorageRecords]]) -> None:
         self._homes: dict[str, int] = {}
         self.layers: dict[str, LayerRecord | Fault] = {}
         self.stamps: dict[str, tuple[object, ...]] = {}

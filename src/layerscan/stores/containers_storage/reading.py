@@ -15,7 +15,7 @@ from layerscan.errors import ReferenceSyntaxError
 from layerscan.oci.platforms import preference, this_machine
 from layerscan.problem import Problem
 from layerscan.reference import Reference, parse
-from layerscan.stores.containers_storage.documents import Documents, read_documents
+from layerscan.stores.containers_storage.documents import StoredDocuments, read_documents
 from layerscan.stores.containers_storage.footprint import image_paths, layer_paths
 from layerscan.stores.containers_storage.layers import LayerStores
 from layerscan.stores.containers_storage.records import (
@@ -23,7 +23,7 @@ from layerscan.stores.containers_storage.records import (
     IMAGES_FILE,
     ImageRecord,
     LayerRecord,
-    Records,
+    StorageRecords,
     read_identity,
     read_records,
 )
@@ -50,7 +50,7 @@ class _Found(NamedTuple):
 
     label: str
     record: ImageRecord
-    documents: Documents
+    documents: StoredDocuments
     folder: str
     stack: list[LayerRecord]
     chains: list[str]
@@ -63,7 +63,7 @@ class _Found(NamedTuple):
         return tuple(dict.fromkeys((*self.given, *self.by_digest)))
 
 
-class Reading:
+class StorageReading:
     """What one reading of the store found.
 
     Args:
@@ -86,13 +86,13 @@ class Reading:
     def __init__(self, roots: Iterable[str], *, exact: bool) -> None:
         self.images: list[Image] = []
         self.seen: dict[str, str] = {}
-        self.records: list[Records] = []
+        self.records: list[StorageRecords] = []
         self.notes: list[str] = []
         self.stamps: dict[str, tuple[object, ...]] = {}
         self._exact = exact
         self._losses = Losses()
         with ExitStack() as opened:
-            stores: list[tuple[Folder, Records]] = []
+            stores: list[tuple[Folder, StorageRecords]] = []
             for number, root in enumerate(roots):
                 try:
                     folder = opened.enter_context(Folder(root))
@@ -115,7 +115,7 @@ class Reading:
         """What could not be read, each with the images lost with it."""
         return self._losses.problems()
 
-    def _read(self, stores: list[tuple[Folder, Records]]) -> None:
+    def _read(self, stores: list[tuple[Folder, StorageRecords]]) -> None:
         with LayerStores(stores) as layer_stores:
             found: dict[str, _Found] = {}
             for folder, records in stores:
@@ -134,7 +134,7 @@ class Reading:
     # Images.
 
     def _read_images(
-        self, root: Folder, records: Records, layer_stores: LayerStores
+        self, root: Folder, records: StorageRecords, layer_stores: LayerStores
     ) -> list[_Found]:
         if not records.images:
             return []

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from layerscan import digest as digests
-from layerscan.stores.safefs import Entry, Fault, Folder, parse_json, shown
+from layerscan.stores.safefs import Fault, Folder, FolderEntry, parse_json, shown
 
 DRIVER = "overlay"
 IMAGES = f"{DRIVER}-images"
@@ -78,7 +78,7 @@ class ImageRecord(NamedTuple):
     digests: dict[str, str]
 
 
-class Records(NamedTuple):
+class StorageRecords(NamedTuple):
     """What the lists of one store say.
 
     Attributes:
@@ -90,19 +90,19 @@ class Records(NamedTuple):
     """
 
     root: str
-    identity: tuple[Entry | None, ...]
+    identity: tuple[FolderEntry | None, ...]
     images: tuple[ImageRecord, ...]
     layers: dict[str, LayerRecord | Fault]
     faults: tuple[Fault, ...]
 
 
-def read_identity(root: Folder) -> tuple[Entry | None, ...]:
+def read_identity(root: Folder) -> tuple[FolderEntry | None, ...]:
     """What the lists are at the moment, so that a change of one shows.
 
     Raises:
         Fault: one cannot be looked at.
     """
-    entries: list[Entry | None] = []
+    entries: list[FolderEntry | None] = []
     for name, files in ((IMAGES, (IMAGES_FILE,)), (LAYERS, LAYERS_FILES)):
         folder = _folder_if_there(root, name)
         if folder is not None:
@@ -111,7 +111,7 @@ def read_identity(root: Folder) -> tuple[Entry | None, ...]:
     return tuple(entries)
 
 
-def read_records(root: Folder) -> Records:
+def read_records(root: Folder) -> StorageRecords:
     """Read the lists of the store in the folder `root`.
 
     The images come first: the layers of one are on record before it is, and
@@ -132,10 +132,10 @@ def read_records(root: Folder) -> Records:
     for file in LAYERS_FILES:
         for value, where in _list(root, LAYERS, file):
             _add_layer(value, where, layers, faults)
-    return Records(root.path, identity, tuple(images), layers, tuple(faults))
+    return StorageRecords(root.path, identity, tuple(images), layers, tuple(faults))
 
 
-def kept_layers(stores: Sequence[Records]) -> dict[str, str]:
+def kept_layers(stores: Sequence[StorageRecords]) -> dict[str, str]:
     """The layers that an image keeps, with the time on record of each being made.
 
     Args:

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from layerscan.errors import StoreError
 from layerscan.stores.containers_storage.footprint import GROWTH
-from layerscan.stores.containers_storage.reading import Reading
+from layerscan.stores.containers_storage.reading import StorageReading
 from layerscan.stores.containers_storage.records import (
     IMAGES,
     LAYERS,
-    Records,
+    StorageRecords,
     has_images,
     kept_layers,
     read_identity,
@@ -54,7 +54,7 @@ class ContainersStorageStore(StoreBase):
         self._roots = (self._root, *map(os.path.realpath, additional))
         self._exact = exact
         self._stamps: dict[str, tuple[object, ...]] = {}
-        self._records: list[Records] = []
+        self._records: list[StorageRecords] = []
         self._kept: dict[str, str] = {}
         self._other_drivers = _check(self._root)
 
@@ -119,7 +119,7 @@ class ContainersStorageStore(StoreBase):
         Raises:
             Fault: that cannot be seen, or one cannot be read.
         """
-        now: list[Records] = []
+        now: list[StorageRecords] = []
         for records in self._records:
             with Folder(records.root) as root:
                 same = read_identity(root) == records.identity
@@ -127,13 +127,13 @@ class ContainersStorageStore(StoreBase):
         if any(one is not other for one, other in zip(now, self._records, strict=True)):
             self._take(now)
 
-    def _take(self, records: list[Records]) -> None:
+    def _take(self, records: list[StorageRecords]) -> None:
         self._records = records
         self._kept = kept_layers(records)
 
-    def _read(self) -> Reading:
+    def _read(self) -> StorageReading:
         try:
-            return Reading(self._roots, exact=self._exact)
+            return StorageReading(self._roots, exact=self._exact)
         except Fault as fault:
             raise StoreError(str(fault)) from fault
 

@@ -17,7 +17,7 @@ _MOST_ENTRIES = 50
 """As many as Docker keeps for a diff_id, the newest last."""
 
 
-class Known(NamedTuple):
+class KnownDigests(NamedTuple):
     """The digests of one diff_id.
 
     Attributes:
@@ -32,7 +32,7 @@ class Known(NamedTuple):
     digests: tuple[str, ...]
 
 
-UNKNOWN = Known(None, {}, ())
+UNKNOWN = KnownDigests(None, {}, ())
 """What is known of a layer that was never pushed or pulled."""
 
 
@@ -57,7 +57,7 @@ class Distribution:
         if self._by_diff_id is not None:
             self._by_diff_id.close()
 
-    def read(self, diff_id: str) -> Known:
+    def read(self, diff_id: str) -> KnownDigests:
         """What is known of `diff_id`.
 
         Raises:
@@ -80,7 +80,9 @@ class Distribution:
             order.append(digest)
             if repository:
                 by_repository[repository] = digest
-        return Known(order[-1] if order else None, by_repository, tuple(dict.fromkeys(order)))
+        return KnownDigests(
+            order[-1] if order else None, by_repository, tuple(dict.fromkeys(order))
+        )
 
     def _entry(self, entry: object, which: str, where: str) -> tuple[str, str]:
         """Digest and full repository name (empty: not recorded) of an entry."""

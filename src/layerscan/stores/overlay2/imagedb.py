@@ -5,10 +5,10 @@ both. Layers are not looked at: a config only says which diff_ids it has.
 """
 
 import re
-from typing import NamedTuple
 
 from layerscan import digest as digests
 from layerscan.errors import ReferenceSyntaxError
+from layerscan.oci import Config, Platform
 from layerscan.reference import Reference, parse
 from layerscan.stores.safefs import Fault, Folder, parse_json, shown
 
@@ -25,22 +25,6 @@ _PLATFORM_WORD = re.compile(r"[!-~]{0,64}", re.ASCII)
 
 _TEMPORARY = ".tmp-"
 """What the names of files begin with that Docker has not finished writing."""
-
-
-class Config(NamedTuple):
-    """What matters here of an image config.
-
-    Attributes:
-        architecture: as the config says it, empty where it does not.
-        os: the same.
-        variant: the same.
-        diff_ids: of its layers, bottom up.
-    """
-
-    architecture: str
-    os: str
-    variant: str
-    diff_ids: tuple[str, ...]
 
 
 def read_names(image_root: Folder) -> tuple[dict[Reference, str], list[Fault]]:
@@ -131,12 +115,8 @@ def read_config(content: Folder, image_id: str) -> Config:
     config = parse_json(raw, where)
     if not isinstance(config, dict):
         raise Fault(where, "is no image config: no JSON object")
-    return Config(
-        architecture=_word(config, "architecture", where),
-        os=_word(config, "os", where),
-        variant=_word(config, "variant", where),
-        diff_ids=_diff_ids(config, where),
-    )
+    platform = Platform(*(_word(config, key, where) for key in Platform._fields))
+    return Config(platform, _diff_ids(config, where))
 
 
 def _word(config: dict[str, object], key: str, where: str) -> str:

@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from layerscan.digest import chain_id
+from layerscan.oci import Config
 from layerscan.problem import Problem
 from layerscan.stores.model import Image, Layer
-from layerscan.stores.overlay2.distribution import UNKNOWN, Distribution, Known
+from layerscan.stores.overlay2.distribution import UNKNOWN, Distribution, KnownDigests
 from layerscan.stores.overlay2.footprint import image_paths, layer_paths
 from layerscan.stores.overlay2.imagedb import (
     REPOSITORIES,
-    Config,
     list_images,
     read_config,
     read_names,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from layerscan.reference import Reference
 
 
-class Reading:
+class Overlay2Reading:
     """What one reading of the store found.
 
     Args:
@@ -149,7 +149,7 @@ class Reading:
         return stack
 
     def _read_layers(
-        self, wanted: dict[str, tuple[str | None, str]], known: dict[str, Known]
+        self, wanted: dict[str, tuple[str | None, str]], known: dict[str, KnownDigests]
     ) -> dict[str, Layer | Fault]:
         if not wanted:
             return {}
@@ -169,7 +169,7 @@ class Reading:
         return layers
 
     def _add_exact_paths(
-        self, layerdb: LayerDb, layers: dict[str, Layer | Fault], known: dict[str, Known]
+        self, layerdb: LayerDb, layers: dict[str, Layer | Fault], known: dict[str, KnownDigests]
     ) -> None:
         for chain, layer in layers.items():
             if isinstance(layer, Layer):
@@ -182,8 +182,8 @@ class Reading:
                     paths = layer_paths(self._root.path, layer, link, digests)
                     layers[chain] = layer._replace(exact_paths=paths)
 
-    def _read_digests(self, diff_ids: Iterable[str]) -> dict[str, Known]:
-        known: dict[str, Known] = {}
+    def _read_digests(self, diff_ids: Iterable[str]) -> dict[str, KnownDigests]:
+        known: dict[str, KnownDigests] = {}
         try:
             with Distribution(self._image_root) as distribution:
                 for diff_id in diff_ids:
@@ -198,7 +198,11 @@ class Reading:
     # Images.
 
     def _image(
-        self, image_id: str, config: Config, layers: tuple[Layer, ...], known: dict[str, Known]
+        self,
+        image_id: str,
+        config: Config,
+        layers: tuple[Layer, ...],
+        known: dict[str, KnownDigests],
     ) -> Image:
         names = tuple(self._names.get(image_id, ()))
         stack = [known.get(layer.diff_id, UNKNOWN) for layer in layers]
@@ -211,9 +215,9 @@ class Reading:
         return Image(
             image_id=image_id,
             names=names,
-            architecture=config.architecture,
-            os=config.os,
-            variant=config.variant,
+            architecture=config.platform.architecture,
+            os=config.platform.os,
+            variant=config.platform.variant,
             layers=layers,
             digests=digests,
             exact_paths=image_paths(self._root.path, image_id) if self._exact else (),

@@ -14,7 +14,7 @@ from layerscan.errors import StoreError
 from layerscan.stores.model import Image, Layer
 from layerscan.stores.overlay2.footprint import GROWTH
 from layerscan.stores.overlay2.layerdb import read_cache_id
-from layerscan.stores.overlay2.reading import Reading
+from layerscan.stores.overlay2.reading import Overlay2Reading
 from layerscan.stores.readings import PAUSES, StoreBase, read_until_settled
 from layerscan.stores.safefs import Fault, Folder, real_folder, shown
 
@@ -93,10 +93,10 @@ class Overlay2Store(StoreBase):
         except Fault:
             return False
 
-    def _read(self) -> Reading:
+    def _read(self) -> Overlay2Reading:
         try:
             with Folder(self._root) as root, root.folder("image", _DRIVER) as image_root:
-                return Reading(root, image_root, exact=self._exact)
+                return Overlay2Reading(root, image_root, exact=self._exact)
         except Fault as fault:
             raise StoreError(str(fault)) from fault
 

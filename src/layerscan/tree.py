@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Kind(IntEnum):
+class InodeKind(IntEnum):
     """What an inode is."""
 
     FILE = 0
@@ -22,7 +22,7 @@ class Kind(IntEnum):
     """A device, FIFO or whiteout."""
 
 
-class Namespace(IntEnum):
+class XattrNamespace(IntEnum):
     """The part before the first dot of an extended attribute's name."""
 
     OTHER = 0
@@ -42,7 +42,7 @@ class LayerTree(NamedTuple):
     them; what a later entry of the stream replaces is not there.
 
     Attributes:
-        kinds: a `Kind` for each inode. Shape (inodes,), uint8.
+        kinds: a `InodeKind` for each inode. Shape (inodes,), uint8.
         sizes: ``st_size`` in bytes: a file's length, that of a symlink's target,
             0 for everything else. Shape (inodes,), int64.
         name_directories: for each name the inode of the folder that it is in.
@@ -51,7 +51,7 @@ class LayerTree(NamedTuple):
             several. Shape (names,), int32.
         name_lengths: bytes of each name. Shape (names,), int32.
         xattr_inodes: for each extended attribute its inode. Shape (xattrs,), int32.
-        xattr_namespaces: a `Namespace` for each. Shape (xattrs,), uint8.
+        xattr_namespaces: a `XattrNamespace` for each. Shape (xattrs,), uint8.
         xattr_name_lengths: bytes of each name after its namespace and the dot, 0
             for ACLs. Shape (xattrs,), int32.
         xattr_value_lengths: bytes of each value. Shape (xattrs,), int32.

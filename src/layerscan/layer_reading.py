@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 from layerscan.errors import LayerscanError, SourceError
 from layerscan.layerstream import LayerContent, read_layer, read_table
-from layerscan.layertree import Kind
 from layerscan.model.filesystem import FileSystem
 from layerscan.model.stores import LayerFigures, StoreModel
 from layerscan.parallel import cores, in_parallel
-from layerscan.prediction_cache import Circumstances, Known, PredictionCache
+from layerscan.prediction_cache import CacheConditions, KnownLayer, PredictionCache
 from layerscan.sources.model import Source, SourceLayer
 from layerscan.sources.toc import TableFault, table_of_contents
+from layerscan.tree import InodeKind
 
 MAX_LAYER = 64 << 30
 """Bytes of the longest tar that is read, by default."""
@@ -27,7 +27,7 @@ _MOST_WORKERS = 8
 """As many as there are connections to registries, by default."""
 
 
-class Progress(NamedTuple):
+class ReadProgress(NamedTuple):
     """How far the reading of layers has come.
 
     Attributes:
@@ -39,7 +39,7 @@ class Progress(NamedTuple):
     total: int
 
 
-class Reading(NamedTuple):
+class ReadOptions(NamedTuple):
     """How layers are read.
 
     Attributes:
@@ -55,7 +55,7 @@ class Reading(NamedTuple):
     workers: int | None = None
     limit: int = MAX_LAYER
     with_toc: bool = True
-    on_progress: Callable[[Progress], object] | None = None
+    on_progress: Callable[[ReadProgress], object] | None = None
 
 
 class WantedLayer(NamedTuple):
@@ -73,7 +73,7 @@ class WantedLayer(NamedTuple):
 
 
 def read_layers(
-    wanted: Sequence[WantedLayer], fs: FileSystem, store: StoreModel, reading: Reading
+    wanted: Sequence[WantedLayer], fs: FileSystem, store: StoreModel, reading: ReadOptions
 ) -> tuple[dict[str, LayerFigures], list[str]]:
     """The figures of each layer by its digest, and what the user should know of them.
 
@@ -92,11 +92,11 @@ def read_layers(
 class _Run:
     """One reading of layers."""
 
-    def __init__(self, fs: FileSystem, store: StoreModel, reading: Reading) -> None:
+    def __init__(self, fs: FileSystem, store: StoreModel, reading: ReadOptions) -> None:
         self.fs = fs
         self.tar_split = store.tar_split
         self.reading = reading
-        self.circumstances = Circumstances(fs.name, fs.block_size, str(store.tar_split))
+        self.circumstances = CacheConditions(fs.name, fs.block_size, str(store.tar_split))
         self.notes: list[str] = []
         self.total = 0
         self.done = 0
@@ -125,13 +125,13 @@ class _Run:
 
     def _tell(self) -> None:
         if self.reading.on_progress is not None:
-            self.reading.on_progress(Progress(self.done, self.total))
+            self.reading.on_progress(ReadProgress(self.done, self.total))
 
     def _count(self, received: int) -> None:
         with self.lock:
             self.done += received
 
-    def _known(self, layer: SourceLayer) -> Known | None:
+    def _known(self, layer: SourceLayer) -> KnownLayer | None:
         """What is known of a layer that was read before."""
         if self.reading.cache is None:
             return None
@@ -140,7 +140,7 @@ class _Run:
             return None
         return known
 
-    def _read(self, wanted: WantedLayer, cancel: threading.Event) -> Known:
+    def _read(self, wanted: WantedLayer, cancel: threading.Event) -> KnownLayer:
         """What is known of a layer that is read now."""
         try:
             content = self._by_table(wanted, cancel) if self.reading.with_toc else None
@@ -155,7 +155,7 @@ class _Run:
                     cancel=cancel,
                 )
             figures = _figures(wanted.layer, content, self.fs)
-            known = Known(figures, is_whole, tuple(_refusals(content, self.fs)))
+            known = KnownLayer(figures, is_whole, tuple(_refusals(content, self.fs)))
         except LayerscanError as error:
             raise SourceError(f"{wanted.owner}: {error}") from None
         except MemoryError:
@@ -188,7 +188,7 @@ def _figures(layer: SourceLayer, content: LayerContent, fs: FileSystem) -> Layer
         size=tree.size,
         content=fs.tree(tree),
         overhead=fs.overhead(tree),
-        files=int((tree.kinds != Kind.DIRECTORY).sum()),
+        files=int((tree.kinds != InodeKind.DIRECTORY).sum()),
         archive_size=layer.archive_size,
         tar_split=content.tar_split,
     )
