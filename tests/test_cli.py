@@ -238,6 +238,7 @@ def test_version_loads_next_to_nothing() -> None:
         "layerscan.cli.status",
         "layerscan.errors",
         "layerscan.implementation",
+        "layerscan.text",
     }
 
 

@@ -98,7 +98,7 @@ def test_kind_says_what_a_pull_adds(built: ContainerdBuilder) -> None:
         ("docker.io/library/app", "docker.io/library/app", [], ["docker.io/library/app"]),
         ("foo BAR", "foo BAR", [], ["foo BAR"]),
         ("bad\n\x1b[31mname", "bad\\n\\x1b[31mname", [], ["bad\\n\\x1b[31mname"]),
-        ("x" * 400, "x" * 300 + "…", [], ["x" * 300 + "…"]),
+        ("x" * 500, "x" * 400 + "…", [], ["x" * 400 + "…"]),
     ],
 )
 def test_names(

@@ -14,6 +14,7 @@ from layerscan.digest import NO_DIGEST
 from layerscan.errors import StoreError
 from layerscan.scanner import scan
 from layerscan.stores.containerd.store import ContainerdStore
+from layerscan.text import shown
 from tests.builders.containerd import ContainerdBuilder, bucket, compact, uvarint, varint
 from tests.containerd_case import built, names, opened, stack
 from tests.overlay2_case import LINK, replace_by
@@ -308,7 +309,7 @@ def test_snapshot_on_another_than_the_layer(case: Case) -> None:
     name = case.built.snapshot_record(case.two)[b"name"]
     beneath = case.built.snapshot_record(case.base)[b"name"]
     case.snapshot()[b"parent"] = name
-    what = f"has layer {case.one.chain_id} on {repr(name)[:80]}…, not on {repr(beneath)[:80]}…"
+    what = f"has layer {case.one.chain_id} on {shown(name)}, not on {shown(beneath)}"
     check(case, case.built.snapshots_path(), what + ONE)
 
 

@@ -290,7 +290,7 @@ def test_files(tmp_path: Path) -> None:
         ("missing.json", "missing.json: cannot be read: No such file or directory"),
         (".", "cannot be read: Is a directory"),
         ("nul\0", "cannot be read: embedded null byte"),
-        ("new\nline", "new\\nline': cannot be read: No such file or directory"),
+        ("new\nline", "new\\nline: cannot be read: No such file or directory"),
     ],
 )
 def test_a_file_that_cannot_be_read(tmp_path: Path, name: str, reason: str) -> None:

@@ -43,7 +43,7 @@ LAYER_FILES = [
     ("size", b"12\n", "holds no size in bytes but b'12\\n'"),
     ("size", "٣".encode(), "holds no size in bytes but b'\\xd9\\xa3'"),
     ("size", b"9223372036854775808", "holds no size in bytes but b'9223372036854775808'"),
-    ("size", b"9" * 4000, "holds no size in bytes but b'" + "9" * 78 + "…"),
+    ("size", b"9" * 4000, "holds no size in bytes but b'" + "9" * 98 + "…"),
     ("cache-id", b"", "holds no cache id but ''"),
     ("cache-id", b"..", "holds no cache id but '..'"),
     ("cache-id", b"l", "holds no cache id but 'l'"),

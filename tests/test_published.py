@@ -283,7 +283,7 @@ def test_files_of_a_bundle(form: int) -> None:
         BundleFile("s", "symlink", 0o644, 0, "/etc/passwd"),
         BundleFile("h", "link", 0o644, 0, "s"),
         BundleFile("f", "other", 0o644, 0, ""),
-        BundleFile("'../up\\x1b[31m'", "file", 0o644, 0, ""),
+        BundleFile("../up\\x1b[31m", "file", 0o644, 0, ""),
     ]
 
 

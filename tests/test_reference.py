@@ -90,9 +90,9 @@ def test_refuses_with_the_reason_on_one_bounded_line(text: str, why: str) -> Non
         parse(text)
     message = str(caught.value)
     assert why in message
-    assert message.startswith(f"no image reference: {text[:80]!r}")
+    assert message.startswith(f"no image reference: {text[:100]!r}")
     assert message.isprintable()
-    assert len(message) < 400
+    assert len(message) < 450
 
 
 def test_default_tag_is_optional_and_only_for_bare_names() -> None:

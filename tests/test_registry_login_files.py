@@ -224,7 +224,7 @@ def test_where_a_login_is_from_is_told_on_one_line(tmp_path: Path) -> None:
     for file in (ContainersLogins(str(path), REGISTRY), DockerLogins(str(path), REGISTRY)):
         login = file.find("acme/web")
         assert login is not None
-        assert login.source == repr(str(path))
+        assert login.source == str(path).replace("\n", "\\n")
 
 
 def test_an_entry_without_anything_leaves_it_to_the_next_file(user: User) -> None:

@@ -11,7 +11,8 @@ import pytest
 from layerscan import walk, walk_many
 from layerscan.errors import LayerscanError
 from layerscan.implementation import implementation_name
-from layerscan.walker import Progress, WalkError, printable
+from layerscan.text import printable_path
+from layerscan.walker import Progress, WalkError
 from tests.builders.tree import Device, Dir, File, Sparse, apply
 from tests.builders.user import as_nobody
 from tests.requirements import require, require_root
@@ -169,7 +170,7 @@ class TestRules:
         assert usage.files == 1
         # A folder that cannot be read still counts itself, for du as for us.
         assert usage.directories == 6
-        assert str(usage.errors[2]) == f"{printable(root)}/diff/\\xff: Permission denied"
+        assert str(usage.errors[2]) == f"{printable_path(root)}/diff/\\xff: Permission denied"
 
     def test_a_root_that_may_not_be_read_counts_itself(self, tmp_path: Path) -> None:
         closed = tmp_path / "closed"
@@ -237,7 +238,7 @@ def test_a_number_of_threads_below_one_is_refused(threads: int, tmp_path: Path) 
         walk(tmp_path, threads=threads)
 
 
-def test_printable_loses_no_byte() -> None:
-    assert printable(b"plain/path") == "plain/path"
-    assert printable(b"a\nb\\c\xff\x1b[0m") == "a\\nb\\\\c\\xff\\x1b[0m"
-    assert printable("ä") == "ä"
+def test_printable_path_loses_no_byte() -> None:
+    assert printable_path(b"plain/path") == "plain/path"
+    assert printable_path(b"a\nb\\c\xff\x1b[0m") == "a\\nb\\\\c\\xff\\x1b[0m"
+    assert printable_path("ä") == "ä"

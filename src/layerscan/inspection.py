@@ -13,7 +13,6 @@ from layerscan import oci
 from layerscan.apps import published
 from layerscan.apps.published import BundleFile, PublishedApp
 from layerscan.errors import DocumentError, LayerscanError
-from layerscan.jsondoc import printable
 from layerscan.layersmeta import LayersMeta
 from layerscan.oci import Config, Descriptor, Index, Manifest, Platform
 from layerscan.oci.images import (
@@ -27,6 +26,7 @@ from layerscan.oci.images import (
 from layerscan.oci.platforms import fits, parse_platform, spelt
 from layerscan.reference import DEFAULT_TAG, Reference
 from layerscan.registry import Fetched, RegistryClient, Repository
+from layerscan.text import printable
 
 _WORKERS = 8
 _OTHERS = (Why.NO_IMAGE, Why.ABSENT)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from layerscan import digest as digests
 from layerscan.errors import DocumentError
+from layerscan.text import printable, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -255,14 +256,3 @@ def read_file(path: str, limit: int) -> bytes:
     if len(content) > limit:
         raise DocumentError(f"{printable(path)}: is longer than {limit} bytes")
     return content
-
-
-def quoted(text: str) -> str:
-    """`text` as a JSON string for a message: bounded, ASCII, on one line."""
-    longest = 100
-    return json.dumps(text if len(text) <= longest else text[:longest] + "…")
-
-
-def printable(source: str) -> str:
-    """A file's name for a message: on one line whatever is in it."""
-    return source if source.isprintable() else repr(source)

@@ -22,10 +22,9 @@ from layerscan.jsondoc import (
     integer,
     mapping,
     member,
-    printable,
-    quoted,
     read_file,
 )
+from layerscan.text import printable, quoted
 
 MAX_DOCUMENT = 64 * 1024 * 1024
 """Bytes of the longest file that is read: some half a million layers."""

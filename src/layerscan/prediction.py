@@ -11,7 +11,6 @@ from typing import NamedTuple
 from layerscan.accounting import Accounting
 from layerscan.digest import chain_id
 from layerscan.errors import SourceError
-from layerscan.jsondoc import printable
 from layerscan.layer_reading import MAX_LAYER, ReadOptions, ReadProgress, WantedLayer, read_layers
 from layerscan.layersmeta import LayerMeta, LayersMeta, check_architectures, of_images
 from layerscan.model import file_system
@@ -20,6 +19,7 @@ from layerscan.model.stores import LayerFigures, Position, StoreModel, store_mod
 from layerscan.parallel import Task, in_parallel
 from layerscan.prediction_cache import PredictionCache
 from layerscan.sources.model import Source, SourceImage
+from layerscan.text import printable
 
 _MOST_LISTINGS = 8
 """How many sources are asked for their images at a time."""

@@ -16,9 +16,10 @@ from typing import NamedTuple
 from layerscan import digest as digests
 from layerscan import jsondoc
 from layerscan.errors import DocumentError, LayerscanError
-from layerscan.jsondoc import Place, printable
+from layerscan.jsondoc import Place
 from layerscan.model.stores import LayerFigures
 from layerscan.sources.model import SourceLayer
+from layerscan.text import printable
 
 RULES = 2
 """Raised with every change of a rule that makes the figures of any layer others."""

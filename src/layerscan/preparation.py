@@ -15,7 +15,6 @@ from layerscan import layersmeta
 from layerscan.apps import document as documents
 from layerscan.apps.bundle import write_bundle
 from layerscan.apps.discovery import COMPOSE_FILE, App
-from layerscan.apps.files import shown
 from layerscan.apps.images import (
     FACTORY_REGISTRY,
     ServiceImage,
@@ -30,6 +29,7 @@ from layerscan.oci import OCI_INDEX, Descriptor
 from layerscan.oci.blobs import APP_MANIFEST_FILE
 from layerscan.reference import Reference
 from layerscan.resolution import ResolvedImage, Resolver
+from layerscan.text import printable
 
 METADATA_FILE = "layers_meta.json"
 
@@ -197,7 +197,7 @@ def prepare(planned: PlannedApp, settings: Settings, bundle_path: str) -> Prepar
     if missing and settings.metadata is not None:
         warnings.append(f"published without layers metadata: {missing}")
     pinned_names = {service: str(image.pinned) for service, image in planned.resolved.items()}
-    compose_file = pin(planned.text, shown(app.compose_file), pinned_names)
+    compose_file = pin(planned.text, printable(app.compose_file), pinned_names)
     with open(bundle_path, "xb") as file:
         bundle = write_bundle(app, compose_file, file)
     return Prepared(

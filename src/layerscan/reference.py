@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from layerscan import digest as digests
 from layerscan.errors import ReferenceSyntaxError
+from layerscan.text import shown
 
 DEFAULT_REGISTRY = "docker.io"
 """The registry of names that give none."""
@@ -61,12 +62,12 @@ class Reference:
     def __init__(self, registry: str, path: str, tag: str | None, digest: str | None) -> None:
         _check_name("registry", registry, _REGISTRY)
         if path != path.lower():
-            raise ReferenceSyntaxError(f"repository {_shown(path)} must be lower case")
+            raise ReferenceSyntaxError(f"repository {shown(path)} must be lower case")
         _check_name("repository", path, _PATH)
         if tag is not None and not _TAG.fullmatch(tag):
-            raise ReferenceSyntaxError(f"{_shown(tag)} is no tag")
+            raise ReferenceSyntaxError(f"{shown(tag)} is no tag")
         if digest is not None and not digests.is_digest(digest):
-            raise ReferenceSyntaxError(f"{_shown(digest)} {digests.NO_DIGEST}")
+            raise ReferenceSyntaxError(f"{shown(digest)} {digests.NO_DIGEST}")
         for name, part in zip(_PARTS, (registry, path, tag, digest), strict=True):
             object.__setattr__(self, name, part)
 
@@ -155,7 +156,7 @@ def parse(text: str, *, default_tag: bool = True) -> Reference:
     try:
         return _parse(text, default_tag=default_tag)
     except ReferenceSyntaxError as error:
-        raise ReferenceSyntaxError(f"no image reference: {_shown(text)}: {error}") from None
+        raise ReferenceSyntaxError(f"no image reference: {shown(text)}: {error}") from None
 
 
 def _parse(text: str, *, default_tag: bool) -> Reference:
@@ -195,10 +196,4 @@ def _check_name(what: str, text: str, grammar: re.Pattern[str]) -> None:
     if len(text) > _LONGEST_NAME:
         raise ReferenceSyntaxError(f"its {what} is longer than {_LONGEST_NAME} characters")
     if not grammar.fullmatch(text):
-        raise ReferenceSyntaxError(f"{_shown(text)} is no {what} name")
-
-
-def _shown(text: str) -> str:
-    """`text` for a message: bounded, and on one line whatever is in it."""
-    longest = 80
-    return repr(text) if len(text) <= longest else repr(text[:longest]) + "…"
+        raise ReferenceSyntaxError(f"{shown(text)} is no {what} name")

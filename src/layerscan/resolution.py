@@ -13,7 +13,6 @@ from typing import NamedTuple, TypeVar, cast
 
 from layerscan import layersmeta, oci
 from layerscan.errors import DocumentError
-from layerscan.jsondoc import quoted
 from layerscan.oci import Descriptor, Index, Manifest
 from layerscan.oci.images import (
     BlobReader,
@@ -26,6 +25,7 @@ from layerscan.oci.images import (
 from layerscan.parallel import in_parallel
 from layerscan.reference import Reference
 from layerscan.registry import RegistryClient, Repository
+from layerscan.text import quoted
 
 T = TypeVar("T")
 

@@ -24,7 +24,8 @@ from layerscan.selection import (
     choose,
 )
 from layerscan.stores.model import Image, Layer, Store
-from layerscan.walker import Progress, Usage, printable, walk_many
+from layerscan.text import printable_path
+from layerscan.walker import Progress, Usage, walk_many
 
 if TYPE_CHECKING:
     from layerscan.lookup import Looked
@@ -308,7 +309,7 @@ class _Scanner:
             self.problems.append(Problem(layer.folder, f"has no folder {layer.content}"))
         for error in walked.errors[:_ERRORS_TOLD]:
             hint = "; use sudo" if error.errno in (EACCES, EPERM) else ""
-            path = printable(error.path)
+            path = printable_path(error.path)
             self.problems.append(Problem(path, os.strerror(error.errno) + hint))
         untold = walked.error_count - _ERRORS_TOLD
         if untold > 0:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from layerscan.text import printable_path
 from layerscan.walker import (
     BLOCK,
     PROGRESS_INTERVAL,
@@ -20,7 +21,6 @@ from layerscan.walker import (
     checked_threads,
     load_compiled,
     os_error,
-    printable,
     told,
 )
 
@@ -106,7 +106,7 @@ def file_table(
     if faults:
         first, errno, _ = faults[0]
         more = tally[-1] - 1
-        error = os_error(errno, printable(first))
+        error = os_error(errno, printable_path(first))
         if more:
             error.add_note(f"and {more} more entries could not be read")
         raise error

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from layerscan.errors import LayerscanError
 from layerscan.implementation import implementation_name
+from layerscan.text import printable_path
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -48,7 +49,7 @@ class WalkError(NamedTuple):
 
     def __str__(self) -> str:
         """One printable line: what did not work, and why."""
-        return f"{printable(self.path)}: {os.strerror(self.errno)}"
+        return f"{printable_path(self.path)}: {os.strerror(self.errno)}"
 
 
 class Progress(NamedTuple):
@@ -242,18 +243,6 @@ def told(
 def os_error(error: int, path: AnyPath) -> OSError:
     """The exception for an errno of the root `path`."""
     return OSError(error, os.strerror(error), os.fspath(path))
-
-
-def printable(path: bytes | str) -> str:
-    """`path` for a message: what is no printable text is escaped, no byte is lost."""
-    text = os.fsdecode(path)
-    return "".join(c if c.isprintable() and c != "\\" else _escape(c) for c in text)
-
-
-def _escape(c: str) -> str:
-    if "\udc80" <= c <= "\udcff":
-        return f"\\x{ord(c) - 0xDC00:02x}"
-    return c.encode("unicode_escape").decode("ascii")
 
 
 _WalkTrees: TypeAlias = Callable[

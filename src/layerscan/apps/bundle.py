@@ -14,10 +14,11 @@ from typing import BinaryIO, NamedTuple
 
 from layerscan.apps.archive import BundleArchive, BundleEntry, EntryKind
 from layerscan.apps.discovery import COMPOSE_FILE, App
-from layerscan.apps.files import exists, read_text, shown
+from layerscan.apps.files import exists, read_text
 from layerscan.apps.ignore import IGNORE_FILE, IgnoreRules
 from layerscan.errors import ComposeError
 from layerscan.oci import Descriptor
+from layerscan.text import printable
 
 BUNDLE_TYPE = "application/octet-stream"
 
@@ -97,7 +98,7 @@ def _rules(app: App) -> IgnoreRules:
     if not exists(path):
         return IgnoreRules("", IGNORE_FILE)
     text = read_text(path, root=app.folder, longest=LONGEST_IGNORE_FILE)
-    return IgnoreRules(text, shown(path))
+    return IgnoreRules(text, printable(path))
 
 
 def _kept(app: App, rules: IgnoreRules) -> list[_Found]:
@@ -107,7 +108,7 @@ def _kept(app: App, rules: IgnoreRules) -> list[_Found]:
         # The folders that it is in come with it, for their modes.
         kept.update((found.name, found) for found in path)
         if len(kept) > MOST_FILES:
-            raise ComposeError(f"{shown(app.folder)}: has more than {MOST_FILES} files")
+            raise ComposeError(f"{printable(app.folder)}: has more than {MOST_FILES} files")
     return [kept[name] for name in sorted(kept)]
 
 
@@ -119,7 +120,7 @@ def _walk(root: str, rules: IgnoreRules, above: tuple[_Found, ...]) -> Iterator[
     """
     path = os.path.join(root, above[-1].name) if above else root
     if len(above) > DEEPEST:
-        raise ComposeError(f"{shown(path)}: more than {DEEPEST} folders within each other")
+        raise ComposeError(f"{printable(path)}: more than {DEEPEST} folders within each other")
     for found in _listed(root, path):
         ignored = found.name != COMPOSE_FILE and (
             found.name == IGNORE_FILE or rules.ignores(found.name)
@@ -138,7 +139,7 @@ def _listed(root: str, path: str) -> list[_Found]:
                 for entry in entries
             ]
     except OSError as error:
-        raise ComposeError(f"{shown(path)}: {error.strerror}") from None
+        raise ComposeError(f"{printable(path)}: {error.strerror}") from None
 
 
 def _add(archive: BundleArchive, app: App, found: _Found) -> None:
@@ -146,7 +147,7 @@ def _add(archive: BundleArchive, app: App, found: _Found) -> None:
     try:
         found.name.encode()
     except UnicodeEncodeError:
-        raise ComposeError(f"{shown(path)}: its name is not UTF-8, rename it") from None
+        raise ComposeError(f"{printable(path)}: its name is not UTF-8, rename it") from None
     mode = stat.S_IMODE(found.stat.st_mode)
     if stat.S_ISDIR(found.stat.st_mode):
         archive.add(BundleEntry(found.name, EntryKind.FOLDER, mode))
@@ -160,7 +161,7 @@ def _add(archive: BundleArchive, app: App, found: _Found) -> None:
     else:
         kind = _KINDS.get(stat.S_IFMT(found.stat.st_mode), "no file")
         raise ComposeError(
-            f"{shown(path)}: is {kind}, which no bundle can have; remove it or name it in "
+            f"{printable(path)}: is {kind}, which no bundle can have; remove it or name it in "
             f"{IGNORE_FILE}"
         )
 
@@ -172,9 +173,9 @@ def _target(app: App, name: str) -> str:
         target = os.readlink(path)
         target.encode()
     except OSError as error:
-        raise ComposeError(f"{shown(path)}: {error.strerror}") from None
+        raise ComposeError(f"{printable(path)}: {error.strerror}") from None
     except UnicodeEncodeError:
-        raise ComposeError(f"{shown(path)}: its target is not UTF-8") from None
+        raise ComposeError(f"{printable(path)}: its target is not UTF-8") from None
     inside = os.path.normpath(os.path.join(os.path.dirname(name), target))
     root = os.path.realpath(app.folder)
     # By its text it would lead out on the device; by what is here, through
@@ -185,9 +186,9 @@ def _target(app: App, name: str) -> str:
         or os.path.commonpath([root, os.path.realpath(path)]) != root
     ):
         raise ComposeError(
-            f"{shown(path)}: is a symlink that leads out of the App's folder, to {shown(target)}; "
-            f"a device has something else there. Put the file into the App, or name the symlink "
-            f"in {IGNORE_FILE}"
+            f"{printable(path)}: is a symlink that leads out of the App's folder, to "
+            f"{printable(target)}; a device has something else there. Put the file into the "
+            f"App, or name the symlink in {IGNORE_FILE}"
         )
     return target
 
@@ -197,7 +198,7 @@ def _add_file(archive: BundleArchive, path: str, found: _Found) -> None:
     try:
         descriptor = os.open(path, _FILE)
     except OSError as error:
-        raise ComposeError(f"{shown(path)}: {error.strerror}") from None
+        raise ComposeError(f"{printable(path)}: {error.strerror}") from None
     with open(descriptor, "rb", buffering=0) as file:
         now = os.fstat(descriptor)
         if not stat.S_ISREG(now.st_mode) or now.st_size != found.stat.st_size:
@@ -221,8 +222,10 @@ def _read(file: io.FileIO, size: int, path: str) -> bytes:
     try:
         return file.read(size) or b""
     except OSError as error:
-        raise ComposeError(f"{shown(path)}: {error.strerror}") from None
+        raise ComposeError(f"{printable(path)}: {error.strerror}") from None
 
 
 def _changed(path: str) -> ComposeError:
-    return ComposeError(f"{shown(path)}: changed while it was read; publish when nothing writes it")
+    return ComposeError(
+        f"{printable(path)}: changed while it was read; publish when nothing writes it"
+    )

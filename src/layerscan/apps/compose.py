@@ -8,8 +8,8 @@ used, and every value still knows its line.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from layerscan.apps.files import shown
 from layerscan.errors import ComposeError
+from layerscan.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -190,10 +190,10 @@ class _ComposeFile:
             mark = error.problem_mark or error.context_mark
             line = f":{mark.line + 1}" if mark else ""
             what = error.problem or error.context or "cannot be read"
-            raise ComposeError(f"{self.source}{line}: is no YAML: {shown(what)}") from None
+            raise ComposeError(f"{self.source}{line}: is no YAML: {printable(what)}") from None
         except yaml.YAMLError as error:
             what = str(getattr(error, "reason", "cannot be read"))
-            raise ComposeError(f"{self.source}: is no YAML: {shown(what)}") from None
+            raise ComposeError(f"{self.source}: is no YAML: {printable(what)}") from None
         except RecursionError:
             raise ComposeError(f"{self.source}: is nested too deeply") from None
         return node

@@ -3,8 +3,9 @@
 import os
 from dataclasses import dataclass
 
-from layerscan.apps.files import exists, shown
+from layerscan.apps.files import exists
 from layerscan.errors import ComposeError
+from layerscan.text import printable
 
 COMPOSE_FILE = "docker-compose.yml"
 """The one name of an App's Compose file."""
@@ -44,7 +45,7 @@ def discover(apps_root: str) -> list[App]:
     except (OSError, ValueError) as error:
         # A path with a NUL character is a ValueError.
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ComposeError(f"{shown(apps_root)}: Apps root cannot be read: {reason}") from None
+        raise ComposeError(f"{printable(apps_root)}: Apps root cannot be read: {reason}") from None
     apps = [
         app
         for name in names
@@ -54,7 +55,7 @@ def discover(apps_root: str) -> list[App]:
         why = f"has no sub-folder with a {COMPOSE_FILE}"
         if exists(os.path.join(apps_root, COMPOSE_FILE)):
             why += "; it is itself an App, its parent is the Apps root"
-        raise ComposeError(f"{shown(apps_root)}: no Compose App: {why}")
+        raise ComposeError(f"{printable(apps_root)}: no Compose App: {why}")
     return apps
 
 
@@ -71,7 +72,7 @@ def app_at(folder: str) -> App:
     app = _app(os.path.basename(path), path)
     if app is None:
         why = f"has no {COMPOSE_FILE}" if os.path.isdir(path) else "is no folder"
-        raise ComposeError(f"{shown(folder)}: no Compose App: {why}")
+        raise ComposeError(f"{printable(folder)}: no Compose App: {why}")
     return app
 
 
@@ -79,9 +80,9 @@ def _app(name: str, folder: str) -> App | None:
     compose_file = os.path.join(folder, COMPOSE_FILE)
     if exists(compose_file):
         if not name.isprintable():
-            raise ComposeError(f"{shown(folder)}: no name for an App: rename the folder")
+            raise ComposeError(f"{printable(folder)}: no name for an App: rename the folder")
         return App(name, folder, compose_file)
     misnamed = os.path.join(folder, _MISNAMED_FILE)
     if exists(misnamed):
-        raise ComposeError(f"{shown(misnamed)}: must be named {COMPOSE_FILE}, rename it")
+        raise ComposeError(f"{printable(misnamed)}: must be named {COMPOSE_FILE}, rename it")
     return None

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from layerscan.apps.files import exists, read_text, shown
+from layerscan.apps.files import exists, read_text
 from layerscan.apps.interpolation import interpolate
 from layerscan.errors import ComposeError
+from layerscan.text import printable
 
 if TYPE_CHECKING:
     from dotenv.parser import Binding
@@ -68,7 +69,9 @@ def load_environment(path: str, *, root: str, process: Mapping[str, str]) -> Env
     # python-dotenv's search for the comment behind a value takes time by the
     # square of the length of a blank.
     if any(len(blank[0]) > _LONGEST_BLANK for blank in _BLANK.finditer(text)):
-        raise ComposeError(f"{shown(path)}: has a blank of more than {_LONGEST_BLANK} characters")
+        raise ComposeError(
+            f"{printable(path)}: has a blank of more than {_LONGEST_BLANK} characters"
+        )
     return _read_lines(text, path, dict(process))
 
 
@@ -80,14 +83,14 @@ def _read_lines(text: str, path: str, process: dict[str, str]) -> Environment:
     environment = Environment(ChainMap(process, own), unset)
     length = 0
     for binding in parse_stream(io.StringIO(text)):
-        where = f"{shown(path)}:{_line(binding)}"
+        where = f"{printable(path)}:{_line(binding)}"
         if binding.error:
             raise ComposeError(f"{where}: is no NAME=value")
         name, value = binding.key, binding.value
         if name is None:  # a comment
             continue
         if not _NAME.fullmatch(name):
-            raise ComposeError(f"{where}: {shown(name)!r} is no variable's name")
+            raise ComposeError(f"{where}: {printable(name)!r} is no variable's name")
         if value is None or name in process:
             # A name alone stands for the process's variable, and a value of
             # the process's hides that of the file.

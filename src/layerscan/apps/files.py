@@ -8,6 +8,7 @@ import os
 import stat
 
 from layerscan.errors import ComposeError
+from layerscan.text import printable
 
 
 def exists(path: str) -> bool:
@@ -21,7 +22,7 @@ def exists(path: str) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise ComposeError(f"{shown(path)}: {error.strerror}") from None
+        raise ComposeError(f"{printable(path)}: {error.strerror}") from None
     return True
 
 
@@ -40,35 +41,27 @@ def read_text(path: str, *, root: str, longest: int) -> str:
     try:
         content = _read(path, root, longest)
     except OSError as error:
-        raise ComposeError(f"{shown(path)}: {error.strerror}") from None
+        raise ComposeError(f"{printable(path)}: {error.strerror}") from None
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ComposeError(f"{shown(path)}: is not UTF-8 at byte {error.start}") from None
-
-
-def shown(text: str) -> str:
-    """`text`, a file's name as a rule, for a message: bounded and on one line."""
-    longest = 400
-    if len(text) > longest:
-        text = text[:longest] + "…"
-    return text if text.isprintable() else repr(text)
+        raise ComposeError(f"{printable(path)}: is not UTF-8 at byte {error.start}") from None
 
 
 def _read(path: str, root: str, longest: int) -> bytes:
     real, real_root = os.path.realpath(path, strict=True), os.path.realpath(root, strict=True)
     if os.path.commonpath([real, real_root]) != real_root:
-        raise ComposeError(f"{shown(path)}: is a symlink that leads out of {shown(root)}")
+        raise ComposeError(f"{printable(path)}: is a symlink that leads out of {printable(root)}")
     # O_NONBLOCK: opening a FIFO must not wait for its writer.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
     descriptor = os.open(real, flags)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ComposeError(f"{shown(path)}: is no regular file")
+            raise ComposeError(f"{printable(path)}: is no regular file")
         with open(descriptor, "rb", closefd=False) as file:
             content = file.read(longest + 1)
     finally:
         os.close(descriptor)
     if len(content) > longest:
-        raise ComposeError(f"{shown(path)}: is longer than {longest} bytes")
+        raise ComposeError(f"{printable(path)}: is longer than {longest} bytes")
     return content

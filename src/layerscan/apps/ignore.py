@@ -15,8 +15,8 @@ import posixpath
 import re
 from typing import NamedTuple
 
-from layerscan.apps.files import shown
 from layerscan.errors import ComposeError
+from layerscan.text import printable
 
 IGNORE_FILE = ".composeappignores"
 
@@ -59,7 +59,7 @@ class IgnoreRules:
                 try:
                     self._rules.append(_rule(pattern))
                 except _PatternError as error:
-                    raise ComposeError(f"{source}:{number}: {shown(line)}: {error}") from None
+                    raise ComposeError(f"{source}:{number}: {printable(line)}: {error}") from None
 
     @property
     def has_exceptions(self) -> bool:

@@ -8,10 +8,11 @@ from layerscan import reference
 from layerscan.apps.compose import read_services
 from layerscan.apps.discovery import App, discover
 from layerscan.apps.environment import load_environment
-from layerscan.apps.files import read_text, shown
+from layerscan.apps.files import read_text
 from layerscan.apps.interpolation import interpolate
 from layerscan.errors import ComposeError, ReferenceSyntaxError
 from layerscan.reference import Reference
+from layerscan.text import printable
 
 FACTORY_REGISTRY = "hub.foundries.io"
 """The registry whose images are tagged by the CI run that built them."""
@@ -80,11 +81,11 @@ def read_compose_file(app: App) -> str:
 def images_in(text: str, app: App, environment: Mapping[str, str]) -> dict[str, ServiceImage]:
     """As `service_images`, from the text of the Compose file."""
     root = os.path.dirname(app.folder)
-    services = read_services(text, shown(app.compose_file))
+    services = read_services(text, printable(app.compose_file))
     variables = load_environment(os.path.join(app.folder, ".env"), root=root, process=environment)
     images: dict[str, ServiceImage] = {}
     for service in services:
-        where = f"{shown(app.compose_file)}:{service.line}: service {service.name}"
+        where = f"{printable(app.compose_file)}:{service.line}: service {service.name}"
         try:
             result = interpolate(service.image, variables.values)
         except ComposeError as error:

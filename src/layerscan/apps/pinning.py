@@ -10,9 +10,9 @@ from collections.abc import Mapping as Images
 from dataclasses import replace
 
 from layerscan.apps.compose import read_services
-from layerscan.apps.files import shown
 from layerscan.apps.yamltree import Mapping, Node, Scalar, Sequence, read_tree, write_tree
 from layerscan.errors import ComposeError
+from layerscan.text import printable
 
 CONFIG_HASH_LABEL = "io.compose-spec.config-hash"
 
@@ -72,7 +72,7 @@ def _without_hash(labels: Node | None, source: str, name: str) -> Mapping | Sequ
         case Sequence():
             return replace(labels, items=tuple(item for item in labels.items if not _is_hash(item)))
         case Scalar():
-            where = f"{source}:{labels.line}: service {shown(name)}"
+            where = f"{source}:{labels.line}: service {printable(name)}"
             raise ComposeError(f"{where}: labels must be a mapping or a list")
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from layerscan import digest as digests
-from layerscan import jsondoc, layersmeta, oci, reference
+from layerscan import layersmeta, oci, reference
 from layerscan.apps.compose import read_services
 from layerscan.apps.discovery import COMPOSE_FILE
 from layerscan.errors import DocumentError, ReferenceSyntaxError
@@ -23,6 +23,7 @@ from layerscan.layersmeta import LayersMeta
 from layerscan.oci import Descriptor, Index, Manifest
 from layerscan.oci.blobs import Blobs
 from layerscan.reference import Reference
+from layerscan.text import printable, quoted
 
 APP_ANNOTATION = "compose-app"
 METADATA_ANNOTATION = "layers-meta"
@@ -115,7 +116,7 @@ def loads_app(raw: bytes, source: str) -> PublishedApp:
     # Clients take the second layer and no other.
     metadata = more[0] if more and more[0].annotations.get(METADATA_ANNOTATION) else None
     if metadata is not None and metadata.annotations[METADATA_ANNOTATION] != VERSION:
-        version = jsondoc.quoted(metadata.annotations[METADATA_ANNOTATION])
+        version = quoted(metadata.annotations[METADATA_ANNOTATION])
         raise at_layers.key(1).fault(f'is layers metadata of version {version}, not "{VERSION}"')
     return PublishedApp(
         source, raw, digests.sha256(raw), bundle, metadata, _layers_manifests(manifest, place)
@@ -128,7 +129,7 @@ def _layers_manifests(manifest: Manifest, place: Place) -> dict[str, Descriptor]
         at = place.key("manifests").key(index)
         architecture = descriptor.platform.architecture if descriptor.platform else ""
         if not layersmeta.is_architecture(architecture):
-            raise at.fault(f"{jsondoc.quoted(architecture)} is no architecture name")
+            raise at.fault(f"{quoted(architecture)} is no architecture name")
         if architecture in found:
             raise at.fault(f"there is one for {architecture} already")
         found[architecture] = descriptor
@@ -161,11 +162,11 @@ def bundle_files(raw: bytes, source: str) -> list[BundleFile]:
     with _entries(raw, source) as entries:
         return [
             BundleFile(
-                jsondoc.printable(entry.name[:_LONGEST_NAME]),
+                printable(entry.name[:_LONGEST_NAME]),
                 _kind(entry),
                 entry.mode & 0o7777,
                 entry.size,
-                jsondoc.printable(entry.linkname[:_LONGEST_NAME]),
+                printable(entry.linkname[:_LONGEST_NAME]),
             )
             for entry, _ in entries
         ]
@@ -179,7 +180,7 @@ def bundle_images(raw: bytes, source: str) -> dict[str, Reference]:
             image is not pinned by its digest.
         ComposeError: the Compose file is malformed.
     """
-    name = f"{jsondoc.printable(source)}: {COMPOSE_FILE}"
+    name = f"{printable(source)}: {COMPOSE_FILE}"
     images: dict[str, Reference] = {}
     for service in read_services(_compose_file(raw, source, name), name):
         where = f"{name}:{service.line}: service {service.name}"
@@ -202,7 +203,7 @@ def _compose_file(raw: bytes, source: str, name: str) -> str:
                 content = read()
                 break
         else:
-            raise DocumentError(f"{jsondoc.printable(source)}: has no {COMPOSE_FILE}")
+            raise DocumentError(f"{printable(source)}: has no {COMPOSE_FILE}")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -224,14 +225,14 @@ def _entries(
     raw: bytes, source: str
 ) -> Iterator[Iterator[tuple[tarfile.TarInfo, Callable[[], bytes]]]]:
     """The entries of a bundle, each with what reads its content; for one pass."""
-    name = jsondoc.printable(source)
+    name = printable(source)
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(raw)) as unpacked:
             content = _Forward(unpacked, name)
             with tarfile.open(fileobj=content, mode="r:") as tar:  # type: ignore[call-overload]
                 yield _each(tar, content, name)
     except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError) as error:
-        what = jsondoc.printable(str(error)[:200])
+        what = printable(str(error)[:200])
         raise DocumentError(f"{name}: is no gzip'd tar: {what}") from None
 
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote
 
-from layerscan.apps.files import shown
 from layerscan.errors import ComposeError
+from layerscan.text import printable
 
 if TYPE_CHECKING:
     from yaml.events import CollectionStartEvent, Event, ScalarEvent
@@ -119,7 +119,7 @@ def read_tree(text: str, source: str) -> tuple[Node, bool]:
         for event in yaml.parse(text, Loader=loader):
             builder.take(event)
     except yaml.YAMLError as error:
-        what = shown(str(getattr(error, "problem", "") or "cannot be read"))
+        what = printable(str(getattr(error, "problem", "") or "cannot be read"))
         raise ComposeError(f"{source}: is no YAML: {what}") from None
     if builder.root is None:
         raise ComposeError(f"{source}: is empty")
@@ -149,7 +149,7 @@ class _Builder:
         elif isinstance(event, events.AliasEvent):
             anchor = str(event.anchor)
             if anchor not in self._anchors:
-                raise _fault(self.source, _line(event), f"*{shown(anchor)} is part of itself")
+                raise _fault(self.source, _line(event), f"*{printable(anchor)} is part of itself")
             node = self._anchors[anchor]
             self._add(node)
         elif isinstance(event, events.ScalarEvent):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from layerscan.cli.tables import human, new_table, print_tables, short
-from layerscan.jsondoc import printable
+from layerscan.text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -5,8 +5,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from layerscan.cli.tables import human, new_table, print_tables, short
-from layerscan.jsondoc import printable
 from layerscan.oci.platforms import platform_text
+from layerscan.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -7,6 +7,7 @@ from contextlib import suppress
 from errno import EPIPE
 
 from layerscan.errors import LayerscanError
+from layerscan.text import printable
 
 
 def complain(kind: str, message: str) -> None:
@@ -15,7 +16,7 @@ def complain(kind: str, message: str) -> None:
     Raises:
         BrokenPipeError: stderr is a pipe that nobody reads.
     """
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+    line = printable(message, longest=None)
     try:
         print(f"layerscan: {kind}: {line}", file=sys.stderr)
     except OSError as error:

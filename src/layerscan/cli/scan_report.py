@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from layerscan.cli.report import Report, ReportedImage, ReportedLayer
-from layerscan.walker import printable
+from layerscan.text import printable_path
 
 if TYPE_CHECKING:
     from layerscan.scanner import LayerCost, Scan
@@ -14,7 +14,7 @@ def report_of(result: "Scan") -> Report:
     digests = _digests(result)
     return Report(
         subject={"store": {"kind": result.store.kind, "root": result.store.root}},
-        closing=f"in {result.store.kind} store {printable(result.store.root)}",
+        closing=f"in {result.store.kind} store {printable_path(result.store.root)}",
         accounting=str(result.accounting),
         fs_block_size=result.fs_block_size,
         images=_images(result),

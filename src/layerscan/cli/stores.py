@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from layerscan.cli.output import complain
 from layerscan.cli.status import ExitStatus
+from layerscan.text import printable_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,7 +146,6 @@ def _print_json(listed: "Sequence[_Listed]") -> None:
 
 def _print_table(listed: "Sequence[_Listed]") -> None:
     from layerscan.cli.tables import human, new_table, print_tables
-    from layerscan.walker import printable
 
     table = new_table(["KIND", "ENGINE", "PATH"], ["IMAGES", "LAYERS", "RECORDED"])
     for one in listed:
@@ -153,5 +153,5 @@ def _print_table(listed: "Sequence[_Listed]") -> None:
         if one.images is not None:
             recorded = "?" if one.recorded is None else human(one.recorded)
             figures = [str(one.images), str(one.layers), f"{recorded} {one.recorded_as}".strip()]
-        table.add_row(one.kind, one.engine, printable(one.root), *figures)
+        table.add_row(one.kind, one.engine, printable_path(one.root), *figures)
     print_tables(table)

@@ -13,6 +13,7 @@ from layerscan import digest as digests
 from layerscan import jsondoc, layersmeta
 from layerscan.fit.device import Device, EngineLayers, Volume
 from layerscan.jsondoc import Place
+from layerscan.text import quoted
 
 MAX_DEVICE = 64 * 1024 * 1024
 """Bytes of the longest device file that is read."""
@@ -153,7 +154,7 @@ def _volume_name(
 ) -> str:
     name = jsondoc.text(document, key, place, default)
     if name not in volumes:
-        raise place.key(key).fault(f"there is no {jsondoc.quoted(name)} in volumes")
+        raise place.key(key).fault(f"there is no {quoted(name)} in volumes")
     return name
 
 
@@ -162,9 +163,7 @@ def _architecture(document: dict[str, object], place: Place) -> str | None:
         return None
     architecture = jsondoc.text(document, "architecture", place)
     if not layersmeta.is_architecture(architecture):
-        raise place.key("architecture").fault(
-            f"{jsondoc.quoted(architecture)} is no architecture name"
-        )
+        raise place.key("architecture").fault(f"{quoted(architecture)} is no architecture name")
     return architecture
 
 

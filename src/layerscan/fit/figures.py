@@ -13,6 +13,7 @@ from layerscan import jsondoc
 from layerscan.errors import DocumentError
 from layerscan.jsondoc import Place
 from layerscan.layersmeta import LayersMeta
+from layerscan.text import printable, quoted
 
 
 class ClientLayer(NamedTuple):
@@ -51,7 +52,7 @@ class Figures(NamedTuple):
         for digest, layer in self.layers.items():
             if layer.archive_size is None:
                 raise DocumentError(
-                    f"{jsondoc.printable(self.source)}: layer {digest}: "
+                    f"{printable(self.source)}: layer {digest}: "
                     'key "archive_size" is missing; publishing an App adds it'
                 )
             sizes[digest] = layer.archive_size
@@ -92,10 +93,8 @@ class Metadata:
         if self.architectures is None:
             return _figures(self._document, place)
         if architecture not in self._document:
-            known = ", ".join(map(jsondoc.quoted, self.architectures)) or "none"
-            raise DocumentError(
-                f"{jsondoc.printable(self.source)}: has no {architecture}; it has: {known}"
-            )
+            known = ", ".join(map(quoted, self.architectures)) or "none"
+            raise DocumentError(f"{printable(self.source)}: has no {architecture}; it has: {known}")
         return _figures(self._document[architecture], place.key(architecture))
 
 

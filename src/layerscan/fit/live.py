@@ -12,11 +12,11 @@ from typing import NamedTuple
 from layerscan import digest as digests
 from layerscan.errors import DocumentError, LayerscanError, StoreError
 from layerscan.fit.device import Device, EngineLayers, Volume
-from layerscan.jsondoc import printable
 from layerscan.layersmeta import is_architecture
 from layerscan.oci import platforms
 from layerscan.stores import open_store
 from layerscan.stores.safefs import Fault, Folder, reason
+from layerscan.text import printable
 
 _MOST_BLOBS = 1_000_000
 _LONGEST_REFERENCE = 4096

@@ -13,7 +13,6 @@ from layerscan.apps.published import PublishedApp, loads_app
 from layerscan.digest import is_digest
 from layerscan.errors import DocumentError
 from layerscan.fit.contents import ImageDocuments
-from layerscan.jsondoc import printable
 from layerscan.oci import Descriptor
 from layerscan.oci.blobs import APP_MANIFEST_FILE, BlobFolder, Blobs, DryRunFolder
 from layerscan.reference import Reference
@@ -23,6 +22,7 @@ from layerscan.sources.images import find_images
 from layerscan.sources.model import Source, SourceImage
 from layerscan.sources.oci_layout import OciLayout
 from layerscan.sources.registry import RegistrySource
+from layerscan.text import printable
 
 _LONGEST_APP_MANIFEST = 64 * 1024
 """Bytes of the longest blob that is looked at to find the Apps of a store."""

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from layerscan import digest as digests
 from layerscan.errors import AbsentBlobError, DocumentError
-from layerscan.jsondoc import printable
 from layerscan.oci import MAX_MANIFEST, Descriptor
+from layerscan.text import printable
 
 APP_MANIFEST_FILE = "manifest.json"
 """Name of the App manifest in the folder of a dry run."""

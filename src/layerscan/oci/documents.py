@@ -14,6 +14,7 @@ from layerscan import digest as digests
 from layerscan import jsondoc
 from layerscan.errors import DocumentError
 from layerscan.jsondoc import Place
+from layerscan.text import printable, quoted
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -151,12 +152,12 @@ def loads(raw: bytes, source: str, *, media_type: str | None = None) -> Manifest
     """
     place = Place(source)
     if len(raw) > MAX_MANIFEST:
-        raise DocumentError(f"{jsondoc.printable(source)}: is longer than {MAX_MANIFEST} bytes")
+        raise DocumentError(f"{printable(source)}: is longer than {MAX_MANIFEST} bytes")
     document = jsondoc.mapping(jsondoc.decode(raw, source, as_go=True), place)
     found = _media_type(document, place, media_type)
     if found not in INDEX_TYPES + MANIFEST_TYPES:
         raise place.fault(
-            f"is of type {jsondoc.quoted(found)}; only image manifests and indexes can be read"
+            f"is of type {quoted(found)}; only image manifests and indexes can be read"
         )
     # Docker's schema 1 has other fields under the same types' predecessors.
     if jsondoc.integer(document, "schemaVersion", place) != 2:  # noqa: PLR2004 - its only value
@@ -206,9 +207,7 @@ def _media_type(document: dict[str, object], place: Place, given: str | None) ->
         return OCI_MANIFEST if "config" in document else OCI_INDEX
     own = jsondoc.text(document, "mediaType", place)
     if given is not None and own != given:
-        raise place.key("mediaType").fault(
-            f"is {jsondoc.quoted(own)}, but it was given as {jsondoc.quoted(given)}"
-        )
+        raise place.key("mediaType").fault(f"is {quoted(own)}, but it was given as {quoted(given)}")
     return own
 
 

@@ -20,7 +20,6 @@ from typing import NamedTuple, Protocol
 
 from layerscan import digest as digests
 from layerscan.errors import AbsentError, DocumentError
-from layerscan.jsondoc import printable, quoted
 from layerscan.oci.blobs import Blobs
 from layerscan.oci.documents import (
     EMPTY_CONFIG,
@@ -39,6 +38,7 @@ from layerscan.oci.documents import (
 )
 from layerscan.oci.platforms import platform_text
 from layerscan.parallel import in_parallel
+from layerscan.text import printable, quoted
 
 DEEPEST = 8
 """Indexes within each other that are followed."""

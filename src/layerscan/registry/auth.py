@@ -18,11 +18,12 @@ from layerscan import jsondoc
 from layerscan.errors import DocumentError, RefusedByRegistryError, RegistryError
 from layerscan.jsondoc import Place
 from layerscan.registry.challenge import Challenge, parse
-from layerscan.registry.faults import is_temporary, refusal, shown
+from layerscan.registry.faults import is_temporary, refusal
 from layerscan.registry.login import Login, Secret
 from layerscan.registry.retry import retry_after
 from layerscan.registry.transport import Answer, Request
 from layerscan.registry.verify import read, read_error
+from layerscan.text import printable
 
 _CLIENT = "layerscan"
 _LONGEST_TOKEN_ANSWER = 1 << 20
@@ -107,7 +108,7 @@ class Authorizer:
             login = self._logins.get(_repository(scopes))
         if login is None:
             return f"there are no credentials for {self._registry}: 'docker login' stores some"
-        user = "an identity token" if login.is_identity_token else f"user {shown(login.user)}"
+        user = "an identity token" if login.is_identity_token else f"user {printable(login.user)}"
         return f"the credentials are those of {user} from {login.source}"
 
     def redacted(self, text: str) -> str:
@@ -152,7 +153,7 @@ class Authorizer:
     def _new_token(self, challenge: Challenge, scopes: tuple[str, ...]) -> _Token:
         login = self._get_login(scopes)
         request, authorization = self._token_request(challenge, scopes, login)
-        where = f"{self._registry}: token service {shown(urlsplit(request.url).netloc)}"
+        where = f"{self._registry}: token service {printable(urlsplit(request.url).netloc)}"
         with self._send(request, authorization) as answer:
             if answer.status != HTTPStatus.OK:
                 raise self._token_refusal(answer, where, login)
@@ -247,9 +248,9 @@ def _check_realm(challenge: Challenge, answer: Answer, registry: str) -> None:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
         raise RegistryError(
-            f"{registry}: names a token service that has no address: {shown(realm)}"
+            f"{registry}: names a token service that has no address: {printable(realm)}"
         )
     if parts.scheme == "http" and answer.response.url.scheme == "https":
         raise RegistryError(
-            f"{registry}: names a token service without TLS: {shown(parts.hostname)}"
+            f"{registry}: names a token service without TLS: {printable(parts.hostname)}"
         )

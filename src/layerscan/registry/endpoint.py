@@ -22,12 +22,12 @@ from layerscan.registry.faults import (
     TemporaryError,
     TemporaryProxyError,
     refusal,
-    shown,
 )
 from layerscan.registry.retry import Waits, retry_after
 from layerscan.registry.tls import Certificates, find_certificates
 from layerscan.registry.transport import Answer, Request, Transport, is_loopback, origin
 from layerscan.registry.verify import read_error
+from layerscan.text import printable
 
 T = TypeVar("T")
 
@@ -177,7 +177,7 @@ class Endpoint:
         delay = retry_after(answer.header("Retry-After"))
         if not answer.is_home:
             # The address of a storage may hold a key; its host says enough.
-            where = f"{where}: redirected to {shown(answer.response.url.host)}"
+            where = f"{where}: redirected to {printable(answer.response.url.host)}"
         fault = refusal(where, answer.status, body, delay=delay, redacted=self._auth.redacted)
         denied = answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
         if denied and answer.is_home and isinstance(fault, RefusedByRegistryError):

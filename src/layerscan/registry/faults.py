@@ -18,7 +18,7 @@ from layerscan.errors import (
     RefusedByRegistryError,
     RegistryError,
 )
-from layerscan.jsondoc import printable
+from layerscan.text import printable
 
 if TYPE_CHECKING:
     import httpx
@@ -87,12 +87,6 @@ class TemporaryProxyError(ProxyError, TemporaryError):
     """The same, where another attempt may go better."""
 
 
-def shown(text: str) -> str:
-    """What a registry says, for a message: bounded, and on one line whatever is in it."""
-    cut = text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)
-
-
 class Peer(NamedTuple):
     """Whom a connection is to, for messages.
 
@@ -134,20 +128,22 @@ def told(peer: Peer, proxy: Callable[[], str | None]) -> Iterator[None]:
             or _connection_error(error, peer.host)
         ) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise RegistryError(f"{peer.host}: {type(error).__name__}: {shown(str(error))}") from None
+        raise RegistryError(
+            f"{peer.host}: {type(error).__name__}: {printable(str(error))}"
+        ) from None
 
 
 def _proxy_error(error: "httpx.TransportError", host: str, proxy: str) -> ProxyError | None:
     """What keeps the proxy itself from being used, None if it is something else."""
     import httpx
 
-    where = f"{host}: the proxy {shown(proxy)} cannot be used"
+    where = f"{host}: the proxy {printable(proxy)} cannot be used"
     check = "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names it"
-    said = shown(str(error)) or "no connection in time"
+    said = printable(str(error)) or "no connection in time"
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return ProxyError(
-                f"{where}: its certificate is not trusted: {shown(cause.verify_message)}; "
+                f"{where}: its certificate is not trusted: {printable(cause.verify_message)}; "
                 f"{check}, and SSL_CERT_FILE a file with authorities"
             )
         if isinstance(cause, ssl.SSLError):
@@ -170,7 +166,7 @@ def _final_error(error: "httpx.TransportError", peer: Peer) -> RegistryError | N
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return CertificateError(
-                f"{host}: its certificate is not trusted: {shown(cause.verify_message)}; an "
+                f"{host}: its certificate is not trusted: {printable(cause.verify_message)}; an "
                 f"authority of your own belongs into {DOCKER_FOLDER}/{peer.registry} as *.crt or "
                 "into the file that SSL_CERT_FILE names, and --insecure-registry does without"
             )
@@ -179,7 +175,7 @@ def _final_error(error: "httpx.TransportError", peer: Peer) -> RegistryError | N
         if _is_final(cause) and isinstance(cause, socket.gaierror):
             return RegistryError(f"{host}: there is no such host ({cause.strerror})")
         if _is_final(cause):
-            return RegistryError(f"{host}: no connection: {shown(str(error))}")
+            return RegistryError(f"{host}: no connection: {printable(str(error))}")
     return None
 
 
@@ -191,7 +187,7 @@ def _is_final(cause: BaseException) -> bool:
 
 
 def _reason(error: ssl.SSLError) -> str:
-    return shown(str(error.reason or error))
+    return printable(str(error.reason or error))
 
 
 def _is_final_alert(reason: str) -> bool:
@@ -221,7 +217,7 @@ def _tls_error(reason: str, peer: Peer) -> RegistryError:
 def _connection_error(error: "httpx.TransportError", host: str) -> RegistryError:
     import httpx
 
-    said = shown(str(error)) or "it is closed"
+    said = printable(str(error)) or "it is closed"
     # httpx looks at redirects, too, that it is not to follow.
     final = isinstance(error, httpx.UnsupportedProtocol | httpx.PoolTimeout)
     if final or "location header" in said:
@@ -263,8 +259,8 @@ def refusal(
         redacted: takes out of a text what nobody must see.
     """
     code, words = _own_words(body)
-    said = shown(redacted(words))
-    code = shown(redacted(code))
+    said = printable(redacted(words))
+    code = printable(redacted(code))
     message = f"{where}: {_meaning(status)}" + (f": {said}" if said else "")
     if is_temporary(status):
         return TemporaryError(message, delay)

@@ -14,10 +14,11 @@ from functools import cached_property
 from typing import Protocol
 
 from layerscan import jsondoc
-from layerscan.jsondoc import Place, printable, quoted
+from layerscan.jsondoc import Place
 from layerscan.reference import DEFAULT_REGISTRY
 from layerscan.registry.credential_helper import Helper
 from layerscan.registry.login import Login, Secret
+from layerscan.text import printable, quoted
 
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 """What Docker's file and helpers call docker.io."""

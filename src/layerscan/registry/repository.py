@@ -16,10 +16,11 @@ from layerscan.digest import Hashing
 from layerscan.errors import NotInRegistryError, RegistryError
 from layerscan.oci import INDEX_TYPES, MANIFEST_TYPES, MAX_MANIFEST, Descriptor
 from layerscan.registry.endpoint import Endpoint
-from layerscan.registry.faults import TemporaryError, shown
+from layerscan.registry.faults import TemporaryError
 from layerscan.registry.transport import Answer, Request
 from layerscan.registry.upload import Upload
 from layerscan.registry.verify import Verifier, check_length, parts, read
+from layerscan.text import printable
 
 T = TypeVar("T")
 
@@ -69,7 +70,7 @@ class Repository:
                 bytes are not those of the digest.
         """
         is_digest = digests.is_digest(tag_or_digest)
-        where = f"{self.name}{'@' if is_digest else ':'}{shown(tag_or_digest)}"
+        where = f"{self.name}{'@' if is_digest else ':'}{printable(tag_or_digest)}"
         fetched = self._fetch_manifest(tag_or_digest, _ACCEPT, where, MAX_MANIFEST)
         if is_digest:
             fetched = fetched._replace(digest=digests.of_content(fetched.raw, tag_or_digest))
@@ -234,7 +235,7 @@ class Repository:
         self._scopes = self._push
         is_digest = digests.is_digest(tag_or_digest)
         digest = digests.of_content(raw, tag_or_digest if is_digest else None)
-        where = f"{self.name}{'@' if is_digest else ':'}{shown(tag_or_digest)}"
+        where = f"{self.name}{'@' if is_digest else ':'}{printable(tag_or_digest)}"
         if is_digest and tag_or_digest != digest:
             raise RegistryError(f"{where}: the document to push has the digest {digest}")
         request = Request(
@@ -284,8 +285,8 @@ class Repository:
         verifier.finish()
         if fetched.media_type != descriptor.media_type:
             raise RegistryError(
-                f"{where}: the registry gives it as {shown(fetched.media_type)}, what refers to it "
-                f"as {descriptor.media_type}"
+                f"{where}: the registry gives it as {printable(fetched.media_type)}, what refers "
+                f"to it as {descriptor.media_type}"
             )
         return fetched.raw
 
@@ -348,7 +349,7 @@ def _media_type(answer: Answer, where: str) -> str:
     given = (answer.header("Content-Type") or "").partition(";")[0].strip()
     if given in _TYPES:
         return given
-    said = f"of type {shown(given)}" if given else "without a type"
+    said = f"of type {printable(given)}" if given else "without a type"
     hint = ": is it a registry?" if given == "text/html" else ""
     raise RegistryError(f"{where}: the registry sends something {said}, no image manifest{hint}")
 
@@ -363,7 +364,8 @@ def _check_range(answer: Answer, expected: str, where: str) -> None:
     # A server need not know the whole length.
     if given.lower() not in (expected, expected.rpartition("/")[0] + "/*"):
         raise RegistryError(
-            f"{where}: the registry sends {shown(given) if given else 'a part of unknown place'}, "
+            f"{where}: the registry sends "
+            f"{printable(given) if given else 'a part of unknown place'}, "
             f"it was asked for {expected}"
         )
 
@@ -378,5 +380,6 @@ def _check_digest(answer: Answer, digest: str, where: str) -> None:
     # One of another algorithm says nothing about this one.
     if given is not None and given.startswith("sha256:") and given != digest:
         raise RegistryError(
-            f"{where}: the registry says that its digest is {shown(given)}, its bytes have {digest}"
+            f"{where}: the registry says that its digest is {printable(given)}, "
+            f"its bytes have {digest}"
         )

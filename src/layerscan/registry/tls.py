@@ -9,8 +9,8 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerscan.jsondoc import printable
 from layerscan.registry.faults import DOCKER_FOLDER, CertificateError
+from layerscan.text import printable
 
 if TYPE_CHECKING:
     import ssl

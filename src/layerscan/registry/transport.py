@@ -17,10 +17,11 @@ from weakref import WeakSet
 
 from layerscan import __version__
 from layerscan.errors import RegistryError
-from layerscan.registry.faults import Peer, ProxyError, shown, told
+from layerscan.registry.faults import Peer, ProxyError, told
 from layerscan.registry.options import RegistryOptions
 from layerscan.registry.tls import Certificates, settings
 from layerscan.registry.verify import drain
+from layerscan.text import printable
 
 if TYPE_CHECKING:
     import httpx
@@ -189,7 +190,7 @@ class Transport:
         url = httpx.URL(request.url)
         is_home = True
         for _ in range(MOST_REDIRECTS + 1):
-            host = shown(url.netloc.decode("ascii", "replace"))
+            host = printable(url.netloc.decode("ascii", "replace"))
             way = _Way(url)
             with (
                 self._slot(host),
@@ -207,8 +208,8 @@ class Transport:
                 certificates = certificates.abroad()
             url = target
         raise RegistryError(
-            f"{shown(home)}: redirects more than {MOST_REDIRECTS} times, last to "
-            f"{shown(url.host + url.path)}"
+            f"{printable(home)}: redirects more than {MOST_REDIRECTS} times, last to "
+            f"{printable(url.host + url.path)}"
         )
 
     @contextmanager
@@ -269,7 +270,7 @@ class Transport:
         )
         with self._lock:
             if self.stop.is_set():
-                raise RegistryError(f"{shown(url.host)}: the client is closed")
+                raise RegistryError(f"{printable(url.host)}: the client is closed")
             if kind not in self._clients:
                 self._clients[kind] = self._new_client(kind)
             return self._clients[kind]
@@ -296,7 +297,7 @@ class Transport:
             )
         except (ImportError, ValueError) as error:
             # One that is not HTTP: SOCKS takes another package.
-            said = shown(str(error))
+            said = printable(str(error))
             raise ProxyError(f"the proxies of the environment cannot be used: {said}") from None
 
 
@@ -345,7 +346,7 @@ def _target(response: "httpx.Response", method: str, host: str) -> "httpx.URL | 
     try:
         target = response.url.join(httpx.URL(location))
     except (httpx.InvalidURL, ValueError):
-        raise RegistryError(f"{host}: redirects to no address: {shown(location)}") from None
+        raise RegistryError(f"{host}: redirects to no address: {printable(location)}") from None
     check_target(target, response.url, host)
     return target
 
@@ -356,7 +357,7 @@ def check_target(target: "httpx.URL", source: "httpx.URL", host: str) -> None:
     Raises:
         RegistryError: it is no HTTP, holds a password, or leaves TLS.
     """
-    where = shown(f"{target.scheme}://{target.host}")
+    where = printable(f"{target.scheme}://{target.host}")
     if target.scheme not in ("http", "https") or not target.host:
         raise RegistryError(f"{host}: redirects to {where}, which is no HTTP address")
     if target.userinfo:

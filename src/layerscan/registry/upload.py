@@ -14,8 +14,9 @@ from urllib.parse import quote
 from layerscan.errors import NotInRegistryError, RefusedByRegistryError, RegistryError
 from layerscan.oci import Descriptor
 from layerscan.registry.endpoint import Endpoint
-from layerscan.registry.faults import TemporaryError, shown
+from layerscan.registry.faults import TemporaryError
 from layerscan.registry.transport import Answer, Request, check_target
+from layerscan.text import printable
 
 CHUNK = 8 << 20
 """Bytes of a chunk, where a registry does not take the whole; more if it asks for more."""
@@ -182,7 +183,7 @@ class Upload:
             target = source.join(httpx.URL(given))
         except (httpx.InvalidURL, ValueError):
             raise RegistryError(
-                f"{self._where}: the registry gives no address to upload to: {shown(given)}"
+                f"{self._where}: the registry gives no address to upload to: {printable(given)}"
             ) from None
         check_target(target, source, self._where)
         self._location = str(target.copy_with(fragment=None))
@@ -226,7 +227,7 @@ class Upload:
         with self._sent("PUT", query, {}, opened, length) as answer:
             given = answer.header("Docker-Content-Digest")
         if given is not None and given.startswith("sha256:") and given != self._descriptor.digest:
-            raise RegistryError(f"{self._where}: the registry says that it got {shown(given)}")
+            raise RegistryError(f"{self._where}: the registry says that it got {printable(given)}")
 
     @contextmanager
     def _sent(

@@ -10,7 +10,8 @@ from layerscan import digest as digests
 from layerscan.digest import Hashing
 from layerscan.errors import RegistryError
 from layerscan.oci import Descriptor
-from layerscan.registry.faults import MAX_ERROR_BODY, TemporaryError, shown
+from layerscan.registry.faults import MAX_ERROR_BODY, TemporaryError
+from layerscan.text import printable
 
 if TYPE_CHECKING:
     import httpx
@@ -76,7 +77,7 @@ def parts(response: "httpx.Response", where: str) -> Iterator[bytes]:
     """
     encoding = response.headers.get("Content-Encoding", "identity")
     if encoding.lower() != "identity":
-        raise RegistryError(f"{where}: the registry sends it encoded as {shown(encoding)}")
+        raise RegistryError(f"{where}: the registry sends it encoded as {printable(encoding)}")
     return response.iter_raw()
 
 

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from layerscan.errors import ReferenceSyntaxError, SourceError
-from layerscan.jsondoc import printable, quoted
 from layerscan.sources.model import Source, SourceImage, SourceLayer
+from layerscan.text import printable, quoted
 
 if TYPE_CHECKING:
     from layerscan.registry import RegistryClient

@@ -13,11 +13,10 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from layerscan.errors import AbsentBlobError, SourceError
-from layerscan.jsondoc import printable, quoted
 from layerscan.oci.blobs import open_file
 from layerscan.sources.decompress import LONGEST_MAGIC, decompressed, is_packed
 from layerscan.sources.extents import Extent
-from layerscan.sources.names import shortened
+from layerscan.text import printable, quoted
 
 MOST_MEMBERS = 100_000
 """Members of an archive that are looked at; an image has some for each layer."""
@@ -83,7 +82,7 @@ class Archive:
             AbsentBlobError: it is not there.
             SourceError: it is no regular file.
         """
-        where = f"{self._path}: {shortened(path)}"
+        where = f"{self._path}: {printable(path)}"
         member = self._followed(path, where)
         if not member.is_file:
             raise SourceError(f"{printable(where)}: is no regular file")

@@ -16,7 +16,7 @@ from layerscan import digest as digests
 from layerscan import jsondoc, oci, reference
 from layerscan.digest import Hashing
 from layerscan.errors import ReferenceSyntaxError, SourceError
-from layerscan.jsondoc import Place, printable, quoted
+from layerscan.jsondoc import Place
 from layerscan.oci import Descriptor
 from layerscan.oci.images import ForLinux, Listing, PassedOver, told_by_config, unwanted
 from layerscan.sources.archive import Archive, normal
@@ -24,7 +24,8 @@ from layerscan.sources.decompress import LONGEST_MAGIC, is_packed
 from layerscan.sources.extents import Extent
 from layerscan.sources.images import nothing, source_image
 from layerscan.sources.model import Local, SourceImage, SourceLayer
-from layerscan.sources.names import place, shortened
+from layerscan.sources.names import place
+from layerscan.text import printable, quoted
 
 MANIFEST = "manifest.json"
 
@@ -142,7 +143,7 @@ class DockerArchive(Local):
         config = oci.loads_config(content, extent.where)
         name = printable(self.name)
         if self._wanted is None and entry.tags:
-            name += f":{shortened(entry.tags[0])}"
+            name += f":{printable(entry.tags[0])}"
         platform = told_by_config(config, matcher)
         if not matcher.takes(platform):
             return unwanted(Descriptor("", image_id, len(content)), platform)

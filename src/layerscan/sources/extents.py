@@ -12,8 +12,8 @@ from typing import NamedTuple, Protocol
 from layerscan import digest as digests
 from layerscan.digest import Hashing
 from layerscan.errors import SourceError
-from layerscan.jsondoc import printable
 from layerscan.oci.blobs import open_file
+from layerscan.text import printable
 
 CHUNK = 256 * 1024
 """Bytes of a chunk."""

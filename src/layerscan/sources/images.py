@@ -11,7 +11,6 @@ from typing import NamedTuple, Protocol
 
 from layerscan import layersmeta
 from layerscan.errors import LayerscanError, SourceError
-from layerscan.jsondoc import printable, quoted
 from layerscan.oci import Config, Descriptor, Index, Manifest, Platform
 from layerscan.oci.blobs import Blobs
 from layerscan.oci.images import (
@@ -29,6 +28,7 @@ from layerscan.oci.images import (
 from layerscan.oci.platforms import platform_text
 from layerscan.parallel import in_parallel
 from layerscan.sources.model import SourceImage, SourceLayer
+from layerscan.text import printable, quoted
 
 _WORKERS = 8
 

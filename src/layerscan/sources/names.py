@@ -7,7 +7,7 @@ import os
 import re
 
 from layerscan.errors import SourceError
-from layerscan.jsondoc import printable, quoted
+from layerscan.text import quoted
 
 _LONGEST = 200
 """Characters of the longest name from a document that is shown whole."""
@@ -46,8 +46,3 @@ def place(wanted: str, count: int, where: str) -> int | None:
     if int(match[1]) >= count:
         raise SourceError(f"{where}: has no image at place {match[1]}; it has {count}")
     return int(match[1])
-
-
-def shortened(name: str) -> str:
-    """A name from a document for a message: printable, and of bounded length."""
-    return printable(name if len(name) <= _LONGEST else name[:_LONGEST] + "…")

@@ -12,14 +12,14 @@ from layerscan import digest as digests
 from layerscan import oci, reference
 from layerscan.digest import Hashing
 from layerscan.errors import ReferenceSyntaxError, SourceError
-from layerscan.jsondoc import printable, quoted
 from layerscan.oci import Descriptor, Index
 from layerscan.oci.blobs import verified
 from layerscan.oci.images import IndexedImage
 from layerscan.sources.extents import Files
 from layerscan.sources.images import find_images
 from layerscan.sources.model import Local, SourceImage, SourceLayer
-from layerscan.sources.names import place, shortened
+from layerscan.sources.names import place
+from layerscan.text import printable, quoted
 
 NAME = "org.opencontainers.image.ref.name"
 """The annotation in ``index.json`` that has an image's name, or a part of it."""
@@ -66,7 +66,7 @@ class OciLayout(Local):
             name = names.get(entry.digest)
             if self._wanted is not None or name is None:
                 return printable(self.name)
-            return f"{printable(self.name)}:{shortened(name)}"
+            return f"{printable(self.name)}:{printable(name)}"
 
         found = find_images(
             self,

@@ -17,6 +17,7 @@ from layerscan.sources import toc_headers as headers
 from layerscan.sources.toc_headers import Header
 from layerscan.sources.toc_json import Values, chunks, members
 from layerscan.sources.toc_model import NAME, Content, Part
+from layerscan.text import quoted
 
 VERSION = 1
 """The one version of the table that there is."""
@@ -76,7 +77,7 @@ def parts(table: bytes) -> Iterator[Part]:
         if kind == _CHUNK:
             continue
         if kind not in _TYPES:
-            raise place.key("type").fault(f"is {jsondoc.quoted(kind)}, which is no type")
+            raise place.key("type").fault(f"is {quoted(kind)}, which is no type")
         header = _header(entry, place, _TYPES[kind])
         try:
             yield padding + headers.encoded(header)

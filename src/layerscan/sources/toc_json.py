@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from layerscan import jsondoc
 from layerscan.errors import DocumentError
+from layerscan.text import quoted
 
 LONGEST = 4 * 1024 * 1024
 """Characters of the longest value that is read: an entry with large attributes."""
@@ -145,7 +146,7 @@ def members(values: Values, large: str) -> Iterator[tuple[str, object]]:
         if not isinstance(key, str):
             raise values.fault("is not JSON: a key is no string")
         if key in keys:
-            raise values.fault(f"key {jsondoc.quoted(key)} is given twice")
+            raise values.fault(f"key {quoted(key)} is given twice")
         keys.add(key)
         if len(keys) > _MOST_MEMBERS:
             raise values.fault(f"has more than {_MOST_MEMBERS} members")

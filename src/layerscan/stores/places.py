@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from layerscan.errors import StoreError
-from layerscan.stores.safefs import Fault, Folder, parse_json, shown
+from layerscan.stores.safefs import Fault, Folder, parse_json
+from layerscan.text import shown
 
 DOCKER_ROOT = "/var/lib/docker"
 DOCKER_CONFIG = "/etc/docker/daemon.json"

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from layerscan.errors import StoreError
+from layerscan.text import shown
 
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
@@ -261,12 +262,6 @@ def parse_json(content: bytes, where: str) -> object:
         raise Fault(where, "is no JSON of this kind: nested too deeply") from error
     except ValueError as error:  # an integer of thousands of digits
         raise Fault(where, "is no JSON of this kind: a number is too long") from error
-
-
-def shown(value: object) -> str:
-    """`value` for a message: bounded, and printable whatever is in it."""
-    text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
 
 
 def _fault(error: OSError, where: str, name: str, at: int | None, wanted: int) -> Fault:

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from layerscan.errors import StoreError
-from layerscan.stores.safefs import Fault, Folder, shown
+from layerscan.stores.safefs import Fault, Folder
+from layerscan.text import shown
 
 SYSTEM_CONFIGS = ("/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
 """The first that is there counts; nothing of the other does."""

@@ -21,7 +21,8 @@ from typing import Self
 
 from layerscan._bolt import Page, PageError, Value
 from layerscan.stores.containerd.bolt_meta import FIRST_PAGE, HEAD, HEADER, Meta, newest_meta
-from layerscan.stores.safefs import Fault, Folder, reason, shown
+from layerscan.stores.safefs import Fault, Folder, reason
+from layerscan.text import shown
 
 _ATTEMPTS = 20
 """How often a file is copied that the engine writes to meanwhile."""

@@ -9,7 +9,8 @@ from typing import Self
 
 from layerscan.stores.containerd.records import SNAPSHOTTER, Namespace, Snapshots
 from layerscan.stores.model import Layer
-from layerscan.stores.safefs import Fault, Folder, shown
+from layerscan.stores.safefs import Fault, Folder
+from layerscan.text import shown
 
 CONTENT_FOLDER = "fs"
 

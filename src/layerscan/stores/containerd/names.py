@@ -9,6 +9,7 @@ from typing import NamedTuple
 from layerscan import digest as digests
 from layerscan.errors import ReferenceSyntaxError
 from layerscan.reference import Reference, parse
+from layerscan.text import printable
 
 _DANGLING = "moby-dangling@"
 """What Docker begins the names with of images that have none."""
@@ -51,9 +52,3 @@ def read_name(name: str, digest: str) -> Names:
         return Names(other, others=(other,))
     by_digest = Reference(reference.registry, reference.path, None, digest)
     return Names(reference.familiar, tuple(dict.fromkeys((reference, by_digest))))
-
-
-def printable(name: str) -> str:
-    """`name` on one line whatever is in it, and bounded."""
-    cut = name if len(name) <= _LONGEST else name[:_LONGEST] + "…"
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in cut)

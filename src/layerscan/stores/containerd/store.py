@@ -22,7 +22,8 @@ from layerscan.stores.containerd.records import (
 )
 from layerscan.stores.model import Image, Layer
 from layerscan.stores.readings import PAUSES, StoreBase, read_until_settled, some
-from layerscan.stores.safefs import Fault, Folder, real_folder, shown
+from layerscan.stores.safefs import Fault, Folder, real_folder
+from layerscan.text import shown
 
 IN_DOCKER = "containerd/daemon"
 """Where it is in the data root of a Docker Engine that runs its own containerd."""

@@ -17,7 +17,8 @@ from layerscan.stores.containers_storage.records import (
     StorageRecords,
 )
 from layerscan.stores.model import Layer
-from layerscan.stores.safefs import Fault, Folder, shown
+from layerscan.stores.safefs import Fault, Folder
+from layerscan.text import shown
 
 CONTENT = "diff"
 

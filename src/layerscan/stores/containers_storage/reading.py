@@ -29,7 +29,8 @@ from layerscan.stores.containers_storage.records import (
 )
 from layerscan.stores.model import Image, Layer
 from layerscan.stores.readings import Losses, some
-from layerscan.stores.safefs import Fault, Folder, shown
+from layerscan.stores.safefs import Fault, Folder
+from layerscan.text import shown
 
 _SHORT_ID = 12
 

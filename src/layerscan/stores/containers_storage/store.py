@@ -22,7 +22,8 @@ from layerscan.stores.containers_storage.records import (
 )
 from layerscan.stores.model import Image, Layer
 from layerscan.stores.readings import PAUSES, StoreBase, read_until_settled
-from layerscan.stores.safefs import Fault, Folder, real_folder, shown
+from layerscan.stores.safefs import Fault, Folder, real_folder
+from layerscan.text import printable
 
 _IMAGES_SUFFIX = "-images"
 
@@ -151,7 +152,7 @@ def _check(root: str) -> list[str]:
                 for name in top.names()
                 if name.endswith(_IMAGES_SUFFIX) and name != IMAGES
             ]
-            named = [name if name.isprintable() else shown(name) for name in others]
+            named = [printable(name) for name in others]
             if top.look(IMAGES) is None and top.look(LAYERS) is None:
                 raise StoreError(_absent(root, named))
             top.folder(IMAGES if top.look(IMAGES) else LAYERS).close()

@@ -9,7 +9,8 @@ import stat
 from typing import Self
 
 from layerscan.stores.model import Layer
-from layerscan.stores.safefs import Fault, Folder, shown
+from layerscan.stores.safefs import Fault, Folder
+from layerscan.text import shown
 
 _LONGEST = 4096
 """The files of a layer hold a digest, an id or a number: a few bytes each."""

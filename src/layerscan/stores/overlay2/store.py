@@ -16,7 +16,8 @@ from layerscan.stores.overlay2.footprint import GROWTH
 from layerscan.stores.overlay2.layerdb import read_cache_id
 from layerscan.stores.overlay2.reading import Overlay2Reading
 from layerscan.stores.readings import PAUSES, StoreBase, read_until_settled
-from layerscan.stores.safefs import Fault, Folder, real_folder, shown
+from layerscan.stores.safefs import Fault, Folder, real_folder
+from layerscan.text import printable
 
 _DRIVER = "overlay2"
 _CONFIGS = ("image", _DRIVER, "imagedb", "content", "sha256")
@@ -142,4 +143,4 @@ def _drivers(top: Folder) -> Iterable[str]:
             return []
         raise
     plain = [name for name, entry in found if entry is not None and entry.kind == stat.S_IFDIR]
-    return [name if name.isascii() and name.isprintable() else shown(name) for name in plain]
+    return [printable(name) for name in plain]

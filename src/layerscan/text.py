@@ -1,0 +1,54 @@
+"""Text that cannot be trusted, made safe to print: on one line, and bounded.
+
+What a store, a registry, a file or a user says goes into messages and tables by these
+functions only.
+"""
+
+import os
+
+LONGEST = 400
+"""Characters of a text that are shown; what is cut ends with an ellipsis."""
+
+_LONGEST_VALUE = 100
+
+
+def printable(text: str, *, longest: int | None = LONGEST) -> str:
+    """`text` on one line whatever is in it, and bounded.
+
+    What is not printable is escaped as in Python's strings.
+    """
+    cut = text if longest is None or len(text) <= longest else text[:longest] + "…"
+    return cut if cut.isprintable() else "".join(map(_escaped, cut))
+
+
+def printable_path(path: str | bytes) -> str:
+    """A path as `printable`, but whole, and so that no byte of it is lost.
+
+    A byte that is no text is shown as ``x`` and its two hex digits after a backslash,
+    which is itself shown twice.
+    """
+    return "".join("\\\\" if c == "\\" else _escaped(c) for c in os.fsdecode(path))
+
+
+def quoted(text: str) -> str:
+    """`text` as a JSON string: bounded, ASCII, on one line."""
+    # Loaded here: the shortest commands need no JSON.
+    import json
+
+    return json.dumps(text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…")
+
+
+def shown(value: object) -> str:
+    """Any value as Python writes it: bounded, and printable whatever is in it."""
+    if isinstance(value, str):
+        return repr(value) if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]!r}…"
+    written = repr(value)
+    return written if len(written) <= _LONGEST_VALUE else written[:_LONGEST_VALUE] + "…"
+
+
+def _escaped(char: str) -> str:
+    if char.isprintable():
+        return char
+    if "\udc80" <= char <= "\udcff":
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode("ascii")

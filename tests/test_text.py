@@ -1,0 +1,45 @@
+"""Text that is safe to print: whatever is in it, it is on one line and bounded."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from layerscan.text import LONGEST, printable, printable_path, quoted, shown
+
+ANY = st.text() | st.text(st.characters(categories=["Cs", "Cc", "Zl"]))
+VALUES = st.recursive(
+    st.none() | st.integers() | ANY | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(ANY, inner),
+)
+
+
+@given(ANY)
+def test_whatever_is_in_it_can_be_printed(text: str) -> None:
+    for safe in (printable(text), printable(text, longest=None), quoted(text), printable_path("x")):
+        assert safe.isprintable()
+        safe.encode()
+
+
+@given(VALUES)
+def test_any_value_can_be_shown(value: object) -> None:
+    assert shown(value).isprintable()
+    assert len(shown(value)) < 500
+
+
+@given(st.binary().filter(lambda path: b"\0" not in path))
+def test_no_byte_of_a_path_is_lost(path: bytes) -> None:
+    told = printable_path(path)
+    assert told.isprintable()
+    back = told.encode().decode("unicode_escape")
+    if path.isascii():
+        assert back.encode("latin-1") == path
+
+
+def test_bounds() -> None:
+    assert printable("x" * LONGEST) == "x" * LONGEST
+    assert printable("x" * 1000) == "x" * LONGEST + "…"
+    assert quoted("x" * 1000) == '"' + "x" * 100 + '\\u2026"'
+    assert shown("x" * 1000) == repr("x" * 100) + "…"
+    assert shown([1] * 1000) == repr([1] * 1000)[:100] + "…"
+    assert printable_path(b"\xff" * 1000) == "\\xff" * 1000
