@@ -180,6 +180,13 @@ def test_the_platform_of_the_image_is_taken_from_an_index(
     assert open_registry.count("GET") == 2
 
 
+def test_an_index_may_say_another_platform_than_the_config(open_registry: OpenRegistry) -> None:
+    mine = put(open_registry, config_of(*DIFF_IDS))
+    other = put(open_registry, config_of(*DIFF_IDS[:1]))
+    put_index(open_registry, (other, AMD64), (mine, {**AMD64, "architecture": "arm64"}))
+    assert found(an_image(open_registry, "acme/web:1")) == [EXPECTED]
+
+
 def test_an_index_without_the_image_is_refused(open_registry: OpenRegistry) -> None:
     rebuilt = put(open_registry, config_of(*DIFF_IDS[::-1]))
     put_index(open_registry, (rebuilt, AMD64), (rebuilt, {**AMD64, "os": "windows"}))

@@ -59,6 +59,16 @@ def shop(open_registry: OpenRegistry, tmp_path: Path, docker_config: Path) -> Sh
     return Shop(open_registry, tmp_path)
 
 
+def test_each_document_is_read_once(shop: Shop) -> None:
+    assert shop.publish().status == 0
+    asked = [one for one in shop.registry.requests("acme") if one.startswith("GET")]
+    documents = [one for one in asked if "/manifests/" in one or "/blobs/" in one]
+    assert len(documents) == len(set(documents))
+    # An index and its manifests each.
+    assert sum("/acme/web/manifests/" in one for one in documents) == 3
+    assert sum("/acme/db/manifests/" in one for one in documents) == 4
+
+
 def test_it_is_what_predict_writes(shop: Shop, tmp_path: Path) -> None:
     done = shop.publish()
     assert done.status == 0

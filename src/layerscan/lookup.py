@@ -123,14 +123,16 @@ def _digests(repository: Repository, name: Reference, image: Image) -> tuple[str
     document = oci.loads(fetched.raw, source, media_type=fetched.media_type)
     top = Descriptor(fetched.media_type, fetched.digest, len(fetched.raw))
     reader = BlobReader(repository, source)
-    listing = list_images(top, reader, _Same(image), document=document, configs=None)
-    for one in listing.images[:_MOST_CANDIDATES]:
-        if _is_same(reader, one, image):
-            return tuple(layer.digest for layer in one.manifest.layers)
+    # An index may say another platform than the config does, by which a store knows it.
+    for matcher in (_Likely(image), _Unlikely(image)):
+        listing = list_images(top, reader, matcher, document=document, configs=None)
+        for one in listing.images[:_MOST_CANDIDATES]:
+            if _is_same(reader, one, image):
+                return tuple(layer.digest for layer in one.manifest.layers)
     return None
 
 
-class _Same:
+class _Likely:
     """Images for the platform of one that is in a store; see `Matcher`."""
 
     def __init__(self, image: Image) -> None:
@@ -147,6 +149,14 @@ class _Same:
     def takes(self, platform: Platform) -> bool:
         """Whether an image for `platform` may be it."""
         return not self._platform.architecture or fits(platform, self._platform)
+
+
+class _Unlikely(_Likely):
+    """Images for the other platforms; see `Matcher`."""
+
+    def takes(self, platform: Platform) -> bool:
+        """Whether an image for `platform` may be it all the same."""
+        return not super().takes(platform)
 
 
 def _is_same(reader: Reader, found: IndexedImage, image: Image) -> bool:

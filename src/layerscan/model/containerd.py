@@ -6,7 +6,7 @@ What the exact rule counts, `layerscan.stores.containerd.footprint` lists.
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from layerscan.model.filesystem import Files, FileSystem
+from layerscan.model.filesystem import FileCosts, FileSystem
 from layerscan.model.stores import LayerFigures, Position, StoreModel, stand_in
 from layerscan.stores.containerd.footprint import GROWTH, layer_paths
 from layerscan.stores.model import Growth
@@ -30,7 +30,7 @@ class ContainerdModel(StoreModel):
         for path in layer_paths(stand_in(position), [_ARCHIVE]):
             yield fs.file(layer.archive_size) if path == _ARCHIVE else fs.folder()
 
-    def _documents(self, documents: Sequence[int], fs: Files) -> Iterable[int]:
+    def _documents(self, documents: Sequence[int], fs: FileCosts) -> Iterable[int]:
         return map(fs.file, documents)
 
 

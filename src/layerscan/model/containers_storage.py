@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from layerscan.model.filesystem import Files, FileSystem
+from layerscan.model.filesystem import FileCosts, FileSystem
 from layerscan.model.stores import (
     OVERLAY_LINK,
     LayerFigures,
@@ -44,7 +44,7 @@ class ContainersStorageModel(StoreModel):
         for path in layer_paths(stand_in(position, _TAR_SPLIT), OVERLAY_LINK):
             yield larger.get(os.path.basename(path), 0)
 
-    def _documents(self, documents: Sequence[int], fs: Files) -> Iterable[int]:
+    def _documents(self, documents: Sequence[int], fs: FileCosts) -> Iterable[int]:
         """A folder with all documents, the manifest twice, and a list of no signatures."""
         config, manifest, *indexes = documents
         files = (config, manifest, manifest, *indexes, 0)

@@ -5,7 +5,7 @@ from typing import Protocol
 from layerscan.tree import LayerTree
 
 
-class Files(Protocol):
+class FileCosts(Protocol):
     """What single files and folders take on a file system."""
 
     @property
@@ -19,7 +19,7 @@ class Files(Protocol):
         """Bytes by ``st_blocks`` of a folder with few names or none."""
 
 
-class FileSystem(Files, Protocol):
+class FileSystem(FileCosts, Protocol):
     """A file system as arithmetic, as ``mkfs`` makes it by default."""
 
     @property

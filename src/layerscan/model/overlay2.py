@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from layerscan.model.filesystem import Files, FileSystem
+from layerscan.model.filesystem import FileCosts, FileSystem
 from layerscan.model.stores import (
     OVERLAY_LINK,
     LayerFigures,
@@ -46,7 +46,7 @@ class Overlay2Model(StoreModel):
         for path in layer_paths("", stand_in(position), OVERLAY_LINK, ()):
             yield larger.get(os.path.basename(path), 0)
 
-    def _documents(self, documents: Sequence[int], fs: Files) -> Iterable[int]:
+    def _documents(self, documents: Sequence[int], fs: FileCosts) -> Iterable[int]:
         # The config is all that it keeps.
         return [fs.file(documents[0])]
 

@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple
 
 from layerscan.accounting import Accounting
 from layerscan.errors import LayerscanError
-from layerscan.model.filesystem import Files, FileSystem
+from layerscan.model.filesystem import FileCosts, FileSystem
 from layerscan.stores import KINDS
 from layerscan.stores.model import Growth, Layer
 from layerscan.tarsplit import TarSplit
@@ -109,7 +109,7 @@ class StoreModel(ABC):
         shared = self.growth.image_bytes + self.growth.image_blocks * fs.block_size
         return self.document_usage(documents, fs) + shared
 
-    def document_usage(self, documents: Sequence[int], fs: Files) -> int:
+    def document_usage(self, documents: Sequence[int], fs: FileCosts) -> int:
         """Bytes of disk of what the store keeps of an image itself, beside its layers.
 
         Without what files grow by that all images share, see `growth`.
@@ -131,7 +131,7 @@ class StoreModel(ABC):
         """The same of each file and folder that there is because of a layer, by itself."""
 
     @abstractmethod
-    def _documents(self, documents: Sequence[int], fs: Files) -> Iterable[int]:
+    def _documents(self, documents: Sequence[int], fs: FileCosts) -> Iterable[int]:
         """The same of each file and folder that there is because of an image.
 
         Of `documents` there are two at the least.
@@ -172,6 +172,6 @@ def overlay_lower(position: Position, fs: FileSystem) -> int:
     return fs.file(listed * position.depth - 1) if position.depth else 0
 
 
-def _blocks(taken: Iterable[int], fs: Files) -> int:
+def _blocks(taken: Iterable[int], fs: FileCosts) -> int:
     """Bytes of all, each by itself, and one block at the least, see `layerscan.accounting`."""
     return sum(max(one, fs.block_size) for one in taken)

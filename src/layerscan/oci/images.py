@@ -215,6 +215,9 @@ class Why(StrEnum):
     UNREADABLE = "unreadable"
 
 
+_NO_IMAGES = (Why.NO_IMAGE, Why.ATTESTATION)
+
+
 class PassedOver(NamedTuple):
     """Something of an index that is not among its images.
 
@@ -274,7 +277,7 @@ class Listing(NamedTuple):
             *(
                 f"{name}: {platform_text(one.platform)}: {one.what}: passed over"
                 for one in self.passed_over
-                if one.why is Why.NO_IMAGE and one.platform and one.platform.os == LINUX
+                if one.why in _NO_IMAGES and one.platform and one.platform.os in ("", LINUX)
             ),
             *(f"{name}: {one.note}" for one in self.images if one.note),
         ]
@@ -329,6 +332,8 @@ class _Lister:
         # In the order in which they stand: what is to be read yet, and what need not be.
         self._found: list[_Entry | PassedOver] = []
         self._seen: set[tuple[str, Platform | None]] = set()
+        # Digests of the manifests of images that are taken for what is asked for.
+        self._assumed: set[str] = set()
         self._images = 0
         self._indexes = 0
 
@@ -338,13 +343,13 @@ class _Lister:
         found = [next(read) if isinstance(one, _Entry) else one for one in self._found]
         images = [one for one in found if isinstance(one, IndexedImage)]
         passed_over = [one for one in found if isinstance(one, PassedOver)]
-        told = [one for one in images if not _is_assumed(one)]
-        if self._matcher.assumed and told:
+        told = [one for one in images if one.descriptor.digest not in self._assumed]
+        if told and len(told) < len(images):
             # An image that says what it is for goes before one that does not.
             passed_over += [
                 PassedOver(one.descriptor, Why.PLATFORM, "does not say what it is for")
                 for one in images
-                if _is_assumed(one)
+                if one.descriptor.digest in self._assumed
             ]
             images = told
         return Listing(tuple(images), tuple(passed_over))
@@ -454,6 +459,8 @@ class _Lister:
             platform = told_by_config(config, self._matcher)
             if not self._matcher.takes(platform):
                 return unwanted(descriptor, platform)
+            if self._matcher.assumed and not config.platform.architecture:
+                self._assumed.add(descriptor.digest)
         note = _difference(entry.platform, config)
         return IndexedImage(
             descriptor, manifest, platform or Platform(""), entry.indexes, config, note
@@ -508,15 +515,6 @@ def told_by_config(config: Config, matcher: Matcher) -> Platform:
 
 def _artifact(kind: str) -> str:
     return f"is an artifact of type {quoted(kind)}, no image"
-
-
-def _is_assumed(image: IndexedImage) -> bool:
-    """Whether neither the index nor the config says what an image is for."""
-    return (
-        told_platform(image.descriptor) is None
-        and image.config is not None
-        and not image.config.platform.architecture
-    )
 
 
 def _difference(platform: Platform | None, config: Config | None) -> str:

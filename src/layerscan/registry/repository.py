@@ -377,8 +377,10 @@ def _check_digest(answer: Answer, digest: str, where: str) -> None:
         RegistryError: they differ.
     """
     given = answer.header("Docker-Content-Digest")
-    # One of another algorithm says nothing about this one.
-    if given is not None and given.startswith("sha256:") and given != digest:
+    if given is None or digests.algorithm(given) != digests.algorithm(digest):
+        # One of another algorithm says nothing about this one.
+        return
+    if given != digest:
         raise RegistryError(
             f"{where}: the registry says that its digest is {printable(given)}, "
             f"its bytes have {digest}"

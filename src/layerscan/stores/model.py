@@ -56,9 +56,10 @@ class Image(NamedTuple):
         image_id: digest of the image's config, ``sha256:<hex>``.
         names: every reference the store knows the image by, sorted; empty for
             a dangling image.
-        architecture: as the image's config says it (``amd64``, ``arm64``, …).
-        os: as the image's config says it.
-        variant: as the image's config says it (``v7``), empty where absent.
+        architecture: what the image is for (``amd64``, ``arm64``, …), as the index that
+            it was pulled by says it, or its config; empty where neither does.
+        os: as `architecture`.
+        variant: as `architecture` (``v7``); empty where absent.
         layers: its layers, bottom up.
         digests: for each repository (``registry/path``) that the image has a
             name in, the digest of each layer there, bottom up, None where it

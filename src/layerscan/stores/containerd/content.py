@@ -73,7 +73,7 @@ class Variant(NamedTuple):
     chain_ids: tuple[str, ...]
 
 
-class Found(NamedTuple):
+class ContentImages(NamedTuple):
     """What a name stands for.
 
     Attributes:
@@ -87,7 +87,7 @@ class Found(NamedTuple):
     absent: int
 
 
-class Content:
+class ContentStore:
     """The blobs of a content store, held open while it is read.
 
     Args:
@@ -123,7 +123,7 @@ class Content:
         """
         return self._folder(digest).look(_hex(digest)) is not None
 
-    def variants(self, digest: str, media_type: str) -> Found:
+    def variants(self, digest: str, media_type: str) -> ContentImages:
         """What the manifest or index `digest` stands for: an image for each platform there is.
 
         What is no image is passed over, and so is what an index refers to and
@@ -133,9 +133,9 @@ class Content:
         try:
             listing = list_images(top, self, _ANY, configs=True)
         except TooManyError:
-            return Found((), (Fault(self.path(digest), "refers to too many manifests"),), 0)
+            return ContentImages((), (Fault(self.path(digest), "refers to too many manifests"),), 0)
         except AbsentFaultError as absent:
-            return Found((), (absent.fault,), 0)
+            return ContentImages((), (absent.fault,), 0)
         faults = [one.error for one in listing.passed_over if isinstance(one.error, Fault)]
         variants = []
         for one in listing.images:
@@ -144,7 +144,7 @@ class Content:
             except Fault as fault:
                 faults.append(fault)
         absent_ones = sum(one.why is Why.ABSENT for one in listing.passed_over)
-        return Found(tuple(variants), tuple(faults), absent_ones)
+        return ContentImages(tuple(variants), tuple(faults), absent_ones)
 
     def document(self, descriptor: Descriptor) -> Manifest | Index:
         """A manifest or index; see `layerscan.oci.images.Reader`."""

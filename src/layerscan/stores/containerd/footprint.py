@@ -8,7 +8,7 @@ layers share is all that a pull leaves behind.
 
 from collections.abc import Iterable
 
-from layerscan.stores.containerd.content import Content
+from layerscan.stores.containerd.content import ContentStore
 from layerscan.stores.model import Growth, Layer
 
 GROWTH = Growth(layer_bytes=11 * 1024, image_bytes=160 * 1024)
@@ -28,6 +28,6 @@ def layer_paths(layer: Layer, archives: Iterable[str]) -> tuple[str, ...]:
     return (layer.folder, f"{layer.folder}/work", *archives)
 
 
-def image_paths(documents: Iterable[str], content: Content) -> tuple[str, ...]:
+def image_paths(documents: Iterable[str], content: ContentStore) -> tuple[str, ...]:
     """Files that exist because of an image: its indexes, manifest and config."""
     return tuple(content.path(digest) for digest in documents)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from layerscan.oci import Platform
 from layerscan.oci.platforms import fits, preference, spelt, this_machine
 from layerscan.problem import Problem
-from layerscan.stores.containerd.content import Content, Variant
+from layerscan.stores.containerd.content import ContentStore, Variant
 from layerscan.stores.containerd.footprint import image_paths, layer_paths
 from layerscan.stores.containerd.layers import LayerFolders
 from layerscan.stores.containerd.names import Names, read_name
@@ -83,7 +83,7 @@ class ContainerdReading:
         if not names:
             return
         try:
-            with Content(self._root) as content:
+            with ContentStore(self._root) as content:
                 for (digest, media_type), group in names.items():
                     self._find(content, digest, media_type, group)
                 layers = self._read_layers(content)
@@ -113,7 +113,9 @@ class ContainerdReading:
 
     # Documents.
 
-    def _find(self, content: Content, digest: str, media_type: str, group: list[Names]) -> None:
+    def _find(
+        self, content: ContentStore, digest: str, media_type: str, group: list[Names]
+    ) -> None:
         """Find the images that the names of `group` stand for."""
         found = content.variants(digest, media_type)
         for fault in found.faults:
@@ -173,7 +175,7 @@ class ContainerdReading:
 
     # Layers.
 
-    def _read_layers(self, content: Content) -> dict[str, Layer | Fault]:
+    def _read_layers(self, content: ContentStore) -> dict[str, Layer | Fault]:
         wanted: dict[str, tuple[str | None, str]] = {}
         variants = [found.variant for found in self._found.values()]
         for one in variants:
@@ -204,7 +206,7 @@ class ContainerdReading:
 
     # Images.
 
-    def _put_together(self, content: Content, layers: dict[str, Layer | Fault]) -> None:
+    def _put_together(self, content: ContentStore, layers: dict[str, Layer | Fault]) -> None:
         for found in sorted(self._found.values(), key=lambda one: one.variant):
             stack = [layers[chain] for chain in found.variant.chain_ids]
             whole = tuple(layer for layer in stack if isinstance(layer, Layer))
@@ -261,7 +263,7 @@ class _Found:
 
 
 def _add_exact_paths(
-    layers: dict[str, Layer | Fault], variants: list[Variant], content: Content
+    layers: dict[str, Layer | Fault], variants: list[Variant], content: ContentStore
 ) -> None:
     archives: dict[str, dict[str, None]] = defaultdict(dict)
     for one in variants:
