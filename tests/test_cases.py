@@ -66,7 +66,7 @@ def test_platforms_that_are_missing() -> None:
     result = predict("missing-platforms", "-o", "-")
     assert list(json.loads(result.out)["layers"]) == [ONE]
     (line,) = result.lines
-    assert "not there: linux/arm64; there is linux/amd64" in line
+    assert "since it is not there: linux/arm64; there is linux/amd64" in line
     refused = predict("missing-platforms", "--arch", "arm64")
     assert (refused.status, len(refused.lines)) == (2, 1)
     assert "linux/arm64" in refused.lines[0]

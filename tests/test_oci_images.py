@@ -244,9 +244,11 @@ def test_what_is_not_there_is_left_out_with_a_note(shelf: Shelf) -> None:
     listing = shelf.listed(top)
     assert platforms(listing) == ["amd64/linux"]
     assert reasons(listing) == [Why.ABSENT] * 3
-    assert listing.notes("web") == [
-        "web: left out, not there: linux/arm64, linux/s390x, unknown; there is linux/amd64"
-    ]
+    (note,) = listing.notes("web")
+    assert note == (
+        "web: left out, since it is not there: linux/arm64, linux/s390x, unknown; "
+        "there is linux/amd64"
+    )
 
 
 def test_other_systems_are_not_for_linux(shelf: Shelf) -> None:

@@ -291,7 +291,7 @@ def test_names_are_shown_in_bounds(tmp_path: Path) -> None:
 
 def test_a_name_that_a_layout_has_twice(tmp_path: Path) -> None:
     write_folder(layout(named(AMD64, "web"), named(ARM64, "web")), tmp_path / "a")
-    assert 'has 2 images "web": "web", "web"; @N takes' in fault(f"oci:{tmp_path / 'a'}:web")
+    assert 'has 2 images "web": "web", "web"; ask for one' in fault(f"oci:{tmp_path / 'a'}:web")
 
 
 def test_names_in_docker_save(tmp_path: Path) -> None:

@@ -271,9 +271,10 @@ class Listing(NamedTuple):
     def notes(self, name: str) -> list[str]:
         """What the user should know of it; `name` is what to call it."""
         absent = _texts(one for one in self.passed_over if one.why is Why.ABSENT)
-        notes = [f"{name}: left out, not there: {absent}; there is {', '.join(self.platforms)}"]
+        there = ", ".join(self.platforms)
+        missing = f"{name}: left out, since it is not there: {absent}; there is {there}"
         return [
-            *(notes if absent else ()),
+            *([missing] if absent else ()),
             *(
                 f"{name}: {platform_text(one.platform)}: {one.what}: passed over"
                 for one in self.passed_over

@@ -97,8 +97,8 @@ class OciLayout(Local):
         if found:
             full = ", ".join(sorted(quoted(_names(entry)[0]) for entry in found)[:_MOST_SHOWN])
             raise SourceError(
-                f"{where}: has {len(found)} images {quoted(wanted)}: {full}; @N takes the one at "
-                "place N"
+                f"{where}: has {len(found)} images {quoted(wanted)}: {full}; ask for one "
+                "by its full name, or @N for the one at place N"
             )
         there = sorted({quoted(name) for entry in named for name in _names(entry)})[:_MOST_SHOWN]
         raise SourceError(
