@@ -162,6 +162,7 @@ def run_as_nobody(*arguments: object) -> Result:
         "layersmeta",
         "scanner",
         "stores",
+        "writing",
         "cli.report",
         "cli.scan_report",
     ):

@@ -145,10 +145,10 @@ def test_folder_or_fifo_without_permission() -> None:
         let_all_read(Fleet.build(folder / "docker").store)
         fifo = folder / "fifo"
         os.mkfifo(fifo, 0o600)
-        for path, where in ((folder / "out", folder), (fifo, fifo)):
+        for path, where in ((folder / "out", f"in {folder}"), (fifo, "to it")):
             result = run_as_nobody("scan", "-d", folder / "docker", "-o", path)
             assert result.status == 2
-            assert result.lines == [error(f"{path}: no permission to write in {where}")]
+            assert result.lines == [error(f"{path}: no permission to write {where}")]
 
 
 def test_write_that_fails_leaves_the_old_file(fleet: Fleet, tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_write_that_is_interrupted_leaves_the_old_file(
     call: str,
     what: BaseException,
 ) -> None:
-    def failing(*_: object) -> None:
+    def failing(*_: object, **__: object) -> None:
         raise what
 
     out = tmp_path / "out"
@@ -195,8 +195,8 @@ def test_interrupt_after_the_file_took_its_place_is_told_as_one(
 ) -> None:
     replace = os.replace
 
-    def late(*paths: str) -> None:
-        replace(*paths)
+    def late(*paths: str, **folders: int) -> None:
+        replace(*paths, **folders)
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:

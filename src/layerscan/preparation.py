@@ -7,7 +7,6 @@ only read here. The same App, images and metadata give the same documents.
 
 import glob
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -30,6 +29,7 @@ from layerscan.oci.blobs import APP_MANIFEST_FILE
 from layerscan.reference import Reference
 from layerscan.resolution import ResolvedImage, Resolver
 from layerscan.text import printable
+from layerscan.writing import write_file
 
 METADATA_FILE = "layers_meta.json"
 
@@ -110,6 +110,7 @@ class Prepared(NamedTuple):
         """Write all documents to `folder`, in place of those of a run before.
 
         Raises:
+            LayerscanError: the path leads over a link that others may have put there.
             OSError: they cannot be written.
         """
         files = {APP_MANIFEST_FILE: app_manifest, COMPOSE_FILE: self.compose_file}
@@ -121,12 +122,12 @@ class Prepared(NamedTuple):
         os.makedirs(folder, exist_ok=True)
         stale = glob.glob(os.path.join(glob.escape(folder), "layers-manifest-*.json"))
         for path in [*stale, os.path.join(folder, METADATA_FILE)]:
-            if os.path.lexists(path):
+            if os.path.lexists(path) and os.path.basename(path) not in files:
                 os.unlink(path)
         for name, content in files.items():
-            with open(os.path.join(folder, name), "wb") as file:
-                file.write(content)
-        shutil.copyfile(self.bundle_path, os.path.join(folder, f"{self.app.name}.tgz"))
+            write_file(os.path.join(folder, name), content)
+        with open(self.bundle_path, "rb") as bundle:
+            write_file(os.path.join(folder, f"{self.app.name}.tgz"), bundle)
 
 
 class PlannedApp(NamedTuple):

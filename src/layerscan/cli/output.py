@@ -1,13 +1,16 @@
 """Where output goes: data to stdout or atomically to a file, messages to stderr."""
 
 import os
-import stat
 import sys
-from contextlib import suppress
+from contextlib import contextmanager
 from errno import EPIPE
 
 from layerscan.errors import LayerscanError
 from layerscan.text import printable
+
+TYPE_CHECKING = False  # as in layerscan.cli
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def complain(kind: str, message: str) -> None:
@@ -57,14 +60,19 @@ def check_out_file(path: str) -> None:
         return
     if not path:
         raise LayerscanError("-o takes the name of a file, not an empty one")
+    from layerscan.writing import located
+
     folder = os.path.dirname(os.path.realpath(path))
     if os.path.isdir(path):
         raise LayerscanError(f"{path}: is a directory; -o takes a file")
     if not os.path.isdir(folder):
         raise LayerscanError(f"{path}: there is no folder {folder}; make it first")
-    writable = path if _is_special(path) else folder
-    if not os.access(writable, os.W_OK):
-        raise LayerscanError(f"{path}: no permission to write in {writable}")
+    with _told(path), located(path) as file:
+        if _is_special(path):
+            if not os.access(path, os.W_OK):
+                raise LayerscanError(f"{path}: no permission to write to it")
+        elif not os.access(".", os.W_OK, dir_fd=file.folder):
+            raise LayerscanError(f"{path}: no permission to write in {folder}")
 
 
 def check_outputs(out_file: str | None, report: str | None) -> None:
@@ -88,7 +96,7 @@ def write_data(path: str, data: bytes) -> None:
     """Write `data` to the file `path`, whole or not at all; ``-`` is stdout.
 
     A new file takes the old one's place only when all of it is on the disk; a
-    symlink stays, its target is replaced.
+    symlink stays, its target is replaced; see `layerscan.writing`.
 
     Raises:
         LayerscanError: it cannot be written; what was there is untouched.
@@ -99,12 +107,17 @@ def write_data(path: str, data: bytes) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
+    from layerscan.writing import write_file, write_special
+
+    with _told(path):
+        (write_special if _is_special(path) else write_file)(path, data)
+
+
+@contextmanager
+def _told(path: str) -> "Iterator[None]":
+    """What goes wrong with the file is told as its."""
     try:
-        if _is_special(path):
-            with open(path, "wb") as device:
-                device.write(data)
-        else:
-            _replace(os.path.realpath(path), data)
+        yield
     except OSError as error:
         raise LayerscanError(f"{path}: cannot be written: {error.strerror}") from None
 
@@ -115,41 +128,3 @@ def _is_special(path: str) -> bool:
     To be asked of the path as given: what /dev/fd/63 links to is no path.
     """
     return os.path.exists(path) and not os.path.isfile(path)
-
-
-def _replace(target: str, data: bytes) -> None:
-    folder, name = os.path.split(target)
-    # Of the name so much that 255 bytes are enough, whatever its characters.
-    temporary = os.path.join(folder, f".{name[:50]}.{os.urandom(8).hex()}.tmp")
-    try:
-        # Made in here, and not by tempfile: an interrupt at any moment leaves nothing.
-        with open(temporary, "xb", opener=_open_for_me) as file:
-            os.fchmod(file.fileno(), _mode(target))
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        # It may not be there yet, or no more.
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-    folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder_fd)
-    finally:
-        os.close(folder_fd)
-
-
-def _open_for_me(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _mode(target: str) -> int:
-    """The mode of the file that is replaced, or that of a new one."""
-    try:
-        return stat.S_IMODE(os.stat(target).st_mode)
-    except FileNotFoundError:
-        umask = os.umask(0)
-        os.umask(umask)
-        return 0o666 & ~umask

@@ -1,0 +1,163 @@
+"""Files that are written where others can write, too: no link, mode or file of theirs counts."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from layerscan.errors import LayerscanError
+from layerscan.writing import located, write_file, write_special
+from tests.cli_runner import open_to_all, run
+from tests.requirements import require_root
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOBODY = 65534
+ME = os.geteuid()
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    """A folder that everyone can write to, as /tmp is."""
+    tmp_path.chmod(0o755)
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    return folder
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def planted(link: Path, target: object, owner: int = NOBODY) -> Path:
+    """A symbolic link of another user."""
+    link.symlink_to(str(target))
+    os.lchown(link, owner, owner)
+    return link
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.usefixtures("umask")
+@pytest.mark.parametrize(
+    ("old", "new"), [(0o640, 0o640), (0o4755, 0o755), (0o664, 0o644), (0o646, 0o644)]
+)
+def test_the_mode_of_ones_own_file_is_kept_if_nobody_else_can_write_to_it(
+    tmp_path: Path, old: int, new: int
+) -> None:
+    out = tmp_path / "out"
+    out.write_text("old")
+    out.chmod(old)
+    write_file(str(out), b"new")
+    assert (out.read_bytes(), mode(out)) == (b"new", new)
+
+
+@pytest.mark.root
+@pytest.mark.usefixtures("umask")
+def test_a_planted_file_with_all_rights_gives_none_to_the_new_one() -> None:
+    require_root()
+    with open_to_all() as folder:
+        folder.chmod(0o1777)
+        out = folder / "out"
+        # As another user does it: the file is theirs, anyone may write to it and run it.
+        script = f"umask 0; : > {out}; chmod 6777 {out}"
+        user = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+        subprocess.run([*user, "sh", "-c", script], check=True)
+        assert mode(out) == 0o6777
+        held = out.open("ab")
+        write_file(str(out), b"of root")
+        held.write(b"by others")
+        held.close()
+        found = out.stat()
+        assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (ME, 0o644)
+        assert out.read_bytes() == b"of root"
+
+
+@pytest.mark.root
+def test_a_link_of_another_user_in_a_shared_folder_is_not_followed(
+    shared: Path, tmp_path: Path
+) -> None:
+    require_root()
+    target = tmp_path / "target"
+    target.write_text("old")
+    link = planted(shared / "out", target)
+    folder = planted(shared / "folder", tmp_path)
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    for path in (link, folder / "target", folder / "new", planted(shared / "fifo", fifo)):
+        for write in (write_file, write_special):
+            with pytest.raises(LayerscanError, match="a symbolic link of user 65534, in"):
+                write(str(path), b"new")
+    assert target.read_text() == "old"
+    assert sorted(os.listdir(tmp_path)) == ["fifo", "shared", "target"]
+    # The same from outside: status 2, and the link is named.
+    refused = run("merge", "amd64=x", "-o", link)
+    assert (refused.status, refused.out) == (2, b"")
+    assert "out is a symbolic link of user 65534" in refused.lines[0]
+
+
+@pytest.mark.root
+def test_links_that_are_followed(shared: Path, tmp_path: Path) -> None:
+    require_root()
+    target = tmp_path / "target"
+    # Root's, wherever it is.
+    planted(shared / "roots", "../target", owner=0)
+    write_file(str(shared / "roots"), b"1")
+    assert target.read_bytes() == b"1"
+    # Anyone's, where only root can put it.
+    planted(tmp_path / "theirs", "target")
+    write_file(str(tmp_path / "theirs"), b"2")
+    assert target.read_bytes() == b"2"
+    assert (tmp_path / "theirs").is_symlink()
+
+
+def test_links_lead_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "up").symlink_to("../a/./b/..")
+    (tmp_path / "top").symlink_to(tmp_path / "a")
+    (tmp_path / "end").symlink_to("top/up/b/file")
+    write_file(str(tmp_path / "end"), io.BytesIO(b"1"))
+    assert (tmp_path / "a" / "b" / "file").read_bytes() == b"1"
+    monkeypatch.chdir(tmp_path / "a")
+    write_file("../end", b"2")
+    write_file("b/../new", b"3")
+    assert (tmp_path / "a" / "b" / "file").read_bytes() == b"2"
+    assert (tmp_path / "a" / "new").read_bytes() == b"3"
+    with located("b/file") as file:
+        assert file.stat() is not None
+        assert file.name == "file"
+
+
+def test_links_in_a_circle(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(LayerscanError, match="too many symbolic links"):
+        write_file(str(tmp_path / "a"), b"")
+
+
+@pytest.mark.parametrize("path", ["none/file", "file/file"])
+def test_a_folder_that_is_none(tmp_path: Path, path: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"No such file|Not a directory"):
+        write_file(str(tmp_path / path), b"")
+
+
+def test_a_dry_run_leads_nowhere_else(shared: Path) -> None:
+    """Its files are written as ``-o`` writes them; see test_publish for what is in them."""
+    require_root()
+    folder = planted(shared / "app", "/etc")
+    with pytest.raises(LayerscanError, match="symbolic link"):
+        write_file(str(folder / "manifest.json"), b"{}")
