@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from layerscan.registry import retry
 from tests.builders.registry_server import OpenRegistry
+from tests.cli_runner import open_to_all
 from tests.engines import docker as docker_engine
 from tests.engines import registry as registry_engine
 from tests.engines.engine import missing_programs
@@ -47,6 +48,16 @@ def open_registry() -> Iterator[OpenRegistry]:
     """An empty registry in this process that takes every document; see its module."""
     with OpenRegistry() as started:
         yield started
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """As `tmp_path`, for tests that become another user: each of them gets there.
+
+    pytest's own folders are closed, and each run that begins closes them again.
+    """
+    with open_to_all() as folder:
+        yield folder
 
 
 @pytest.fixture

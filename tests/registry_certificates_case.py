@@ -49,18 +49,23 @@ def device(company: Authority) -> Issued:
     return company.issue("device")
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine and a user without any certificates; the loopback is as any other host."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+def isolate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make `folder` a machine and a user without any certificates; the loopback is as any host."""
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "xdg"))
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     for module in (endpoint, transport):
         monkeypatch.setattr(module, "is_loopback", lambda _: False)
-    system = tuple(str(tmp_path / one) for one in FOLDERS[2:])
+    system = tuple(str(folder / one) for one in FOLDERS[2:])
     monkeypatch.setattr(tls, "SYSTEM_FOLDERS", system)
-    return tmp_path
+    return folder
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine and a user without any certificates; the loopback is as any other host."""
+    return isolate(tmp_path, monkeypatch)
 
 
 def seven(registry: OpenRegistry) -> OpenRegistry:

@@ -116,21 +116,18 @@ def test_a_missing_path_is_told_and_the_rest_printed() -> None:
 
 
 def test_what_may_not_be_read_is_told(
-    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+    open_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    tmp_path.chmod(0o755)
-    for folder in list(tmp_path.parents)[:-2]:
-        folder.chmod(folder.stat().st_mode | 0o055)
-    apply(tmp_path, File("a/f", size=10), Dir("a/closed", mode=0))
+    apply(open_path, File("a/f", size=10), Dir("a/closed", mode=0))
 
     def both() -> tuple[int, tuple[bytes, int]]:
-        return main(["du", os.fspath(tmp_path)]), du("-sk", os.fspath(tmp_path))
+        return main(["du", os.fspath(open_path)]), du("-sk", os.fspath(open_path))
 
     status, (expected, _) = as_nobody(both)
     told = capfdbinary.readouterr()
     assert status == 3
     assert told.out == expected
-    closed = f"{tmp_path}/a/closed"
+    closed = f"{open_path}/a/closed"
     message = f"layerscan: error: cannot read directory {closed}: Permission denied\n"
     assert told.err.decode() == message
 

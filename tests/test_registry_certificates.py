@@ -19,6 +19,7 @@ from tests.registry_certificates_case import (
     device,
     folder_of,
     home,
+    isolate,
     read,
     refused,
     secure,
@@ -215,14 +216,10 @@ def put_material(path: Path, material: str, company: Authority) -> None:
 
 @pytest.mark.root
 def test_a_folder_that_cannot_be_read_is_named_and_one_that_cannot_be_seen_is_not_there(
-    home: Path,
+    open_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     require_root()
-    folder = folder_of("registry.example", home)
-    for path in (folder, *folder.parents):
-        if path.stat().st_mode & 0o005 == 0o005 and not path.is_relative_to(home):
-            break
-        path.chmod(0o755)
+    folder = folder_of("registry.example", isolate(open_path, monkeypatch))
 
     def found() -> str:
         try:

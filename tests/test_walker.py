@@ -16,7 +16,7 @@ from layerscan.walker import Progress, WalkError
 from tests.builders.tree import Device, Dir, File, Sparse, apply
 from tests.builders.user import as_nobody
 from tests.requirements import require, require_root
-from tests.walk_case import EVERYTHING, du, open_way_to
+from tests.walk_case import EVERYTHING, du
 
 
 @pytest.fixture(params=["compiled", "python"])
@@ -155,10 +155,10 @@ class TestRules:
                 file.unlink()
             root.rmdir()
 
-    def test_what_a_user_may_not_read_is_an_error_with_its_path(self, tmp_path: Path) -> None:
-        _make_closed(tmp_path)
-        usage = as_nobody(lambda: walk(tmp_path, child="diff"))
-        root = os.fsencode(tmp_path)
+    def test_what_a_user_may_not_read_is_an_error_with_its_path(self, open_path: Path) -> None:
+        _make_closed(open_path)
+        usage = as_nobody(lambda: walk(open_path, child="diff"))
+        root = os.fsencode(open_path)
         assert usage.errors == (
             WalkError(root + b"/closed", errno.EACCES),
             WalkError(root + b"/diff/names-only/x", errno.EACCES),
@@ -172,11 +172,9 @@ class TestRules:
         assert usage.directories == 6
         assert str(usage.errors[2]) == f"{printable_path(root)}/diff/\\xff: Permission denied"
 
-    def test_a_root_that_may_not_be_read_counts_itself(self, tmp_path: Path) -> None:
-        closed = tmp_path / "closed"
+    def test_a_root_that_may_not_be_read_counts_itself(self, open_path: Path) -> None:
+        closed = open_path / "closed"
         closed.mkdir(mode=0)
-        tmp_path.chmod(0o755)
-        open_way_to(tmp_path)
         usage = as_nobody(lambda: walk(closed))
         assert usage.directories == 1
         assert usage.errors == (WalkError(os.fsencode(closed), errno.EACCES),)
@@ -210,7 +208,6 @@ def _make_closed(root: Path) -> None:
         Dir("diff/names-only", mode=0o744),
         File("diff/names-only/x", size=10),
     )
-    open_way_to(root)
 
 
 def test_the_compiled_walk_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from layerscan import Usage, walk, walk_many
 from tests.builders.tree import Dir, Fifo, File, Link, Op, Sparse, Symlink, apply
 from tests.builders.user import as_nobody
+from tests.cli_runner import open_to_all
 from tests.requirements import require_root
-from tests.walk_case import EVERYTHING, descriptors_limited, du, in_python, open_way_to
+from tests.walk_case import EVERYTHING, descriptors_limited, du, in_python
 
 NAMES = st.binary(min_size=1, max_size=12).filter(
     lambda name: b"/" not in name and b"\0" not in name and name not in (b".", b"..")
@@ -80,22 +81,21 @@ CLOSED = [0o755, 0o000, 0o311, 0o744, 0o711]
 )
 @given(ops=trees(), modes=st.lists(st.sampled_from(CLOSED), min_size=41, max_size=41))
 def test_all_walks_agree_for_a_user_who_may_not_read_everything(
-    ops: list[Op], modes: list[int], tmp_path_factory: pytest.TempPathFactory
+    ops: list[Op], modes: list[int]
 ) -> None:
     require_root()
-    root = tmp_path_factory.mktemp("closed")
-    closed = zip(ops, modes, strict=False)
-    apply(root, *(Dir(op.path, mode) if isinstance(op, Dir) else op for op, mode in closed))
-    open_way_to(root)
+    with open_to_all() as root:
+        closed = zip(ops, modes, strict=False)
+        apply(root, *(Dir(op.path, mode) if isinstance(op, Dir) else op for op, mode in closed))
 
-    def every_walk() -> tuple[list[Usage], Usage, bytes]:
-        compiled = [walk(root, threads=threads) for threads in (1, 32)]
-        with in_python():
-            expected = walk(root)
-        command = ["du", "-skx", root]
-        return compiled, expected, subprocess.run(command, check=False, capture_output=True).stdout
+        def every_walk() -> tuple[list[Usage], Usage, bytes]:
+            compiled = [walk(root, threads=threads) for threads in (1, 32)]
+            with in_python():
+                expected = walk(root)
+            du = subprocess.run(["du", "-skx", root], check=False, capture_output=True)
+            return compiled, expected, du.stdout
 
-    compiled, expected, told = as_nobody(every_walk)
+        compiled, expected, told = as_nobody(every_walk)
     assert compiled == [expected, expected]
     assert expected.usage == int(told.split()[0]) * 1024
     assert expected.error_count == len(expected.errors)

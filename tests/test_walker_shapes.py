@@ -17,7 +17,6 @@ from tests.walk_case import (
     du,
     in_python,
     open_descriptors,
-    open_way_to,
     remove_deep,
 )
 
@@ -64,10 +63,9 @@ def test_depth_costs_no_descriptors(
     assert open_descriptors() == before
 
 
-def test_errors_deeper_than_path_max_have_their_path(tmp_path: Path) -> None:
+def test_errors_deeper_than_path_max_have_their_path(open_path: Path) -> None:
     name = "d" * 250
-    at = os.open(tmp_path, os.O_RDONLY)
-    open_way_to(tmp_path)
+    at = os.open(open_path, os.O_RDONLY)
     for _ in range(40):
         os.mkdir(name, dir_fd=at)
         below = os.open(name, os.O_RDONLY, dir_fd=at)
@@ -75,10 +73,10 @@ def test_errors_deeper_than_path_max_have_their_path(tmp_path: Path) -> None:
         at = below
     os.mkdir("closed", mode=0, dir_fd=at)
     os.close(at)
-    usage = as_nobody(lambda: walk(tmp_path))
-    path = os.fsencode(tmp_path) + b"/" + b"/".join([name.encode()] * 40) + b"/closed"
+    usage = as_nobody(lambda: walk(open_path))
+    path = os.fsencode(open_path) + b"/" + b"/".join([name.encode()] * 40) + b"/closed"
     assert usage.errors == (WalkError(path, errno.EACCES),)
-    remove_deep(tmp_path)
+    remove_deep(open_path)
 
 
 def test_a_wide_tree_under_a_low_limit(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import resource
-import stat
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,13 +57,6 @@ def descriptors_limited(limit: int) -> Iterator[None]:
 
 def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
-
-
-def open_way_to(root: Path) -> None:
-    """Let others come as far as `root`: pytest's folders are for their owner."""
-    for folder in (root, *root.parents):
-        if folder.owner() == Path(f"/proc/{os.getpid()}").owner() and folder != Path("/"):
-            folder.chmod(stat.S_IMODE(folder.stat().st_mode) | 0o055)
 
 
 def remove_deep(root: Path) -> None:
