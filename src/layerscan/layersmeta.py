@@ -24,7 +24,7 @@ from layerscan.jsondoc import (
     member,
     read_file,
 )
-from layerscan.text import printable, quoted
+from layerscan.text import printable, quoted, shown
 
 MAX_DOCUMENT = 64 * 1024 * 1024
 """Bytes of the longest file that is read: some half a million layers."""
@@ -188,9 +188,16 @@ def merge(pairs: Iterable[tuple[str, LayersMeta, str]]) -> dict[str, LayersMeta]
     Raises:
         DocumentError: an architecture's name is none, or two documents give
             different figures for the same thing.
+        TypeError: one of `pairs` is not such a triple.
     """
     by_arch: dict[str, list[tuple[LayersMeta, str]]] = {}
-    for architecture, meta, source in pairs:
+    for pair in pairs:
+        if not (isinstance(pair, tuple) and len(pair) == 3 and isinstance(pair[1], LayersMeta)):  # noqa: PLR2004 - those that follow
+            raise TypeError(
+                "merge takes triples of an architecture, a LayersMeta, and a name for messages; "
+                f"not {shown(pair)}"
+            )
+        architecture, meta, source = pair
         if not is_architecture(architecture):
             raise DocumentError(
                 f"{printable(source)}: {quoted(architecture)} is no architecture name"

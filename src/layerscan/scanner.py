@@ -130,8 +130,11 @@ def scan(
     Raises:
         LayerscanError: an image that is required is not there, or the
             selection fits no image.
+        TypeError: `store` is not a store, but its path say.
         ValueError: there is no such accounting.
     """
+    if isinstance(store, str | bytes | os.PathLike):
+        raise TypeError(f"scan takes a store: scan(open_store(root={store!r}))")
     return _Scanner(
         store, selection or Selection(), Accounting(accounting), threads, on_progress
     ).run(look_up)

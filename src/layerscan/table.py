@@ -21,6 +21,7 @@ from layerscan.walker import (
     checked_threads,
     load_compiled,
     os_error,
+    refuse_cancelled,
     told,
 )
 
@@ -93,6 +94,7 @@ def file_table(
         InterruptedError: `cancel` was set.
         ValueError: see `layerscan.walk`.
     """
+    refuse_cancelled(cancel)
     (root_error, tally, _, faults), rows = load_compiled().list_inodes(
         os.fsencode(path),
         checked_threads(threads),

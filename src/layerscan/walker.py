@@ -192,12 +192,17 @@ def walk_many(
         cancel: as for `walk`.
 
     Raises:
+        InterruptedError: see `walk`.
+        TypeError: `paths` is one path, and not several.
         ValueError: see `walk`; or both `child` and `count_once` are given.
 
     Returns:
         One `Usage` for each of `paths`, in their order. It does not depend on
         the number of threads.
     """
+    if isinstance(paths, str | bytes | os.PathLike):
+        raise TypeError(f"walk_many takes several paths, not one: give [{paths!r}], or call walk")
+    refuse_cancelled(cancel)
     if count_once and child is not None:
         raise ValueError("a child can be counted apart only where each tree counts by itself")
     roots = [os.fsencode(path) for path in paths]
@@ -213,6 +218,16 @@ def walk_many(
         cancel,
     )
     return [_usage(root, facts) for root, facts in zip(roots, trees, strict=True)]
+
+
+def refuse_cancelled(cancel: "Cancel | None") -> None:
+    """Begin no walk that is cancelled already: a short one would end before it looks.
+
+    Raises:
+        InterruptedError: `cancel` is set.
+    """
+    if cancel is not None and cancel.is_set():
+        raise InterruptedError("the walk was cancelled")
 
 
 def _is_directory(path: bytes) -> bool:
