@@ -222,6 +222,17 @@ def test_what_is_no_token_is_refused(tokens: OpenRegistry, answer: bytes, messag
     assert message in said
 
 
+def test_null_in_a_tokens_answer_is_as_what_is_absent(tokens: OpenRegistry) -> None:
+    def changed(raw: bytes) -> bytes:
+        answer = json.loads(raw)
+        more = {"token": None, "access_token": answer["token"]}
+        return json.dumps({**more, "expires_in": None, "refresh_token": ""}).encode()
+
+    tokens.fail("GET", "/token", Changed(changed), times=9)
+    with repository(tokens) as repo:
+        assert repo.manifest("7").raw == MANIFEST
+
+
 @pytest.mark.parametrize(
     "realm", ["ftp://x/token", "/token", "http://me:pw@x/token", "http://[x/token", "https:///x"]
 )

@@ -76,17 +76,23 @@ def test_those_of_another_host_or_of_a_part_are_not_used(tmp_path: Path, key: st
         ({"username": "me", "password": "secret"}, ("me", "secret")),
         ({"auth": encoded("me:secret"), "identitytoken": "it"}, ("<token>", "it")),
         ({"auth": encoded("me:secret"), "email": 7, "more": []}, ("me", "secret")),
+        ({"auth": encoded("me:secret"), "identitytoken": None}, ("me", "secret")),
+        ({"auth": None, "username": "me", "password": "secret"}, ("me", "secret")),
         ({}, None),
         ({"auth": ""}, None),
+        ({"auth": None, "username": None}, None),
+        (None, None),
     ],
 )
 def test_every_form_of_an_entry_is_understood(
-    tmp_path: Path, entry: dict[str, object], login: tuple[str, str] | None
+    tmp_path: Path, entry: dict[str, object] | None, login: tuple[str, str] | None
 ) -> None:
     assert found(tmp_path / "config.json", {"auths": {REGISTRY: entry}}) == login
 
 
-@pytest.mark.parametrize("document", [{}, {"auths": None}, {"auths": {}}, {"credsStore": ""}])
+@pytest.mark.parametrize(
+    "document", [{}, {"auths": None}, {"auths": {}}, {"credsStore": "", "credHelpers": None}]
+)
 def test_a_file_without_credentials_has_none(tmp_path: Path, document: object) -> None:
     assert found(tmp_path / "config.json", document) is None
     nowhere = DockerLogins(str(tmp_path / "no" / "config.json"), REGISTRY)
