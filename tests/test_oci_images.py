@@ -24,15 +24,9 @@ from layerscan.oci import (
     Manifest,
     Platform,
 )
-from layerscan.oci.images import (
-    ForLinux,
-    Listing,
-    TooManyError,
-    UnusableIndexError,
-    Why,
-    layer_type,
-    list_images,
-)
+from layerscan.oci.image_manifests import layer_type
+from layerscan.oci.images import Listing, TooManyError, Why, list_images
+from layerscan.oci.matchers import ForLinux, UnusableIndexError
 
 if TYPE_CHECKING:
     from collections.abc import Collection

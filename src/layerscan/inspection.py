@@ -15,15 +15,10 @@ from layerscan.apps.published import BundleFile, PublishedApp
 from layerscan.errors import DocumentError, LayerscanError
 from layerscan.layersmeta import LayersMeta
 from layerscan.oci import Config, Descriptor, Index, Manifest, Platform
-from layerscan.oci.images import (
-    BlobReader,
-    IndexedImage,
-    TooManyError,
-    Why,
-    list_images,
-    what_else,
-)
+from layerscan.oci.image_manifests import what_else
+from layerscan.oci.images import IndexedImage, TooManyError, Why, list_images
 from layerscan.oci.platforms import fits, parse_platform, spelt
+from layerscan.oci.readers import BlobReader
 from layerscan.reference import DEFAULT_TAG, Reference
 from layerscan.registry import Fetched, RegistryClient, Repository
 from layerscan.text import printable

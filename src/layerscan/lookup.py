@@ -12,8 +12,10 @@ from typing import NamedTuple
 from layerscan import oci
 from layerscan.errors import LayerscanError
 from layerscan.oci import Descriptor, Platform
-from layerscan.oci.images import LINUX, BlobReader, IndexedImage, Reader, list_images
+from layerscan.oci.images import IndexedImage, list_images
+from layerscan.oci.matchers import LINUX
 from layerscan.oci.platforms import fits
+from layerscan.oci.readers import BlobReader, Reader
 from layerscan.parallel import in_parallel
 from layerscan.reference import Reference
 from layerscan.registry import RegistryClient, Repository

@@ -14,14 +14,9 @@ from typing import NamedTuple, TypeVar, cast
 from layerscan import layersmeta, oci
 from layerscan.errors import DocumentError
 from layerscan.oci import Descriptor, Index, Manifest
-from layerscan.oci.images import (
-    BlobReader,
-    ForLinux,
-    IndexedImage,
-    Listing,
-    TooManyError,
-    list_images,
-)
+from layerscan.oci.images import IndexedImage, Listing, TooManyError, list_images
+from layerscan.oci.matchers import ForLinux
+from layerscan.oci.readers import BlobReader
 from layerscan.parallel import in_parallel
 from layerscan.reference import Reference
 from layerscan.registry import RegistryClient, Repository

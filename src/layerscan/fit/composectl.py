@@ -13,7 +13,7 @@ from layerscan.fit.device import Device, Volume
 from layerscan.fit.figures import Figures
 from layerscan.fit.verdict import Missing, Others, Rule, Space, Verdict, Watermarks
 from layerscan.oci import INDEX_TYPES, Descriptor
-from layerscan.oci.images import ForLinux, UnusableIndexError
+from layerscan.oci.matchers import ForLinux, UnusableIndexError
 
 NAME = "composectl"
 WATERMARKS = Watermarks(default=95, lowest=20, highest=99)
@@ -28,7 +28,7 @@ def reserved_bytes(total: int, watermark: int) -> int:
 
 
 class ImagesOfIndex(ForLinux):
-    """The images that the client takes of an index; see `layerscan.oci.images.Matcher`.
+    """The images that the client takes of an index; see `layerscan.oci.matchers.Matcher`.
 
     It looks at the platform of each entry, and takes what matches for a manifest.
 

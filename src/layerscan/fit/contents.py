@@ -17,16 +17,9 @@ from layerscan.fit.figures import Figures, Metadata, PredictedMetadata
 from layerscan.layersmeta import MAX_DOCUMENT
 from layerscan.oci import Descriptor, Platform, platforms
 from layerscan.oci.blobs import Blobs
-from layerscan.oci.images import (
-    LINUX,
-    BlobReader,
-    ForLinux,
-    IndexedImage,
-    Matcher,
-    TooManyError,
-    UnusableIndexError,
-    list_images,
-)
+from layerscan.oci.images import IndexedImage, TooManyError, list_images
+from layerscan.oci.matchers import LINUX, ForLinux, Matcher, UnusableIndexError
+from layerscan.oci.readers import BlobReader
 from layerscan.reference import Reference
 from layerscan.sources.model import Source
 

@@ -8,7 +8,7 @@ from layerscan.fit import aktualizr_lite, composectl, exact
 from layerscan.fit.contents import AppContents, Depth
 from layerscan.fit.device import Device
 from layerscan.fit.verdict import Verdict, Watermarks
-from layerscan.oci.images import ForLinux, Matcher
+from layerscan.oci.matchers import ForLinux, Matcher
 
 
 class Policy(StrEnum):

@@ -1,7 +1,9 @@
 """The documents of images, after the OCI image specification.
 
 ``documents`` has the documents and reads them, ``platforms`` what images run on,
-``blobs`` where documents lie, and ``images`` which images an index stands for.
+``blobs`` where documents lie, and ``images`` which images an index stands for. For
+that, ``readers`` fetch documents, ``matchers`` say what is wanted, and
+``image_manifests`` tells images from what else is stored as a manifest.
 """
 
 from layerscan.oci.documents import (

@@ -13,176 +13,36 @@ Which of the images are wanted is a `Matcher`. Where documents lie, a `Reader` k
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, TypeVar
 
-from layerscan import digest as digests
 from layerscan.errors import AbsentError, DocumentError
-from layerscan.oci.blobs import Blobs
 from layerscan.oci.documents import (
-    EMPTY_CONFIG,
     INDEX_TYPES,
     MANIFEST_TYPES,
-    MAX_CONFIG,
-    MAX_MANIFEST,
     MOST_IMAGES,
     Config,
     Descriptor,
     Index,
     Manifest,
     Platform,
-    loads,
-    loads_config,
 )
+from layerscan.oci.image_manifests import artifact, what_else
+from layerscan.oci.matchers import LINUX, Matcher
 from layerscan.oci.platforms import platform_text
+from layerscan.oci.readers import Reader, UnreadableError
 from layerscan.parallel import in_parallel
 from layerscan.text import printable, quoted
+
+T = TypeVar("T")
 
 DEEPEST = 8
 """Indexes within each other that are followed."""
 
-LINUX = "linux"
-_APP = "compose-app"
-"""The annotation of a Compose App's manifest."""
 
 _SCHEMA_1 = re.compile(r"application/vnd\.docker\.distribution\.manifest\.v1\+(json|prettyjws)")
-_LAYER = re.compile(
-    r"application/vnd\.oci\.image\.layer\.(?P<oci_elsewhere>nondistributable\.)?v1\.tar"
-    r"(\+gzip|\+zstd)?(?P<encrypted>\+encrypted)?"
-    r"|application/vnd\.docker\.image\.rootfs\.(diff|(?P<elsewhere>foreign)\.diff)\.tar"
-    r"(\.gzip|\.zstd)?(?P<docker_encrypted>\+encrypted)?"
-    r"|application/vnd\.docker\.container\.image\.rootfs\.diff\+x-gtar"
-    r"|application/(x-)?tar(\+gzip|\+zstd)?"
-    r"|"
-)
-"""The media types of layers; where there is none, the bytes will tell."""
-
-
-class LayerType(NamedTuple):
-    """What a layer's media type says of it.
-
-    Attributes:
-        is_encrypted: whether it cannot be read without a key.
-        is_elsewhere: whether registries need not have it.
-    """
-
-    is_encrypted: bool
-    is_elsewhere: bool
-
-
-def layer_type(media_type: str) -> LayerType | None:
-    """What the media type of a layer says; None if it is not that of a tar."""
-    kind = _LAYER.fullmatch(media_type)
-    if kind is None:
-        return None
-    return LayerType(
-        bool(kind["encrypted"] or kind["docker_encrypted"]),
-        bool(kind["oci_elsewhere"] or kind["elsewhere"]),
-    )
-
-
-class Reader(Protocol):
-    """Whoever reads the documents of images."""
-
-    def document(self, descriptor: Descriptor) -> Manifest | Index:
-        """The manifest or index that `descriptor` refers to, as its type says.
-
-        Raises:
-            AbsentError: it is not there.
-            UnreadableError: it cannot be used, and others may be.
-            LayerscanError: it cannot be used.
-        """
-
-    def config(self, descriptor: Descriptor) -> Config:
-        """The config that `descriptor` refers to; raises as `document`."""
-
-
-class UnreadableError(Exception):
-    """A document that cannot be used, where others are to be read all the same.
-
-    Attributes:
-        error: why.
-    """
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
-
-
-class BlobReader:
-    """Reads documents from where blobs are; see `Reader`.
-
-    Args:
-        blobs: has them.
-        name: what to call it all in messages.
-    """
-
-    def __init__(self, blobs: Blobs, name: str) -> None:
-        self._blobs = blobs
-        self._name = name
-
-    def document(self, descriptor: Descriptor) -> Manifest | Index:
-        """The manifest or index; see `Reader`."""
-        raw = self._blobs.fetch(descriptor, limit=MAX_MANIFEST)
-        return loads(raw, self._where(descriptor), media_type=descriptor.media_type)
-
-    def config(self, descriptor: Descriptor) -> Config:
-        """The config; see `Reader`. Whatever type it is given, it is a blob."""
-        raw = self._blobs.fetch(descriptor._replace(media_type=_BLOB), limit=MAX_CONFIG)
-        return loads_config(raw, f"{self._where(descriptor)}: config")
-
-    def _where(self, descriptor: Descriptor) -> str:
-        platform = descriptor.platform
-        return self._name if platform is None else f"{self._name}: {platform_text(platform)}"
-
-
-_BLOB = "application/octet-stream"
-
-
-class Matcher(Protocol):
-    """Which images of an index are wanted."""
-
-    @property
-    def assumed(self) -> str:
-        """The architecture that an image is taken to be for which does not say it; or ""."""
-
-    def check(self, entry: Descriptor) -> None:
-        """Look at an entry of an index before any other rule.
-
-        Raises:
-            UnusableIndexError: whoever asks cannot read an index that has it.
-        """
-
-    def takes(self, platform: Platform) -> bool:
-        """Whether an image for `platform` is wanted; its parts are empty where not known."""
-
-
-class ForLinux:
-    """Images for Linux, of all architectures or of some; see `Matcher`.
-
-    Args:
-        architectures: those wanted; None for all.
-    """
-
-    def __init__(self, architectures: Collection[str] | None = None) -> None:
-        self.architectures = architectures
-
-    @property
-    def assumed(self) -> str:
-        """The only architecture that is wanted, if it is only one."""
-        asked = list(self.architectures or ())
-        return asked[0] if len(asked) == 1 else ""
-
-    def check(self, entry: Descriptor) -> None:
-        """All entries can be read."""
-
-    def takes(self, platform: Platform) -> bool:
-        """Whether an image for `platform` is wanted."""
-        if platform.os not in ("", LINUX):
-            return False
-        return self.architectures is None or platform.architecture in self.architectures
 
 
 class IndexedImage(NamedTuple):
@@ -409,16 +269,13 @@ class _Lister:
         above: tuple[Descriptor, ...],
     ) -> None:
         if document is None:
-            try:
-                document = self._reader.document(descriptor)
-            except AbsentError as error:
-                if not above:
-                    raise
-                self._found.append(_absent(descriptor, platform, error))
+            read = _or_passed_over(
+                lambda: self._reader.document(descriptor), descriptor, platform, above
+            )
+            if isinstance(read, PassedOver):
+                self._found.append(read)
                 return
-            except UnreadableError as error:
-                self._found.append(_unreadable(descriptor, platform, error))
-                return
+            document = read
         assert isinstance(document, Index)  # noqa: S101 - its type was looked at
         if document.layers:
             what = "is a layers manifest of a Compose App, no image"
@@ -430,21 +287,16 @@ class _Lister:
             if entry.is_attestation:
                 self._found.append(PassedOver(entry, Why.ATTESTATION, "is an attestation", told))
             elif entry.artifact_type:
-                self._pass_over(entry, _artifact(entry.artifact_type), told)
+                self._pass_over(entry, artifact(entry.artifact_type), told)
             elif told is not None and not self._matcher.takes(told):
                 self._found.append(unwanted(entry, told))
             else:
                 self.add(entry, None, told, (*above, descriptor))
 
     def _task(self, entry: _Entry, _: object) -> IndexedImage | PassedOver:
-        try:
-            return self._read(entry)
-        except AbsentError as error:
-            if not entry.indexes:
-                raise
-            return _absent(entry.descriptor, entry.platform, error)
-        except UnreadableError as error:
-            return _unreadable(entry.descriptor, entry.platform, error)
+        return _or_passed_over(
+            lambda: self._read(entry), entry.descriptor, entry.platform, entry.indexes
+        )
 
     def _read(self, entry: _Entry) -> IndexedImage | PassedOver:
         descriptor, platform = entry.descriptor, entry.platform
@@ -468,10 +320,6 @@ class _Lister:
         )
 
 
-class UnusableIndexError(DocumentError):
-    """An index that whoever asks cannot read; the message has not its name."""
-
-
 class TooManyError(DocumentError):
     """An index that refers to more than is looked at.
 
@@ -490,32 +338,11 @@ def told_platform(entry: Descriptor) -> Platform | None:
     return platform if platform is not None and platform.architecture else None
 
 
-def what_else(manifest: Manifest) -> str | None:
-    """What a manifest is that is not an image's, None if it is one."""
-    if manifest.manifests or manifest.annotations.get(_APP):
-        return "is a Compose App, no image"
-    if manifest.artifact_type:
-        return _artifact(manifest.artifact_type)
-    config = manifest.config
-    if config.media_type == EMPTY_CONFIG:
-        return f"is no image: its config is of type {quoted(EMPTY_CONFIG)}"
-    if config.size == 0 or config.digest == digests.of_content(b"{}", config.digest):
-        return "is no image: its config is empty"
-    layers = manifest.layers
-    if layers and all(layer_type(layer.media_type) is None for layer in layers):
-        return f"is no image: its layers are of type {quoted(layers[0].media_type)}, no tars"
-    return None
-
-
 def told_by_config(config: Config, matcher: Matcher) -> Platform:
     """The platform of an image which only its config says, or what it is taken to be for."""
     if config.platform.architecture:
         return config.platform
     return config.platform._replace(architecture=matcher.assumed)
-
-
-def _artifact(kind: str) -> str:
-    return f"is an artifact of type {quoted(kind)}, no image"
 
 
 def _difference(platform: Platform | None, config: Config | None) -> str:
@@ -536,11 +363,22 @@ def unwanted(descriptor: Descriptor, platform: Platform) -> PassedOver:
     return PassedOver(descriptor, Why.PLATFORM, f"is for {platform_text(platform)}", platform)
 
 
-def _absent(descriptor: Descriptor, platform: Platform | None, error: AbsentError) -> PassedOver:
-    return PassedOver(descriptor, Why.ABSENT, printable(str(error)), platform, error)
+def _or_passed_over(
+    read: Callable[[], T],
+    descriptor: Descriptor,
+    platform: Platform | None,
+    above: tuple[Descriptor, ...],
+) -> T | PassedOver:
+    """What `read` gives; or that it is not there, or cannot be used where others may be.
 
-
-def _unreadable(
-    descriptor: Descriptor, platform: Platform | None, error: UnreadableError
-) -> PassedOver:
-    return PassedOver(descriptor, Why.UNREADABLE, str(error), platform, error.error)
+    Raises:
+        AbsentError: what was asked for itself is not there.
+    """
+    try:
+        return read()
+    except AbsentError as error:
+        if not above:
+            raise
+        return PassedOver(descriptor, Why.ABSENT, printable(str(error)), platform, error)
+    except UnreadableError as error:
+        return PassedOver(descriptor, Why.UNREADABLE, str(error), platform, error.error)

@@ -18,7 +18,8 @@ from layerscan.digest import Hashing
 from layerscan.errors import ReferenceSyntaxError, SourceError
 from layerscan.jsondoc import Place
 from layerscan.oci import Descriptor
-from layerscan.oci.images import ForLinux, Listing, PassedOver, told_by_config, unwanted
+from layerscan.oci.images import Listing, PassedOver, told_by_config, unwanted
+from layerscan.oci.matchers import ForLinux
 from layerscan.sources.archive import Archive, normal
 from layerscan.sources.decompress import LONGEST_MAGIC, is_packed
 from layerscan.sources.extents import Extent

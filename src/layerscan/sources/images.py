@@ -13,19 +13,18 @@ from layerscan import layersmeta
 from layerscan.errors import LayerscanError, SourceError
 from layerscan.oci import Config, Descriptor, Index, Manifest, Platform
 from layerscan.oci.blobs import Blobs
+from layerscan.oci.image_manifests import layer_type
 from layerscan.oci.images import (
-    LINUX,
-    BlobReader,
-    ForLinux,
     IndexedImage,
     Listing,
     TooManyError,
     Why,
-    layer_type,
     list_images,
     told_platform,
 )
+from layerscan.oci.matchers import LINUX, ForLinux
 from layerscan.oci.platforms import platform_text
+from layerscan.oci.readers import BlobReader
 from layerscan.parallel import in_parallel
 from layerscan.sources.model import SourceImage, SourceLayer
 from layerscan.text import printable, quoted

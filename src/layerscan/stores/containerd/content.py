@@ -13,8 +13,9 @@ from layerscan import digest as digests
 from layerscan import oci
 from layerscan.errors import AbsentError, DocumentError
 from layerscan.oci import Config, Descriptor, Index, Manifest, Platform
-from layerscan.oci.images import IndexedImage, TooManyError, UnreadableError, Why, list_images
+from layerscan.oci.images import IndexedImage, TooManyError, Why, list_images
 from layerscan.oci.platforms import is_plain
+from layerscan.oci.readers import UnreadableError
 from layerscan.stores.safefs import Fault, Folder
 
 CONTENT = "io.containerd.content.v1.content"
@@ -147,7 +148,7 @@ class ContentStore:
         return ContentImages(tuple(variants), tuple(faults), absent_ones)
 
     def document(self, descriptor: Descriptor) -> Manifest | Index:
-        """A manifest or index; see `layerscan.oci.images.Reader`."""
+        """A manifest or index; see `layerscan.oci.readers.Reader`."""
 
         def load(raw: bytes, where: str) -> Manifest | Index:
             return oci.loads(raw, where, media_type=descriptor.media_type)
@@ -155,7 +156,7 @@ class ContentStore:
         return self._once(self._documents, descriptor.digest, oci.MAX_MANIFEST, load)
 
     def config(self, descriptor: Descriptor) -> Config:
-        """A config; see `layerscan.oci.images.Reader`."""
+        """A config; see `layerscan.oci.readers.Reader`."""
 
         def load(raw: bytes, where: str) -> Config:
             config = oci.loads_config(raw, where)

@@ -1,0 +1,67 @@
+"""What a manifest is: an image's, or something else that is stored as a manifest, too."""
+
+import re
+from typing import NamedTuple
+
+from layerscan import digest as digests
+from layerscan.oci.documents import EMPTY_CONFIG, Manifest
+from layerscan.text import quoted
+
+_APP = "compose-app"
+"""The annotation of a Compose App's manifest."""
+
+_LAYER = re.compile(
+    r"application/vnd\.oci\.image\.layer\.(?P<oci_elsewhere>nondistributable\.)?v1\.tar"
+    r"(\+gzip|\+zstd)?(?P<encrypted>\+encrypted)?"
+    r"|application/vnd\.docker\.image\.rootfs\.(diff|(?P<elsewhere>foreign)\.diff)\.tar"
+    r"(\.gzip|\.zstd)?(?P<docker_encrypted>\+encrypted)?"
+    r"|application/vnd\.docker\.container\.image\.rootfs\.diff\+x-gtar"
+    r"|application/(x-)?tar(\+gzip|\+zstd)?"
+    r"|"
+)
+"""The media types of layers; where there is none, the bytes will tell."""
+
+
+class LayerType(NamedTuple):
+    """What a layer's media type says of it.
+
+    Attributes:
+        is_encrypted: whether it cannot be read without a key.
+        is_elsewhere: whether registries need not have it.
+    """
+
+    is_encrypted: bool
+    is_elsewhere: bool
+
+
+def layer_type(media_type: str) -> LayerType | None:
+    """What the media type of a layer says; None if it is not that of a tar."""
+    kind = _LAYER.fullmatch(media_type)
+    if kind is None:
+        return None
+    return LayerType(
+        bool(kind["encrypted"] or kind["docker_encrypted"]),
+        bool(kind["oci_elsewhere"] or kind["elsewhere"]),
+    )
+
+
+def what_else(manifest: Manifest) -> str | None:
+    """What a manifest is that is not an image's, None if it is one."""
+    if manifest.manifests or manifest.annotations.get(_APP):
+        return "is a Compose App, no image"
+    if manifest.artifact_type:
+        return artifact(manifest.artifact_type)
+    config = manifest.config
+    if config.media_type == EMPTY_CONFIG:
+        return f"is no image: its config is of type {quoted(EMPTY_CONFIG)}"
+    if config.size == 0 or config.digest == digests.of_content(b"{}", config.digest):
+        return "is no image: its config is empty"
+    layers = manifest.layers
+    if layers and all(layer_type(layer.media_type) is None for layer in layers):
+        return f"is no image: its layers are of type {quoted(layers[0].media_type)}, no tars"
+    return None
+
+
+def artifact(kind: str) -> str:
+    """What is said of an artifact of the type `kind`."""
+    return f"is an artifact of type {quoted(kind)}, no image"

@@ -1,0 +1,57 @@
+"""Which images of an index are wanted, as a value that whoever asks hands over."""
+
+from collections.abc import Collection
+from typing import Protocol
+
+from layerscan.errors import DocumentError
+from layerscan.oci.documents import Descriptor, Platform
+
+LINUX = "linux"
+
+
+class UnusableIndexError(DocumentError):
+    """An index that whoever asks cannot read; the message has not its name."""
+
+
+class Matcher(Protocol):
+    """Which images of an index are wanted."""
+
+    @property
+    def assumed(self) -> str:
+        """The architecture that an image is taken to be for which does not say it; or ""."""
+
+    def check(self, entry: Descriptor) -> None:
+        """Look at an entry of an index before any other rule.
+
+        Raises:
+            UnusableIndexError: whoever asks cannot read an index that has it.
+        """
+
+    def takes(self, platform: Platform) -> bool:
+        """Whether an image for `platform` is wanted; its parts are empty where not known."""
+
+
+class ForLinux:
+    """Images for Linux, of all architectures or of some; see `Matcher`.
+
+    Args:
+        architectures: those wanted; None for all.
+    """
+
+    def __init__(self, architectures: Collection[str] | None = None) -> None:
+        self.architectures = architectures
+
+    @property
+    def assumed(self) -> str:
+        """The only architecture that is wanted, if it is only one."""
+        asked = list(self.architectures or ())
+        return asked[0] if len(asked) == 1 else ""
+
+    def check(self, entry: Descriptor) -> None:
+        """All entries can be read."""
+
+    def takes(self, platform: Platform) -> bool:
+        """Whether an image for `platform` is wanted."""
+        if platform.os not in ("", LINUX):
+            return False
+        return self.architectures is None or platform.architecture in self.architectures

@@ -1,0 +1,73 @@
+"""Reading the documents of images, wherever they lie."""
+
+from typing import Protocol
+
+from layerscan.oci.blobs import Blobs
+from layerscan.oci.documents import (
+    MAX_CONFIG,
+    MAX_MANIFEST,
+    Config,
+    Descriptor,
+    Index,
+    Manifest,
+    loads,
+    loads_config,
+)
+from layerscan.oci.platforms import platform_text
+
+_BLOB = "application/octet-stream"
+
+
+class Reader(Protocol):
+    """Whoever reads the documents of images."""
+
+    def document(self, descriptor: Descriptor) -> Manifest | Index:
+        """The manifest or index that `descriptor` refers to, as its type says.
+
+        Raises:
+            AbsentError: it is not there.
+            UnreadableError: it cannot be used, and others may be.
+            LayerscanError: it cannot be used.
+        """
+
+    def config(self, descriptor: Descriptor) -> Config:
+        """The config that `descriptor` refers to; raises as `document`."""
+
+
+class UnreadableError(Exception):
+    """A document that cannot be used, where others are to be read all the same.
+
+    Attributes:
+        error: why.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class BlobReader:
+    """Reads documents from where blobs are; see `Reader`.
+
+    Args:
+        blobs: has them.
+        name: what to call it all in messages.
+    """
+
+    def __init__(self, blobs: Blobs, name: str) -> None:
+        self._blobs = blobs
+        self._name = name
+
+    def document(self, descriptor: Descriptor) -> Manifest | Index:
+        """The manifest or index; see `Reader`."""
+        raw = self._blobs.fetch(descriptor, limit=MAX_MANIFEST)
+        return loads(raw, self._where(descriptor), media_type=descriptor.media_type)
+
+    def config(self, descriptor: Descriptor) -> Config:
+        """The config; see `Reader`. Whatever type it is given, it is a blob."""
+        raw = self._blobs.fetch(descriptor._replace(media_type=_BLOB), limit=MAX_CONFIG)
+        return loads_config(raw, f"{self._where(descriptor)}: config")
+
+    def _where(self, descriptor: Descriptor) -> str:
+        platform = descriptor.platform
+        return self._name if platform is None else f"{self._name}: {platform_text(platform)}"
