@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from layerscan.safefs import Fault, Folder
 from layerscan.stores.containerd.bolt import Bucket, Database
-from layerscan.stores.safefs import Fault, Folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from layerscan.safefs import Fault
 from layerscan.stores.containerd import bolt
 from layerscan.stores.containerd.bolt import Bucket, Database
 from layerscan.stores.containerd.bolt_meta import fnv64a as own_fnv64a
-from layerscan.stores.safefs import Fault
 from tests.bolt_case import NAME, chance, fault, plain, read
 from tests.builders.bolt import PAGE_SIZE, Tree, database, fnv64a, meta, reseal
 

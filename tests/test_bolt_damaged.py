@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from layerscan.safefs import Fault
 from layerscan.stores.containerd.bolt import Bucket
-from layerscan.stores.safefs import Fault
 from tests.bolt_case import chance, fault, plain, read
 from tests.builders.bolt import PAGE_SIZE, Tree, branch, database, leaf, meta, reseal
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from layerscan.safefs import Folder
 from layerscan.stores.containerd.records import ContainerdRecords, Snapshots
 from layerscan.stores.containerd.store import ContainerdStore
-from layerscan.stores.safefs import Folder
 from tests.builders.containerd import (
     SNAPSHOTTER,
     WHEN,

@@ -90,9 +90,9 @@ BOTH = "; left out: x.example/one:1, x.example/two:1"
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (b"[", "is no JSON: Expecting value at line 1 column 2"),
-        (b"\xff", "is no UTF-8, at byte 0"),
-        (b"[" * 100_000, "is no JSON of this kind: nested too deeply"),
+        (b"[", "is not JSON: Expecting value at line 1 column 2"),
+        (b"\xff", "is not UTF-8 at byte 0"),
+        (b"[" * 100_000, "is nested too deeply"),
         (b'{"a": 1}', "is no JSON list"),
         (b'"x"', "is no JSON list"),
     ],

@@ -181,7 +181,10 @@ def test_settings_of_docker(machine: Machine) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", ": is no JSON: Expecting property name enclosed in double quotes at line 1 column 2"),
+        (
+            "{",
+            ": is not JSON: Expecting property name enclosed in double quotes at line 1 column 2",
+        ),
         ("[]", ": data-root is no absolute path: None"),
         ('{"data-root": 5}', ": data-root is no absolute path: 5"),
         ('{"data-root": "rel/ative"}', ": data-root is no absolute path: 'rel/ative'"),

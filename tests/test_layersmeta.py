@@ -1,6 +1,7 @@
 import json
 import os
 import random
+import tracemalloc
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -202,7 +203,25 @@ def test_what_json_forbids_is_refused_anywhere(text: bytes, fault: str) -> None:
 @pytest.mark.parametrize("opening", ["[", '{"a":'])
 def test_deep_nesting_is_refused(opening: str) -> None:
     with pytest.raises(DocumentError, match=r"^a\.json: is nested too deeply$"):
-        layersmeta.loads(opening * 1_000_000, "a.json")
+        layersmeta.loads(opening * 10_000, "a.json")
+
+
+@pytest.mark.parametrize("value", ["[]", "{}", '{"":{}}', "1.5", '"ab"'])
+def test_values_that_take_many_times_their_length_are_refused_before_they_do(value: str) -> None:
+    raw = ("[" + f"{value}," * ((16 << 20) // len(value)) + "0]").encode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(DocumentError, match="has so many values for its"):
+            layersmeta.loads(raw, "a.json")
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_densest_real_document_is_read() -> None:
+    entries = ",".join(f'"sha256:{n:064x}":{{"size":1,"usage":1}}' for n in range(200_000))
+    text = f'{{"fs_block_size":4096,"layers":{{{entries}}}}}'
+    assert len(layersmeta.loads(text, "a.json").layers) == 200_000
 
 
 def test_many_duplicate_keys_take_linear_time() -> None:

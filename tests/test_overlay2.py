@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from layerscan import safefs
 from layerscan.digest import chain_id
 from layerscan.reference import parse
-from layerscan.stores import safefs
 from layerscan.stores.model import Image
 from layerscan.stores.overlay2.store import Overlay2Store
 from tests.builders.overlay2 import BuiltLayer, StoreBuilder, blob_digest, sha256

@@ -151,9 +151,9 @@ GOOD = {"Digest": f"sha256:{HEX}", "SourceRepository": "docker.io/library/one", 
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        (b"", "is no JSON: Expecting value at line 1 column 1"),
+        (b"", "is not JSON: Expecting value at line 1 column 1"),
         (b"{}", "is no JSON list of digests"),
-        (b"[" * 100_000, "is no JSON of this kind: nested too deeply"),
+        (b"[" * 100_000, "is nested too deeply"),
         (b" " * (1 << 20) + b"[]", "is longer than 1048576 bytes"),
         (b"[null]", "entry 0 is no JSON object"),
         (json.dumps([GOOD, {}]).encode(), "Digest of entry 1 is None"),

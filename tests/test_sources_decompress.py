@@ -250,7 +250,7 @@ def test_an_endless_gzip_header_takes_no_memory() -> None:
 
     tracemalloc.start()
     try:
-        with pytest.raises(DamagedLayer, match="end too early"):
+        with pytest.raises(SourceError, match="packed bytes have only 0 of content"):
             list(decompressed(chunks(), limit=LIMIT))
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
@@ -261,10 +261,56 @@ def test_an_endless_gzip_header_takes_no_memory() -> None:
 def test_many_short_members_in_one_chunk(pack: Callable[[bytes], bytes]) -> None:
     # eStargz has a member for each file; what follows one must not be copied each time.
     members = 20_000
-    raw = pack(b"short") * members
+    raw = pack(bytes(512)) * members
     begin = time.process_time()
-    assert unpack(raw) == b"short" * members
+    assert unpack(raw) == bytes(512) * members
     assert time.process_time() - begin < 3
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
+@pytest.mark.parametrize("content", [0, 511])
+def test_members_that_only_cost_time_are_refused(
+    pack: Callable[[bytes], bytes], content: int
+) -> None:
+    part = pack(bytes(content)) * 1000
+    message = fault(*[part] * 5000, kind=SourceError)
+    assert "is packed in more than " in message
+    # With 512 bytes each, as in the layers of eStargz, any number is taken.
+    assert len(unpack(*[pack(bytes(512)) * 1000] * 11)) == 11_000 * 512
+
+
+def test_members_without_content_are_taken_up_to_the_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decompress, "_FREE_MEMBERS", 5)
+    empty, full = gzip.compress(b""), gzip.compress(bytes(512))
+    assert unpack(empty * 5) == b""
+    assert "in more than 5 parts for 0 bytes" in fault(empty * 6, kind=SourceError)
+    assert len(unpack(full, empty * 5)) == 512
+    assert "in more than 6 parts" in fault(full, empty * 6, kind=SourceError)
+    monkeypatch.setattr(decompress, "MOST_MEMBERS", 3)
+    assert len(unpack(full * 3)) == 3 * 512
+    assert "in more than 3 parts" in fault(full * 4, kind=SourceError)
+
+
+def test_blocks_without_content_are_refused() -> None:
+    def empty_blocks() -> Iterator[bytes]:
+        yield b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+        while True:
+            yield b"\x00\x00\x00\xff\xff" * 10_000
+
+    with pytest.raises(SourceError, match="packed bytes have only 0 of content"):
+        list(decompressed(empty_blocks(), limit=LIMIT))
+
+
+def test_frames_to_skip_are_passed_over_by_their_length() -> None:
+    gigabyte = SKIPPABLE[:4] + struct.pack("<I", 1 << 30)
+    piece = bytes(1 << 20)
+    assert unpack(zstd.compress(b"a"), gigabyte, *[piece] * 1024, zstd.compress(b"b")) == b"ab"
+    assert "end too early" in fault(gigabyte, *[piece] * 1023, piece[1:])
+    assert "end too early" in fault(SKIPPABLE[:7])
+    frames = SKIPPABLE[:4] + bytes(4)
+    assert "in more than 10000 parts" in fault(*[frames * 100_000] * 1000, kind=SourceError)
 
 
 @pytest.mark.alone

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layerscan._tar import TarFault
-from layerscan.sources import toc_json, toc_zstd_chunked
+from layerscan.sources import toc_entries, toc_zstd_chunked
 from layerscan.sources.model import SourceLayer
 from layerscan.sources.toc import Content, TableFault, table_of_contents
 from tests.builders.chunked import (
@@ -334,7 +334,8 @@ def test_a_table_takes_the_memory_of_its_entries_one_by_one() -> None:
 def test_a_table_or_tar_split_of_too_many_entries_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(toc_json, "MOST_VALUES", 100)
+    monkeypatch.setattr(toc_zstd_chunked, "MOST_LINES", 100)
+    monkeypatch.setattr(toc_entries, "MOST_ENTRIES", 100)
     split = zstd_chunked(CONTENT, split=TABLE, change_split=lambda _: b'{"type":1}' * 101)
     assert "the tar-split: has more than 100 entries" in fault_of(split)
     large = estargz(CONTENT, change=lambda table: table["entries"].extend([{"type": "chunk"}] * 99))

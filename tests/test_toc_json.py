@@ -35,7 +35,7 @@ def cut(draw: st.DrawFn, text: bytes) -> list[bytes]:
 
 
 def read(pieces: list[bytes]) -> list[tuple[str, object]]:
-    return list(members(Values(pieces, "it"), "entries"))
+    return list(members(Values(pieces, "it", 10_000), "entries"))
 
 
 @settings(max_examples=30)
@@ -75,7 +75,7 @@ def test_what_is_no_json_is_refused(data: st.DataObject, text: bytes | str) -> N
 @given(st.data(), st.lists(JSON))
 def test_values_follow_each_other(data: st.DataObject, values: list[object]) -> None:
     text = "\n".join(json.dumps(value) for value in values).encode() + b"\n"
-    stream = Values(data.draw(cut(text)), "it")
+    stream = Values(data.draw(cut(text)), "it", 10_000)
     found = []
     while not stream.at_end():
         found.append(stream.value())
@@ -124,7 +124,7 @@ def test_a_value_that_never_ends_takes_bounded_memory(
     tracemalloc.start()
     try:
         with pytest.raises(DocumentError, match=r"nested too deeply|longer than 262144"):
-            list(members(Values(endless(), "it"), "entries"))
+            list(members(Values(endless(), "it", 10_000), "entries"))
         assert tracemalloc.get_traced_memory()[1] < 40 * toc_json.LONGEST
     finally:
         tracemalloc.stop()
@@ -141,7 +141,7 @@ def test_a_long_document_takes_the_memory_of_one_entry() -> None:
 
     tracemalloc.start()
     try:
-        assert sum(1 for _ in members(Values(long(), "it"), "entries")) == 5_001
+        assert sum(1 for _ in members(Values(long(), "it", 10_000), "entries")) == 5_001
         assert tracemalloc.get_traced_memory()[1] < 500_000
     finally:
         tracemalloc.stop()

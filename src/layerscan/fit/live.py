@@ -14,8 +14,8 @@ from layerscan.errors import DocumentError, LayerscanError, StoreError
 from layerscan.fit.device import Device, EngineLayers, Volume
 from layerscan.layersmeta import is_architecture
 from layerscan.oci import platforms
+from layerscan.safefs import Fault, Folder, reason
 from layerscan.stores import open_store
-from layerscan.stores.safefs import Fault, Folder, reason
 from layerscan.text import printable
 
 _MOST_BLOBS = 1_000_000

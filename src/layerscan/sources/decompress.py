@@ -9,6 +9,7 @@ only the format's window, of zstd at most ``2**WINDOW_LOG`` bytes.
 import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol, cast
 
 from layerscan.errors import SourceError
@@ -26,12 +27,21 @@ may be many short ones, and what follows one of them is copied."""
 _LONGEST_STEP = 1024 * 1024
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
-_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
-"""How a frame that unpacks to nothing begins (RFC 8878, section 3.1.2)."""
+_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18(.{0,4})", re.DOTALL)
+"""How a frame that unpacks to nothing begins (RFC 8878, section 3.1.2), with its length."""
+
+# What no writer makes costs time and gives nothing: members without content, blocks of
+# headers alone. eStargz and zstd:chunked, which cut finest, have a member for each part
+# of a tar's entry, and an entry has at least 512 bytes.
+_FREE_MEMBERS = 10_000
+_LEAST_OF_MEMBER = 512
+_FREE_PACKED = 4 * 1024 * 1024
+MOST_MEMBERS = 1_000_000
+"""As many as a layer of a million files has in eStargz."""
 
 _REFUSED = {b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz"}
-LONGEST_MAGIC = 6
-"""First bytes that tell a format."""
+LONGEST_MAGIC = 8
+"""First bytes that tell a format, and how long a frame to skip is."""
 
 
 class DamagedLayer(SourceError):  # noqa: N818 - what it is about, as TarFault
@@ -134,6 +144,17 @@ class _Input:
         self._position += len(taken)
         return taken
 
+    def skip(self, length: int) -> bool:
+        """Pass over `length` bytes; whether there were so many."""
+        while length > len(self._chunk) - self._position:
+            length -= len(self._chunk) - self._position
+            following = next(self._chunks, None)
+            if following is None:
+                return False
+            self._chunk, self._position = following, 0
+        self._position += length
+        return True
+
     def put_back(self, length: int) -> None:
         """Have the last `length` bytes of what `take` gave last again."""
         self._position -= length
@@ -155,32 +176,70 @@ def _unpacked(data: _Input, where: str) -> Iterator[bytes]:
 
 def _members(data: _Input, packed: _Format, where: str) -> Iterator[bytes]:
     """What the members of a stream, or its frames, unpack to, one after the other."""
+    count = _Count()
     while head := data.peek(LONGEST_MAGIC):
         if not packed.begins(head):
             raise DamagedLayer(
                 f"{where}: after its {packed.name} data follows something that is none"
             )
-        yield from _member(data, packed, where)
+        count.members += 1
+        # Their lengths say it all; a decompressor would look at each byte.
+        skippable = _SKIPPABLE.match(head) if packed.name == "zstd" else None
+        if skippable is None:
+            yield from _member(data, packed, count, where)
+        elif not data.skip(LONGEST_MAGIC + int.from_bytes(skippable[1], "little")):
+            raise _cut_off(packed, where)
+        count.check(where)
 
 
-def _member(data: _Input, packed: _Format, where: str) -> Iterator[bytes]:
+@dataclass(slots=True)
+class _Count:
+    """What a packed stream had so far: members or frames, bytes in them, and out of them."""
+
+    members: int = 0
+    packed: int = 0
+    unpacked: int = 0
+
+    def check(self, where: str) -> None:
+        """Refuse what was made to cost time."""
+        most = min(_FREE_MEMBERS + self.unpacked // _LEAST_OF_MEMBER, MOST_MEMBERS)
+        if self.members > most:
+            raise SourceError(
+                f"{where}: is packed in more than {most} parts for {self.unpacked} bytes of content"
+            )
+        if self.packed > _FREE_PACKED + self.unpacked + self.unpacked // 4:
+            raise SourceError(
+                f"{where}: {self.packed} packed bytes have only {self.unpacked} of content"
+            )
+
+
+def _member(data: _Input, packed: _Format, count: _Count, where: str) -> Iterator[bytes]:
     unpacker = packed.unpacker()
     step = _FIRST_STEP
     while not unpacker.eof:
         part = b""
         if unpacker.needs_input:
             part = data.take(step)
+            count.packed += len(part)
+            count.check(where)
             step = min(step * 4, _LONGEST_STEP)
             if not part:
-                raise DamagedLayer(f"{where}: its {packed.name} data end too early")
+                raise _cut_off(packed, where)
         try:
             # For a short one no long piece of memory is to be had.
             piece = unpacker.decompress(part, min(step, PIECE))
         except packed.error as error:
             raise _refused(packed, str(error), where) from None
         if piece:
+            count.unpacked += len(piece)
             yield piece
-    data.put_back(len(unpacker.unused_data))
+    unused = len(unpacker.unused_data)
+    count.packed -= unused
+    data.put_back(unused)
+
+
+def _cut_off(packed: _Format, where: str) -> DamagedLayer:
+    return DamagedLayer(f"{where}: its {packed.name} data end too early")
 
 
 def _refused(packed: _Format, reason: str, where: str) -> SourceError:

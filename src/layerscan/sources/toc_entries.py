@@ -16,11 +16,14 @@ from layerscan.jsondoc import Place
 from layerscan.sources import toc_headers as headers
 from layerscan.sources.toc_headers import Header
 from layerscan.sources.toc_json import Values, chunks, members
-from layerscan.sources.toc_model import NAME, Content, Part
+from layerscan.sources.toc_model import MAX_TABLE, NAME, Content, Part
 from layerscan.text import quoted
 
 VERSION = 1
 """The one version of the table that there is."""
+
+MOST_ENTRIES = MAX_TABLE // 128
+"""Of a table. That of a file has a name, times and a digest: more than twice as long."""
 
 _CHUNK = "chunk"
 _TYPES = {
@@ -50,7 +53,7 @@ def table_members(table: bytes) -> Iterator[tuple[str, object]]:
         DocumentError: from the iterator: it is no JSON, or has another version.
     """
     version = None
-    for key, value in members(Values(chunks(table), NAME), "entries"):
+    for key, value in members(Values(chunks(table), NAME, MOST_ENTRIES), "entries"):
         if key == "version":
             version = value
         yield key, value

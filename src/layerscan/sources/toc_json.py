@@ -15,9 +15,6 @@ from layerscan.text import quoted
 LONGEST = 4 * 1024 * 1024
 """Characters of the longest value that is read: an entry with large attributes."""
 
-MOST_VALUES = 2_000_000
-"""Values of the longest document: twice as many as a layer of a million files has."""
-
 _MOST_MEMBERS = 100
 _CHUNK = 64 * 1024
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -36,14 +33,16 @@ class Values:
     Args:
         chunks: the UTF-8 text.
         source: what to call it in messages.
+        most: how many values there may be.
     """
 
-    def __init__(self, chunks: Iterable[bytes], source: str) -> None:
+    def __init__(self, chunks: Iterable[bytes], source: str, most: int) -> None:
         self._chunks = iter(chunks)
         self._source = source
         self._text = ""
         self._at = 0
-        self._read = 0
+        self._left = most
+        self._most = most
         self._utf8 = codecs.getincrementaldecoder("utf-8")()
         # Only where a value ends is asked of it; digits are left as they are.
         self._decoder = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
@@ -79,9 +78,9 @@ class Values:
             DocumentError: there is none, or it is longer than `LONGEST`, or
                 nothing that `jsondoc.decode` takes; or it is one too many.
         """
-        self._read += 1
-        if self._read > MOST_VALUES:
-            raise self.fault(f"has more than {MOST_VALUES} entries")
+        if not self._left:
+            raise self.fault(f"has more than {self._most} entries")
+        self._left -= 1
         self._next()
         while True:
             try:

@@ -47,6 +47,9 @@ _NUMBERS = re.compile(r"\d{1,18}(?::\d{1,18})*", re.ASCII)
 _MOST_SPLIT = 1024 * 1024 * 1024
 """Bytes of the longest tar-split, unpacked, that is read; never all of it is in memory."""
 
+MOST_LINES = 1_000_000
+"""Of a tar-split: as many as that of half a million files has."""
+
 _SPLIT_FILE, _SPLIT_SEGMENT = 1, 2
 _CHECKSUM_LENGTH = 8
 
@@ -179,7 +182,7 @@ def _split_parts(packed: bytes) -> Iterator[Part]:
     It is a line of JSON for each stretch of the tar, and for the content of each
     file (vbatts/tar-split, tar/storage/entry.go).
     """
-    values = Values(unpacked(packed, limit=_MOST_SPLIT, name=_SPLIT), _SPLIT)
+    values = Values(unpacked(packed, limit=_MOST_SPLIT, name=_SPLIT), _SPLIT, MOST_LINES)
     place = Place(_SPLIT)
     while not values.at_end():
         entry = jsondoc.mapping(values.value(), place)

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from layerscan.errors import StoreError
 from layerscan.stores import places
 from layerscan.stores.kinds import StoreKind
-from layerscan.stores.places import Places, StorePlace
-from layerscan.stores.safefs import real_folder
+from layerscan.stores.places import Places, StorePlace, real_folder
 
 if TYPE_CHECKING:
     from layerscan.stores.model import Store

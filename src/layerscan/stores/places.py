@@ -5,11 +5,13 @@ what reads a file of settings only where there is one.
 """
 
 import os
+import stat
 from collections.abc import Callable
 from typing import NamedTuple
 
 from layerscan.errors import StoreError
-from layerscan.stores.safefs import Fault, Folder, parse_json
+from layerscan.safefs import Fault, Folder
+from layerscan.stores.json_files import parse_json
 from layerscan.text import shown
 
 DOCKER_ROOT = "/var/lib/docker"
@@ -124,3 +126,27 @@ def _checked(root: object, what: str) -> str:
     if not isinstance(root, str) or not os.path.isabs(root) or not root.isprintable():
         raise StoreError(f"{what} is no absolute path: {shown(root)}")
     return root
+
+
+def real_folder(root: str) -> str:
+    """`root`, which the user names, as an absolute path without symbolic links.
+
+    Raises:
+        StoreError: it is no folder, or cannot be reached.
+    """
+    try:
+        real = os.path.realpath(root, strict=True)
+        mode = os.stat(real).st_mode
+    except FileNotFoundError:
+        raise StoreError(f"{root}: there is no such folder") from None
+    except PermissionError:
+        raise StoreError(f"{root}: permission denied; use sudo") from None
+    except NotADirectoryError:
+        raise StoreError(f"{root}: is not a folder, nor in one") from None
+    except OSError as error:
+        raise StoreError(f"{root}: {error.strerror}") from None
+    except ValueError:  # a null character
+        raise StoreError(f"{shown(root)}: is no path") from None
+    if not stat.S_ISDIR(mode):
+        raise StoreError(f"{root}: is not a folder")
+    return real

@@ -13,8 +13,8 @@ from time import sleep
 from typing import Protocol, TypeVar
 
 from layerscan.problem import Problem
+from layerscan.safefs import Fault
 from layerscan.stores.model import Layer
-from layerscan.stores.safefs import Fault
 
 _MOST_NAMED = 3
 """Of the images lost with a file, how many its problem names."""

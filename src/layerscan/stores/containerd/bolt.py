@@ -20,8 +20,8 @@ from time import sleep
 from typing import Self
 
 from layerscan._bolt import Page, PageError, Value
+from layerscan.safefs import Fault, Folder, reason
 from layerscan.stores.containerd.bolt_meta import FIRST_PAGE, HEAD, HEADER, Meta, newest_meta
-from layerscan.stores.safefs import Fault, Folder, reason
 from layerscan.text import shown
 
 _ATTEMPTS = 20

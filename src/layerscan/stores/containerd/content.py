@@ -16,7 +16,7 @@ from layerscan.oci import Config, Descriptor, Index, Manifest, Platform
 from layerscan.oci.images import IndexedImage, TooManyError, Why, list_images
 from layerscan.oci.platforms import is_plain
 from layerscan.oci.readers import UnreadableError
-from layerscan.stores.safefs import Fault, Folder
+from layerscan.safefs import Fault, Folder
 
 CONTENT = "io.containerd.content.v1.content"
 

@@ -7,9 +7,9 @@ of a layer belongs together. Which layers there are to read, the images say.
 import stat
 from typing import Self
 
+from layerscan.safefs import Fault, Folder
 from layerscan.stores.containerd.records import SNAPSHOTTER, Namespace, Snapshots
 from layerscan.stores.model import Layer
-from layerscan.stores.safefs import Fault, Folder
 from layerscan.text import shown
 
 CONTENT_FOLDER = "fs"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from layerscan.oci import Platform
 from layerscan.oci.platforms import fits, preference, spelt, this_machine
 from layerscan.problem import Problem
+from layerscan.safefs import Fault, Folder
 from layerscan.stores.containerd.content import ContentStore, Variant
 from layerscan.stores.containerd.footprint import image_paths, layer_paths
 from layerscan.stores.containerd.layers import LayerFolders
@@ -18,7 +19,6 @@ from layerscan.stores.containerd.names import Names, read_name
 from layerscan.stores.containerd.records import ContainerdRecords, Namespace
 from layerscan.stores.model import Image, Layer
 from layerscan.stores.readings import Losses, refuse_shared_folders, some
-from layerscan.stores.safefs import Fault, Folder
 
 if TYPE_CHECKING:
     from layerscan.reference import Reference

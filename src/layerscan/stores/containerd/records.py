@@ -11,8 +11,8 @@ from typing import NamedTuple, Self
 
 from layerscan import digest as digests
 from layerscan._bolt import uvarint, varint
+from layerscan.safefs import Fault, Folder
 from layerscan.stores.containerd.bolt import Bucket, Database
-from layerscan.stores.safefs import Fault, Folder
 from layerscan.text import shown
 
 METADATA = "io.containerd.metadata.v1.bolt"

@@ -11,6 +11,7 @@ import stat
 
 from layerscan.errors import StoreError
 from layerscan.oci.platforms import parse_platform
+from layerscan.safefs import Fault, Folder
 from layerscan.stores.containerd.footprint import GROWTH
 from layerscan.stores.containerd.reading import ContainerdReading
 from layerscan.stores.containerd.records import (
@@ -21,8 +22,8 @@ from layerscan.stores.containerd.records import (
     Snapshots,
 )
 from layerscan.stores.model import Image, Layer
+from layerscan.stores.places import real_folder
 from layerscan.stores.readings import PAUSES, StoreBase, read_until_settled, some
-from layerscan.stores.safefs import Fault, Folder, real_folder
 from layerscan.text import shown
 
 IN_DOCKER = "containerd/daemon"

@@ -12,8 +12,8 @@ from layerscan import oci
 from layerscan.errors import DocumentError
 from layerscan.oci import Config, Manifest
 from layerscan.oci.platforms import is_plain
+from layerscan.safefs import Fault, Folder
 from layerscan.stores.containers_storage.records import ImageRecord, document_file
-from layerscan.stores.safefs import Fault, Folder
 
 _MANIFEST = "manifest"
 """Name of the manifest that the image was made from last."""

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Sequence
 from typing import Self
 
+from layerscan.safefs import Fault, Folder
 from layerscan.stores.containers_storage.records import (
     DRIVER,
     LAYERS,
@@ -17,7 +18,6 @@ from layerscan.stores.containers_storage.records import (
     StorageRecords,
 )
 from layerscan.stores.model import Layer
-from layerscan.stores.safefs import Fault, Folder
 from layerscan.text import shown
 
 CONTENT = "diff"

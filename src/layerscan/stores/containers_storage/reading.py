@@ -15,6 +15,7 @@ from layerscan.errors import ReferenceSyntaxError
 from layerscan.oci.platforms import preference, this_machine
 from layerscan.problem import Problem
 from layerscan.reference import Reference, parse
+from layerscan.safefs import Fault, Folder
 from layerscan.stores.containers_storage.documents import StoredDocuments, read_documents
 from layerscan.stores.containers_storage.footprint import image_paths, layer_paths
 from layerscan.stores.containers_storage.layers import LayerStores
@@ -29,7 +30,6 @@ from layerscan.stores.containers_storage.records import (
 )
 from layerscan.stores.model import Image, Layer
 from layerscan.stores.readings import Losses, some
-from layerscan.stores.safefs import Fault, Folder
 from layerscan.text import shown
 
 _SHORT_ID = 12

@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 
 from layerscan.errors import StoreError
+from layerscan.safefs import Fault, Folder
 from layerscan.stores.containers_storage.footprint import GROWTH
 from layerscan.stores.containers_storage.reading import StorageReading
 from layerscan.stores.containers_storage.records import (
@@ -21,8 +22,8 @@ from layerscan.stores.containers_storage.records import (
     read_records,
 )
 from layerscan.stores.model import Image, Layer
+from layerscan.stores.places import real_folder
 from layerscan.stores.readings import PAUSES, StoreBase, read_until_settled
-from layerscan.stores.safefs import Fault, Folder, real_folder
 from layerscan.text import printable
 
 _IMAGES_SUFFIX = "-images"

@@ -10,7 +10,8 @@ from typing import NamedTuple, Self
 from layerscan import digest as digests
 from layerscan.errors import ReferenceSyntaxError
 from layerscan.reference import parse
-from layerscan.stores.safefs import Fault, Folder, parse_json
+from layerscan.safefs import Fault, Folder
+from layerscan.stores.json_files import parse_json
 from layerscan.text import shown
 
 _LONGEST = 1 << 20

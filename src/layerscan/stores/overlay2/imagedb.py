@@ -10,7 +10,8 @@ from layerscan import digest as digests
 from layerscan.errors import ReferenceSyntaxError
 from layerscan.oci import Config, Platform
 from layerscan.reference import Reference, parse
-from layerscan.stores.safefs import Fault, Folder, parse_json
+from layerscan.safefs import Fault, Folder
+from layerscan.stores.json_files import parse_json
 from layerscan.text import shown
 
 REPOSITORIES = "repositories.json"

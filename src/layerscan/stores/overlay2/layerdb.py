@@ -8,8 +8,8 @@ import re
 import stat
 from typing import Self
 
+from layerscan.safefs import Fault, Folder
 from layerscan.stores.model import Layer
-from layerscan.stores.safefs import Fault, Folder
 from layerscan.text import shown
 
 _LONGEST = 4096

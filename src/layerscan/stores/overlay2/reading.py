@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from layerscan.digest import chain_id
 from layerscan.oci import Config
 from layerscan.problem import Problem
+from layerscan.safefs import Fault, Folder
 from layerscan.stores.model import Image, Layer
 from layerscan.stores.overlay2.distribution import UNKNOWN, Distribution, KnownDigests
 from layerscan.stores.overlay2.footprint import image_paths, layer_paths
@@ -22,7 +23,6 @@ from layerscan.stores.overlay2.imagedb import (
 )
 from layerscan.stores.overlay2.layerdb import LayerDb
 from layerscan.stores.readings import Losses, refuse_shared_folders
-from layerscan.stores.safefs import Fault, Folder
 
 if TYPE_CHECKING:
     from layerscan.reference import Reference

@@ -11,12 +11,13 @@ import stat
 from collections.abc import Iterable
 
 from layerscan.errors import StoreError
+from layerscan.safefs import Fault, Folder
 from layerscan.stores.model import Image, Layer
 from layerscan.stores.overlay2.footprint import GROWTH
 from layerscan.stores.overlay2.layerdb import read_cache_id
 from layerscan.stores.overlay2.reading import Overlay2Reading
+from layerscan.stores.places import real_folder
 from layerscan.stores.readings import PAUSES, StoreBase, read_until_settled
-from layerscan.stores.safefs import Fault, Folder, real_folder
 from layerscan.text import printable
 
 _DRIVER = "overlay2"

@@ -1,28 +1,22 @@
-"""Reading small files of a store that may be damaged, hostile or in use.
+"""Reading files in folders that may be damaged, hostile or in use.
 
 Owns how a file is opened: relative to the open folder it is in, never through
-a symbolic link, never waiting for a FIFO, at most so many bytes. Knows
-nothing of any store's layout.
+a symbolic link, never waiting for a FIFO, at most so many bytes. Knows nothing
+of what the folder is: a store, an App, a cache.
 """
 
 import errno
-import json
 import os
 import stat
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from layerscan.errors import StoreError
-from layerscan.text import shown
-
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 
-_LONGEST_SHOWN = 80
-
 
 class Fault(Exception):  # noqa: N818 - kept as a value more often than raised
-    """Something in a store that cannot be used. Never leaves ``stores``.
+    """Something in a folder that cannot be used. Who reads the folder makes a message of it.
 
     Attributes:
         where: absolute path of the file or folder.
@@ -218,50 +212,6 @@ class Folder:
             return sorted(os.listdir(self.fd))
         except OSError as error:
             raise Fault(self.path, reason(error)) from error
-
-
-def real_folder(root: str) -> str:
-    """`root`, which the user names, as an absolute path without symbolic links.
-
-    Raises:
-        StoreError: it is no folder, or cannot be reached.
-    """
-    try:
-        real = os.path.realpath(root, strict=True)
-        mode = os.stat(real).st_mode
-    except FileNotFoundError:
-        raise StoreError(f"{root}: there is no such folder") from None
-    except PermissionError:
-        raise StoreError(f"{root}: permission denied; use sudo") from None
-    except NotADirectoryError:
-        raise StoreError(f"{root}: is not a folder, nor in one") from None
-    except OSError as error:
-        raise StoreError(f"{root}: {error.strerror}") from None
-    except ValueError:  # a null character
-        raise StoreError(f"{shown(root)}: is no path") from None
-    if not stat.S_ISDIR(mode):
-        raise StoreError(f"{root}: is not a folder")
-    return real
-
-
-def parse_json(content: bytes, where: str) -> object:
-    """The JSON value that is the whole of `content`.
-
-    Raises:
-        Fault: it is no JSON, or more than can be read safely.
-    """
-    try:
-        # Decoded here: json would take UTF-16 and UTF-32 as well.
-        return json.loads(content.decode())
-    except UnicodeDecodeError as error:
-        raise Fault(where, f"is no UTF-8, at byte {error.start}") from error
-    except json.JSONDecodeError as error:
-        position = f"line {error.lineno} column {error.colno}"
-        raise Fault(where, f"is no JSON: {error.msg} at {position}") from error
-    except RecursionError as error:
-        raise Fault(where, "is no JSON of this kind: nested too deeply") from error
-    except ValueError as error:  # an integer of thousands of digits
-        raise Fault(where, "is no JSON of this kind: a number is too long") from error
 
 
 def _fault(error: OSError, where: str, name: str, at: int | None, wanted: int) -> Fault:
