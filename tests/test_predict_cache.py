@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from layerscan.sources.model import SourceLayer
 from tests.builders import tree
 from tests.builders.registry_server import OpenRegistry
 from tests.predict_case import BASE, TOP, Packed, packed, predicted, put_image
+from tests.requirements import require_root
 
 base, top = packed(*BASE), packed(*TOP)
 
@@ -196,3 +198,82 @@ def test_without_a_folder_it_knows_what_this_run_has_read(image: OpenRegistry) -
         predicted(image, "acme/web:7", cache=cache)
     assert reads(image, base) == 1
     assert cache.find(LAYER, EXT4) is None
+
+
+def as_of_others(path: Path) -> None:
+    os.chown(path, 65534, 65534)
+
+
+def as_writable_for_the_group(path: Path) -> None:
+    path.chmod(path.stat().st_mode | 0o020)
+
+
+def as_writable_for_all(path: Path) -> None:
+    path.chmod(path.stat().st_mode | 0o002)
+
+
+OTHERS = [as_of_others, as_writable_for_the_group, as_writable_for_all]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("change", OTHERS)
+def test_files_that_others_can_write_to_are_not_used(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    require_root()
+    PredictionCache(str(tmp_path)).keep(LAYER, EXT4, FIGURES)
+    (path,) = files(tmp_path)
+    change(path)
+    cache = PredictionCache(str(tmp_path))
+    assert cache.find(LAYER, EXT4) is None
+    (note,) = cache.notes
+    assert note == (
+        f"--cache: what is there of some layers is not used: {path}: others can write to it; "
+        "only what you or root alone can write is used"
+    )
+    # What is found anew takes its place.
+    cache.keep(LAYER, EXT4, FIGURES)
+    assert PredictionCache(str(tmp_path)).find(LAYER, EXT4) == FIGURES
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("change", OTHERS)
+def test_a_folder_that_others_can_write_to_is_not_used(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    require_root()
+    folder = tmp_path / "cache"
+    PredictionCache(str(folder)).keep(LAYER, EXT4, FIGURES)
+    change(folder)
+    cache = PredictionCache(str(folder))
+    assert cache.find(LAYER, EXT4) is None
+    cache.keep(LAYER._replace(diff_id="sha256:" + "3" * 64), EXT4, FIGURES)
+    (note,) = cache.notes
+    assert note.startswith(f"--cache: the folder is not used: {folder}: others can write to it")
+    assert len(files(folder)) == 1
+
+
+@pytest.mark.root
+def test_a_link_of_others_to_the_folder_is_refused(tmp_path: Path) -> None:
+    require_root()
+    (tmp_path / "mine").mkdir()
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    link = shared / "cache"
+    link.symlink_to(tmp_path / "mine")
+    os.lchown(link, 65534, 65534)
+    for path in (link, link / "below"):
+        with pytest.raises(LayerscanError, match="cache is a symbolic link of user 65534"):
+            PredictionCache(str(path))
+    assert files(tmp_path / "mine") == []
+
+
+def test_what_it_makes_nobody_else_can_write_to_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        PredictionCache(str(tmp_path / "new" / "cache")).keep(LAYER, EXT4, FIGURES)
+    finally:
+        os.umask(before)
+    cache = PredictionCache(str(tmp_path / "new" / "cache"))
+    assert (cache.find(LAYER, EXT4), cache.notes) == (FIGURES, ())

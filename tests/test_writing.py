@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerscan.errors import LayerscanError
-from layerscan.writing import located, write_file, write_special
+from layerscan.writing import located, open_folder, write_file, write_in, write_special
 from tests.cli_runner import open_to_all, run
 from tests.requirements import require_root
 
@@ -155,9 +155,32 @@ def test_a_folder_that_is_none(tmp_path: Path, path: str) -> None:
         write_file(str(tmp_path / path), b"")
 
 
-def test_a_dry_run_leads_nowhere_else(shared: Path) -> None:
-    """Its files are written as ``-o`` writes them; see test_publish for what is in them."""
+@pytest.mark.root
+def test_a_folder_is_made_and_opened_over_no_link_of_others(shared: Path, tmp_path: Path) -> None:
+    """So are those of ``--out-dir`` and ``--cache``."""
     require_root()
-    folder = planted(shared / "app", "/etc")
-    with pytest.raises(LayerscanError, match="symbolic link"):
-        write_file(str(folder / "manifest.json"), b"{}")
+    target = tmp_path / "target"
+    target.mkdir()
+    link = planted(shared / "link", target)
+    for path in (link, link / "below", link / "below" / "further"):
+        with pytest.raises(LayerscanError, match="link is a symbolic link of user 65534"):
+            open_folder(str(path))
+    assert os.listdir(target) == []
+    os.lchown(link, 0, 0)
+    os.close(open_folder(str(link / "below" / "further")))
+    assert (target / "below" / "further").is_dir()
+    (target / "file").touch()
+    for path in (target / "file", target / "file" / "below"):
+        with pytest.raises(OSError, match="Not a directory"):
+            open_folder(str(path))
+
+
+def test_a_link_in_an_open_folder_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("old")
+    (tmp_path / "link").symlink_to("target")
+    folder = open_folder(str(tmp_path))
+    write_in(folder, "link", b"new")
+    os.close(folder)
+    assert (tmp_path / "link").read_bytes() == b"new"
+    assert (tmp_path / "target").read_text() == "old"
+    assert sorted(os.listdir(tmp_path)) == ["link", "target"]

@@ -2,15 +2,16 @@
 
 Owns the files. A layer is known by its digest, its diff_id and all that its
 figures depend on, so what is there stays right for ever. Several processes may
-use a folder at a time. What is damaged or foreign counts as not there.
+use a folder at a time. What is damaged, foreign, or can be written by others counts as
+not there: figures decide whether an update fits.
 """
 
 import json
 import os
 import stat
 import threading
+import weakref
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import NamedTuple
 
 from layerscan import digest as digests
@@ -20,6 +21,7 @@ from layerscan.jsondoc import Place
 from layerscan.model.stores import LayerFigures
 from layerscan.sources.model import SourceLayer
 from layerscan.text import printable
+from layerscan.writing import is_others, open_folder, replace
 
 RULES = 2
 """Raised with every change of a rule that makes the figures of any layer others."""
@@ -28,6 +30,7 @@ _LONGEST = 4096
 """Bytes of the longest file that is read."""
 
 _MOST_NOTES = 10
+_OTHERS = "others can write to it; only what you or root alone can write is used"
 
 # O_NONBLOCK: opening a FIFO must not wait for its writer.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -70,24 +73,30 @@ class PredictionCache:
         folder: made if it is not there; None for those of this run alone.
 
     Raises:
-        LayerscanError: the folder cannot be made, or is none.
+        LayerscanError: the folder cannot be made, is none, or others may have led there.
     """
 
     def __init__(self, folder: str | None = None) -> None:
-        self._folder = folder
+        self._path = folder
+        self._folder: int | None = None
         self._lock = threading.Lock()
         self._notes: dict[str, str] = {}
         self._known: dict[tuple[str, ...], KnownLayer] = {}
         if folder is None:
             return
         try:
-            os.makedirs(folder, exist_ok=True)
+            opened = open_folder(folder)
         except (OSError, ValueError) as error:
             # A path with a NUL character is a ValueError.
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise LayerscanError(
                 f"--cache {printable(folder)}: the folder cannot be made: {reason}"
             ) from None
+        weakref.finalize(self, os.close, opened)
+        if is_others(os.fstat(opened)):
+            self._note("the folder is not used", f"{printable(folder)}: {_OTHERS}")
+        else:
+            self._folder = opened
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -100,8 +109,8 @@ class PredictionCache:
         with self._lock:
             known = self._known.get(_key(layer, circumstances))
         if known is None and self._folder is not None:
-            path = os.path.join(self._folder, _name(layer, circumstances))
-            known = self._load(path, _identity(layer, circumstances))
+            name = _name(layer, circumstances)
+            known = self._load(self._folder, name, _identity(layer, circumstances))
         # Who says that the blob has another length is found out by reading it.
         return known if known and known.figures.archive_size == layer.archive_size else None
 
@@ -110,12 +119,13 @@ class PredictionCache:
         with self._lock:
             self._known[_key(layer, circumstances)] = known
         if self._folder is not None:
-            path = os.path.join(self._folder, _name(layer, circumstances))
-            self._save(path, _dumps(_identity(layer, circumstances), known))
+            content = _dumps(_identity(layer, circumstances), known)
+            self._save(self._folder, _name(layer, circumstances), content)
 
-    def _load(self, path: str, identity: dict[str, object]) -> KnownLayer | None:
+    def _load(self, folder: int, name: str, identity: dict[str, object]) -> KnownLayer | None:
+        path = self._path_of(name)
         try:
-            raw = _read(path)
+            raw = _read(folder, name, path)
             return None if raw is None else _loads(raw, path, identity)
         except OSError as error:
             fault = f"{printable(path)}: {error.strerror}"
@@ -124,19 +134,17 @@ class PredictionCache:
         self._note("what is there of some layers is not used", fault)
         return None
 
-    def _save(self, path: str, content: bytes) -> None:
-        temporary = f"{path}.{os.urandom(8).hex()}.tmp"
+    def _save(self, folder: int, name: str, content: bytes) -> None:
         try:
-            try:
-                # Not synced: what a crash leaves half-written is found out when it is read.
-                with open(temporary, "xb") as file:
-                    file.write(content)
-                os.replace(temporary, path)
-            finally:
-                with suppress(FileNotFoundError):
-                    os.unlink(temporary)
+            # Not synced: what a crash leaves half-written is found out when it is read.
+            replace(folder, name, content, mode=0o644, durable=False)
         except OSError as error:
-            self._note("not all layers are kept", f"{printable(path)}: {error.strerror}")
+            path = printable(self._path_of(name))
+            self._note("not all layers are kept", f"{path}: {error.strerror}")
+
+    def _path_of(self, name: str) -> str:
+        """What to call a file in messages."""
+        return os.path.join(self._path or "", name)
 
     def _note(self, outcome: str, reason: str) -> None:
         """Tell it, with the first reason."""
@@ -209,20 +217,23 @@ def _notes(document: dict[str, object], place: Place) -> Iterator[str]:
         yield printable(note)
 
 
-def _read(path: str) -> bytes | None:
-    """Content of the file `path`, None if there is none.
+def _read(folder: int, name: str, path: str) -> bytes | None:
+    """Content of a file, which messages call `path`; None if there is none.
 
     Raises:
-        DocumentError: it is too long, or no regular file.
+        DocumentError: it is too long, no regular file, or others can have written it.
         OSError: it cannot be read.
     """
     try:
-        file = os.open(path, _FILE)
+        file = os.open(name, _FILE, dir_fd=folder)
     except FileNotFoundError:
         return None
     try:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode):
             raise DocumentError(f"{printable(path)}: is no regular file")
+        if is_others(found):
+            raise DocumentError(f"{printable(path)}: {_OTHERS}")
         raw = os.read(file, _LONGEST + 1)
     finally:
         os.close(file)

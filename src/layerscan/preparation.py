@@ -5,9 +5,10 @@ App is for, and which part of the scans' metadata concerns it. Registries are
 only read here. The same App, images and metadata give the same documents.
 """
 
-import glob
+import fnmatch
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from layerscan import layersmeta
@@ -29,9 +30,10 @@ from layerscan.oci.blobs import APP_MANIFEST_FILE
 from layerscan.reference import Reference
 from layerscan.resolution import ResolvedImage, Resolver
 from layerscan.text import printable
-from layerscan.writing import write_file
+from layerscan.writing import open_folder, write_in
 
 METADATA_FILE = "layers_meta.json"
+_LAYERS_MANIFEST = "layers-manifest-*.json"
 
 
 class Settings(NamedTuple):
@@ -118,16 +120,21 @@ class Prepared(NamedTuple):
             files[METADATA_FILE] = self.metadata
         if with_layers_manifests:
             for architecture, raw in self.layers_manifests.items():
-                files[f"layers-manifest-{architecture}.json"] = raw
-        os.makedirs(folder, exist_ok=True)
-        stale = glob.glob(os.path.join(glob.escape(folder), "layers-manifest-*.json"))
-        for path in [*stale, os.path.join(folder, METADATA_FILE)]:
-            if os.path.lexists(path) and os.path.basename(path) not in files:
-                os.unlink(path)
-        for name, content in files.items():
-            write_file(os.path.join(folder, name), content)
-        with open(self.bundle_path, "rb") as bundle:
-            write_file(os.path.join(folder, f"{self.app.name}.tgz"), bundle)
+                files[_LAYERS_MANIFEST.replace("*", architecture)] = raw
+        opened = open_folder(folder)
+        try:
+            earlier = [METADATA_FILE, *fnmatch.filter(os.listdir(opened), _LAYERS_MANIFEST)]
+            for name in set(earlier) - files.keys():
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=opened)
+            for name, content in files.items():
+                write_in(opened, name, content)
+            with open(self.bundle_path, "rb") as bundle:
+                write_in(opened, f"{self.app.name}.tgz", bundle)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, folder) from None
+        finally:
+            os.close(opened)
 
 
 class PlannedApp(NamedTuple):

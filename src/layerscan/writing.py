@@ -40,19 +40,20 @@ class FileInFolder(NamedTuple):
 
     def stat(self) -> os.stat_result | None:
         """What is there, None for nothing."""
-        try:
-            return os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
+        return _stat(self.folder, self.name)
 
 
 @contextmanager
-def located(path: str) -> Iterator[FileInFolder]:
+def located(path: str, *, make: bool = False) -> Iterator[FileInFolder]:
     """The file that `path` means; the folder is open until the end of the ``with``.
+
+    Args:
+        path: of the file.
+        make: whether to make the folders that it is in, where they are not there.
 
     Raises:
         LayerscanError: the path leads over a link that others may have put there.
-        OSError: a folder of it is not there, or cannot be entered.
+        OSError: a folder of it is not there, or cannot be entered or made.
     """
     left = _parts(path)
     folder = os.open("/" if path.startswith("/") else ".", os.O_PATH | os.O_CLOEXEC)
@@ -69,12 +70,41 @@ def located(path: str) -> Iterator[FileInFolder]:
                 if target.startswith("/"):
                     folder = _exchanged(folder, os.open("/", os.O_PATH | os.O_CLOEXEC))
             elif left:
+                if make:
+                    _make(folder, name)
                 folder = _exchanged(folder, os.open(name, _FOLDER, dir_fd=folder))
             else:
                 break
         yield FileInFolder(folder, name, path)
     finally:
         os.close(folder)
+
+
+def open_folder(path: str) -> int:
+    """Open the folder `path`, which is made if it is not there, and those that it is in.
+
+    Nobody but the caller can write to what is made.
+
+    Returns:
+        Its descriptor, for the caller to close.
+
+    Raises:
+        LayerscanError: the path leads over a link that others may have put there.
+        OSError: it cannot be made or opened, or is no folder.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with located(path, make=True) as folder:
+            _make(folder.folder, folder.name)
+            return os.open(folder.name, flags, dir_fd=folder.folder)
+    except OSError as error:
+        # The whole path says more than the part of it that failed.
+        raise OSError(error.errno, error.strerror, path) from None
+
+
+def is_others(found: os.stat_result) -> bool:
+    """Whether others can have written what has this status: neither the caller nor root."""
+    return found.st_uid not in (os.geteuid(), 0) or bool(found.st_mode & _WRITABLE_BY_OTHERS)
 
 
 def write_file(path: str, data: bytes | BinaryIO) -> None:
@@ -89,7 +119,64 @@ def write_file(path: str, data: bytes | BinaryIO) -> None:
         OSError: it cannot be written; what was there is untouched.
     """
     with located(path) as file:
-        _replace(file, data)
+        # For fsync: what is opened with O_PATH cannot be synchronized.
+        folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=file.folder)
+        try:
+            write_in(folder, file.name, data)
+        finally:
+            os.close(folder)
+
+
+def write_in(folder: int, name: str, data: bytes | BinaryIO) -> None:
+    """As `write_file`, in an open folder. A link of that name is replaced, not followed."""
+    replace(folder, name, data, kept=_kept_mode(_stat(folder, name)))
+    os.fsync(folder)
+
+
+def replace(
+    folder: int,
+    name: str,
+    data: bytes | BinaryIO,
+    *,
+    mode: int = 0o666,
+    kept: int | None = None,
+    durable: bool = True,
+) -> None:
+    """Make `data`, or what is read of it, the content of a file, whole or not at all.
+
+    Args:
+        folder: descriptor of the folder that it is in.
+        name: of the file in there.
+        data: the content.
+        mode: of the file, less the umask.
+        kept: its mode without regard to the umask, where there is one.
+        durable: whether to wait until the content is on the disk.
+
+    Raises:
+        OSError: it cannot be written; what was there is untouched.
+    """
+    # Of the name so much that 255 bytes are enough, whatever its characters.
+    temporary = f".{name[:50]}.{os.urandom(8).hex()}.tmp"
+    # Made in here, and not by tempfile: an interrupt at any moment leaves nothing.
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        created = os.open(temporary, flags, mode if kept is None else 0o600, dir_fd=folder)
+        with open(created, "wb") as new:
+            if isinstance(data, bytes):
+                new.write(data)
+            else:
+                shutil.copyfileobj(data, new)
+            new.flush()
+            if kept is not None:
+                os.fchmod(created, kept)
+            if durable:
+                os.fsync(created)
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        # It may not be there yet, or no more.
+        with suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=folder)
+        raise
 
 
 def write_special(path: str, data: bytes) -> None:
@@ -108,6 +195,13 @@ def write_special(path: str, data: bytes) -> None:
             opened = os.open(file.name, flags, dir_fd=file.folder)
     with open(opened, "wb") as device:
         device.write(data)
+
+
+def _stat(folder: int, name: str) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
 
 
 def _parts(path: str) -> list[str]:
@@ -148,44 +242,17 @@ def _link_target(folder: int, name: str, path: str) -> str | None:
 
 
 def _is_trusted(link: os.stat_result, folder: os.stat_result) -> bool:
-    mine = (os.geteuid(), 0)
-    if link.st_uid in mine:
-        return True
-    return folder.st_uid in mine and not folder.st_mode & _WRITABLE_BY_OTHERS
+    return link.st_uid in (os.geteuid(), 0) or not is_others(folder)
 
 
-def _replace(file: FileInFolder, data: bytes | BinaryIO) -> None:
-    # Of the name so much that 255 bytes are enough, whatever its characters.
-    temporary = f".{file.name[:50]}.{os.urandom(8).hex()}.tmp"
-    # For fsync: what is opened with O_PATH cannot be synchronized.
-    folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=file.folder)
-    try:
-        # Made in here, and not by tempfile: an interrupt at any moment leaves nothing.
-        try:
-            created = os.open(
-                temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder
-            )
-            with open(created, "wb") as new:
-                if isinstance(data, bytes):
-                    new.write(data)
-                else:
-                    shutil.copyfileobj(data, new)
-                new.flush()
-                os.fchmod(created, _mode(file.stat()))
-                os.fsync(created)
-            os.replace(temporary, file.name, src_dir_fd=folder, dst_dir_fd=folder)
-        except BaseException:
-            # It may not be there yet, or no more.
-            with suppress(FileNotFoundError):
-                os.unlink(temporary, dir_fd=folder)
-            raise
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def _make(folder: int, name: str) -> None:
+    """Make the folder `name`, if nothing of that name is there."""
+    with suppress(FileExistsError):
+        os.mkdir(name, 0o755, dir_fd=folder)
 
 
-def _mode(old: os.stat_result | None) -> int:
-    """The mode of the file that is replaced, or that of a new one."""
+def _kept_mode(old: os.stat_result | None) -> int | None:
+    """The mode of the file that is replaced, None where its mode does not count."""
     if (
         old is not None
         and stat.S_ISREG(old.st_mode)
@@ -193,6 +260,4 @@ def _mode(old: os.stat_result | None) -> int:
         and not old.st_mode & _WRITABLE_BY_OTHERS
     ):
         return old.st_mode & 0o777
-    umask = os.umask(0)
-    os.umask(umask)
-    return 0o666 & ~umask
+    return None
