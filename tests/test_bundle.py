@@ -5,11 +5,13 @@ import hashlib
 import io
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
 import tarfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +23,7 @@ from layerscan.apps import bundle
 from layerscan.apps.archive import BundleArchive, BundleEntry, EntryKind
 from layerscan.apps.bundle import write_bundle
 from layerscan.apps.discovery import app_at
+from layerscan.apps.files import read_text
 from layerscan.apps.published import BundleFile, bundle_files
 from layerscan.errors import ComposeError
 from tests.builders.compose_apps import put
@@ -232,10 +235,102 @@ def test_a_file_that_changes_while_it_is_read(
         return read(file, size, path)
 
     monkeypatch.setattr(bundle, "_read", reading)
-    if change:
-        assert fault(folder) == "big: changed while it was read; publish when nothing writes it"
+    assert fault(folder) == "big: changed while it was read; publish when nothing writes it"
+    monkeypatch.undo()
+    assert bundled(folder)
+
+
+def to_a_link(conf: Path, outside: Path) -> None:
+    conf.rename(conf.parent / ".was")
+    conf.symlink_to(outside)
+
+
+def to_another_folder(conf: Path, outside: Path) -> None:
+    conf.rename(conf.parent / ".was")
+    outside.rename(conf)
+
+
+def to_other_files(conf: Path, outside: Path) -> None:
+    for path in outside.iterdir():
+        path.replace(conf / path.name)
+
+
+def to_links(conf: Path, outside: Path) -> None:
+    for path in outside.iterdir():
+        (conf / path.name).unlink()
+        (conf / path.name).symlink_to(path)
+
+
+@pytest.mark.parametrize(
+    "exchanged", [to_a_link, to_another_folder, to_other_files, to_links], ids=lambda f: f.__name__
+)
+@pytest.mark.parametrize("moment", ["_listed", "_check_target", "_add_file"])
+def test_nothing_gets_in_that_is_exchanged_meanwhile(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    exchanged: Callable[[Path, Path], None],
+    moment: str,
+) -> None:
+    """Before a folder is entered, when all is listed, and before the first file is read."""
+    folder = app_folder(tmp_path)
+    (folder / ".a link").symlink_to("conf/a")
+    # Of the same lengths and times: only the inodes tell.
+    outside = Path(shutil.copytree(folder / "conf", tmp_path / "outside"))
+    (outside / "a").write_text("!")
+    (outside / "b.sh").write_text("!!")
+    for name in ("a", "b.sh"):
+        os.utime(outside / name, ns=(0, (folder / "conf" / name).stat().st_mtime_ns))
+    real, calls = getattr(bundle, moment), 0
+
+    def exchanging(*arguments: object) -> object:
+        nonlocal calls
+        calls += 1
+        found = real(*arguments) if moment == "_listed" else None
+        if calls == 1:
+            exchanged(folder / "conf", outside)
+        return found if moment == "_listed" else real(*arguments)
+
+    monkeypatch.setattr(bundle, moment, exchanging)
+    if (moment, exchanged) == ("_listed", to_other_files):
+        # What was there before its folder was listed is the App's author's own.
+        assert b"!!" in gzip.decompress(bundled(folder))
     else:
-        assert bundled(folder)
+        assert re.search(": (changed while|is a symbolic link|is a symlink)", fault(folder))
+
+
+def test_a_compose_file_outside_by_a_folder_that_is_exchanged_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = app_folder(tmp_path)
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "a").write_text("secret")
+    real = os.path.realpath
+
+    def looked_up(path: str, *, strict: bool = False) -> str:
+        found = real(path, strict=strict)
+        if path.endswith("/a"):
+            to_a_link(folder / "conf", tmp_path / "outside")
+        return found
+
+    monkeypatch.setattr(os.path, "realpath", looked_up)
+    with pytest.raises(ComposeError, match="leads out of"):
+        read_text(str(folder / "conf" / "a"), root=str(folder), longest=100)
+
+
+def test_links_of_the_bundle_tell_where_a_link_leads(tmp_path: Path) -> None:
+    folder = app_folder(tmp_path)
+    (folder / "conf" / "deep").mkdir()
+    for name, target in {
+        "up": "conf/deep/..",
+        "conf/deep/top": "../..",
+        "a": "up/deep/top/conf/a",
+        "circle": "circle/x",
+        "none": "nowhere/x",
+    }.items():
+        (folder / name).symlink_to(target)
+    assert bundled(folder)
+    (folder / "out").symlink_to("conf/deep/top/../shop/conf/a")
+    assert fault(folder).startswith("out: is a symlink that leads out of the App's folder")
 
 
 def test_too_many_files_and_too_deep_folders(

@@ -51,6 +51,7 @@ class Folder:
         path: absolute path of the folder.
         within: the open folder that it is directly in; without it `path` is
             opened as it is, its last component being no symbolic link.
+        follow: whether it may be one after all: of a folder that the user named.
 
     Attributes:
         path: as given.
@@ -60,12 +61,13 @@ class Folder:
         Fault: it cannot be opened, or is no folder.
     """
 
-    def __init__(self, path: str, within: "Folder | None" = None) -> None:
+    def __init__(self, path: str, within: "Folder | None" = None, *, follow: bool = False) -> None:
         self.path = path
         at = None if within is None else within.fd
         name = path if within is None else os.path.basename(path)
+        flags = _FOLDER & ~os.O_NOFOLLOW if follow else _FOLDER
         try:
-            self.fd: int = os.open(name, _FOLDER, dir_fd=at)
+            self.fd: int = os.open(name, flags, dir_fd=at)
         except OSError as error:
             raise _fault(error, path, name, at, stat.S_IFDIR) from error
 

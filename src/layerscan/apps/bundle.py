@@ -10,6 +10,7 @@ import io
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import BinaryIO, NamedTuple
 
 from layerscan.apps.archive import BundleArchive, BundleEntry, EntryKind
@@ -18,6 +19,7 @@ from layerscan.apps.files import exists, read_text
 from layerscan.apps.ignore import IGNORE_FILE, IgnoreRules
 from layerscan.errors import ComposeError
 from layerscan.oci import Descriptor
+from layerscan.safefs import Fault, Folder, reason
 from layerscan.text import printable
 
 BUNDLE_TYPE = "application/octet-stream"
@@ -32,8 +34,9 @@ DEEPEST = 100
 """Folders within each other."""
 
 _CHUNK = 1 << 20
-# O_NONBLOCK: opening a FIFO that took a file's place must not wait for a writer.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_MOST_LINKS = 40
+"""As many as the kernel follows (path_resolution(7))."""
+
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
     stat.S_IFSOCK: "a socket",
@@ -43,16 +46,25 @@ _KINDS = {
 
 
 class _Found(NamedTuple):
-    """Something in the App's folder: its path in there, and what lstat(2) says."""
+    """Something in the App's folder: its path in there, and what lstat(2) says.
+
+    Attributes:
+        name: the path.
+        stat: what lstat(2) says.
+        target: where a symlink leads, else empty.
+    """
 
     name: str
     stat: os.stat_result
+    target: str = ""
 
 
 def write_bundle(app: App, pinned: bytes, target: BinaryIO) -> Descriptor:
     """Write the bundle of an App.
 
-    Symlinks stay symlinks, hard links become files of their own.
+    Symlinks stay symlinks, hard links become files of their own. Whatever is moved or
+    exchanged meanwhile, nothing gets in that is not in the App's folder: every step is
+    by descriptor, through no symlink, and what is read must be what was listed.
 
     Args:
         app: the App.
@@ -66,17 +78,29 @@ def write_bundle(app: App, pinned: bytes, target: BinaryIO) -> Descriptor:
     rules = _rules(app)
     hashing = _Hashing(target)
     archive = BundleArchive(hashing)
-    for found in _kept(app, rules):
-        if found.name == COMPOSE_FILE:
-            # The file may be a symlink: its mode is that of what it leads to.
-            mode = stat.S_IMODE(os.stat(app.compose_file).st_mode)
-            archive.add(BundleEntry(COMPOSE_FILE, EntryKind.FILE, mode, len(pinned)))
-            archive.write(pinned)
-            archive.pad(len(pinned))
-        else:
-            _add(archive, app, found)
+    with _told(), Folder(app.folder, follow=True) as root:
+        kept = _kept(root, rules)
+        links = {name: found.target for name, found in kept.items() if found.target}
+        for name in sorted(kept):
+            if name == COMPOSE_FILE:
+                # The file may be a symlink: its mode is that of what it leads to.
+                mode = stat.S_IMODE(os.stat(app.compose_file).st_mode)
+                archive.add(BundleEntry(COMPOSE_FILE, EntryKind.FILE, mode, len(pinned)))
+                archive.write(pinned)
+                archive.pad(len(pinned))
+            else:
+                _add(archive, root, kept[name], links)
     archive.finish()
     return Descriptor(BUNDLE_TYPE, f"sha256:{hashing.digest.hexdigest()}", hashing.size)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What is wrong with a file or folder in this block is a `ComposeError`."""
+    try:
+        yield
+    except Fault as fault:
+        raise ComposeError(f"{printable(fault.where)}: {fault.what}") from None
 
 
 class _Hashing:
@@ -101,131 +125,160 @@ def _rules(app: App) -> IgnoreRules:
     return IgnoreRules(text, printable(path))
 
 
-def _kept(app: App, rules: IgnoreRules) -> list[_Found]:
-    """What goes into the bundle, sorted; a folder also for what is kept inside."""
+def _kept(root: Folder, rules: IgnoreRules) -> dict[str, _Found]:
+    """What goes into the bundle, by name; a folder also for what is kept inside."""
     kept: dict[str, _Found] = {}
-    for path in _walk(app.folder, rules, ()):
+    for path in _walk(root, rules, ()):
         # The folders that it is in come with it, for their modes.
         kept.update((found.name, found) for found in path)
         if len(kept) > MOST_FILES:
-            raise ComposeError(f"{printable(app.folder)}: has more than {MOST_FILES} files")
-    return [kept[name] for name in sorted(kept)]
+            raise Fault(root.path, f"has more than {MOST_FILES} files")
+    return kept
 
 
-def _walk(root: str, rules: IgnoreRules, above: tuple[_Found, ...]) -> Iterator[tuple[_Found, ...]]:
+def _walk(
+    folder: Folder, rules: IgnoreRules, above: tuple[_Found, ...]
+) -> Iterator[tuple[_Found, ...]]:
     """All that is kept below a folder, each with the folders that it is in.
 
     No symlink is followed. A folder that is left out is entered only where a
     rule might take back something in it.
     """
-    path = os.path.join(root, above[-1].name) if above else root
     if len(above) > DEEPEST:
-        raise ComposeError(f"{printable(path)}: more than {DEEPEST} folders within each other")
-    for found in _listed(root, path):
+        raise Fault(folder.path, f"more than {DEEPEST} folders within each other")
+    for found in _listed(folder, f"{above[-1].name}/" if above else ""):
         ignored = found.name != COMPOSE_FILE and (
             found.name == IGNORE_FILE or rules.ignores(found.name)
         )
         if not ignored:
             yield (*above, found)
         if stat.S_ISDIR(found.stat.st_mode) and not (ignored and not rules.has_exceptions):
-            yield from _walk(root, rules, (*above, found))
+            with folder.folder(os.path.basename(found.name)) as inner:
+                if not os.path.samestat(os.fstat(inner.fd), found.stat):
+                    raise _changed(inner.path)
+                yield from _walk(inner, rules, (*above, found))
 
 
-def _listed(root: str, path: str) -> list[_Found]:
+def _listed(folder: Folder, prefix: str) -> list[_Found]:
     try:
-        with os.scandir(path) as entries:
+        with os.scandir(folder.fd) as entries:
             return [
-                _Found(os.path.relpath(entry.path, root), entry.stat(follow_symlinks=False))
+                _Found(
+                    prefix + entry.name,
+                    entry.stat(follow_symlinks=False),
+                    os.readlink(entry.name, dir_fd=folder.fd) if entry.is_symlink() else "",
+                )
                 for entry in entries
             ]
     except OSError as error:
-        raise ComposeError(f"{printable(path)}: {error.strerror}") from None
+        raise Fault(folder.path, reason(error)) from None
 
 
-def _add(archive: BundleArchive, app: App, found: _Found) -> None:
-    path = os.path.join(app.folder, found.name)
+def _add(archive: BundleArchive, root: Folder, found: _Found, links: dict[str, str]) -> None:
+    where = root.where(found.name)
     try:
         found.name.encode()
     except UnicodeEncodeError:
-        raise ComposeError(f"{printable(path)}: its name is not UTF-8, rename it") from None
+        raise Fault(where, "its name is not UTF-8, rename it") from None
     mode = stat.S_IMODE(found.stat.st_mode)
     if stat.S_ISDIR(found.stat.st_mode):
         archive.add(BundleEntry(found.name, EntryKind.FOLDER, mode))
     elif stat.S_ISLNK(found.stat.st_mode):
+        _check_target(where, found, links)
         # Linux gives a symlink no mode of its own.
-        archive.add(
-            BundleEntry(found.name, EntryKind.SYMLINK, 0o777, link=_target(app, found.name))
-        )
+        archive.add(BundleEntry(found.name, EntryKind.SYMLINK, 0o777, link=found.target))
     elif stat.S_ISREG(found.stat.st_mode):
-        _add_file(archive, path, found)
+        *above, name = found.name.split("/")
+        with root.folder(*above) if above else nullcontext(root) as folder:
+            _add_file(archive, folder, name, found)
     else:
         kind = _KINDS.get(stat.S_IFMT(found.stat.st_mode), "no file")
-        raise ComposeError(
-            f"{printable(path)}: is {kind}, which no bundle can have; remove it or name it in "
-            f"{IGNORE_FILE}"
+        raise Fault(
+            where, f"is {kind}, which no bundle can have; remove it or name it in {IGNORE_FILE}"
         )
 
 
-def _target(app: App, name: str) -> str:
-    """Where the symlink `name` leads, which must be inside the App's folder."""
-    path = os.path.join(app.folder, name)
+def _check_target(where: str, link: _Found, links: dict[str, str]) -> None:
+    """Make sure that a symlink leads to nowhere outside the App's folder.
+
+    A target that is not there is the author's business.
+    """
     try:
-        target = os.readlink(path)
-        target.encode()
-    except OSError as error:
-        raise ComposeError(f"{printable(path)}: {error.strerror}") from None
+        link.target.encode()
     except UnicodeEncodeError:
-        raise ComposeError(f"{printable(path)}: its target is not UTF-8") from None
-    inside = os.path.normpath(os.path.join(os.path.dirname(name), target))
-    root = os.path.realpath(app.folder)
-    # By its text it would lead out on the device; by what is here, through
-    # another symlink. A target that is not there is the author's business.
-    if (
-        os.path.isabs(target)
-        or inside.split("/")[0] == ".."
-        or os.path.commonpath([root, os.path.realpath(path)]) != root
-    ):
-        raise ComposeError(
-            f"{printable(path)}: is a symlink that leads out of the App's folder, to "
-            f"{printable(target)}; a device has something else there. Put the file into the "
-            f"App, or name the symlink in {IGNORE_FILE}"
+        raise Fault(where, "its target is not UTF-8") from None
+    by_text = os.path.normpath(os.path.join(os.path.dirname(link.name), link.target))
+    if by_text.startswith(("/", "../")) or by_text == ".." or _leads_out(link.name, links):
+        raise Fault(
+            where,
+            "is a symlink that leads out of the App's folder, to "
+            f"{printable(link.target)}; a device has something else there. Put the file into the "
+            f"App, or name the symlink in {IGNORE_FILE}",
         )
-    return target
 
 
-def _add_file(archive: BundleArchive, path: str, found: _Found) -> None:
+def _leads_out(name: str, links: dict[str, str]) -> bool:
+    """Whether a path in the bundle leads out of it, by the links that are in there.
+
+    Not by what the disk has now, which may be something else the next moment.
+    """
+    reached: list[str] = []
+    left = name.split("/")[::-1]
+    followed = 0
+    while left and followed <= _MOST_LINKS:
+        part = left.pop()
+        if part == "..":
+            if not reached:
+                return True
+            reached.pop()
+        elif part not in ("", "."):
+            reached.append(part)
+            target = links.get("/".join(reached))
+            if target is not None:
+                if target.startswith("/"):
+                    return True
+                followed += 1
+                reached.pop()
+                left += target.split("/")[::-1]
+    return False
+
+
+def _add_file(archive: BundleArchive, folder: Folder, name: str, found: _Found) -> None:
     """Add a regular file, of which never more than a chunk is in memory."""
-    try:
-        descriptor = os.open(path, _FILE)
-    except OSError as error:
-        raise ComposeError(f"{printable(path)}: {error.strerror}") from None
+    where = folder.where(name)
+    descriptor, size = folder.open(name)
     with open(descriptor, "rb", buffering=0) as file:
-        now = os.fstat(descriptor)
-        if not stat.S_ISREG(now.st_mode) or now.st_size != found.stat.st_size:
-            raise _changed(path)
-        archive.add(
-            BundleEntry(found.name, EntryKind.FILE, stat.S_IMODE(now.st_mode), found.stat.st_size)
-        )
-        left = found.stat.st_size
+        _check_unchanged(descriptor, where, found)
+        archive.add(BundleEntry(found.name, EntryKind.FILE, stat.S_IMODE(found.stat.st_mode), size))
+        left = size
         while left:
-            part = _read(file, min(_CHUNK, left), path)
+            part = _read(file, min(_CHUNK, left), where)
             if not part:
-                raise _changed(path)
+                raise _changed(where)
             archive.write(part)
             left -= len(part)
-        if _read(file, 1, path):
-            raise _changed(path)
-    archive.pad(found.stat.st_size)
+        _check_unchanged(descriptor, where, found)
+    archive.pad(size)
 
 
-def _read(file: io.FileIO, size: int, path: str) -> bytes:
+def _check_unchanged(descriptor: int, where: str, found: _Found) -> None:
+    """Make sure that an open file is the one that was listed, and nobody has written to it."""
+    now = os.fstat(descriptor)
+    written = (now.st_size, now.st_mtime_ns, now.st_mode)
+    if not os.path.samestat(now, found.stat) or written != (
+        found.stat.st_size,
+        found.stat.st_mtime_ns,
+        found.stat.st_mode,
+    ):
+        raise _changed(where)
+
+
+def _read(file: io.FileIO, size: int, where: str) -> bytes:
     try:
         return file.read(size) or b""
     except OSError as error:
-        raise ComposeError(f"{printable(path)}: {error.strerror}") from None
+        raise Fault(where, reason(error)) from None
 
 
-def _changed(path: str) -> ComposeError:
-    return ComposeError(
-        f"{printable(path)}: changed while it was read; publish when nothing writes it"
-    )
+def _changed(where: str) -> Fault:
+    return Fault(where, "changed while it was read; publish when nothing writes it")

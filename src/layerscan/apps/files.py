@@ -51,11 +51,16 @@ def read_text(path: str, *, root: str, longest: int) -> str:
 def _read(path: str, root: str, longest: int) -> bytes:
     real, real_root = os.path.realpath(path, strict=True), os.path.realpath(root, strict=True)
     if os.path.commonpath([real, real_root]) != real_root:
-        raise ComposeError(f"{printable(path)}: is a symlink that leads out of {printable(root)}")
+        raise _outside(path, root)
     # O_NONBLOCK: opening a FIFO must not wait for its writer.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
     descriptor = os.open(real, flags)
     try:
+        # Where it is that was opened: since it was looked up, another folder or a link
+        # may have come into its place.
+        opened = os.readlink(f"/proc/self/fd/{descriptor}")
+        if os.path.commonpath([opened, real_root]) != real_root:
+            raise _outside(path, root)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ComposeError(f"{printable(path)}: is no regular file")
         with open(descriptor, "rb", closefd=False) as file:
@@ -65,3 +70,7 @@ def _read(path: str, root: str, longest: int) -> bytes:
     if len(content) > longest:
         raise ComposeError(f"{printable(path)}: is longer than {longest} bytes")
     return content
+
+
+def _outside(path: str, root: str) -> ComposeError:
+    return ComposeError(f"{printable(path)}: is a symlink that leads out of {printable(root)}")
