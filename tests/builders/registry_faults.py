@@ -65,6 +65,21 @@ class Silent(Fault):
 
 
 @dataclass(frozen=True)
+class Trickle(Fault):
+    """Send a byte at a time without end: of the ``head``, the ``body``, or a ``chunk``'s size."""
+
+    part: str
+    seconds: float = 0.02
+
+
+@dataclass(frozen=True)
+class Stall(Fault):
+    """Send the first `length` bytes of the body, and keep the connection open."""
+
+    length: int
+
+
+@dataclass(frozen=True)
 class Lost(Fault):
     """Do all that was asked for, then hang up without an answer."""
 

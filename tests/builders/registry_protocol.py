@@ -24,7 +24,9 @@ from tests.builders.registry_faults import (
     Length,
     Lost,
     Silent,
+    Stall,
     Status,
+    Trickle,
 )
 
 if TYPE_CHECKING:
@@ -131,6 +133,9 @@ class Handler(BaseHTTPRequestHandler):
             raise _HangUpError
         if isinstance(fault, Changed):
             body = fault.change(body)
+        if isinstance(fault, Trickle):
+            self._trickle(status, fault, len(body), headers or {})
+            raise _HangUpError
         self.send_response(status)
         for name, value in self._given({"Content-Length": str(len(body)), **(headers or {})}):
             self.send_header(name, value)
@@ -139,11 +144,27 @@ class Handler(BaseHTTPRequestHandler):
             return
         # A client that has seen enough goes away.
         with contextlib.suppress(OSError):
-            self.wfile.write(body[: fault.length] if isinstance(fault, Cut) else body)
+            self.wfile.write(body[: fault.length] if isinstance(fault, Cut | Stall) else body)
+            if isinstance(fault, Stall):
+                self.registry.closing.wait()
             while isinstance(fault, Endless):
                 self.wfile.write(bytes(_PART))
-        if isinstance(fault, Cut | Length | Endless):
+        if isinstance(fault, Cut | Length | Endless | Stall):
             self.close_connection = True
+
+    def _trickle(self, status: int, fault: Trickle, size: int, headers: dict[str, str]) -> None:
+        """Begin the answer as it should be; what comes after that never ends."""
+        length = f"Content-Length: {size}"
+        if fault.part == "chunk":
+            length = "Transfer-Encoding: chunked"
+        lines = [f"HTTP/1.1 {status} OK", *(f"{name}: {value}" for name, value in headers.items())]
+        begin = {"head": "HTTP/1.1 200 ", "body": "\r\n\r\n", "chunk": "\r\n\r\n1;"}[fault.part]
+        if fault.part != "head":
+            begin = "\r\n".join([*lines, length]) + begin
+        with contextlib.suppress(OSError):
+            self.wfile.write(begin.encode())
+            while not self.registry.closing.wait(fault.seconds):
+                self.wfile.write(b"a")
 
     def _given(self, headers: dict[str, str]) -> list[tuple[str, str]]:
         """The headers that are sent in place of the right ones."""

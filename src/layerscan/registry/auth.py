@@ -20,6 +20,8 @@ from layerscan.jsondoc import Place
 from layerscan.registry.challenge import Challenge, parse
 from layerscan.registry.faults import is_temporary, refusal
 from layerscan.registry.login import Login, Secret
+from layerscan.registry.pace import Deadline
+from layerscan.registry.redaction import redacted
 from layerscan.registry.retry import retry_after
 from layerscan.registry.transport import Answer, Request
 from layerscan.registry.verify import read, read_error
@@ -32,6 +34,8 @@ _SHORTEST_LIFE = 60
 """Seconds that a token lives where its service does not say, or says less."""
 _MARGIN = 10
 """Seconds before its end from which a token is used no more."""
+_LONG = 8
+"""Characters of what is sent: tokens, and names with passwords in base64."""
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -112,11 +116,13 @@ class Authorizer:
         return f"the credentials are those of {user} from {login.source}"
 
     def redacted(self, text: str) -> str:
-        """`text` without the secrets of this registry, should it hold some."""
+        """`text`, a server's own words, without the secrets of this registry."""
         # The longest first: what is left of one after a shorter one would be shown.
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            text = text.replace(secret, "…")
-        return text
+        return redacted(text, sorted(self._secrets, key=len, reverse=True))
+
+    def redacted_message(self, text: str) -> str:
+        """The same of a whole message, in which a short secret may be a word of ours."""
+        return redacted(text, (one for one in self._secrets if len(one) >= _LONG))
 
     # What follows is called with the lock held.
 
@@ -154,10 +160,11 @@ class Authorizer:
         login = self._get_login(scopes)
         request, authorization = self._token_request(challenge, scopes, login)
         where = f"{self._registry}: token service {printable(urlsplit(request.url).netloc)}"
+        deadline = Deadline(where)
         with self._send(request, authorization) as answer:
             if answer.status != HTTPStatus.OK:
                 raise self._token_refusal(answer, where, login)
-            raw = read(answer.response, where, limit=_LONGEST_TOKEN_ANSWER)
+            raw = read(answer.response, where, limit=_LONGEST_TOKEN_ANSWER, deadline=deadline)
         return self._token(raw, where, login)
 
     def _token_request(
@@ -203,7 +210,7 @@ class Authorizer:
                 life = max(life, jsondoc.integer(document, "expires_in", place))
             identity = jsondoc.text(document, "refresh_token", place, "")
         except DocumentError as error:
-            raise RegistryError(self.redacted(str(error))) from None
+            raise RegistryError(str(error)) from None
         if not _TOKEN.fullmatch(text):
             raise RegistryError(f"{where}: gives a token that is none")
         self._hide(text)

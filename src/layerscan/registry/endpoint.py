@@ -150,7 +150,7 @@ class Endpoint:
         """
         # An upload may go to another host, which must see neither token nor certificate.
         is_own = self._owns(request.url)
-        with ExitStack() as opened:
+        with self._redacted(), ExitStack() as opened:
             used = self._auth.current(scopes) if is_own else None
             sent = self._send(request, used) if is_own else self._send_abroad(request)
             answer = opened.enter_context(sent)
@@ -165,6 +165,15 @@ class Endpoint:
             if answer.status not in accepted:
                 raise self._fault(answer, where, read_error(answer.response), scopes)
             yield answer
+
+    @contextmanager
+    def _redacted(self) -> Iterator[None]:
+        """Take secrets out of what is said of an answer's headers."""
+        try:
+            yield
+        except RegistryError as error:
+            error.args = (self._auth.redacted_message(str(error)),)
+            raise
 
     def _owns(self, url: str) -> bool:
         import httpx

@@ -17,6 +17,7 @@ from layerscan.errors import NotInRegistryError, RegistryError
 from layerscan.oci import INDEX_TYPES, MANIFEST_TYPES, MAX_MANIFEST, Descriptor
 from layerscan.registry.endpoint import Endpoint
 from layerscan.registry.faults import TemporaryError
+from layerscan.registry.pace import Deadline, Progress
 from layerscan.registry.transport import Answer, Request
 from layerscan.registry.upload import Upload
 from layerscan.registry.verify import Verifier, check_length, parts, read
@@ -98,8 +99,12 @@ class Repository:
             raise RegistryError(f"{where}: has {descriptor.size} bytes; only {limit} are read")
         if descriptor.media_type in _TYPES:
             return self._fetch_document(descriptor, where)
+        deadline, found = Deadline(where), bytearray()
         with self.stream(descriptor) as chunks:
-            return b"".join(chunks)
+            for chunk in chunks:
+                deadline.check()
+                found += chunk
+        return bytes(found)
 
     def stream(
         self, descriptor: Descriptor, hashing: Hashing | None = None
@@ -264,9 +269,11 @@ class Repository:
         )
 
     def _fetch_manifest(self, reference: str, accept: str, where: str, limit: int) -> Fetched:
+        deadline = Deadline(where)
+
         def consume(answer: Answer) -> Fetched:
             media_type = _media_type(answer, where)
-            raw = read(answer.response, where, limit=limit)
+            raw = read(answer.response, where, limit=limit, deadline=deadline)
             digest = digests.sha256(raw)
             _check_digest(answer, digest, where)
             return Fetched(raw, digest, media_type)
@@ -295,9 +302,10 @@ class Repository:
     ) -> Generator[bytes, None, None]:
         where = f"{self.name}@{descriptor.digest}"
         verifier = Verifier(descriptor, where, hashing)
-        waits = self._endpoint.waits()
+        waits, progress = self._endpoint.waits(), Progress()
         while True:
             begun = verifier.received
+            progress.begin()
             try:
                 for chunk in self._rest(descriptor, begun, where):
                     verifier.take(chunk)
@@ -308,7 +316,7 @@ class Repository:
                     # All that was lost is the end of the transfer.
                     verifier.finish()
                     return
-                if verifier.received > begun:
+                if progress.reached(verifier.received):
                     waits.progress()
                 waits.wait(fault)
             else:

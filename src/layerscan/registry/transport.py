@@ -19,6 +19,7 @@ from layerscan import __version__
 from layerscan.errors import RegistryError
 from layerscan.registry.faults import Peer, ProxyError, told
 from layerscan.registry.options import RegistryOptions
+from layerscan.registry.pace import keep_pace
 from layerscan.registry.tls import Certificates, settings
 from layerscan.registry.verify import drain
 from layerscan.text import printable
@@ -115,9 +116,13 @@ class _Way:
 
     Args:
         url: whom it is to.
+
+    Attributes:
+        host: the same, for messages.
     """
 
     def __init__(self, url: "httpx.URL") -> None:
+        self.host = printable(url.netloc.decode("ascii", "replace"))
         self._end = (url.raw_host.decode("ascii"), _port(url))
         self._proxy: str | None = None
 
@@ -190,14 +195,13 @@ class Transport:
         url = httpx.URL(request.url)
         is_home = True
         for _ in range(MOST_REDIRECTS + 1):
-            host = printable(url.netloc.decode("ascii", "replace"))
             way = _Way(url)
             with (
-                self._slot(host),
-                told(_peer(host, certificates), way.proxy),
+                self._slot(way.host),
+                told(_peer(way.host, certificates), way.proxy),
                 closing(self._open(request, url, authorization, certificates, way)) as response,
             ):
-                target = None if request.stays else _target(response, request.method, host)
+                target = None if request.stays else _target(response, request.method, way.host)
                 if target is None:
                     yield Answer(response, is_home)
                 drain(response)
@@ -246,11 +250,13 @@ class Transport:
         return client.send(built, stream=True)
 
     def _trace(self, way: _Way, event: str, info: Mapping[str, Any]) -> None:
-        """Keep the socket of a new connection; httpcore calls it with all that happens."""
+        """Look after a new connection; httpcore calls it with all that happens."""
         way.follow(event, info)
         if not event.endswith(("connect_tcp.complete", "start_tls.complete")):
             return
-        opened = info["return_value"].get_extra_info("socket")
+        stream = info["return_value"]
+        keep_pace(stream, way.host)
+        opened = stream.get_extra_info("socket")
         if opened is None:
             return
         with self._lock:

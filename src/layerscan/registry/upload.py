@@ -15,6 +15,7 @@ from layerscan.errors import NotInRegistryError, RefusedByRegistryError, Registr
 from layerscan.oci import Descriptor
 from layerscan.registry.endpoint import Endpoint
 from layerscan.registry.faults import TemporaryError
+from layerscan.registry.pace import Progress
 from layerscan.registry.transport import Answer, Request, check_target
 from layerscan.text import printable
 
@@ -105,8 +106,7 @@ class Upload:
         Raises:
             RegistryError: it does not take it, or the content is of another length.
         """
-        waits = self._endpoint.waits()
-        farthest = 0
+        waits, progress = self._endpoint.waits(), Progress()
         broken = False
         while True:
             try:
@@ -116,9 +116,9 @@ class Upload:
                     return
                 if broken:
                     self._find_offset()
-                if self._offset > farthest:
-                    farthest = self._offset
+                if progress.reached(self._offset):
                     waits.progress()
+                progress.begin()
                 self._send(opened)
             except TemporaryError as fault:
                 waits.wait(fault)

@@ -11,6 +11,7 @@ from layerscan.digest import Hashing
 from layerscan.errors import RegistryError
 from layerscan.oci import Descriptor
 from layerscan.registry.faults import MAX_ERROR_BODY, TemporaryError
+from layerscan.registry.pace import Deadline
 from layerscan.text import printable
 
 if TYPE_CHECKING:
@@ -81,16 +82,27 @@ def parts(response: "httpx.Response", where: str) -> Iterator[bytes]:
     return response.iter_raw()
 
 
-def read(response: "httpx.Response", where: str, *, limit: int) -> bytes:
+def read(
+    response: "httpx.Response", where: str, *, limit: int, deadline: Deadline | None = None
+) -> bytes:
     """The whole body of `response`.
 
+    Args:
+        response: the answer.
+        where: what to call it in messages.
+        limit: the most bytes that are read.
+        deadline: until when, for a document.
+
     Raises:
+        TooSlowError: it takes longer.
         RegistryError: it is longer than `limit` bytes.
     """
     length = announced(response)
     body = bytearray()
     if length is None or length <= limit:
         for part in parts(response, where):
+            if deadline is not None:
+                deadline.check()
             body += part
             if len(body) > limit:
                 break

@@ -1,0 +1,93 @@
+"""How slow a server may be: every request has an end of its own.
+
+Owns the floor of what has to come in. It counts the time that is spent waiting for the
+server, not that in which a slow reader lets it wait, over heads, bodies and what is
+between their parts.
+"""
+
+import time
+from typing import TYPE_CHECKING
+
+from layerscan.errors import RegistryError
+
+if TYPE_CHECKING:
+    from httpcore import NetworkStream
+
+GRACE_SECONDS = 120.0
+"""What an answer may take, however short it is."""
+
+FLOOR = 4096
+"""Bytes that have to come in each second after that."""
+
+DOCUMENT_SECONDS = 300.0
+"""What a document or a token may take in all."""
+
+
+class TooSlowError(RegistryError):
+    """A server sends so little that the answer may never end. Another attempt is not made."""
+
+
+class Progress:
+    """Whether a transfer of several attempts gets on: then their number is counted anew."""
+
+    def __init__(self) -> None:
+        self._position = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin an attempt."""
+        self._since = time.monotonic()
+
+    def reached(self, position: int) -> bool:
+        """Whether the attempt has come so far to `position` that it pays to go on."""
+        more, seconds = position - self._position, time.monotonic() - self._since
+        self._position = max(position, self._position)
+        return more > 0 and more >= FLOOR * seconds
+
+
+class Deadline:
+    """The end of what a document may take.
+
+    Args:
+        where: what it is, for the message.
+    """
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._end = time.monotonic() + DOCUMENT_SECONDS
+
+    def check(self) -> None:
+        """Find out that it is over.
+
+        Raises:
+            TooSlowError: it is.
+        """
+        if time.monotonic() > self._end:
+            raise TooSlowError(f"{self._where}: is not here after {DOCUMENT_SECONDS:.0f} seconds")
+
+
+def keep_pace(stream: "NetworkStream", host: str) -> None:
+    """Have what is read from a new connection to `host` give up on a server that is too slow."""
+    read, write = stream.read, stream.write
+    waited, received = 0.0, 0
+
+    def read_in_time(max_bytes: int, timeout: float | None = None) -> bytes:
+        nonlocal waited, received
+        begun = time.monotonic()
+        data = read(max_bytes, timeout)
+        waited += time.monotonic() - begun
+        received += len(data)
+        if waited > GRACE_SECONDS + received / FLOOR:
+            raise TooSlowError(
+                f"{host}: sends too slowly: {received} bytes in {waited:.0f} seconds; given up"
+            )
+        return data
+
+    def write_anew(buffer: bytes, timeout: float | None = None) -> None:
+        # With what is sent another answer begins.
+        nonlocal waited, received
+        waited, received = 0.0, 0
+        write(buffer, timeout)
+
+    stream.read = read_in_time  # type: ignore[method-assign]
+    stream.write = write_anew  # type: ignore[method-assign]
