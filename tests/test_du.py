@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -164,3 +165,24 @@ def test_json_has_every_figure() -> None:
     # The second name of a/f counts in the first path only.
     assert (second["files"], second["duplicates"], second["symlinks"]) == (2, 1, 1)
     assert second["errors"] == []
+
+
+def on_a_terminal(*arguments: str) -> bytes:
+    """Output of ours where stdout is a terminal."""
+    ours, theirs = pty.openpty()
+    with open(theirs, "wb", buffering=0) as terminal:
+        subprocess.run(
+            [sys.executable, "-m", "layerscan", "du", *arguments], check=True, stdout=terminal
+        )
+        shown = os.read(ours, 4096)
+    os.close(ours)
+    return shown
+
+
+def test_a_name_gives_a_terminal_no_orders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "\x1b]0;owned\x07\n\\ é\udcff"
+    (tmp_path / name).touch()
+    assert on_a_terminal("-b", name) == "0\t\\x1b]0;owned\\x07\\n\\\\ é\\xff\r\n".encode()
+    # Another program gets the name itself.
+    assert ours("-b", name)[0] == b"0\t" + os.fsencode(name) + b"\n"

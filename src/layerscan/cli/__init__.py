@@ -41,6 +41,33 @@ def main(argv: "Sequence[str] | None" = None) -> int:
         # Whoever read the output has enough.
         drop_output()
         return ExitStatus.PIPE_CLOSED
+    except Exception as error:  # noqa: BLE001 - whatever it is, the user gets one line
+        where = _where(error) if _is_verbose(arguments) else ""
+        what = _unforeseen(error)
+    # Only here the memory is free that the failed call held.
+    drop_output()
+    sys.stderr.write(where)
+    complain("error", what)
+    return ExitStatus.BAD_INPUT
+
+
+def _unforeseen(error: Exception) -> str:
+    """What to say of an error that no command expects."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for this"
+    kind = type(error).__name__
+    return f"this is a fault of layerscan: {kind}: {error}; please report it with what -v shows"
+
+
+def _where(error: Exception) -> str:
+    """Where in the program an error comes from."""
+    import traceback
+
+    return "".join(traceback.format_exception(error))
+
+
+def _is_verbose(arguments: list[str]) -> bool:
+    return not {"-v", "--verbose"}.isdisjoint(arguments)
 
 
 def _run(arguments: list[str]) -> int:

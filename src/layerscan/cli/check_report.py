@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from layerscan.cli.tables import human, new_table, print_tables, short
+from layerscan.cli.tables import add_row, human, new_table, print_tables, short
 from layerscan.text import printable
 
 if TYPE_CHECKING:
@@ -122,8 +122,9 @@ def _space_table(spaces: "Sequence[Space]") -> "Table":
         ["VOLUME", "FOR", "FITS"], ["REQUIRED", "", "AVAILABLE", "", "RESERVED", "", "TOTAL"]
     )
     for space in spaces:
-        table.add_row(
-            printable(space.volume),
+        add_row(
+            table,
+            space.volume,
             " and ".join(_PURPOSES[purpose] for purpose in space.purposes),
             _yes(fits=space.fits),
             *_shown(space, space.required),
@@ -142,8 +143,9 @@ def _shown(space: "Space", count: int) -> tuple[str, str]:
 def _bundle_table(bundles: "Sequence[Bundle]") -> "Table":
     table = new_table(["ARCHIVE OF APP", "FITS"], ["REQUIRED", "AVAILABLE"])
     for bundle in bundles:
-        table.add_row(
-            printable(bundle.app),
+        add_row(
+            table,
+            bundle.app,
             _yes(fits=bundle.fits),
             human(bundle.required),
             human(bundle.available),
@@ -154,7 +156,8 @@ def _bundle_table(bundles: "Sequence[Bundle]") -> "Table":
 def _layer_table(verdict: "Verdict") -> "Table":
     table = new_table(["MISSING LAYER", "RULE"], ["ARCHIVE SIZE", "USAGE"])
     for layer in sorted(verdict.missing, key=lambda layer: (-layer.usage, layer.digest)):
-        table.add_row(
+        add_row(
+            table,
             short(layer.digest),
             _rule(estimated=layer.estimated),
             human(layer.archive_size),

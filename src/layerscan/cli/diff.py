@@ -104,7 +104,7 @@ def _layers(layers: "Mapping[str, ClientLayer]") -> list[dict[str, object]]:
 
 
 def _print_text(found: "Sequence[Difference]") -> None:
-    from layerscan.cli.tables import human, new_table, print_tables, short
+    from layerscan.cli.tables import add_row, human, new_table, print_tables, short
     from layerscan.fit.difference import sums
 
     for one in found:
@@ -114,12 +114,12 @@ def _print_text(found: "Sequence[Difference]") -> None:
         for name, part in parts.items():
             for digest, figures in sorted(part.items(), key=lambda item: -item[1].usage):
                 size = _known(figures.archive_size)
-                layers.add_row(short(digest), name, size, human(figures.usage))
+                add_row(layers, short(digest), name, size, human(figures.usage))
         lines = {name: sums(part) for name, part in parts.items()}
         lines |= {"both are there": one.peak, "the old one is removed": one.after}
         for name, total in lines.items():
             size = _known(total.archive_size)
-            totals.add_row(name, str(total.layers), size, human(total.usage))
+            add_row(totals, name, str(total.layers), size, human(total.usage))
         print_tables(layers, totals)
         print(f"{one.architecture}: download {_known(_download(one))}")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from layerscan.cli.output import complain
 from layerscan.cli.status import ExitStatus
 from layerscan.cli.threads import add_threads_argument
+from layerscan.text import printable_path
 
 if TYPE_CHECKING:
     from layerscan.walker import Usage, WalkError
@@ -64,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
         for path, usage in found:
             # No entry: it is missing, or was counted in a path before it.
             if usage.entries:
-                line = b"%d\t%s\n" % (_figure(usage, options), os.fsencode(path))
+                line = b"%d\t%s\n" % (_figure(usage, options), _name(path))
                 sys.stdout.buffer.write(line)
     for path, usage in found:
         if usage.vanished:
@@ -75,6 +76,12 @@ def run(options: argparse.Namespace) -> int:
     if untold:
         complain("error", f"{untold} more entries could not be read")
     return ExitStatus.PARTIAL if errors else ExitStatus.DONE
+
+
+def _name(path: str) -> bytes:
+    """The path byte by byte; on a terminal, so that no name gives it orders."""
+    shown = printable_path(path) if sys.stdout.isatty() else path
+    return os.fsencode(shown)
 
 
 def _figure(usage: "Usage", options: argparse.Namespace) -> int:

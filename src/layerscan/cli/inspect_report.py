@@ -4,7 +4,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from layerscan.cli.tables import human, new_table, print_tables, short
+from layerscan.cli.tables import add_row, human, new_table, print_tables, short
 from layerscan.oci.platforms import platform_text
 from layerscan.text import printable
 
@@ -142,13 +142,13 @@ def _app_tables(content: "AppContent") -> "list[Table]":
     files = new_table(["FILE", "KIND", "MODE"], ["SIZE"])
     for one in content.files:
         name = f"{one.name} -> {one.link}" if one.link else one.name
-        files.add_row(name, one.kind, f"{one.mode:04o}", human(one.size))
+        add_row(files, name, one.kind, f"{one.mode:04o}", human(one.size))
     services = new_table(["SERVICE", "IMAGE"], [])
     for service, image in content.images.items():
-        services.add_row(printable(service), image.familiar)
+        add_row(services, service, image.familiar)
     documents = new_table(["DOCUMENT", "DIGEST"], ["SIZE"])
     for name, descriptor in _documents(content):
-        documents.add_row(name, descriptor.digest, human(descriptor.size))
+        add_row(documents, name, descriptor.digest, human(descriptor.size))
     return [documents, services, files, *(_metadata_tables(content) if content.metadata else ())]
 
 
@@ -168,8 +168,8 @@ def _metadata_tables(content: "AppContent") -> "list[Table]":
     totals = new_table(["ARCH"], ["LAYERS", "SIZE", "USAGE", "ARCHIVE", "RATIO"])
     for name, meta in sorted((content.metadata or {}).items()):
         for digest, layer in _largest_first(meta.layers):
-            layers.add_row(name, short(digest), *_columns(layer))
-        totals.add_row(name, str(len(meta.layers)), *_columns(total(meta.layers.values())))
+            add_row(layers, name, short(digest), *_columns(layer))
+        add_row(totals, name, str(len(meta.layers)), *_columns(total(meta.layers.values())))
     return [layers, totals]
 
 
@@ -192,7 +192,8 @@ def _image_tables(result: "Inspection") -> "list[Table]":
     layers = new_table(["PLATFORM", "LAYER", "TYPE"], ["ARCHIVE"])
     for image in result.images:
         platform = platform_text(image.platform)
-        images.add_row(
+        add_row(
+            images,
             platform,
             short(image.manifest.digest),
             "" if image.image_id is None else short(image.image_id),
@@ -200,8 +201,12 @@ def _image_tables(result: "Inspection") -> "list[Table]":
             human(image.archive_size),
         )
         for layer in image.layers:
-            layers.add_row(
-                platform, short(layer.digest), compression(layer.media_type), human(layer.size)
+            add_row(
+                layers,
+                platform,
+                short(layer.digest),
+                compression(layer.media_type),
+                human(layer.size),
             )
     return [images, layers]
 

@@ -63,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--version", action="store_true", help="show the version and the walk in use, and exit"
     )
+    _add_verbose(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, module in _COMMANDS.items():
         command = commands.add_parser(
@@ -74,5 +75,13 @@ def build_parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         module.add_arguments(command)
+        _add_verbose(command)
         command.set_defaults(run=module.run, parser=parser)
     return parser
+
+
+def _add_verbose(parser: argparse.ArgumentParser) -> None:
+    # `main` itself looks for it: something may fail before the arguments are known.
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="show where in layerscan a fault arose"
+    )

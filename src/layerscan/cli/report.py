@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerscan.cli.tables import human, new_table, print_tables, short
+from layerscan.cli.tables import add_row, human, new_table, print_tables, short
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -192,7 +192,8 @@ def _image_table(report: Report) -> "Table":
     for total in _image_totals(report):
         image = total.image
         more = len(image.names) - 1
-        table.add_row(
+        add_row(
+            table,
             image.label + (f" (+{more})" if more > 0 else ""),
             image.architecture + (f"/{image.variant}" if image.variant else ""),
             str(len(image.layers)),
@@ -211,7 +212,8 @@ def _layer_table(report: Report) -> "Table":
         for chain in image.layers:
             images.setdefault(chain, image.label)
     for layer in layers:
-        table.add_row(
+        add_row(
+            table,
             short(layer.chain_id),
             ", ".join(map(short, layer.digests)) or "none",
             images[layer.chain_id],

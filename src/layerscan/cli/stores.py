@@ -145,7 +145,7 @@ def _print_json(listed: "Sequence[_Listed]") -> None:
 
 
 def _print_table(listed: "Sequence[_Listed]") -> None:
-    from layerscan.cli.tables import human, new_table, print_tables
+    from layerscan.cli.tables import add_row, human, new_table, print_tables
 
     table = new_table(["KIND", "ENGINE", "PATH"], ["IMAGES", "LAYERS", "RECORDED"])
     for one in listed:
@@ -153,5 +153,5 @@ def _print_table(listed: "Sequence[_Listed]") -> None:
         if one.images is not None:
             recorded = "?" if one.recorded is None else human(one.recorded)
             figures = [str(one.images), str(one.layers), f"{recorded} {one.recorded_as}".strip()]
-        table.add_row(one.kind, one.engine, printable_path(one.root), *figures)
+        add_row(table, one.kind, one.engine, printable_path(one.root), *figures)
     print_tables(table)

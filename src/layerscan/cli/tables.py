@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from layerscan.text import printable
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -27,6 +29,11 @@ def new_table(texts: Sequence[str], numbers: Sequence[str]) -> "Table":
     for name in numbers:
         table.add_column(name, no_wrap=True, justify="right")
     return table
+
+
+def add_row(table: "Table", *cells: str) -> None:
+    """Add a row to a table. What the cells hold, stores and registries said: it is escaped."""
+    table.add_row(*(printable(cell, longest=None) for cell in cells))
 
 
 def print_tables(*tables: "Table") -> None:
