@@ -35,6 +35,8 @@ def extension(name: str) -> Extension:
     return Extension(
         f"layerscan.{name}",
         [f"src/layerscan/{name}.pyx"],
+        # What belongs to an interpreter is kept with its module: there may be several.
+        define_macros=[("CYTHON_USE_MODULE_STATE", "1")],
         extra_compile_args=compile_args,
         extra_link_args=link_args,
     )

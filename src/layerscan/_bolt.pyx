@@ -1,3 +1,4 @@
+# cython: subinterpreters_compatible=shared_gil
 """The pages of bbolt's trees: checked as a whole, then searched and taken apart, in C.
 
 This file owns the layout of branch and leaf pages, and Go's varints, which the
@@ -199,8 +200,9 @@ cdef class Page:
     def child(self, bytes key not None):
         if self.is_leaf:
             raise PageError("is no branch")
+        cdef uint32_t index = self.place(key)
         # The first child also stands for all that comes before it.
-        return element(self.page, False, max(self.place(key), 1) - 1).child
+        return element(self.page, False, index - 1 if index else 0).child
 
     def children(self):
         cdef uint32_t index

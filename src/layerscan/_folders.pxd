@@ -18,7 +18,7 @@ expect it to be held.
 from libc.errno cimport EMFILE, ENFILE, ESTALE, errno
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcmp, memcpy, memset, strlen
+from libc.string cimport memcpy, memset, strcmp, strlen
 
 from layerscan._inodes cimport InodeSet
 from layerscan._linux cimport (
@@ -42,7 +42,6 @@ cdef struct Tree:
     const char *path
     # The name of the child to be counted apart, or NULL.
     const char *child_name
-    size_t child_length
     uint32_t dev
     pthread_mutex_t lock
     Tally whole
@@ -115,7 +114,7 @@ cdef inline bint is_child(const Folder *folder, const char *name) noexcept nogil
     cdef const Tree *tree = folder.tree
     return (
         folder.parent == NULL and name != NULL and tree.child_name != NULL
-        and memcmp(name, tree.child_name, tree.child_length + 1) == 0
+        and strcmp(name, tree.child_name) == 0
     )
 
 

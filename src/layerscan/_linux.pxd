@@ -44,19 +44,64 @@ cdef extern from * nogil:
         __atomic_store_n(flag, value, __ATOMIC_RELAXED);
     }
 
-    /* What the walk needs of an inode, and no more: each further field may cost
-       the file system a lookup. AT_STATX_DONT_SYNC: a network file system may
-       answer from its cache. Where there is no statx, fstatat does: an old
-       kernel says ENOSYS, glibc's stand-in for it EINVAL, an old seccomp filter
-       EPERM. Returns 0 or the errno. */
-    static inline int ls_stat(int fd, const char *name, struct statx *st) {
-        if (statx(fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC,
-                  STATX_TYPE | STATX_NLINK | STATX_INO | STATX_SIZE | STATX_BLOCKS, st) == 0)
+    /* statx(2) as the kernel has it: C libraries older than glibc 2.28 and musl
+       1.2.5 have no declaration of it, their kernel headers often no number. */
+    struct ls_statx {
+        uint32_t stx_mask, stx_blksize;
+        uint64_t stx_attributes;
+        uint32_t stx_nlink, stx_uid, stx_gid;
+        uint16_t stx_mode, stx_pad;
+        uint64_t stx_ino, stx_size, stx_blocks, stx_attributes_mask;
+        struct { int64_t sec; uint32_t nsec; int32_t pad; } stx_times[4];
+        uint32_t stx_rdev_major, stx_rdev_minor, stx_dev_major, stx_dev_minor;
+        uint64_t stx_spare[14];
+    };
+    _Static_assert(sizeof(struct ls_statx) == 256, "the kernel writes 256 bytes");
+
+    #ifdef SYS_statx
+    #define LS_STATX SYS_statx
+    #elif defined(__x86_64__) && !defined(__ILP32__)
+    #define LS_STATX 332
+    #elif defined(__aarch64__) || (defined(__riscv) && __riscv_xlen == 64)
+    #define LS_STATX 291
+    #elif defined(__i386__) || defined(__powerpc__)
+    #define LS_STATX 383
+    #elif defined(__arm__)
+    #define LS_STATX 397
+    #elif defined(__s390x__)
+    #define LS_STATX 379
+    #endif
+
+    /* Their values are the same everywhere, include/uapi/linux/{fcntl,stat}.h. */
+    enum {
+        LS_NO_AUTOMOUNT = 0x800, LS_DONT_SYNC = 0x4000,
+        LS_TYPE = 1, LS_NLINK = 4, LS_INO = 0x100, LS_SIZE = 0x200, LS_BLOCKS = 0x400
+    };
+
+    static inline int ls_statx(int fd, const char *name, struct ls_statx *st) {
+    #ifdef LS_STATX
+        /* What the walk needs of an inode, and no more: each further field may cost
+           the file system a lookup. Not synchronized: a network file system may
+           answer from its cache. */
+        return (int)syscall(LS_STATX, fd, name,
+                            AT_SYMLINK_NOFOLLOW | LS_NO_AUTOMOUNT | LS_DONT_SYNC,
+                            LS_TYPE | LS_NLINK | LS_INO | LS_SIZE | LS_BLOCKS, st);
+    #else
+        (void)fd, (void)name, (void)st;
+        errno = ENOSYS;
+        return -1;
+    #endif
+    }
+
+    /* Where there is no statx, fstatat does: an old kernel says ENOSYS, an old
+       seccomp filter EPERM. Returns 0 or the errno. */
+    static inline int ls_stat(int fd, const char *name, struct ls_statx *st) {
+        struct stat old;
+        if (ls_statx(fd, name, st) == 0)
             return 0;
         if (errno != ENOSYS && errno != EINVAL && errno != EPERM)
             return errno;
-        struct stat old;
-        if (fstatat(fd, name, &old, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) != 0)
+        if (fstatat(fd, name, &old, AT_SYMLINK_NOFOLLOW | LS_NO_AUTOMOUNT) != 0)
             return errno;
         st->stx_mode = (uint16_t)old.st_mode;
         st->stx_nlink = (uint32_t)old.st_nlink;
@@ -146,7 +191,7 @@ cdef extern from * nogil:
         unsigned char type
         char name[1]
 
-    struct Stat "statx":
+    struct Stat "ls_statx":
         unsigned short stx_mode
         uint32_t stx_nlink
         uint64_t stx_ino

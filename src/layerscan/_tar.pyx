@@ -1,3 +1,4 @@
+# cython: subinterpreters_compatible=shared_gil
 """The tar scanner: from the bytes of a layer to the tree that unpacking them makes.
 
 This file owns its Python face, `TarScanner`. Its parts, from the ground up, are

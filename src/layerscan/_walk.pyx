@@ -1,3 +1,4 @@
+# cython: subinterpreters_compatible=shared_gil
 """The directory walk and its block accounting, in C and without the GIL.
 
 This file owns one walk over several trees from start to end, and its Python
@@ -16,7 +17,7 @@ Python.
 """
 
 from cpython.buffer cimport PyBuffer_FillInfo
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport ENOMEM
 from libc.stdint cimport UINT64_MAX, uint64_t
@@ -310,7 +311,6 @@ def walk_trees(
         if child is not None:
             for i in range(w.tree_count):
                 w.trees[i].child_name = PyBytes_AS_STRING(child)
-                w.trees[i].child_length = PyBytes_GET_SIZE(child)
         drive(&w, threads, on_progress, interval, cancel)
         return [tree_facts(&w.trees[i]) for i in range(w.tree_count)]
     finally:

@@ -148,7 +148,7 @@ def walk(
         InterruptedError: `cancel` was set.
         LayerscanError: LAYERSCAN_WALK asks for a walk that does not exist, or
             the compiled walk cannot be loaded.
-        ValueError: `path` contains a NUL byte, or `threads` is less than 1.
+        ValueError: `path` or `child` contains a NUL byte, or `threads` is less than 1.
     """
     (usage,) = walk_many(
         [path],
@@ -206,9 +206,12 @@ def walk_many(
     if count_once and child is not None:
         raise ValueError("a child can be counted apart only where each tree counts by itself")
     roots = [os.fsencode(path) for path in paths]
+    name = None if child is None else os.fsencode(child)
+    if name is not None and b"\0" in name:
+        raise ValueError("the name of a child cannot contain a NUL byte")
     trees = _implementation()(
         roots,
-        None if child is None else os.fsencode(child),
+        name,
         checked_threads(threads),
         not one_file_system,
         count_once,

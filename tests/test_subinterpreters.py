@@ -1,0 +1,42 @@
+"""The library in a second interpreter of the same process, as mod_wsgi has them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+import layerscan
+from tests.requirements import require
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+PROGRAM = """
+import layerscan
+from layerscan import _bolt, _tar
+assert layerscan.walk({path!r}).files == {files}
+"""
+
+
+def interpreters() -> ModuleType | None:
+    """The module that makes them: it has another name in each version of Python."""
+    for name in ("_interpreters", "_xxsubinterpreters"):
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    return None
+
+
+def test_it_is_imported_and_walks_in_each(tmp_path: object) -> None:
+    module = interpreters()
+    require(module is not None, "this Python makes no further interpreters from Python")
+    assert module is not None
+    path = str(tmp_path)
+    files = layerscan.walk(path).files
+    for _ in range(3):
+        # With the GIL of the first.
+        one = module.create("legacy") if module.__name__ == "_interpreters" else module.create()
+        failed = module.run_string(one, PROGRAM.format(path=path, files=files))
+        module.destroy(one)
+        assert failed is None
