@@ -13,10 +13,10 @@ from layerscan.errors import LayerscanError
 from layerscan.implementation import implementation_name
 from layerscan.text import printable_path
 from layerscan.walker import Progress, WalkError
-from tests.builders.tree import Device, Dir, File, Sparse, apply
+from tests.builders.tree import Device, Dir, File, Sparse, Symlink, apply
 from tests.builders.user import as_nobody
 from tests.requirements import require, require_root
-from tests.walk_case import EVERYTHING, du
+from tests.walk_case import DOTTED, EVERYTHING, LONGEST_NAMES, du
 
 
 @pytest.fixture(params=["compiled", "python"])
@@ -66,6 +66,17 @@ class TestRules:
         child = walk(tmp_path, child=b"diff").child
         assert child is not None
         assert (child.files, child.size, child.directories) == (1, 77, 0)
+
+    @pytest.mark.parametrize("name", DOTTED + LONGEST_NAMES)
+    def test_every_name_is_walked_but_those_of_folders_themselves(
+        self, tmp_path: Path, name: bytes
+    ) -> None:
+        apply(tmp_path, File(name + b"/" + name + b"/f", size=5000), Symlink(b"s/" + name, name))
+        usage = walk(tmp_path, child=name)
+        assert (usage.files, usage.symlinks, usage.directories) == (1, 1, 4)
+        assert usage.size == 5000 + len(name)
+        assert usage.usage == du(tmp_path) * 1024
+        assert usage.child == walk(os.fsencode(tmp_path) + b"/" + name)
 
     def test_an_empty_folder(self, tmp_path: Path) -> None:
         usage = walk(tmp_path)
