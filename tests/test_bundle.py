@@ -187,11 +187,24 @@ def test_a_symlink_that_leads_out_is_refused(tmp_path: Path, target: str) -> Non
     )
 
 
-@pytest.mark.parametrize("target", ["conf/a", "./conf/../conf", "nowhere", ".", "conf/b.sh"])
+@pytest.mark.parametrize(
+    "target", ["conf/a", "./conf/../conf", "nowhere", ".", "conf/b.sh", "..data/x", "...", "..x"]
+)
 def test_a_symlink_that_stays_inside_is_kept(tmp_path: Path, target: str) -> None:
     folder = app_folder(tmp_path)
     (folder / "z").symlink_to(target)
     assert bundle_files(bundled(folder), "b")[-1] == BundleFile("z", "symlink", 0o777, 0, target)
+
+
+def test_a_symlink_to_what_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    folder = app_folder(tmp_path)
+    os.symlink(b"\xff", os.fsencode(folder / "z"))
+    assert fault(folder) == "z: its target is not UTF-8"
+
+
+def test_names_that_begin_with_dots_are_in_it(tmp_path: Path) -> None:
+    dotted = {"..data/..x": "x", ".../f": "x", "..f": "x"}
+    assert set(dotted) <= set(names(app_folder(tmp_path, **dotted)))
 
 
 def test_what_no_bundle_can_have_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
