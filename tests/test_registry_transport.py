@@ -5,10 +5,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from layerscan.errors import LayerscanError
+from layerscan.errors import LayerscanError, RegistryError
 from layerscan.oci import OCI_MANIFEST
 from layerscan.reference import parse
 from layerscan.registry import RegistryClient, RegistryOptions
+from layerscan.registry.faults import Peer, told
 from layerscan.registry.options import registry_host
 from layerscan.registry.transport import MOST_REDIRECTS, _Way, is_loopback, origin
 from tests.builders.registry_faults import Changed, Status, flipped
@@ -279,6 +280,15 @@ def test_a_connection_to_the_usual_port_is_to_no_proxy(scheme: str, port: int) -
         way = _Way(httpx.URL(f"{scheme}://h{given}/v2/"))
         way.follow("connection.connect_tcp.started", {"host": host, "port": connected})
         assert way.proxy() == proxy
+
+
+@pytest.mark.parametrize(
+    "error", [httpx.InvalidURL("no\naddress"), httpx.DecodingError("no\naddress")]
+)
+def test_any_other_error_of_httpx_is_one_of_the_registry(error: Exception) -> None:
+    said = rf"^h: {type(error).__name__}: no\\naddress$"
+    with pytest.raises(RegistryError, match=said), told(Peer("h", "h", None, False), lambda: None):  # noqa: FBT003
+        raise error
 
 
 def test_a_host_is_checked_as_it_is_given() -> None:
