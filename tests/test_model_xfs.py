@@ -135,11 +135,13 @@ def test_growth_of_a_folder(disk: Disk, names: int, shortest: int, longest: int)
     assert told == pytest.approx(taken, rel=0.03, abs=4 * 4096 * (names >= 600))
 
 
+@pytest.mark.parametrize("length", [4, 12])
 @pytest.mark.parametrize("names", [*range(499, 504), 505, 600, 700])
-def test_index_of_a_folder(disk: Disk, names: int) -> None:
-    # Up to 501 names, with the dots and the sums of two blocks, one index block is full.
+def test_index_of_a_folder(disk: Disk, names: int, length: int) -> None:
+    # With the dots and the sums of two blocks of short names, 501 fill one index block;
+    # beside the sums of three blocks it has room for 500.
     folder = disk.folder()
-    lengths = [4] * names
+    lengths = [length] * names
     many_names(folder, lengths)
     os.sync()
     taken = os.stat(folder).st_blocks * 512
