@@ -58,6 +58,19 @@ def test_branch_has_what_was_written(children: dict[bytes, int], key: bytes) -> 
         page.record((key,))
 
 
+@pytest.mark.parametrize("size", [32_767, 32_768, 32_769, 65_536])
+def test_key_has_at_most_32768_bytes(size: int) -> None:
+    key = b"k" * size
+    for raw in (leaf(7, [(0, key, b"v")]), branch(7, [(key, 5)])):
+        if size > 32_768:
+            with pytest.raises(PageError, match="has an element that is not in it"):
+                Page(raw)
+        elif (page := Page(raw)).is_leaf:
+            assert [found for found, _ in page.elements()] == [key]
+        else:
+            assert page.child(key) == 5
+
+
 @settings(max_examples=500)
 @given(elements=ELEMENTS, data=st.data())
 def test_damaged_page_is_refused_or_read(elements: list[Element], data: st.DataObject) -> None:

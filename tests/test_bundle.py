@@ -190,11 +190,24 @@ def test_a_symlink_that_leads_out_is_refused(tmp_path: Path, target: str) -> Non
     )
 
 
-@pytest.mark.parametrize("target", ["conf/a", "./conf/../conf", "nowhere", ".", "conf/b.sh"])
+@pytest.mark.parametrize(
+    "target", ["conf/a", "./conf/../conf", "nowhere", ".", "conf/b.sh", "..data/x", "...", "..x"]
+)
 def test_a_symlink_that_stays_inside_is_kept(tmp_path: Path, target: str) -> None:
     folder = app_folder(tmp_path)
     (folder / "z").symlink_to(target)
     assert bundle_files(bundled(folder), "b")[-1] == BundleFile("z", "symlink", 0o777, 0, target)
+
+
+def test_a_symlink_to_what_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    folder = app_folder(tmp_path)
+    os.symlink(b"\xff", os.fsencode(folder / "z"))
+    assert fault(folder) == "z: its target is not UTF-8"
+
+
+def test_names_that_begin_with_dots_are_in_it(tmp_path: Path) -> None:
+    dotted = {"..data/..x": "x", ".../f": "x", "..f": "x"}
+    assert set(dotted) <= set(names(app_folder(tmp_path, **dotted)))
 
 
 def test_what_no_bundle_can_have_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -407,6 +420,46 @@ def test_any_name_and_link_is_read_back(name: str, link: str, mode: int) -> None
         symlink, folder = tar.getmembers()
     assert (symlink.name, symlink.linkname, symlink.mode) == (name, link, mode)
     assert (folder.name, folder.isdir()) == (name, True)
+
+
+@pytest.mark.parametrize("length", [1, 99, 100, 101, 102, 255, 256])
+@pytest.mark.parametrize("of_folders", [False, True])
+def test_names_and_links_of_a_hundred_bytes_need_no_record(
+    length: int, *, of_folders: bool
+) -> None:
+    name = "d/" * ((length - 1) // 2) + "n" * (2 - length % 2) if of_folders else "n" * length
+    assert len(name) == length
+    file = BundleEntry(name, EntryKind.FILE, 0o644)
+    link = BundleEntry("l", EntryKind.SYMLINK, 0o777, link=name)
+    # The slash behind its name counts.
+    folder = BundleEntry(name[1:] or "f", EntryKind.FOLDER, 0o755)
+    raws = [archived((entry, b"")) for entry in (file, link, folder)]
+    needed = [length > 100, length > 100, len(folder.name) + 1 > 100]
+    assert [b"././@PaxHeader" in raw for raw in raws] == needed
+    for raw, entry in zip(raws, (file, link, folder), strict=True):
+        with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
+            (read,) = tar.getmembers()
+        assert (read.name, read.linkname) == (entry.name, entry.link)
+
+
+@pytest.mark.parametrize("length", [99, 100, 101])
+def test_files_with_names_of_a_hundred_bytes_are_in_it(tmp_path: Path, length: int) -> None:
+    path = "d" * 40 + "/" + "f" * (length - 41)
+    folder = app_folder(tmp_path, **{path: "content"})
+    (folder / path).with_name("l").symlink_to("f" * (length - 41))
+    there = {entry.name: entry for entry in bundle_files(bundled(folder), "b")}
+    assert there[path].size == 7
+    assert "d" * 40 + "/l" in there
+
+
+@pytest.mark.parametrize("size", [0o77777777777 - 1, 0o77777777777, 0o77777777777 + 1])
+def test_a_size_of_eleven_octal_digits_needs_no_record(size: int) -> None:
+    raw = archived((BundleEntry("f", EntryKind.FILE, 0o644, size), b""))
+    assert (b"././@PaxHeader" in raw) == (size > 0o77777777777)
+    with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
+        first = tar.next()
+    assert first is not None
+    assert first.size == size
 
 
 def test_a_file_larger_than_an_octal_field_holds() -> None:

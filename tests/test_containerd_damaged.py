@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from layerscan.digest import NO_DIGEST
 from layerscan.errors import StoreError
 from layerscan.scanner import scan
+from layerscan.stores.containerd.records import METADATA, METADATA_FILE
 from layerscan.stores.containerd.store import ContainerdStore
 from layerscan.text import shown
 from tests.builders.containerd import ContainerdBuilder, bucket, compact, uvarint, varint
@@ -21,7 +23,6 @@ from tests.overlay2_case import LINK, replace_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.builders.containerd import BuiltLayer, Descriptor
 
@@ -378,3 +379,10 @@ def test_fuzzed_database(case: Case, path: str) -> None:
         outcomes[outcome] += 1
     assert outcomes["images"] > 0
     assert outcomes["problems"] + outcomes["refused"] > 0
+
+
+def test_has_images_where_that_cannot_be_read(built: ContainerdBuilder) -> None:
+    store = opened(built)
+    assert not store.has_images()
+    (Path(built.root) / METADATA / METADATA_FILE).write_bytes(b"no database")
+    assert store.has_images()

@@ -177,7 +177,11 @@ def test_image_of_another_snapshotter_is_noted(built: ContainerdBuilder) -> None
     built.name("docker.io/library/app:1", manifest)
     for digest, record in bucket(built.meta, "v1", "default", "content", "blob").items():
         if digest.decode() != manifest.digest:
-            bucket(record, "labels")[b"containerd.io/gc.ref.snapshot.stargz"] = b"x"  # type: ignore[arg-type]
+            labels = bucket(record, "labels")  # type: ignore[arg-type]
+            labels[b"containerd.io/gc.ref.snapshot.stargz"] = b"x"
+            # Labels of other kinds, before and behind it in the order of keys.
+            for other in (b"a", b"containerd.io/distribution.source.x", b"containerd.io/gc.ref.t"):
+                labels[other] = b"library/app"
     store = opened(built)
     assert store.images() == []
     note = "left out, unpacked for snapshotter stargz, and only overlayfs can be read: app:1"

@@ -63,6 +63,26 @@ def test_one_path_as_du_has_it(
     assert capfdbinary.readouterr().out == expected
 
 
+@pytest.mark.parametrize(
+    "flags", [[], ["-k"], ["--apparent-size"], ["--apparent-size", "-k"], ["-b"]]
+)
+def test_figures_about_a_mebibyte_and_a_gibibyte_as_du_has_them(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], flags: list[str]
+) -> None:
+    mebibyte, gibibyte = 1 << 20, 1 << 30
+    apply(
+        tmp_path,
+        *(File(f"f{size}/f", size=size) for size in (mebibyte - 1, mebibyte, mebibyte + 1)),
+        *(Sparse(f"f{size}/f", size) for size in (gibibyte - 1, gibibyte, gibibyte + 1)),
+        File("more/a", size=2 * mebibyte),
+        File("more/b", size=mebibyte + 5000),
+    )
+    for folder in (tmp_path, *tmp_path.iterdir()):
+        expected, _ = du("-sk" if "-b" not in flags else "-s", *flags, str(folder))
+        assert main(["du", *flags, str(folder)]) == 0
+        assert capfdbinary.readouterr().out == expected
+
+
 @pytest.mark.usefixtures("tree")
 @settings(
     max_examples=150,

@@ -135,6 +135,25 @@ def test_growth_of_a_folder(disk: Disk, names: int, shortest: int, longest: int)
     assert told == pytest.approx(taken, rel=0.03, abs=4 * 4096 * (names >= 600))
 
 
+@pytest.mark.parametrize("length", [4, 12])
+@pytest.mark.parametrize("names", [*range(499, 504), 505, 600, 700])
+def test_index_of_a_folder(disk: Disk, names: int, length: int) -> None:
+    # With the dots and the sums of two blocks of short names, 501 fill one index block;
+    # beside the sums of three blocks it has room for 500.
+    folder = disk.folder()
+    lengths = [length] * names
+    many_names(folder, lengths)
+    os.sync()
+    taken = os.stat(folder).st_blocks * 512
+    assert Xfs(disk.block_size).tree(folder_tree(lengths)) == taken
+
+
+def test_blocks_that_say_what_is_free_in_others() -> None:
+    # Two bytes for each block of names.
+    blocks = [Xfs()._index_blocks(30_000, data) for data in (2015, 2016, 2017, 4032, 4033)]
+    assert [number - blocks[0] for number in blocks] == [0, 0, 1, 1, 2]
+
+
 def test_files_give_back_what_was_taken_ahead(disk: Disk) -> None:
     folder = disk.folder()
     with open(f"{folder}/file", "wb") as file:

@@ -131,6 +131,27 @@ def test_null_and_empty_text_are_as_what_is_absent() -> None:
     assert oci.loads_config(json.dumps(raw).encode(), "it") == oci.Config(Platform(""), ())
 
 
+@pytest.mark.parametrize("size", [0, 1, (1 << 63) - 1, 1 << 63])
+@pytest.mark.parametrize("more", [{}, {"annotations": {}}])
+def test_a_blob_of_any_size_that_there_can_be(size: int, more: dict[str, object]) -> None:
+    document = index(manifests=[{**BLOB, "size": size, **more}])
+    if size < 1 << 63:
+        assert loads(document).manifests[0].size == size
+    else:
+        with pytest.raises(DocumentError, match="must be at most 9223372036854775807"):
+            loads(document)
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_a_document_of_the_longest_that_are_read(more: int) -> None:
+    raw = json.dumps(index()).encode().ljust(4 * 1024 * 1024 + more)
+    if more <= 0:
+        assert oci.loads(raw, "it").media_type == oci.OCI_INDEX
+    else:
+        with pytest.raises(DocumentError, match="it: is longer than 4194304 bytes"):
+            oci.loads(raw, "it")
+
+
 def test_a_document_without_bound_is_not_read() -> None:
     with pytest.raises(DocumentError, match="it: is longer than 4194304 bytes"):
         oci.loads(b" " * (oci.MAX_MANIFEST + 1), "it")

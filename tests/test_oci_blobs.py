@@ -109,6 +109,12 @@ def test_documents_of_a_dry_run_are_found_by_digest(tmp_path: Path) -> None:
     assert "is longer than 3 bytes" in fault(folder, limit=3)
 
 
+def test_a_file_that_is_gone_since_it_was_listed_has_no_size(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"123")
+    assert documents._regular_size(str(tmp_path / "f")) == 3
+    assert documents._regular_size(str(tmp_path / "gone")) is None
+
+
 def test_a_dry_run_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DocumentError, match=r"manifest.json: cannot be read: No such file"):
         DryRunFolder(str(tmp_path)).app_manifest()

@@ -272,6 +272,31 @@ def test_one_that_says_it_goes_before_one_that_does_not(shelf: Shelf) -> None:
 # Bounds.
 
 
+@pytest.mark.parametrize("number", [199, 200, 201])
+def test_as_many_images_and_indexes_as_are_read(shelf: Shelf, number: int) -> None:
+    images = shelf.index(*(shelf.image(AMD64) for _ in range(number)))
+    # With the one that has them all.
+    indexes = shelf.index(*(shelf.index() for _ in range(number - 1)), shelf.image(AMD64))
+    for top, found in ((images, number), (indexes, 1)):
+        if number > 200:
+            with pytest.raises(TooManyError, match="more than"):
+                shelf.listed(top)
+        else:
+            assert len(platforms(shelf.listed(top))) == found
+
+
+@pytest.mark.parametrize("depth", [7, 8, 9])
+def test_indexes_as_deep_as_they_are_read(shelf: Shelf, depth: int) -> None:
+    top = shelf.image(AMD64)
+    for _ in range(depth):
+        top = shelf.index(top)
+    if depth > 8:
+        with pytest.raises(TooManyError, match="more than 8 indexes within each other"):
+            shelf.listed(top)
+    else:
+        assert platforms(shelf.listed(top)) == ["amd64/linux"]
+
+
 def test_more_images_than_are_read(shelf: Shelf) -> None:
     top = shelf.index(*(shelf.image(AMD64) for _ in range(201)))
     with pytest.raises(TooManyError, match="more than 200 images"):

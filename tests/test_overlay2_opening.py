@@ -77,3 +77,15 @@ def test_store_that_is_gone_when_it_is_read(built: StoreBuilder) -> None:
     shutil.rmtree(built.root)
     with pytest.raises(StoreError, match="is missing"):
         store.images()
+
+
+def test_has_images_where_that_cannot_be_read(built: StoreBuilder) -> None:
+    configs = Path(built.root, "image/overlay2/imagedb/content/sha256")
+    store = Overlay2Store(built.root)
+    assert not store.has_images()
+    if configs.exists():
+        configs.rmdir()
+    assert not store.has_images()
+    configs.parent.mkdir(parents=True, exist_ok=True)
+    configs.touch()
+    assert store.has_images()

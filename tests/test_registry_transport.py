@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+import httpx
 import pytest
 
-from layerscan.errors import LayerscanError
+from layerscan.errors import LayerscanError, RegistryError
 from layerscan.oci import OCI_MANIFEST
 from layerscan.reference import parse
 from layerscan.registry import RegistryClient, RegistryOptions
+from layerscan.registry.faults import Peer, told
 from layerscan.registry.options import registry_host
-from layerscan.registry.transport import MOST_REDIRECTS, is_loopback
+from layerscan.registry.transport import MOST_REDIRECTS, _Way, is_loopback, origin
 from tests.builders.registry_faults import Changed, Status, flipped
 from tests.builders.registry_server import OpenRegistry
 from tests.registry_case import (
@@ -234,6 +236,59 @@ def test_each_registry_has_its_address(name: str, url: str) -> None:
         repo = client.repository(reference)
         assert repo._endpoint.url(repo.path) == url
         assert repo.name == reference.repository
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("http://h/a", "http://h:80/b", True),
+        ("https://h/a", "https://h:443/b", True),
+        ("http://h:443", "http://h", False),
+        ("https://h:80", "https://h", False),
+        ("http://h:80", "https://h:80", False),
+        ("http://h:443", "https://h:443", False),
+        ("http://h:81", "http://h:80", False),
+        ("http://h:8080", "http://h", False),
+        ("http://h", "http://h.example", False),
+        ("http://[::1]", "http://[::1]:80", True),
+    ],
+)
+def test_a_port_that_is_not_given_is_that_of_the_scheme(one: str, other: str, same: bool) -> None:  # noqa: FBT001
+    assert (origin(httpx.URL(one)) == origin(httpx.URL(other))) == same
+
+
+@pytest.mark.parametrize(
+    ("registry", "port"), [("localhost", 80), ("h.example", 443), ("localhost:5000", 5000)]
+)
+def test_an_address_with_the_usual_port_is_the_registrys_own(registry: str, port: int) -> None:
+    with RegistryClient() as client:
+        endpoint = client.repository(parse(f"{registry}/x"))._endpoint
+        scheme = "https" if port == 443 else "http"
+        host = registry.partition(":")[0]
+        assert endpoint._owns(f"{scheme}://{host}:{port}/v2/x/blobs/uploads/1")
+        assert not endpoint._owns(f"{scheme}://{host}:{port + 1}/v2/x/blobs/uploads/1")
+
+
+@pytest.mark.parametrize(("scheme", "port"), [("http", 80), ("https", 443), ("http", 5000)])
+def test_a_connection_to_the_usual_port_is_to_no_proxy(scheme: str, port: int) -> None:
+    given = "" if port in (80, 443) else f":{port}"
+    for host, connected, proxy in [
+        ("h", port, None),
+        ("h", port + 1, f"h:{port + 1}"),
+        ("proxy", port, f"proxy:{port}"),
+    ]:
+        way = _Way(httpx.URL(f"{scheme}://h{given}/v2/"))
+        way.follow("connection.connect_tcp.started", {"host": host, "port": connected})
+        assert way.proxy() == proxy
+
+
+@pytest.mark.parametrize(
+    "error", [httpx.InvalidURL("no\naddress"), httpx.DecodingError("no\naddress")]
+)
+def test_any_other_error_of_httpx_is_one_of_the_registry(error: Exception) -> None:
+    said = rf"^h: {type(error).__name__}: no\\naddress$"
+    with pytest.raises(RegistryError, match=said), told(Peer("h", "h", None, False), lambda: None):  # noqa: FBT003
+        raise error
 
 
 def test_a_host_is_checked_as_it_is_given() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from layerscan.errors import StoreError
+from layerscan.stores import storage_conf
 from layerscan.stores.storage_conf import (
     Location,
     Owner,
@@ -177,3 +178,8 @@ def test_who_called_sudo(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("SUDO_USER", entry.pw_name)
     monkeypatch.setattr(os, "geteuid", lambda: UID)
     assert sudo_user() is None
+
+
+def test_a_file_that_is_named_by_no_path() -> None:
+    with pytest.raises(StoreError, match=r"^'a\\x00b': is no path$"):
+        storage_conf._system_settings({"CONTAINERS_STORAGE_CONF": "a\0b"})

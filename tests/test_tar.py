@@ -152,6 +152,14 @@ def test_symlinks_on_the_way_are_followed_within_the_root() -> None:
     assert tree.name_inodes.tolist()[-1] == file
 
 
+def test_a_path_is_followed_anew_once_it_leads_elsewhere() -> None:
+    # `s/f` is in the root, and `s/s` is `s` itself: the link is replaced through itself.
+    to_root = (Entry(b"d", tars.DIR), Entry(b"s", tars.SYMLINK, link=b"."), Entry(b"s/f"))
+    tree = scan(tar(*to_root, Entry(b"s/s", tars.SYMLINK, link=b"d"), Entry(b"s/gg")))
+    assert tree.name_lengths.tolist() == [1, 1, 1, 2]
+    assert tree.name_directories.tolist() == [0, 0, 0, 1]
+
+
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [

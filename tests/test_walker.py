@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,10 @@ from layerscan.errors import LayerscanError
 from layerscan.implementation import implementation_name
 from layerscan.text import printable_path
 from layerscan.walker import Progress, WalkError
-from tests.builders.tree import Device, Dir, File, Sparse, apply
+from tests.builders.tree import Device, Dir, File, Link, Sparse, Symlink, apply
 from tests.builders.user import as_nobody
 from tests.requirements import require, require_root
-from tests.walk_case import EVERYTHING, du
+from tests.walk_case import DOTTED, EVERYTHING, LONGEST_NAMES, du
 
 
 @pytest.fixture(params=["compiled", "python"])
@@ -66,6 +67,17 @@ class TestRules:
         child = walk(tmp_path, child=b"diff").child
         assert child is not None
         assert (child.files, child.size, child.directories) == (1, 77, 0)
+
+    @pytest.mark.parametrize("name", DOTTED + LONGEST_NAMES)
+    def test_every_name_is_walked_but_those_of_folders_themselves(
+        self, tmp_path: Path, name: bytes
+    ) -> None:
+        apply(tmp_path, File(name + b"/" + name + b"/f", size=5000), Symlink(b"s/" + name, name))
+        usage = walk(tmp_path, child=name)
+        assert (usage.files, usage.symlinks, usage.directories) == (1, 1, 4)
+        assert usage.size == 5000 + len(name)
+        assert usage.usage == du(tmp_path) * 1024
+        assert usage.child == walk(os.fsencode(tmp_path) + b"/" + name)
 
     def test_an_empty_folder(self, tmp_path: Path) -> None:
         usage = walk(tmp_path)
@@ -141,19 +153,20 @@ class TestRules:
         finally:
             subprocess.run(["umount", tmp_path / "a/mounted"], check=True)
 
-    def test_sizes_beyond_64_bits_add_up(self) -> None:
+    @pytest.mark.parametrize("path", ["c/s{}", "c/{}/s", "c/{}/{}/s"])
+    @pytest.mark.parametrize("linked", [False, True])
+    def test_sizes_and_holes_beyond_64_bits_add_up(self, path: str, *, linked: bool) -> None:
         require_root()
         require(os.path.ismount("/dev/shm"), "no tmpfs at /dev/shm")
-        root = Path("/dev/shm") / f"layerscan-{os.getpid()}"
-        root.mkdir()
-        try:
-            largest = (1 << 63) - 4096
-            apply(root, *(Sparse(f"s{number}", largest) for number in range(5)))
-            assert walk(root).size == 5 * largest
-        finally:
-            for file in root.iterdir():
-                file.unlink()
-            root.rmdir()
+        largest = (1 << 63) - 4096
+        with tempfile.TemporaryDirectory(prefix="layerscan-", dir="/dev/shm") as folder:
+            files = [path.format(number, number) for number in range(5)]
+            links = [Link(f"{file}-too", file) for file in files if linked]
+            apply(folder, *(Sparse(file, largest) for file in files), *links)
+            usage = walk(folder, child="c")
+        for one in (usage, usage.child):
+            assert one is not None
+            assert (one.size, one.holes) == (5 * largest, 5 * largest)
 
     def test_what_a_user_may_not_read_is_an_error_with_its_path(self, open_path: Path) -> None:
         _make_closed(open_path)

@@ -12,9 +12,16 @@ from tests.builders.tree import Dir, Fifo, File, Link, Op, Sparse, Symlink, appl
 from tests.builders.user import as_nobody
 from tests.cli_runner import open_to_all
 from tests.requirements import require_root
-from tests.walk_case import EVERYTHING, descriptors_limited, du, in_python
+from tests.walk_case import (
+    DOTTED,
+    EVERYTHING,
+    LONGEST_NAMES,
+    descriptors_limited,
+    du,
+    in_python,
+)
 
-NAMES = st.binary(min_size=1, max_size=12).filter(
+NAMES = st.sampled_from(DOTTED + LONGEST_NAMES) | st.binary(min_size=1, max_size=12).filter(
     lambda name: b"/" not in name and b"\0" not in name and name not in (b".", b"..")
 )
 

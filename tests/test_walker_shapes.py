@@ -1,9 +1,11 @@
 """Trees that are deep, wide, flat or many, with few descriptors."""
 
+import contextlib
 import errno
 import os
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -107,17 +109,46 @@ def test_many_small_roots(tmp_path: Path) -> None:
     assert all(usage.files == usage.directories == 1 for usage in usages)
 
 
-def test_without_a_descriptor_to_be_had_the_walk_says_so(tmp_path: Path) -> None:
-    apply(tmp_path, File("a/f", size=5))
-    limit = open_descriptors()
-    held = []
-    with descriptors_limited(limit + 4):
-        try:
+@contextlib.contextmanager
+def descriptors_taken(left: int) -> Iterator[list[int]]:
+    """All descriptors but `left` are held by others; they are those that it yields."""
+    held: list[int] = []
+    with descriptors_limited(open_descriptors() + left + 4), contextlib.ExitStack() as closing:
+        closing.callback(lambda: [os.close(descriptor) for descriptor in held])
+        with contextlib.suppress(OSError):
             while True:
                 held.append(os.open("/", os.O_RDONLY))
-        except OSError:
-            usage = walk(tmp_path)
-        finally:
-            for descriptor in held:
-                os.close(descriptor)
+        for _ in range(left):
+            os.close(held.pop())
+        yield held
+
+
+@pytest.mark.parametrize("left", [2, 3, 4])
+def test_a_walk_goes_on_with_the_two_descriptors_that_others_leave(
+    comb: tuple[Path, int], left: int
+) -> None:
+    root, folders = comb
+    with descriptors_taken(left):
+        usage = walk(root)
+    assert (usage.directories, usage.errors, usage.vanished) == (folders, (), 0)
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_walk_waits_for_descriptors_that_others_hold(tmp_path: Path, left: int) -> None:
+    apply(tmp_path, File("a/b/f", size=5))
+    with descriptors_taken(left) as held, ThreadPoolExecutor(1) as pool:
+        walking = pool.submit(walk, tmp_path)
+        # None is to be had meanwhile: this is a call that needs none.
+        with pytest.raises(TimeoutError):
+            walking.result(timeout=0.1)
+        while held:
+            os.close(held.pop())
+        usage = walking.result()
+    assert (usage.size, usage.directories, usage.errors) == (5, 3, ())
+
+
+def test_without_a_descriptor_to_be_had_the_walk_says_so(tmp_path: Path) -> None:
+    apply(tmp_path, File("a/f", size=5))
+    with descriptors_taken(0):
+        usage = walk(tmp_path)
     assert usage.errors == (WalkError(os.fsencode(tmp_path), errno.EMFILE),)

@@ -27,6 +27,10 @@ EVERYTHING = (
     Dir("work/work"),
 )
 
+# Kubernetes makes `..data` and `..2026_11_30` in each volume. Only `.` and `..` are not walked.
+DOTTED = (b"..data", b"..x", b"...", b"....", b"..\xff", b".. ", b".x", b". ", b"x", b"..x..")
+LONGEST_NAMES = (b"n" * 255, b".." + b"n" * 253, b"." * 255)
+
 
 def du(path: object, *options: str) -> int:
     """What GNU du says of `path`, in KiB."""

@@ -137,9 +137,9 @@ def _read(path: str) -> _Settings | None:
     Raises:
         StoreError: it cannot be read or understood.
     """
-    # An administrator's file, not the store's: it may be a symbolic link.
-    real = os.path.realpath(path)
     try:
+        # An administrator's file, not the store's: it may be a symbolic link.
+        real = os.path.realpath(path)
         with Folder(os.path.dirname(real)) as folder:
             raw = folder.read(os.path.basename(real), _LONGEST)
     except Fault as fault:

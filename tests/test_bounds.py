@@ -1,0 +1,328 @@
+"""The bounds of what is read: what is at each is taken, what is above is refused.
+
+Where a bound is lowered here or in other tests, its own figure is in `FIGURES`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+from contextlib import nullcontext
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from layerscan import jsondoc
+from layerscan.apps import document, environment, ignore, interpolation, published
+from layerscan.cli import registry_options, tables
+from layerscan.errors import ComposeError, DocumentError, LayerscanError, ReferenceSyntaxError
+from layerscan.fit import contents
+from layerscan.oci import Descriptor, blobs, platforms
+from layerscan.reference import parse
+from layerscan.sources import toc_headers, toc_json, toc_model
+from layerscan.sources.toc_model import TableFault
+from layerscan.stores import storage_conf
+from layerscan.stores.containers_storage import records
+from layerscan.stores.safefs import Fault
+from layerscan.text import quoted, shown
+from layerscan.writing import write_file
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+KIBIBYTE, MEBIBYTE, GIBIBYTE = 1 << 10, 1 << 20, 1 << 30
+MOST = (1 << 63) - 1
+
+FIGURES = {
+    "apps.archive._LONGEST_STORED": 65_535,
+    "apps.bundle.DEEPEST": 100,
+    "apps.bundle.LONGEST_IGNORE_FILE": 256 * KIBIBYTE,
+    "apps.bundle.MOST_FILES": 100_000,
+    "apps.compose.MOST_MERGES": 100_000,
+    "apps.document.LONGEST_APP_MANIFEST": 50 * KIBIBYTE,
+    "apps.document.LONGEST_FOR_OLD_CLIENTS": 2010,
+    "apps.document.MOST_ARCHITECTURES": 6,
+    "apps.environment.LONGEST_FILE": 256 * KIBIBYTE,
+    "apps.environment.LONGEST_VALUES": MEBIBYTE,
+    "apps.environment._LONGEST_BLANK": 512,
+    "apps.ignore.MOST_PATTERNS": 10_000,
+    "apps.images.LONGEST_COMPOSE_FILE": MEBIBYTE,
+    "apps.interpolation.DEEPEST": 50,
+    "apps.interpolation.LONGEST_RESULT": MEBIBYTE,
+    "apps.published.MAX_BUNDLE": 64 * MEBIBYTE,
+    "apps.published.MAX_COMPOSE_FILE": MEBIBYTE,
+    "apps.published.MAX_UNPACKED": GIBIBYTE,
+    "apps.published.MOST_FILES": 100_000,
+    "apps.published._LONGEST_NAME": 4096,
+    "apps.published._LONGEST_READ": MEBIBYTE,
+    "apps.yamltree.DEEPEST": 100,
+    "apps.yamltree.LONGEST_TEXT": 8 * MEBIBYTE,
+    "apps.yamltree.MOST_NODES": 200_000,
+    "fit.device_file.MAX_DEVICE": 64 * MEBIBYTE,
+    "fit.device_file._MOST_DIGESTS": 1_000_000,
+    "fit.device_file._MOST_INSTALLED": 1000,
+    "fit.device_file._MOST_VOLUMES": 100,
+    "fit.live._LONGEST_NUMBER": 64,
+    "fit.live._LONGEST_REFERENCE": 4096,
+    "fit.live._MOST_BLOBS": 1_000_000,
+    "fit.sources._LONGEST_APP_MANIFEST": 64 * KIBIBYTE,
+    "jsondoc.MAX_INTEGER": MOST,
+    "layer_reading.MAX_LAYER": 64 * GIBIBYTE,
+    "layersmeta.MAX_DOCUMENT": 64 * MEBIBYTE,
+    "oci.blobs.MOST_FILES": 1000,
+    "oci.documents.MAX_CONFIG": 8 * MEBIBYTE,
+    "oci.documents.MAX_MANIFEST": 4 * MEBIBYTE,
+    "oci.documents.MOST_IMAGES": 200,
+    "oci.images.DEEPEST": 8,
+    "registry.credential_helper._LONGEST_ANSWER": MEBIBYTE,
+    "registry.faults.MAX_ERROR_BODY": 64 * KIBIBYTE,
+    "registry.retry.ATTEMPTS": 5,
+    "registry.transport.MOST_REDIRECTS": 5,
+    "scanner._ATTEMPTS": 4,
+    "sources.archive.MAX_UNPACKED": 1 << 40,
+    "sources.archive.MOST_MEMBERS": 100_000,
+    "sources.docker_archive._MOST_NAMES": 10_000,
+    "sources.toc_json.LONGEST": 4 * MEBIBYTE,
+    "sources.toc_json.MOST_VALUES": 2_000_000,
+    "sources.toc_json._MOST_MEMBERS": 100,
+    "sources.toc_model.MAX_CONTENT": 1 << 60,
+    "sources.toc_model.MAX_TABLE": 64 * MEBIBYTE,
+    "stores.containerd.bolt._LONGEST_COPY": 32 * MEBIBYTE,
+    "stores.containerd.bolt._LONGEST_PAGE": MEBIBYTE,
+    "stores.containerd.content._MOST_LAYERS": 1000,
+    "stores.containerd.records._LONGEST_NAME": 4096,
+    "stores.containers_storage.documents._MOST_LAYERS": 1000,
+    "stores.containers_storage.documents._MOST_MANIFESTS": 100,
+    "stores.containers_storage.records._LONGEST": 64 * MEBIBYTE,
+    "stores.overlay2.distribution._LONGEST": MEBIBYTE,
+    "stores.overlay2.imagedb._LONGEST_CONFIG": 8 * MEBIBYTE,
+    "stores.overlay2.imagedb._LONGEST_REPOSITORIES": 64 * MEBIBYTE,
+    "stores.overlay2.imagedb._MOST_LAYERS": 1000,
+    "stores.overlay2.layerdb._LONGEST": 4096,
+    "stores.places._LONGEST_CONFIG": MEBIBYTE,
+    "stores.storage_conf._LONGEST": MEBIBYTE,
+    "stores.storage_conf._MOST_ADDITIONAL": 64,
+    "tarsplit._MOST_COUNTED": 512 * MEBIBYTE,
+    "writing._MOST_LINKS": 40,
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_figure_of_a_bound(name: str) -> None:
+    module, _, bound = name.rpartition(".")
+    assert getattr(import_module(f"layerscan.{module}"), bound) == FIGURES[name]
+
+
+def refused_if(
+    refused: bool,  # noqa: FBT001 - it is what the name asks for
+    kind: type[Exception] = LayerscanError,
+    match: str | None = None,
+) -> AbstractContextManager[Any]:
+    return pytest.raises(kind, match=match) if refused else nullcontext()
+
+
+@pytest.mark.parametrize("length", [254, 255, 256])
+def test_a_reference(length: int) -> None:
+    for text in ("a.b/" + "x" * length, ("a." * 128)[: length - 1] + "b/x"):
+        with refused_if(length > 255, ReferenceSyntaxError, "longer than 255 characters"):
+            parse(text)
+
+
+@pytest.mark.parametrize("length", [1, 127, 128, 129])
+def test_a_tag(length: int) -> None:
+    with refused_if(length > 128, ReferenceSyntaxError):
+        assert parse("x:" + "t" * length).tag == "t" * length
+
+
+@pytest.mark.parametrize("links", [39, 40, 41])
+def test_links_to_what_is_written(tmp_path: Path, links: int) -> None:
+    for number in range(links):
+        (tmp_path / str(number + 1)).symlink_to(str(number))
+    with refused_if(links > 40, match="leads over too many symbolic links"):
+        write_file(str(tmp_path / str(links)), b"written")
+        assert (tmp_path / "0").read_bytes() == b"written"
+
+
+@pytest.mark.parametrize("length", [99, 100, 101])
+def test_text_in_messages(length: int) -> None:
+    whole = length <= 100
+    text = "x" * length
+    assert shown(text) == (repr(text) if whole else repr(text[:100]) + "…")
+    assert quoted(text) == (f'"{text}"' if whole else f'"{text[:100]}\\u2026"')
+    assert shown(text[2:].encode()[1:]) == repr(text[3:].encode())[:100] + "…" * (not whole)
+
+
+@pytest.mark.parametrize("number", [63, 64, 65])
+def test_additional_stores(number: int) -> None:
+    listed = {"additionalimagestores": [f"/{store}" for store in range(number)]}
+    with refused_if(number > 64, match="is no list of paths"):
+        settings = storage_conf._settings({"storage": {"options": listed}}, "x")
+        assert len(settings.additional) == number
+
+
+@pytest.mark.parametrize("size", [0, 1, MOST - 1, MOST, MOST + 1])
+def test_sizes_in_records_of_layers(size: int) -> None:
+    with refused_if(size > MOST, Fault, "is no size in bytes"):
+        assert records._size({"size": size}, "size", "x") == size
+
+
+@pytest.mark.parametrize("length", [63, 64, 65])
+def test_times_in_records_of_layers(length: int) -> None:
+    with refused_if(length > 64, Fault, "created of layer x is"):
+        records._layer({"created": "1" * length}, "x", "x")
+
+
+@pytest.mark.parametrize("size", [0, MOST - 1, MOST, MOST + 1, 10 * MOST])
+def test_the_size_of_an_apps_index(size: int) -> None:
+    digest = f"sha256:{'1' * 64}"
+    named = {contents._INDEX_DIGEST: digest, contents._INDEX_SIZE: str(size)}
+    found = contents._bundle_index(Descriptor("x", digest, 1, annotations=named))
+    assert [blob.size for blob in found] == [size] * (size <= MOST)
+
+
+@pytest.mark.parametrize("number", [MOST - 1, MOST, MOST + 1, 10 * MOST, 100 * MOST])
+def test_numbers_in_documents(number: int) -> None:
+    with refused_if(number > MOST, DocumentError):
+        place = jsondoc.Place("x")
+        found = jsondoc.mapping(jsondoc.decode(b'{"a": %d}' % number, "x"), place)
+        assert jsondoc.integer(found, "a", place) == number
+
+
+@pytest.mark.parametrize("number", [1, 63, 64, 65, 10**9 + 1])
+def test_connections(number: int) -> None:
+    with refused_if(number > 64, Exception, "is no number from 1 to 64"):
+        assert registry_options._connections(str(number)) == number
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (MEBIBYTE - 52, "1023.9 KiB"),
+        (MEBIBYTE - 51, "1.0 MiB"),
+        (MEBIBYTE, "1.0 MiB"),
+        (GIBIBYTE - 1, "1.0 GiB"),
+        (1 << 40, "1.0 TiB"),
+        (1 << 50, "1.0 PiB"),
+        (1 << 60, "1024.0 PiB"),
+    ],
+)
+def test_units(count: int, text: str) -> None:
+    assert tables.human(count) == text
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 4])
+def test_parts_of_a_platform(parts: int) -> None:
+    with refused_if(parts not in (2, 3), match="no platform"):
+        platforms.parse_platform("/".join(["x"] * parts))
+
+
+@pytest.mark.parametrize("number", [5, 6, 7])
+def test_architectures_of_an_app(number: int) -> None:
+    with refused_if(number > 6, DocumentError, "of which clients take 6"):
+        document.check_architectures([f"a{one}" for one in range(number)])
+
+
+@pytest.mark.parametrize("number", [2, 3, 4])
+def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    monkeypatch.setattr(blobs, "MOST_FILES", 3)
+    for one in range(number):
+        (tmp_path / str(one)).touch()
+    with refused_if(number > 3, DocumentError, "has more than 3 files"):
+        assert len(blobs.DryRunFolder(str(tmp_path))._files(0)) == number
+
+
+@pytest.mark.parametrize("length", [99, 100, 101])
+def test_a_table(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+    class Layer:
+        archive_size = 1000
+
+    class Blob:
+        def section(self, _layer: object, _offset: int, wanted: int) -> bytes:
+            return bytes(wanted)
+
+    monkeypatch.setattr(toc_model, "MAX_TABLE", 100)
+    source: Any = Blob()
+    layer: Any = Layer()
+    with refused_if(length > 100, TableFault, "only 100 are read"):
+        assert len(toc_model.section(source, layer, 0, length) or b"") == length
+    with refused_if(length > 99, TableFault):
+        assert toc_model.section(source, layer, 901, length)
+    packed = gzip.compress(bytes(length))
+    with refused_if(length > 100, TableFault, "more than 100 bytes, unpacked"):
+        assert b"".join(toc_model.unpacked(packed, limit=100, name="x")) == bytes(length)
+
+
+@pytest.mark.parametrize("number", [3, 4, 5])
+def test_values_of_a_table(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    monkeypatch.setattr(toc_json, "MOST_VALUES", 4)
+    values = toc_json.Values([b"1 " * 5], "x")
+    with refused_if(number > 4, DocumentError, "has more than 4 entries"):
+        assert [values.value() for _ in range(number)] == [1] * number
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("n" * 99, 1),
+        ("n" * 100, 1),
+        ("n" * 101, 0),
+        ("p/" + "n" * 100, 2),
+        ("p/" + "n" * 101, 0),
+        ("p" * 155 + "/" + "n" * 100, 2),
+        ("p" * 156 + "/n", 0),
+        ("p" * 154 + "/n", 2),
+    ],
+)
+def test_names_of_a_tars_headers(name: str, fields: int) -> None:
+    kept: dict[str, bytes] = {}
+    path, prefix = toc_headers._path(name, kept)
+    assert bool(path) + bool(prefix) == (fields or 1)
+    assert kept == ({} if fields else {"path": name.encode()})
+
+
+@pytest.mark.parametrize("end", [8**7, 8**11])
+def test_numbers_of_a_tars_headers(end: int) -> None:
+    for number in (0, end - 1, end, end + 1):
+        kept: dict[str, bytes] = {}
+        digits = toc_headers._number(number, end, "key", kept)
+        assert int(digits[:-1], 8) == (number if number < end else 0)
+        assert kept == ({} if number < end else {"key": b"%d" % number})
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_lines_of_an_ignore_file(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    monkeypatch.setattr(ignore, "MOST_PATTERNS", 2)
+    with refused_if(number > 2, ComposeError, "has more than 2 lines"):
+        ignore.IgnoreRules("a\n" * number, "f")
+
+
+@pytest.mark.parametrize("length", [9, 10, 11])
+def test_what_variables_give(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, length: int) -> None:
+    monkeypatch.setattr(interpolation, "LONGEST_RESULT", 10)
+    with refused_if(length > 10, ComposeError, "more than 10 characters result"):
+        assert interpolation.interpolate("$A", {"A": "x" * length}).text == "x" * length
+    monkeypatch.setattr(environment, "LONGEST_VALUES", 10)
+    (tmp_path / ".env").write_text(f"A={'x' * (length - 1)}\nB=y\n")
+    with refused_if(length > 10, ComposeError, "the values have more than 10 characters"):
+        environment.load_environment(str(tmp_path / ".env"), root=str(tmp_path), process={})
+
+
+@pytest.mark.parametrize("length", [511, 512, 513])
+def test_blanks_of_an_env_file(tmp_path: Path, length: int) -> None:
+    (tmp_path / ".env").write_text(f"A=x{' ' * length}# why\n")
+    with refused_if(length > 512, ComposeError, "has a blank of more than 512 characters"):
+        environment.load_environment(str(tmp_path / ".env"), root=str(tmp_path), process={})
+
+
+@pytest.mark.parametrize("length", [4095, 4096, 4097])
+def test_an_unpacked_bundle(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+    monkeypatch.setattr(published, "MAX_UNPACKED", 4096)
+    monkeypatch.setattr(published, "_LONGEST_READ", 4097)
+    with gzip.open(io.BytesIO(gzip.compress(bytes(length)))) as unpacked:
+        forward = published._Forward(unpacked, "b")
+        with refused_if(length > 4096, DocumentError, "unpacks to more than 4096 bytes"):
+            assert len(forward.read(4097)) == length
