@@ -7,6 +7,10 @@ SOURCES := pyproject.toml setup.py $(wildcard src/layerscan/_*.pyx src/layerscan
 READY := $(VENV)/ready
 TOOLS := $(VENV)/tools-ready
 BENCH := $(VENV)/bench-ready
+FUZZ := build/fuzz/ready
+# How long each of the fuzz targets runs, and which of them.
+FUZZ_SECONDS ?= 60
+TARGET ?= $(sort $(basename $(notdir $(wildcard tests/fuzz/targets/*.py))))
 # What the benchmarks run on: large (what the targets are stated for) or small.
 SIZE ?= large
 BENCHMARK = LAYERSCAN_BENCH_SIZE=$(SIZE) $(BIN)/python -m
@@ -16,7 +20,7 @@ SAMPLE := .sample-store
 export LAYERSCAN_BUILD_WERROR = $(if $(CI),1)
 
 .DEFAULT_GOAL := help
-.PHONY: help scan test bench bench-scaling bench-compare lint sanitize engines clean
+.PHONY: help scan test bench bench-scaling bench-compare lint sanitize fuzz engines clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -58,6 +62,13 @@ sanitize: $(TOOLS) ## run the tests of the compiled parts under ASan, UBSan and 
 	tests/sanitize $(BIN)/python address,undefined
 	tests/sanitize $(BIN)/python thread
 
+fuzz: $(FUZZ) ## fuzz each parser of foreign bytes; FUZZ_SECONDS=3600 TARGET=tar
+	@status=0; for target in $(TARGET); do \
+	    echo "== $$target" >&2; \
+	    $(BIN)/python -m tests.fuzz $$target -max_total_time=$(FUZZ_SECONDS) \
+	        -print_final_stats=1 || status=1; \
+	done; exit $$status
+
 engines:
 	tests/engines/install
 
@@ -77,6 +88,14 @@ $(TOOLS): $(READY)
 
 $(BENCH): $(TOOLS)
 	$(BIN)/pip install --quiet --group bench
+	@touch $@
+
+# The compiled parts, so that their branches guide the fuzzer and a wrong access ends it.
+$(FUZZ): $(TOOLS)
+	tests/fuzz/install
+	$(BIN)/pip install --quiet --group fuzz
+	CC=clang LAYERSCAN_BUILD_SANITIZE=fuzzer-no-link,address,undefined $(BIN)/python setup.py \
+	    --quiet build_ext --build-lib build/fuzz/lib --build-temp build/fuzz/tmp
 	@touch $@
 
 $(VENV):

@@ -3,7 +3,7 @@
 Switches, each an environment variable (docs/development.md shows their use):
 
 LAYERSCAN_BUILD_DEBUG=1           bounds checks on, no optimisation, debug info
-LAYERSCAN_BUILD_SANITIZE=NAMES    gcc sanitizers: address,undefined or thread
+LAYERSCAN_BUILD_SANITIZE=NAMES    sanitizers: address,undefined or thread; fuzzer-no-link of clang
 LAYERSCAN_BUILD_WERROR=1          warnings are errors, Cython's and the C compiler's
 """
 

@@ -32,6 +32,17 @@ def entry_length(name_length: int) -> int:
     return 8 + (name_length + 3) // 4 * 4
 
 
+def measures(block_size: int) -> dict[str, int]:
+    """The measures of folders on a file system with blocks of that size."""
+    return {
+        "linear_room": block_size - 36,
+        "leaf_room": block_size - 12,
+        "block_size": block_size,
+        "root_limit": (block_size - 40) // 8,
+        "node_limit": (block_size - 16) // 8,
+    }
+
+
 class _Leaf:
     def __init__(self, entries: list[Entry]) -> None:
         self.entries = entries

@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from layerscan._tar import TarFault, TarScanner
+from layerscan.tree import InodeKind
 from tests.builders import tars
 from tests.builders.tars import Entry
 
@@ -49,6 +51,25 @@ def same(one: LayerTree, other: LayerTree) -> bool:
         a.dtype == b.dtype and a.shape == b.shape and (a == b).all()
         for a, b in zip(one, other, strict=True)
     )
+
+
+def check(tree: LayerTree) -> None:
+    """What must hold of every tree, whatever the stream."""
+    inodes, names = len(tree.kinds), len(tree.name_inodes)
+    assert len(tree.sizes) == inodes
+    assert len(tree.name_directories) == len(tree.name_lengths) == names
+    assert tree.kinds[0] == InodeKind.DIRECTORY
+    assert set(tree.kinds.tolist()) <= set(InodeKind)
+    assert (tree.sizes >= 0).all()
+    assert (tree.sizes[tree.kinds == InodeKind.DIRECTORY] == 0).all()
+    assert (tree.kinds[tree.name_directories] == InodeKind.DIRECTORY).all()
+    # Each inode but the root has a name, a folder one.
+    counts = np.bincount(tree.name_inodes, minlength=inodes)
+    assert counts[0] == 0
+    assert (counts[1:] >= 1).all()
+    assert (counts[1:][tree.kinds[1:] == InodeKind.DIRECTORY] == 1).all()
+    assert ((tree.name_lengths > 0) & (tree.name_lengths <= 255)).all()
+    assert len(tree.xattr_inodes) == 0 or tree.xattr_inodes.max() < inodes
 
 
 TYPES = [tars.FILE, tars.LINK, tars.SYMLINK, tars.CHAR, tars.DIR, tars.DIR, tars.FIFO, b"7"]

@@ -50,6 +50,10 @@ IN_PAGE = "page 3 has an element that is not in it"
         (with_root(LEAF, root=0), "refers to page 0 of 4"),
         (with_root(LEAF, root=4), "refers to page 4 of 4"),
         (with_root(LEAF, root=1 << 63), f"refers to page {1 << 63} of 4"),
+        (
+            with_root(LEAF, root=(1 << 64) - 2, count=(1 << 64) - 1),
+            f"it ends before its page {(1 << 64) - 2}",
+        ),
         (with_root(leaf(9, [])), "page 3 says that it is page 9"),
         (with_root(changed(LEAF, 8, "<H", 0x10)), "page 3 is neither a leaf nor a branch"),
         (with_root(changed(LEAF, 8, "<H", 3)), "page 3 is neither a leaf nor a branch"),

@@ -37,6 +37,7 @@ NOT_RUN = {
     "pip": "it installs packages",
     "python -m benchmarks.report": "it shows what `make bench` measured",
     "python -m pytest": "it runs the tests that this one is among",
+    "python -m tests.fuzz": "it needs what `make fuzz` builds",
     "tests/engines/install": "it installs packages",
 }
 

@@ -14,22 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerscan._htree import indexed_blocks
-from tests.htree import blocks_of, entry_length, made_up
+from tests.htree import blocks_of, entry_length, made_up, measures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BLOCK_SIZES = (1024, 2048, 4096, 65536)
-
-
-def measures(block_size: int) -> dict[str, int]:
-    return {
-        "linear_room": block_size - 36,
-        "leaf_room": block_size - 12,
-        "block_size": block_size,
-        "root_limit": (block_size - 40) // 8,
-        "node_limit": (block_size - 16) // 8,
-    }
 
 
 def means(*folders: Sequence[int], block_size: int = 4096, trials: int = 1) -> list[float]:

@@ -287,6 +287,20 @@ def test_files_of_a_bundle(form: int) -> None:
     ]
 
 
+def test_a_file_of_less_than_no_bytes_is_refused() -> None:
+    header = entry("docker-compose.yml")
+    header.size = -1
+    raw = gzip.compress(header.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
+    assert bundle_fault(raw) == "b: is no gzip'd tar: has a file of less than no bytes"
+
+
+def test_only_files_have_a_size_whatever_a_header_says() -> None:
+    header = entry("d", tarfile.DIRTYPE)
+    header.size = -5
+    raw = header.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
+    assert bundle_files(gzip.compress(raw), "b") == [BundleFile("d", "folder", 0o644, 0, "")]
+
+
 @pytest.mark.parametrize("name", ["docker-compose.yml", "./docker-compose.yml"])
 def test_images_of_a_bundle(name: str) -> None:
     image = f"registry.example/acme/web@{DIGEST}"

@@ -220,7 +220,8 @@ def hostile_tar(*headers: tuple[bytes, bytes, int]) -> bytes:
     [
         (hostile_tar((b"0", b"a", 1 << 60)), "is no tar archive, damaged, or cut off"),
         (hostile_tar((b"0", b"a", -1024)) * 3, "has a member of less than no bytes"),
-        (hostile_tar((b"0", b"a", -512)), "is damaged or cut off at byte 0"),
+        (hostile_tar((b"0", b"a", -512)), "has a member of less than no bytes at byte 0"),
+        (hostile_tar((b"0", b"a", -1)) + bytes(1024), "has a member of less than no bytes"),
         (hostile_tar((b"x", b"a", 1 << 30)) + bytes(1 << 20), "has a header of more than 16384"),
         (hostile_tar((b"L", b"a", 1 << 30)) + bytes(1 << 20), "has a header of more than 16384"),
         (hostile_tar((b"g", b"a", 1 << 60)) + bytes(1 << 20), "has a header of more than 16384"),

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from layerscan._tar import TarFault, TarScanner
-from layerscan.tree import InodeKind, LayerTree
 from tests.builders import tars
 from tests.builders.tars import Entry, tar
-from tests.tar_case import SOME_XATTRS, TYPES, damaged, in_chunks, made_up, same, scan, some_entries
+from tests.tar_case import (
+    SOME_XATTRS,
+    TYPES,
+    check,
+    damaged,
+    in_chunks,
+    made_up,
+    same,
+    scan,
+    some_entries,
+)
 from tests.tar_oracle import unpacked
+
+if TYPE_CHECKING:
+    from layerscan.tree import LayerTree
 
 NAMES = st.sampled_from([b"a", b"b", b"c", b"dd", b"link", b"..", b".", b"", b"n" * 255])
 WHITEOUTS = st.sampled_from([b".wh.a", b".wh.b", b".wh..wh..opq", b".wh..", b".wh..wh..wh..opq"])
@@ -70,25 +82,6 @@ def test_unpacking_many_is_as_in_plain_python(seed: int) -> None:
             assert same(got, expected), parts
             accepted += 1
     assert 100 < accepted < 450
-
-
-def check(tree: LayerTree) -> None:
-    """What must hold of every tree, whatever the stream."""
-    inodes, names = len(tree.kinds), len(tree.name_inodes)
-    assert len(tree.sizes) == inodes
-    assert len(tree.name_directories) == len(tree.name_lengths) == names
-    assert tree.kinds[0] == InodeKind.DIRECTORY
-    assert set(tree.kinds.tolist()) <= set(InodeKind)
-    assert (tree.sizes >= 0).all()
-    assert (tree.sizes[tree.kinds == InodeKind.DIRECTORY] == 0).all()
-    assert (tree.kinds[tree.name_directories] == InodeKind.DIRECTORY).all()
-    # Each inode but the root has a name, a folder one.
-    counts = np.bincount(tree.name_inodes, minlength=inodes)
-    assert counts[0] == 0
-    assert (counts[1:] >= 1).all()
-    assert (counts[1:][tree.kinds[1:] == InodeKind.DIRECTORY] == 1).all()
-    assert ((tree.name_lengths > 0) & (tree.name_lengths <= 255)).all()
-    assert len(tree.xattr_inodes) == 0 or tree.xattr_inodes.max() < inodes
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -165,7 +165,8 @@ def bundle_files(raw: bytes, source: str) -> list[BundleFile]:
                 printable(entry.name[:_LONGEST_NAME]),
                 _kind(entry),
                 entry.mode & 0o7777,
-                entry.size,
+                # What a header says of others has no bound, and is nothing that is there.
+                entry.size if entry.isreg() else 0,
                 printable(entry.linkname[:_LONGEST_NAME]),
             )
             for entry, _ in entries
@@ -242,6 +243,8 @@ def _each(
     for number, entry in enumerate(tar):
         if number >= MOST_FILES:
             raise DocumentError(f"{name}: has more than {MOST_FILES} entries")
+        if entry.size < 0 and entry.isreg():
+            raise DocumentError(f"{name}: is no gzip'd tar: has a file of less than no bytes")
 
         def read(entry: tarfile.TarInfo = entry) -> bytes:
             file = tar.extractfile(entry)

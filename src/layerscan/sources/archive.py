@@ -164,6 +164,12 @@ def _index(file: int, length: int, path: str) -> dict[str, _Member]:
                 count += 1
                 if count > MOST_MEMBERS:
                     raise SourceError(f"{printable(path)}: has more than {MOST_MEMBERS} members")
+                if found.size < 0 and found.isreg():
+                    # Of less than a block, tarfile does not look for the next member before it.
+                    raise SourceError(
+                        f"{printable(path)}: has a member of less than no bytes "
+                        f"at byte {found.offset}"
+                    )
                 members[normal(found.name)] = _member(found)
                 # It keeps them all, with all that is in their headers.
                 archive.members = []  # type: ignore[attr-defined]

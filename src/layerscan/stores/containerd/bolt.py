@@ -137,6 +137,9 @@ class Database:
         try:
             # All that there is, in one call (read(2)).
             return os.pread(self._file, length, start)
+        except OverflowError:
+            # No file is so long that anything could be there.
+            return b""
         except OSError as error:
             raise Fault(self.where, reason(error)) from error
 

@@ -1,0 +1,15 @@
+"""The header WWW-Authenticate of a registry; what is malformed in it is passed over."""
+
+from __future__ import annotations
+
+from layerscan.registry.challenge import parse
+
+LONGEST = 4 * 1024
+
+
+def run(data: bytes) -> None:
+    header = data.decode("latin-1")
+    for challenge in parse([header]):
+        assert challenge.scheme
+        assert challenge.scheme == challenge.scheme.lower()
+        assert all(name == name.lower() for name in challenge.parameters)

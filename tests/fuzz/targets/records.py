@@ -1,0 +1,39 @@
+"""The JSON files of image stores, Docker's and containers/storage's, as their readers open them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from layerscan import digest as digests
+from layerscan.stores.containers_storage.records import has_images, kept_layers, read_records
+from layerscan.stores.overlay2.distribution import Distribution
+from layerscan.stores.overlay2.imagedb import read_config, read_names
+from layerscan.stores.safefs import Fault
+from tests.fuzz.json_values import mutated
+from tests.fuzz.one_file import OneFile
+from tests.fuzz.outcome import Refused, outcome
+
+if TYPE_CHECKING:
+    from layerscan.stores.overlay2.distribution import KnownDigests
+
+mutate = mutated
+LONGEST = 8 * 1024
+
+
+def run(data: bytes) -> None:
+    folder = OneFile(data)
+    try:
+        outcome(lambda: read_names(folder), Fault)
+        outcome(lambda: read_config(folder, digests.sha256(data)), Fault)
+        outcome(lambda: known(folder), Fault)
+        found = outcome(lambda: read_records(folder), Fault)
+        if not isinstance(found, Refused):
+            assert kept_layers([found]).keys() <= found.layers.keys()
+            assert has_images(folder) or not found.images
+    finally:
+        folder.end()
+
+
+def known(folder: OneFile) -> KnownDigests:
+    with Distribution(folder) as distribution:
+        return distribution.read(digests.sha256(b""))
