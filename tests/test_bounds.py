@@ -20,11 +20,11 @@ from layerscan.errors import ComposeError, DocumentError, LayerscanError, Refere
 from layerscan.fit import contents
 from layerscan.oci import Descriptor, blobs, platforms
 from layerscan.reference import parse
+from layerscan.safefs import Fault
 from layerscan.sources import toc_headers, toc_json, toc_model
 from layerscan.sources.toc_model import TableFault
 from layerscan.stores import storage_conf
 from layerscan.stores.containers_storage import records
-from layerscan.stores.safefs import Fault
 from layerscan.text import quoted, shown
 from layerscan.writing import write_file
 
@@ -85,8 +85,17 @@ FIGURES = {
     "sources.archive.MOST_MEMBERS": 100_000,
     "sources.docker_archive._MOST_NAMES": 10_000,
     "sources.toc_json.LONGEST": 4 * MEBIBYTE,
-    "sources.toc_json.MOST_VALUES": 2_000_000,
     "sources.toc_json._MOST_MEMBERS": 100,
+    "sources.toc_entries.MOST_ENTRIES": 524_288,
+    "sources.toc_zstd_chunked.MOST_LINES": 1_000_000,
+    "sources.decompress.MOST_MEMBERS": 1_000_000,
+    "sources.decompress._FREE_MEMBERS": 10_000,
+    "sources.decompress._FREE_PACKED": 4 * MEBIBYTE,
+    "jsondoc._FREE_BRACKETS": 100_000,
+    "jsondoc._FREE_COMMAS": 500_000,
+    "registry.pace.FLOOR": 4096,
+    "registry.pace.GRACE_SECONDS": 120,
+    "registry.pace.DOCUMENT_SECONDS": 300,
     "sources.toc_model.MAX_CONTENT": 1 << 60,
     "sources.toc_model.MAX_TABLE": 64 * MEBIBYTE,
     "stores.containerd.bolt._LONGEST_COPY": 32 * MEBIBYTE,
@@ -256,10 +265,26 @@ def test_a_table(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
         assert b"".join(toc_model.unpacked(packed, limit=100, name="x")) == bytes(length)
 
 
+@pytest.mark.parametrize("more", [-1, 0, 1])
+@pytest.mark.parametrize(
+    ("mark", "free", "each"), [("[", 1000, 64), ("{", 1000, 64), (",", 1000, 16)]
+)
+def test_values_of_a_document_for_its_length(
+    monkeypatch: pytest.MonkeyPatch, more: int, mark: str, free: int, each: int
+) -> None:
+    monkeypatch.setattr(jsondoc, "_FREE_BRACKETS", 1000)
+    monkeypatch.setattr(jsondoc, "_FREE_COMMAS", 1000)
+    length = 64_000
+    most = free + length // each
+    text = '"' + (mark * (most + more)).ljust(length - 2) + '"'
+    for given in (text, text.encode()):
+        with refused_if(more > 0, DocumentError, "so many values for its 64000 bytes"):
+            assert jsondoc.decode(given, "x") == text[1:-1]
+
+
 @pytest.mark.parametrize("number", [3, 4, 5])
-def test_values_of_a_table(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    monkeypatch.setattr(toc_json, "MOST_VALUES", 4)
-    values = toc_json.Values([b"1 " * 5], "x")
+def test_values_of_a_table(number: int) -> None:
+    values = toc_json.Values([b"1 " * 5], "x", most=4)
     with refused_if(number > 4, DocumentError, "has more than 4 entries"):
         assert [values.value() for _ in range(number)] == [1] * number
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from layerscan.stores.safefs import Folder
+from layerscan.safefs import Folder
 
 
 class OneFile(Folder):

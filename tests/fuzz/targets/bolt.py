@@ -6,9 +6,9 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from layerscan.safefs import Fault
 from layerscan.stores.containerd.bolt import Bucket, Database
 from layerscan.stores.containerd.records import ContainerdRecords, Snapshots
-from layerscan.stores.safefs import Fault
 from tests.fuzz.one_file import OneFile
 from tests.fuzz.outcome import Refused, outcome
 from tests.fuzz.sealed import sealed_database

@@ -18,10 +18,10 @@ def run(data: bytes) -> None:
     if not isinstance(value, Refused):
         assert value == json.loads(data, parse_int=jsondoc._bounded_int)
         assert as_go == present(value)
-    read = outcome(lambda: only(Values(iter(pieces(data)), "f")), DocumentError)
+    read = outcome(lambda: only(values(data)), DocumentError)
     assert isinstance(read, Refused) == isinstance(value, Refused)
     assert isinstance(read, Refused) or read == value
-    entries = outcome(lambda: list(members(Values(iter(pieces(data)), "f"), "a")), DocumentError)
+    entries = outcome(lambda: list(members(values(data), "a")), DocumentError)
     if isinstance(entries, list):
         assert isinstance(value, dict)
         assert entries == [
@@ -29,6 +29,10 @@ def run(data: bytes) -> None:
             for key, inner in value.items()
             for entry in (inner if key == "a" and isinstance(inner, list) else [inner])
         ]
+
+
+def values(data: bytes) -> Values:
+    return Values(iter(pieces(data)), "f", most=LONGEST)
 
 
 def only(values: Values) -> object:
