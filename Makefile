@@ -7,16 +7,20 @@ SOURCES := pyproject.toml setup.py $(wildcard src/layerscan/_*.pyx src/layerscan
 READY := $(VENV)/ready
 TOOLS := $(VENV)/tools-ready
 BENCH := $(VENV)/bench-ready
+MUTATE := $(VENV)/mutate-ready
 # What the benchmarks run on: large (what the targets are stated for) or small.
 SIZE ?= large
 BENCHMARK = LAYERSCAN_BENCH_SIZE=$(SIZE) $(BIN)/python -m
+# Which faults `make mutate` puts in, and how many.
+SEED ?= 1
+FAULTS ?= 150
 # The store that `make scan` makes where there is none.
 SAMPLE := .sample-store
 # CI treats warnings of the extension's build as errors.
 export LAYERSCAN_BUILD_WERROR = $(if $(CI),1)
 
 .DEFAULT_GOAL := help
-.PHONY: help scan test bench bench-scaling bench-compare lint sanitize engines clean
+.PHONY: help scan test bench bench-scaling bench-compare lint sanitize mutate engines clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -58,6 +62,9 @@ sanitize: $(TOOLS) ## run the tests of the compiled parts under ASan, UBSan and 
 	tests/sanitize $(BIN)/python address,undefined
 	tests/sanitize $(BIN)/python thread
 
+mutate: $(MUTATE) ## put small faults into the code, one at a time, and see if a test fails; SEED=1
+	$(BIN)/python -m tests.mutate --seed $(SEED) --sample $(FAULTS)
+
 engines:
 	tests/engines/install
 
@@ -77,6 +84,10 @@ $(TOOLS): $(READY)
 
 $(BENCH): $(TOOLS)
 	$(BIN)/pip install --quiet --group bench
+	@touch $@
+
+$(MUTATE): $(TOOLS)
+	$(BIN)/pip install --quiet --group mutate
 	@touch $@
 
 $(VENV):
