@@ -50,7 +50,7 @@ def look(workplaces: Sequence[Workplace]) -> list[Seen]:
     known = {}
     if _FILE.exists():
         known = {row["file"]: Seen(**row) for row in json.loads(_FILE.read_text())}
-    sources = state(*sorted((PROJECT / "src").rglob("*.p[yx]*")))
+    sources = state(*sorted((PROJECT / "src").rglob("*.py")))
     lock = Lock()
     free: SimpleQueue[Workplace] = SimpleQueue()
     for place in workplaces:
