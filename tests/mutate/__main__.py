@@ -48,14 +48,17 @@ class Trial:
 
     def part(self, part: str, sample: int) -> list[Result]:
         """The results of the first `sample` faults of a part that can be built."""
-        order = list(islice(drawn(part, self.seed), 4 * sample))
+        order = drawn(part, self.seed)
         while True:
             chosen = list(islice(self.buildable(order), sample))
             unknown = [fault for fault in chosen if fault.place not in self.results.known]
             if not unknown:
                 return [self.results.known[fault.place] for fault in chosen]
-            with ThreadPoolExecutor(self.count) as threads:
+            threads = ThreadPoolExecutor(self.count)
+            try:
                 list(threads.map(self.one, unknown))
+            finally:
+                threads.shutdown(cancel_futures=True)
 
     def buildable(self, order: Sequence[Fault]) -> Iterator[Fault]:
         known = self.results.known

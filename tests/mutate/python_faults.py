@@ -97,7 +97,7 @@ class _Maker:
             case ast.If(test=test):
                 yield ("condition", self.span(test), "True")
                 yield ("condition", self.span(test), "False")
-            case ast.Return(value=value) if value and not _is_none(value):
+            case ast.Return(value=value) if value and not _is_nothing(value):
                 yield ("return", self.span(value), "None")
             case ast.Try(handlers=handlers):
                 for handler in handlers:
@@ -234,8 +234,9 @@ def _conditions(node: ast.AST) -> list[ast.expr]:
     return []
 
 
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
+def _is_nothing(node: ast.expr) -> bool:
+    # None in the place of False is seldom seen.
+    return isinstance(node, ast.Constant) and (node.value is None or node.value is False)
 
 
 def _is_text(node: ast.expr) -> bool:

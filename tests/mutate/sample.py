@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import hashlib
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
@@ -32,20 +32,24 @@ def sources(part: str) -> Iterator[Source]:
         yield Source(str(path.relative_to(PROJECT)), path.read_text(encoding="utf-8"))
 
 
-def drawn(part: str, seed: int) -> Iterator[Fault]:
+def drawn(part: str, seed: int) -> list[Fault]:
     """The faults of a part in random order: first a line is drawn, then one of its faults.
 
-    So a line with many faults comes up no more often than one with few.
+    So a line with many faults comes up no more often than one with few. The order is
+    that of hashes: what is changed in one source moves no fault of another.
     """
     make = python_faults if part == "python" else cython_faults
     by_line: dict[tuple[str, int], list[Fault]] = defaultdict(list)
     for source in sources(part):
         for fault in make(source):
             by_line[fault.file, fault.line].append(fault)
-    chance = random.Random(f"{part} {seed}")  # noqa: S311 - repeatable, not secret
-    lines = sorted(by_line)
-    while lines:
-        chance.shuffle(lines)
-        for line in lines:
-            yield by_line[line].pop(chance.randrange(len(by_line[line])))
-        lines = sorted(line for line in lines if by_line[line])
+    ranked = []
+    for line, faults in by_line.items():
+        in_order = sorted(faults, key=lambda fault: _chance(seed, fault.place))
+        rounds = enumerate(in_order)
+        ranked += [(number, _chance(seed, (*line, number)), fault) for number, fault in rounds]
+    return [fault for *_, fault in sorted(ranked, key=lambda each: each[:2])]
+
+
+def _chance(seed: int, what: tuple[object, ...]) -> bytes:
+    return hashlib.sha256(repr((seed, what)).encode()).digest()
