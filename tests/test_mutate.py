@@ -207,6 +207,17 @@ def test_tests_that_can_see_a_fault_run_likely_and_quick_ones_first() -> None:
     assert found == ["test_text.py", "test_quick.py", "test_slow.py"]
 
 
+def test_for_a_line_that_no_test_runs_those_of_its_module_are_used() -> None:
+    file = "src/layerscan/text.py"
+    source = Source(file, (PROJECT / file).read_text())
+    first, *_, last = [fault for fault in python_faults(source) if fault.name]
+    seen = [
+        Seen("tests/test_near.py", "", 1.0, lines={file: [first.line]}),
+        Seen("tests/test_elsewhere.py", "", 1.0, lines={file: [1]}),
+    ]
+    assert [each.file for each in covering(last, seen)] == ["tests/test_near.py"]
+
+
 def test_tests_of_an_extension_run_before_those_that_use_it() -> None:
     user = "src/layerscan/walker.py"
     inside = {user: list(range(1, 400))}

@@ -106,6 +106,8 @@ def watch(place: Workplace, file: str, now: str) -> Seen:
     folder = place.root / "build" / "coverage"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    # Tests that become another user note lines as well.
+    folder.chmod(0o777)
     settings = folder / "settings"
     settings.write_text(
         f"[run]\nsource = {place.package}\ndata_file = {folder}/data\n"
