@@ -292,6 +292,27 @@ def test_what_only_looks_sparse_is_a_file() -> None:
     assert sizes(version_2, header(b"f", size=3), padded(b"abc")) == [3]
 
 
+@pytest.mark.parametrize(
+    ("major", "minor", "is_sparse"),
+    [
+        *((b"0", b"0", True), (b"0", b"1", True), (b"", b"", True)),
+        *((b"0", b"2", False), (b"0", b"", False), (b"0", b"00", False), (b"0", b"10", False)),
+        *((b"", b"0", False), (b"00", b"0", False), (b"1", b"1", False), (b"2", b"0", False)),
+    ],
+)
+def test_the_version_says_if_records_are_a_map(
+    major: bytes,
+    minor: bytes,
+    is_sparse: bool,  # noqa: FBT001
+) -> None:
+    version = record(b"GNU.sparse.major", major) + record(b"GNU.sparse.minor", minor)
+    one = record(b"GNU.sparse.size", b"100") + record(b"GNU.sparse.numblocks", b"1")
+    parts = record(b"GNU.sparse.offset", b"7") + record(b"GNU.sparse.numbytes", b"3")
+    for places in (parts, record(b"GNU.sparse.map", b"7,3")):
+        stream = special(b"x", version + one + places), header(b"f", size=3), padded(b"abc")
+        assert sizes(*stream) == [100 if is_sparse else 3]
+
+
 def test_content_that_is_not_at_hand_is_skipped() -> None:
     scanner = TarScanner()
     scanner.feed(header(b"a", size=1000))
