@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from tests.mutate.fault import Fault
     from tests.mutate.seen import Seen
 
-# The tests of each extension itself, as in tests/sanitize; others use it.
+# The tests of each extension itself, as in tests/sanitize; others use it. What they
+# keep of the memory is tested for all of them in one file.
 _OWN = {
     "_bolt": r"test_bolt",
     "_goflate": r"test_goflate",
@@ -63,7 +64,7 @@ def _parts(module: str) -> frozenset[str]:
 
 
 def _of_extensions(names: Sequence[str], seen: Sequence[Seen]) -> list[Seen]:
-    own = re.compile("tests/(" + "|".join(_OWN[name] for name in names) + ")")
+    own = re.compile("tests/(test_memory|" + "|".join(_OWN[name] for name in names) + ")")
     users = [
         str(path.relative_to(PROJECT))
         for path in (PROJECT / _SOURCES).rglob("*.py")

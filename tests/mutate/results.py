@@ -73,7 +73,13 @@ class Results:
             file.write(json.dumps(asdict(found)) + "\n")
 
     def forget_survivors(self) -> None:
-        self.known = {place: one for place, one in self.known.items() if one.came != SURVIVED}
+        """Have what nothing caught tried again, but for what changes nothing."""
+        same = judged()
+        self.known = {
+            place: one
+            for place, one in self.known.items()
+            if one.came != SURVIVED or one.change in same
+        }
 
 
 @dataclass(frozen=True)
