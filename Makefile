@@ -11,16 +11,20 @@ FUZZ := build/fuzz/ready
 # How long each of the fuzz targets runs, and which of them.
 FUZZ_SECONDS ?= 60
 TARGET ?= $(sort $(basename $(notdir $(wildcard tests/fuzz/targets/*.py))))
+MUTATE := $(VENV)/mutate-ready
 # What the benchmarks run on: large (what the targets are stated for) or small.
 SIZE ?= large
 BENCHMARK = LAYERSCAN_BENCH_SIZE=$(SIZE) $(BIN)/python -m
+# Which faults `make mutate` puts in, and how many.
+SEED ?= 1
+FAULTS ?= 150
 # The store that `make scan` makes where there is none.
 SAMPLE := .sample-store
 # CI treats warnings of the extension's build as errors.
 export LAYERSCAN_BUILD_WERROR = $(if $(CI),1)
 
 .DEFAULT_GOAL := help
-.PHONY: help scan test bench bench-scaling bench-compare lint sanitize fuzz engines clean
+.PHONY: help scan test bench bench-scaling bench-compare lint sanitize fuzz mutate engines clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -69,6 +73,9 @@ fuzz: $(FUZZ) ## fuzz each parser of foreign bytes; FUZZ_SECONDS=3600 TARGET=tar
 	        -print_final_stats=1 || status=1; \
 	done; exit $$status
 
+mutate: $(MUTATE) ## put small faults into the code, one at a time, and see if a test fails; SEED=1
+	$(BIN)/python -m tests.mutate --seed $(SEED) --sample $(FAULTS)
+
 engines:
 	tests/engines/install
 
@@ -96,6 +103,10 @@ $(FUZZ): $(TOOLS)
 	$(BIN)/pip install --quiet --group fuzz
 	CC=clang LAYERSCAN_BUILD_SANITIZE=fuzzer-no-link,address,undefined $(BIN)/python setup.py \
 	    --quiet build_ext --build-lib build/fuzz/lib --build-temp build/fuzz/tmp
+	@touch $@
+
+$(MUTATE): $(TOOLS)
+	$(BIN)/pip install --quiet --group mutate
 	@touch $@
 
 $(VENV):

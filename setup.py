@@ -5,6 +5,7 @@ Switches, each an environment variable (docs/development.md shows their use):
 LAYERSCAN_BUILD_DEBUG=1           bounds checks on, no optimisation, debug info
 LAYERSCAN_BUILD_SANITIZE=NAMES    sanitizers: address,undefined or thread; fuzzer-no-link of clang
 LAYERSCAN_BUILD_WERROR=1          warnings are errors, Cython's and the C compiler's
+LAYERSCAN_BUILD_QUICK=NAMES       only these extensions, separated by commas; no optimisation
 """
 
 import os
@@ -16,10 +17,12 @@ from setuptools import Extension, setup
 debug = os.environ.get("LAYERSCAN_BUILD_DEBUG") == "1"
 sanitize = os.environ.get("LAYERSCAN_BUILD_SANITIZE", "")
 werror = os.environ.get("LAYERSCAN_BUILD_WERROR") == "1"
+quick = os.environ.get("LAYERSCAN_BUILD_QUICK", "")
+NAMES = ("_bolt", "_goflate", "_htree", "_tar", "_walk")
 
 compile_args = ["-std=gnu11", "-pthread", "-Wall", "-Wextra"]
 link_args = ["-pthread"]
-compile_args += ["-O0", "-g3"] if debug else ["-O3"]
+compile_args += ["-O0", "-g3"] if debug else ["-O0"] if quick else ["-O3"]
 if sanitize:
     compile_args += ["-g", "-fno-omit-frame-pointer", f"-fsanitize={sanitize}"]
     link_args.append(f"-fsanitize={sanitize}")
@@ -44,7 +47,7 @@ def extension(name: str) -> Extension:
 
 setup(
     ext_modules=cythonize(
-        [extension(name) for name in ("_bolt", "_goflate", "_htree", "_tar", "_walk")],
+        [extension(name) for name in NAMES if name in (quick.split(",") if quick else NAMES)],
         compiler_directives={
             "language_level": 3,
             "boundscheck": debug,

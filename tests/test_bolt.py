@@ -184,6 +184,15 @@ def test_second_meta_page_is_found_without_the_first(tmp_path: Path, page_size: 
         assert plain(found.root) == {b"a": b"1"}
 
 
+@pytest.mark.parametrize("page_size", [256, 1000, 131_072])
+def test_meta_pages_of_a_size_that_no_machine_has_do_not_count(
+    tmp_path: Path, page_size: int
+) -> None:
+    pages = [meta(which, page_size, 2, 3, 7).ljust(page_size, b"\0") for which in (0, 1)]
+    data = b"".join(pages).ljust(1 << 19, b"\0")
+    assert fault(tmp_path, data) == "is no bbolt database, or damaged: no meta page is valid"
+
+
 def test_meta_page_of_another_version_does_not_count(tmp_path: Path) -> None:
     data = bytearray(database({}))
     for start in (0, PAGE_SIZE):

@@ -140,6 +140,12 @@ def test_document_of_several(index: str, options: list[str], architectures: list
     assert list(validate(done.out, "layers-meta-by-arch")) == architectures
 
 
+def test_document_of_several_with_images_of_one(image: str) -> None:
+    done = run_here("predict", image, "--arch", "amd64,arm", "-o", "-")
+    assert (done.status, done.lines) == (0, [warning(f"{image}: has no image for arm")])
+    assert list(validate(done.out, "layers-meta-by-arch")) == ["amd64"]
+
+
 def test_of_one_of_them(index: str) -> None:
     document = validate(run_here("predict", index, "--arch", "arm", "-o", "-").out, "layers-meta")
     assert set(document["layers"]) == {arm.digest, top.digest}

@@ -6,11 +6,14 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
+import pytest
+
 from layerscan.errors import StoreError
+from layerscan.safefs import Fault
 from layerscan.scanner import scan
 from layerscan.stores import readings
 from layerscan.stores.containerd.reading import ContainerdReading
-from layerscan.stores.containerd.records import ContainerdRecords
+from layerscan.stores.containerd.records import ContainerdRecords, Snapshots
 from layerscan.stores.containerd.store import ContainerdStore
 from tests.builders.containerd import ContainerdBuilder, bucket
 from tests.builders.user import as_nobody
@@ -19,8 +22,6 @@ from tests.containerd_case import built, names, opened, stack
 from tests.stores_case import between
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.builders.containerd import BuiltLayer
     from tests.stores_case import Between
 
@@ -121,6 +122,27 @@ def test_store_without_its_database_has_no_layer(built: ContainerdBuilder) -> No
     layer = store.images()[0].layers[0]
     os.unlink(built.snapshots_path())
     assert not store.still_has(layer)
+
+
+@pytest.mark.parametrize(("gone", "readings_done"), [(False, 1), (True, 5)])
+def test_record_is_read_again_if_it_may_be_there_then(
+    built: ContainerdBuilder,
+    gone: bool,  # noqa: FBT001
+    readings_done: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    two_images(built)
+    store = opened(built)
+    layer = store.images()[0].layers[0]
+    asked = []
+
+    def faulty(_: Snapshots, key: bytes, __: str) -> None:
+        asked.append(key)
+        raise Fault("somewhere", "is damaged", gone=gone)
+
+    monkeypatch.setattr(Snapshots, "read", faulty)
+    assert not store.still_has(layer)
+    assert len(asked) == readings_done
 
 
 def test_layer_removed_under_the_walk(

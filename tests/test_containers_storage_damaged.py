@@ -155,6 +155,20 @@ def test_damaged_record_of_a_layer(case: Case, key: str, value: object, what: st
     check(case, {where: what.replace("{id}", case.one.layer_id) + ONE}, {"two"})
 
 
+@pytest.mark.parametrize(
+    ("size", "recorded"),
+    [(-1, None), (None, None), (0, 0), (1, 1), ((1 << 63) - 1, (1 << 63) - 1)],
+)
+def test_least_and_largest_size_of_a_layer(
+    case: Case, size: int | None, recorded: int | None
+) -> None:
+    case.change_layer(case.one, **{"diff-size": size})
+    check(case, {}, {"one", "two"})
+    images = ContainersStorageStore(case.store.root).images()
+    found = {layer.chain_id: layer.recorded_tar for image in images for layer in image.layers}
+    assert found[case.one.chain_id] == recorded
+
+
 @pytest.mark.parametrize("layer_id", ["", "../x", "A" * 64, "ab" * 31, None, 7, "ab" * 33])
 def test_hostile_id_of_a_layer(case: Case, layer_id: object) -> None:
     where = case.change_layer(case.one, id=layer_id)

@@ -36,6 +36,7 @@ NOT_RUN = {
     "make": "a target builds, tests or measures everything",
     "pip": "it installs packages",
     "python -m benchmarks.report": "it shows what `make bench` measured",
+    "python -m tests.mutate": "it runs the tests again and again",
     "python -m pytest": "it runs the tests that this one is among",
     "python -m tests.fuzz": "it needs what `make fuzz` builds",
     "tests/engines/install": "it installs packages",

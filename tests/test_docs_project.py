@@ -56,6 +56,7 @@ def test_modules_of_each_kind_of_store_are_those_described() -> None:
         ("For tests", PROJECT["dependency-groups"]["test"]),
         ("For lint", PROJECT["dependency-groups"]["lint"]),
         ("For fuzzing", PROJECT["dependency-groups"]["fuzz"]),
+        ("For small faults", PROJECT["dependency-groups"]["mutate"]),
     ],
 )
 def test_every_dependency_has_a_reason(heading: str, packages: list[str]) -> None:

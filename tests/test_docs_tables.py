@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +54,19 @@ def test_every_option_is_documented_and_every_documented_option_exists(name: str
         and (name == "General options" or not GENERAL & {*action.option_strings})
     )
     assert described == exists
+
+
+@pytest.mark.parametrize("name", parsers())
+def test_help_names_the_default(name: str) -> None:
+    for action in parsers()[name]._actions:
+        found = re.search(r"\(default: (.*)\)", (action.help or "") % {"default": action.default})
+        if isinstance(action.default, str) and action.default != argparse.SUPPRESS:
+            assert found
+            said = {"stdout": "-"}.get(found[1], found[1])
+            assert said.split(",")[0] == action.default
+        elif found:
+            # In words what is done then.
+            assert not {"None", "False", "[]"} & set(found[1].split())
 
 
 def test_every_command_is_documented() -> None:

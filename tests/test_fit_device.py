@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from hashlib import sha256
@@ -286,6 +287,18 @@ def test_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "docker").write_text("")
     with pytest.raises(LayerscanError, match="docker: is not a folder"):
         here(tmp_path)
+
+
+def test_disk_that_cannot_be_asked_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(path: str) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+    monkeypatch.setattr(os, "statvfs", gone)
+    with pytest.raises(LayerscanError) as raised:
+        here(tmp_path)
+    assert str(raised.value) == f"{tmp_path}: Input/output error"
 
 
 def test_volumes_are_told_apart(tmp_path: Path) -> None:

@@ -101,6 +101,23 @@ def test_length_is_that_of_go(make: Callable[[int], bytes], length: int, gzip: i
     assert counted.end() == gzip
 
 
+def two_candidates(near: int) -> int:
+    """The length of texts of which `near` bytes come once more before all of each does."""
+    counted = GoGzipLength()
+    for number in range(60):
+        text = noise(1000 + number)[:200]
+        counted.add(text + noise(2000 + number)[:40] + text[:near] + noise(30) + text)
+    return counted.end()
+
+
+def test_a_match_of_128_bytes_ends_the_search() -> None:
+    # The older, longer one is found only if the nearer one is shorter.
+    lengths = [two_candidates(near) for near in range(124, 133)]
+    assert max(lengths[:4]) - min(lengths[:4]) < 20
+    assert max(lengths[4:]) - min(lengths[4:]) < 40
+    assert lengths[4] - lengths[3] > 100
+
+
 @given(
     st.sampled_from([words, few, long_line, noise]),
     st.integers(0, 250_000),

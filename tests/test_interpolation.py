@@ -165,6 +165,12 @@ def test_length_is_bounded() -> None:
     assert len(interpolate("$A" * fits, {"A": value}).text) == fits * 1000
     with pytest.raises(ComposeError, match="more than 1048576 characters result"):
         interpolate("$A" * (fits + 2), {"A": value})
+    most = "x" * interpolation.LONGEST_RESULT
+    assert interpolate("$A", {"A": most}).text == most
+    assert interpolate("$A$B", {"A": most[1:], "B": "x"}).text == most
+    for text in ("$A$B", "$A.", "$B$A"):
+        with pytest.raises(ComposeError, match="more than 1048576 characters result"):
+            interpolate(text, {"A": most, "B": "x"})
 
 
 @pytest.mark.parametrize("text", ["${A}" * 250_000, "{" * 10**6, "${A:-" + "{}" * 500_000 + "}"])

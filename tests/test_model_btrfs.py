@@ -156,6 +156,26 @@ def test_attributes_take_room_in_leaves() -> None:
     assert 2 * items < more < 2 * items / 0.8
 
 
+@pytest.mark.parametrize(
+    ("names", "full"),
+    [
+        (10, 0.8),
+        (200, 0.8),
+        (350, 0.835),
+        (500, 0.87),
+        (1250, 0.9125),
+        (2000, 0.955),
+        (9000, 0.955),
+    ],
+)
+def test_leaves_of_long_folders_are_fuller(names: int, full: float) -> None:
+    model, tree = Btrfs(), folder_tree([10] * names)
+    assert model._full(tree, 1000, 0) == pytest.approx(full)
+    # The more comes later, the less the names count.
+    assert model._full(tree, 1000, 9 * 1000) == pytest.approx(0.9425)
+    assert model._full(tree, 0, 1000) == pytest.approx(0.955)
+
+
 def test_parts_agree_with_the_tree() -> None:
     model = Btrfs()
     sizes = (0, 1, 2048, 2049, 4095, 100_000)

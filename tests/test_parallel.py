@@ -101,3 +101,20 @@ def test_what_the_tick_raises_ends_the_run() -> None:
 
 def test_cores_are_those_that_may_be_used() -> None:
     assert 1 <= cores() <= 4096
+
+
+def test_threads_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+    begun: list[str] = []
+
+    def limited(thread: threading.Thread) -> None:
+        if begun:
+            raise RuntimeError("can't start new thread")
+        begun.append(thread.name)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        in_parallel([lambda cancel: cancel.wait(10)] * 3, workers=3)
+    assert begun == ["worker-0"]
+    assert not threads()

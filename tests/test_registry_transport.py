@@ -8,7 +8,7 @@ import pytest
 from layerscan.errors import LayerscanError, RegistryError
 from layerscan.oci import OCI_MANIFEST
 from layerscan.reference import parse
-from layerscan.registry import RegistryClient, RegistryOptions
+from layerscan.registry import RegistryClient, RegistryOptions, faults
 from layerscan.registry.faults import Peer, told
 from layerscan.registry.options import registry_host
 from layerscan.registry.transport import MOST_REDIRECTS, _Way, is_loopback, origin
@@ -32,6 +32,27 @@ pytestmark = pytest.mark.usefixtures("quick", "docker_config")
 
 BLOB = b"blob" * 1000
 LIMIT = 1 << 20
+
+
+# What httpx says that is no trouble with the connection.
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        httpx.DecodingError("Error -3 while decompressing"),
+        httpx.TooManyRedirects("Exceeded maximum allowed redirects."),
+        httpx.InvalidURL("Invalid port: 'x\n'"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_httpx_refuses_is_an_error_of_the_registry(error: Exception) -> None:
+    peer = faults.Peer("r.example", "r.example", None, is_foreign=False)
+    with pytest.raises(RegistryError) as raised, faults.told(peer, lambda: None):
+        raise error
+    said = str(error).replace("\n", "\\n")
+    assert str(raised.value) == f"r.example: {type(error).__name__}: {said}"
+    assert not isinstance(raised.value, faults.TemporaryError)
 
 
 # Redirects.

@@ -280,6 +280,27 @@ def test_numbers_in_base_256() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *((b"00000000003\0", 3), (b"00000000003 ", 3), (b"000000000003", 3), (b"3", 3)),
+        *((b"0000000003 \0", 3), (b"0000000003\0 ", 3), (b"  3 \0 \0", 3), (b"\0\0 3", 3)),
+        *((b" " * 12, 0), (bytes(12), 0), (b"00000000017\0", 15)),
+        # What follows a NUL is not looked at.
+        *((b"000000003\0 4", 3), (b"000000003\09x", 3)),
+        *((b"0000000003 4", None), (b"00000003 4\0 ", None), (b"3 4 ", None), (b"3x", None)),
+        *((b"00000000008\0", None), (b"0000000000/\0", None), (b"00000000003x", None)),
+        *((b"x0000000003\0", None), (b"-3", None), (b"+3", None), (b"3 x", None)),
+    ],
+)
+def test_octal_numbers_stand_between_blanks_and_nuls(field: bytes, value: int | None) -> None:
+    first = header(b"f", size=field.ljust(12, b"\0"))
+    if value is None:
+        assert "number that is none" in fault(tar(first))
+    else:
+        assert sizes(first, padded(b"x" * value), Entry(b"g")) == [value, 0]
+
+
 @pytest.mark.parametrize("make", [tars.sparse_0, tars.sparse_0_1, tars.sparse_1])
 def test_sparse_files_have_the_size_of_all_their_bytes(make: object) -> None:
     assert callable(make)
@@ -298,6 +319,36 @@ def test_what_only_looks_sparse_is_a_file() -> None:
     assert sizes(tars.sparse_0(b"s", 1 << 40, ())) == [0]
     version_2 = special(b"x", record(b"GNU.sparse.major", b"2") + record(b"GNU.sparse.size", b"9"))
     assert sizes(version_2, header(b"f", size=3), padded(b"abc")) == [3]
+
+
+@pytest.mark.parametrize("links", [1, 39, 40])
+def test_an_opaque_file_is_reached_through_as_many_symlinks_as_linux_follows(links: int) -> None:
+    chain = [Entry(b"l0")]
+    chain += [Entry(b"l%d" % n, tars.SYMLINK, link=b"l%d" % (n - 1)) for n in range(1, links + 1)]
+    tree = scan(tar(*chain, Entry(b"l%d/.wh..wh..opq" % links)))
+    assert tree.kinds[1:].tolist() == [InodeKind.FILE] + [InodeKind.SYMLINK] * links
+    assert tree.xattr_inodes.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("major", "minor", "is_sparse"),
+    [
+        *((b"0", b"0", True), (b"0", b"1", True), (b"", b"", True)),
+        *((b"0", b"2", False), (b"0", b"", False), (b"0", b"00", False), (b"0", b"10", False)),
+        *((b"", b"0", False), (b"00", b"0", False), (b"1", b"1", False), (b"2", b"0", False)),
+    ],
+)
+def test_the_version_says_if_records_are_a_map(
+    major: bytes,
+    minor: bytes,
+    is_sparse: bool,  # noqa: FBT001
+) -> None:
+    version = record(b"GNU.sparse.major", major) + record(b"GNU.sparse.minor", minor)
+    one = record(b"GNU.sparse.size", b"100") + record(b"GNU.sparse.numblocks", b"1")
+    parts = record(b"GNU.sparse.offset", b"7") + record(b"GNU.sparse.numbytes", b"3")
+    for places in (parts, record(b"GNU.sparse.map", b"7,3")):
+        stream = special(b"x", version + one + places), header(b"f", size=3), padded(b"abc")
+        assert sizes(*stream) == [100 if is_sparse else 3]
 
 
 def test_content_that_is_not_at_hand_is_skipped() -> None:

@@ -11,6 +11,7 @@ import json
 import random
 import re
 import tarfile
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,7 +32,7 @@ from tests.builders.tar_split import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
@@ -262,6 +263,26 @@ def test_length_is_that_of_the_engines_compressors(
 def test_length_does_not_depend_on_the_pieces(kind: TarSplit, pieces: Sequence[int]) -> None:
     text = layer(2_000, tarfile.GNU_FORMAT, seed=7)
     assert predicted(text, kind, pieces) == predicted(text, kind)
+
+
+def noted(blocks: list[int], add: Callable[[memoryview], None], block: memoryview) -> None:
+    blocks.append(block[0] if len(block) else -1)
+    add(block)
+
+
+def test_the_slow_compressor_reads_the_first_blocks_and_every_eighth(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    length = tarsplit.PgzipLength()
+    read: dict[str, list[int]] = {"_all": [], "_fast": [], "_slow": []}
+    for name, blocks in read.items():
+        measure = getattr(length, name)
+        monkeypatch.setattr(measure, "add", partial(noted, blocks, measure.add))
+    for number in range(34):
+        length.add(bytes([number]) * (128 << 10))
+    length.end()
+    assert read["_all"] == [*range(34), -1]
+    assert read["_slow"] == read["_fast"] == [*range(8), 8, 16, 24, 32]
 
 
 def test_of_a_very_long_document_the_rest_counts_by_its_length(
