@@ -385,3 +385,42 @@ def test_too_many_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(published, "MOST_FILES", 3)
     raw = gzip.compress(tar_of(*((entry(str(number)), b"") for number in range(4))))
     assert bundle_fault(raw) == "b: has more than 3 entries"
+
+
+@given(
+    st.lists(st.binary(max_size=300) | st.integers(0, 200_000).map(bytes), min_size=1, max_size=4),
+    st.sampled_from([1, 257, 258, 512, 65_536]),
+)
+def test_members_are_read_as_python_reads_them(contents: list[bytes], size: int) -> None:
+    raw = b"".join(map(gzip.compress, contents))
+    size = max(size, sum(map(len, contents)) // 500)
+    parts = read_in(raw, size)
+    assert b"".join(parts) == gzip.decompress(raw)
+    assert all(len(part) == size for part in parts[:-1])
+    for cut in (raw[:-1], raw[:-8], raw[:10]):
+        with pytest.raises(EOFError):
+            read_in(cut, size)
+
+
+def read_in(raw: bytes, size: int) -> list[bytes]:
+    unpacked = published._Gzip(raw)
+    return list(iter(lambda: unpacked.read(size), b""))
+
+
+@pytest.mark.parametrize("members", [999, 1000, 1001])
+def test_members_without_content_are_bounded(members: int) -> None:
+    bundle = gzip.compress(b"") * (members - 1) + gzip.compress(bytes(1024))
+    if members <= 1000:
+        assert bundle_files(bundle, "b") == []
+    else:
+        with pytest.raises(DocumentError, match="it has more than 1000 members"):
+            bundle_files(bundle, "b")
+
+
+@pytest.mark.parametrize("kind", [b"x", b"g", b"L", b"K"])
+def test_endless_headers_of_one_file_are_refused(kind: bytes) -> None:
+    header = tarfile.TarInfo("f")
+    header.type, header.size = kind, 6
+    extended = header.tobuf() + b"6 a=b\n".ljust(512, b"\0")
+    with pytest.raises(DocumentError, match="too many headers for one file"):
+        bundle_files(gzip.compress(extended * 3000), "b")

@@ -5,8 +5,6 @@ knows; all of it is input that cannot be trusted. A bundle is never extracted:
 it is read from front to back, and what it may unpack to is bounded.
 """
 
-import gzip
-import io
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -44,6 +42,12 @@ MAX_COMPOSE_FILE = 1024 * 1024
 
 _LONGEST_READ = 1024 * 1024
 """What tarfile may ask for at once: the header of a long name, or the Compose file."""
+
+_MOST_MEMBERS = 1000
+"""Of a bundle's gzip file. That of any publisher has one."""
+
+_GZIP_FORMAT = 16 + zlib.MAX_WBITS
+"""zlib's way to ask for gzip with header and trailer."""
 
 _LONGEST_NAME = 4096
 _CHUNK = 64 * 1024
@@ -228,10 +232,12 @@ def _entries(
     """The entries of a bundle, each with what reads its content; for one pass."""
     name = printable(source)
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(raw)) as unpacked:
-            content = _Forward(unpacked, name)
-            with tarfile.open(fileobj=content, mode="r:") as tar:  # type: ignore[call-overload]
-                yield _each(tar, content, name)
+        content = _Forward(_Gzip(raw), name)
+        with tarfile.open(fileobj=content, mode="r:") as tar:  # type: ignore[call-overload]
+            yield _each(tar, content, name)
+    except RecursionError:
+        # tarfile reads a header within the one before it, if that is an extended one.
+        raise DocumentError(f"{name}: is no gzip'd tar: too many headers for one file") from None
     except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError) as error:
         what = printable(str(error)[:200])
         raise DocumentError(f"{name}: is no gzip'd tar: {what}") from None
@@ -256,6 +262,45 @@ def _each(
         pass
 
 
+class _Gzip:
+    """What a gzip file unpacks to, of a few members at the most (RFC 1952, section 2.2).
+
+    An empty member has 20 bytes: Python's own reader would look at millions of them.
+    """
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+        self._at = 0
+        self._members = 0
+        self._unpacker = self._next_member()
+
+    def read(self, size: int) -> bytes:
+        """`size` bytes, fewer only at the end."""
+        found = bytearray()
+        while len(found) < size:
+            if self._unpacker.eof:
+                self._at -= len(self._unpacker.unused_data)
+                if self._at == len(self._raw):
+                    break
+                self._unpacker = self._next_member()
+            packed = self._unpacker.unconsumed_tail
+            if not packed:
+                packed = self._raw[self._at : self._at + _CHUNK]
+                self._at += len(packed)
+            content = self._unpacker.decompress(packed, size - len(found))
+            # Without more to unpack it may still have had something in hand.
+            if not packed and not content and not self._unpacker.eof:
+                raise EOFError("it ends too early")
+            found += content
+        return bytes(found)
+
+    def _next_member(self) -> "zlib._Decompress":
+        self._members += 1
+        if self._members > _MOST_MEMBERS:
+            raise ValueError(f"it has more than {_MOST_MEMBERS} members")
+        return zlib.decompressobj(wbits=_GZIP_FORMAT)
+
+
 class _Forward:
     """An unpacked tar that is read once, from front to back, and is bounded.
 
@@ -263,7 +308,7 @@ class _Forward:
     longer than such names are, whatever a header says.
     """
 
-    def __init__(self, unpacked: gzip.GzipFile, name: str) -> None:
+    def __init__(self, unpacked: _Gzip, name: str) -> None:
         self._unpacked = unpacked
         self._name = name
         self._position = 0
