@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,10 +114,12 @@ class Workplace:
     def test(self, files: Sequence[str], *, seconds: float) -> Outcome:
         """Run files of tests, in this order, up to the first failure."""
         shutil.rmtree(self.root / ".hypothesis", ignore_errors=True)
-        command = ["prlimit", f"--as={MEMORY}", sys.executable, *PYTEST, *files]
+        # Folders of its own: else pytest removes those of other runs, which may take long.
+        folders = tempfile.mkdtemp(prefix="mutate-")
+        command = ["prlimit", f"--as={MEMORY}", sys.executable, *PYTEST, f"--basetemp={folders}"]
         with (self.root / "build" / "tested").open("w+") as output:
             process = subprocess.Popen(
-                command,
+                [*command, *files],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -130,6 +133,7 @@ class Workplace:
                 return Outcome(passed=False, by=f"no end after {seconds:.0f} s")
             finally:
                 end_group(process)
+                shutil.rmtree(folders, ignore_errors=True)
             output.seek(0)
             return outcome(status, output.read())
 
