@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from tests.mutate.workplace import OUTPUT, PROJECT, PYTEST, Workplace
+from tests.mutate.workplace import OUTPUT, PROJECT, PYTEST, Workplace, own_folders
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,15 +116,16 @@ def watch(place: Workplace, file: str, now: str) -> Seen:
     command = [sys.executable, "-m", "coverage", "run", f"--rcfile={settings}"]
     begun = time.monotonic()
     try:
-        watched = subprocess.run(
-            [*command, *PYTEST, "--maxfail=0", file],
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            cwd=place.root,
-            env=place.environment(),
-            timeout=_LONGEST,
-        )
+        with own_folders() as folders:
+            watched = subprocess.run(
+                [*command, *PYTEST, "--maxfail=0", folders, file],
+                check=False,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                cwd=place.root,
+                env=place.environment(),
+                timeout=_LONGEST,
+            )
     except subprocess.TimeoutExpired:
         return Seen(file, now, _LONGEST, "takes too long")
     seconds = time.monotonic() - begun

@@ -11,13 +11,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+import tempfile
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 PROJECT = Path(__file__).parent.parent.parent
 OUTPUT = PROJECT / "build" / "mutate"
@@ -113,10 +114,11 @@ class Workplace:
     def test(self, files: Sequence[str], *, seconds: float) -> Outcome:
         """Run files of tests, in this order, up to the first failure."""
         shutil.rmtree(self.root / ".hypothesis", ignore_errors=True)
-        command = ["prlimit", f"--as={MEMORY}", sys.executable, *PYTEST, *files]
-        with (self.root / "build" / "tested").open("w+") as output:
+        command = ["prlimit", f"--as={MEMORY}", sys.executable, *PYTEST]
+        tested = self.root / "build" / "tested"
+        with own_folders() as folders, tested.open("w+") as output:
             process = subprocess.Popen(
-                command,
+                [*command, folders, *files],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -132,6 +134,16 @@ class Workplace:
                 end_group(process)
             output.seek(0)
             return outcome(status, output.read())
+
+
+@contextmanager
+def own_folders() -> Iterator[str]:
+    """The argument by which a run of pytest makes its folders in one of its own.
+
+    Else it removes those of other runs at the end, which may take long.
+    """
+    with tempfile.TemporaryDirectory(prefix="mutate-", ignore_cleanup_errors=True) as folder:
+        yield f"--basetemp={folder}"
 
 
 def outcome(status: int, output: str) -> Outcome:
