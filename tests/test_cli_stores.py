@@ -158,6 +158,17 @@ def test_store_that_cannot_be_read_whole(
     ]
 
 
+def test_store_whose_images_cannot_be_read(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    built = storage(machine.storage)
+    Path(built.images_path()).write_bytes(b"[")
+    status, (found,), lines = stores(capsys)
+    what = f"{built.images_path()}: is not JSON: Expecting value at line 1 column 2"
+    assert (status, found["root"], found["reason"]) == (3, machine.storage, what)
+    assert lines == [error(f"containers-storage: {what}")]
+
+
 def test_damaged_settings(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     path = machine.write(machine.daemon_json, "[]")
     status, found, lines = stores(capsys)

@@ -13,7 +13,9 @@ import pytest
 
 from layerscan.digest import NO_DIGEST
 from layerscan.errors import StoreError
+from layerscan.safefs import Fault
 from layerscan.scanner import scan
+from layerscan.stores.containerd import content, layers, records
 from layerscan.stores.containerd.records import METADATA, METADATA_FILE
 from layerscan.stores.containerd.store import ContainerdStore
 from layerscan.text import shown
@@ -386,3 +388,41 @@ def test_has_images_where_that_cannot_be_read(built: ContainerdBuilder) -> None:
     assert not store.has_images()
     (Path(built.root) / METADATA / METADATA_FILE).write_bytes(b"no database")
     assert store.has_images()
+
+
+def refusing(_self: object, *_: object) -> object:
+    raise Fault("the place", "is worn out")
+
+
+def test_layer_of_which_it_cannot_be_told_whether_it_is_there(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def only(what: Callable[..., object], refused: str) -> Callable[..., object]:
+        return lambda self, key: refusing(self) if key == refused else what(self, key)
+
+    snapshot = records.Namespace.has_snapshot
+    monkeypatch.setattr(records.Namespace, "has_snapshot", only(snapshot, case.one.chain_id))
+    check(case, "the place", f"is worn out{ONE}")
+    monkeypatch.setattr(records.Namespace, "has_snapshot", snapshot)
+    blob = only(content.ContentStore.has, case.one.digest)
+    monkeypatch.setattr(content.ContentStore, "has", blob)
+    store = opened(case.built, exact=True)
+    assert names(store.images()) == [["two:1"]]
+    assert [str(problem) for problem in store.problems] == [f"the place: is worn out{ONE}"]
+
+
+def test_folders_of_layers_that_cannot_be_opened(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case.built.image(["docker.io/library/empty:1"], [])
+    monkeypatch.setattr(layers.LayerFolders, "__enter__", refusing)
+    check(case, "the place", f"is worn out{BOTH}", survivors=["empty:1"])
+
+
+def test_snapshotters_that_cannot_be_told(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records.Namespace, "has_snapshot", lambda *_: False)
+    monkeypatch.setattr(records.Namespace, "snapshotters", refusing)
+    store = opened(case.built)
+    assert store.images() == []
+    assert [str(problem) for problem in store.problems] == ["the place: is worn out"]
+    assert store.notes == ("left out, not unpacked: one:1, two:1",)

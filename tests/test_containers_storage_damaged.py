@@ -4,10 +4,14 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from layerscan.errors import StoreError
+from layerscan.safefs import Fault, Folder
+from layerscan.stores.containers_storage.layers import LayerStores
 from layerscan.stores.containers_storage.store import ContainersStorageStore
 from tests.builders.containers_storage import BuiltImage, BuiltLayer, StoreBuilder
 from tests.builders.overlay2 import sha256
@@ -285,3 +289,27 @@ def test_names_that_are_none(case: Case, name: str, what: str) -> None:
         assert problem.what == what
     else:
         assert problem.what.startswith("no image reference: 'UPPER:1'")
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_folder_of_records_that_is_none(case: Case, kind: str, tmp_path: Path) -> None:
+    for name in ("overlay-images", "overlay-layers"):
+        path = Path(case.store.path(name))
+        path.rename(tmp_path / name)
+        path.symlink_to(tmp_path / name) if kind == "link" else path.touch()
+        with pytest.raises(StoreError) as error:
+            ContainersStorageStore(case.store.root).images()
+        assert str(error.value).startswith(f"{path}: is ")
+        path.unlink()
+        (tmp_path / name).rename(path)
+
+
+def test_layers_folder_that_is_gone_leaves_nothing_open(tmp_path: Path) -> None:
+    (tmp_path / "overlay").mkdir()
+    with Folder(str(tmp_path)) as root:
+        before = os.listdir("/proc/self/fd")
+        records = SimpleNamespace(layers={})
+        stores: Any = [(root, records)]
+        with pytest.raises(Fault, match="overlay-layers: is missing"):
+            LayerStores(stores)._open(0)
+        assert os.listdir("/proc/self/fd") == before

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from layerscan.errors import LayerscanError, StoreError
-from layerscan.stores import open_store, places
+from layerscan.stores import detection, open_store, places
 from tests.builders.containerd import ContainerdBuilder
 from tests.builders.containers_storage import StoreBuilder as StorageBuilder
 from tests.builders.machine import Machine
@@ -291,6 +291,28 @@ def test_store_that_may_not_be_read_is_not_absent(monkeypatch: pytest.MonkeyPatc
                 if not os.path.islink(os.path.join(path, name)):
                     os.chmod(os.path.join(path, name), OPEN)
         assert as_nobody(said) == own
+
+
+@pytest.mark.parametrize(
+    ("root", "what"),
+    [("/a\0b", r"'/a\x00b': is no path"), ("/" + "x" * 256, f"/{'x' * 256}: File name too long")],
+)
+def test_folder_that_can_have_no_such_name(machine: Machine, root: str, what: str) -> None:
+    storage(machine.storage)
+    for kind in ("overlay2", "containers-storage", "containerd"):
+        assert fails(kind, root) == what
+    assert what in fails("auto", root)
+
+
+def test_folder_that_may_not_be_looked_into(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_path: str) -> bool:
+        raise PermissionError
+
+    monkeypatch.setattr(detection, "_is_there", refused)
+    docker(machine.docker)
+    assert f"{machine.docker}: permission denied; use sudo" in fails()
 
 
 def test_only_the_store_that_is_read_is_loaded(machine: Machine) -> None:

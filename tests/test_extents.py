@@ -99,3 +99,12 @@ def test_file_that_cannot_be_read(extent: Extent, tmp_path: Path) -> None:
     file = os.open(tmp_path, os.O_RDONLY)
     assert fault(lambda: extent._replace(file=file).read(10)) == "cannot be read: Is a directory"
     os.close(file)
+
+
+def test_what_the_system_refuses_to_read(tmp_path: Path) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        said = fault(lambda: Extent(folder, 0, 1, "the\nplace").section(0, 1))
+    finally:
+        os.close(folder)
+    assert said == "cannot be read: Is a directory"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 from hashlib import sha256
@@ -299,6 +300,31 @@ def test_disk_that_cannot_be_asked_is_an_error(
     with pytest.raises(LayerscanError) as raised:
         here(tmp_path)
     assert str(raised.value) == f"{tmp_path}: Input/output error"
+
+
+@pytest.mark.parametrize("given", ["no number", None])
+def test_reserve_that_cannot_be_read_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None
+) -> None:
+    def reserve(_name: str, **_how: str) -> io.StringIO:
+        if given is None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return io.StringIO(given)
+
+    monkeypatch.setattr(live, "open", reserve, raising=False)
+    with pytest.raises(LayerscanError, match="/reserved_clusters: cannot be read: ") as raised:
+        here(tmp_path)
+    assert str(raised.value).startswith("/sys/fs/ext4/")
+
+
+@pytest.mark.parametrize("name", ["blobs", "blobs/sha256"])
+def test_store_whose_blobs_are_no_folder_is_an_error(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "store" / name
+    path.parent.mkdir(parents=True)
+    path.touch()
+    with pytest.raises(LayerscanError) as raised:
+        here(tmp_path)
+    assert str(raised.value) == f"{tmp_path}/store/blobs/sha256: Not a directory"
 
 
 def test_volumes_are_told_apart(tmp_path: Path) -> None:

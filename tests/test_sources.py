@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerscan.oci import Platform
+from layerscan.oci import Descriptor, Platform
 from layerscan.registry import RegistryClient
-from layerscan.sources import open_source
+from layerscan.sources import oci_layout, open_source
 from tests.builders.image_archives import (
     CONFIG,
     Document,
@@ -391,3 +391,11 @@ def test_documents_of_docker_are_read_too(tmp_path: Path) -> None:
     assert list(tars) == image.diff_ids
     assert found.layers[0].media_type.startswith(docker)
     assert image.config_type != CONFIG
+
+
+@pytest.mark.parametrize("full", [None, "No Name", "", "a:b:c"])
+def test_full_name_that_is_none_is_only_itself(full: str | None) -> None:
+    annotations = {} if full is None else {oci_layout.FULL_NAME: full}
+    entry = Descriptor("t", f"sha256:{'1' * 64}", 1, annotations=annotations)
+    assert not oci_layout._is_full_name(entry, "web:7")
+    assert oci_layout._is_full_name(entry, full or "x") == bool(full)

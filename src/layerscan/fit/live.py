@@ -115,13 +115,14 @@ def _withheld(device: int) -> int:
     """Blocks that ext4 keeps for itself, from root as well; 0 for other file systems."""
     number = f"{os.major(device)}:{os.minor(device)}"
     name = os.path.basename(os.path.realpath(f"/sys/dev/block/{number}"))
+    where = f"/sys/fs/ext4/{name}/reserved_clusters"
     try:
-        with open(f"/sys/fs/ext4/{name}/reserved_clusters", encoding="ascii") as file:
+        with open(where, encoding="ascii") as file:
             return int(file.read(_LONGEST_NUMBER))
     except FileNotFoundError:
         return 0
     except (OSError, ValueError) as error:
-        raise LayerscanError(f"{file.name}: cannot be read: {error}") from None
+        raise LayerscanError(f"{where}: cannot be read: {error}") from None
 
 
 def _names(disks: list[_Disk]) -> dict[int, str]:

@@ -33,7 +33,8 @@ def places_of(kind: StoreKind) -> list[StorePlace]:
 
 def at(kind: StoreKind, root: str) -> StorePlace:
     """The place of a store that the user names by its folder."""
-    if _ADDITIONAL in kind.takes:
+    # What is no path, opening it says.
+    if _ADDITIONAL in kind.takes and "\0" not in root:
         try:
             known = places_of(kind)
         except StoreError:

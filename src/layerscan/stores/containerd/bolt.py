@@ -335,7 +335,7 @@ class Bucket:
                 yield from page.elements()
             else:
                 levels.append(iter(page.children()))
-                if len(levels) > _DEEPEST:
+                if len(levels) >= _DEEPEST:
                     raise self._database.fault("a bucket is nested too deeply")
             child = None
             while levels and child is None:

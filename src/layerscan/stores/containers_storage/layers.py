@@ -22,8 +22,6 @@ from layerscan.text import shown
 
 CONTENT = "diff"
 
-_MOST_LAYERS = 1000
-
 _ELSEWHERE = {
     "composefs-data": "is kept as composefs: what it holds is not in its folder as files",
     "additionallayer": "is in an additional layer store, not in its folder",
