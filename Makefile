@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := pyproject.toml setup.py $(wildcard src/layerscan/_*.pyx src/layerscan/_*.pxd)
+SOURCES := pyproject.toml setup.py $(shell find src -name '*.p[xy][xd]' -o -name '*.pxd')
 READY := $(VENV)/ready
 TOOLS := $(VENV)/tools-ready
 BENCH := $(VENV)/bench-ready
@@ -80,7 +80,7 @@ engines:
 	tests/engines/install
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) $(SAMPLE) build dist src/*.egg-info src/layerscan/_walk.c src/layerscan/*.so
+	rm -rf $(VENV) $(SAMPLE) build dist src/*.egg-info ; find src -name '*.so' -delete
 
 # Editable: a changed Python file needs no new installation, a changed part of
 # the extension is compiled again.

@@ -18,7 +18,13 @@ debug = os.environ.get("LAYERSCAN_BUILD_DEBUG") == "1"
 sanitize = os.environ.get("LAYERSCAN_BUILD_SANITIZE", "")
 werror = os.environ.get("LAYERSCAN_BUILD_WERROR") == "1"
 quick = os.environ.get("LAYERSCAN_BUILD_QUICK", "")
-NAMES = ("_bolt", "_goflate", "_htree", "_tar", "_walk")
+NAMES = (
+    "_walk",
+    "prediction.filesystems._htree",
+    "stores.containerd._bolt",
+    "tar._goflate",
+    "tar._tar",
+)
 
 compile_args = ["-std=gnu11", "-pthread", "-Wall", "-Wextra"]
 link_args = ["-pthread"]
@@ -26,6 +32,9 @@ compile_args += ["-O0", "-g3"] if debug else ["-O0"] if quick else ["-O3"]
 if sanitize:
     compile_args += ["-g", "-fno-omit-frame-pointer", f"-fsanitize={sanitize}"]
     link_args.append(f"-fsanitize={sanitize}")
+if not (debug or sanitize):
+    # Stripped: what is to be looked into is built otherwise.
+    link_args.append("-s")
 if werror:
     Options.warning_errors = True
     compile_args.append("-Werror")
@@ -37,7 +46,7 @@ def extension(name: str) -> Extension:
     """The extension that `name`.pyx is compiled to."""
     return Extension(
         f"layerscan.{name}",
-        [f"src/layerscan/{name}.pyx"],
+        [f"src/layerscan/{name.replace('.', '/')}.pyx"],
         # What belongs to an interpreter is kept with its module: there may be several.
         define_macros=[("CYTHON_USE_MODULE_STATE", "1")],
         extra_compile_args=compile_args,
@@ -45,9 +54,14 @@ def extension(name: str) -> Extension:
     )
 
 
+def is_quick(name: str) -> bool:
+    """Whether LAYERSCAN_BUILD_QUICK names it, without its package."""
+    return name.rpartition(".")[2] in quick.split(",")
+
+
 setup(
     ext_modules=cythonize(
-        [extension(name) for name in NAMES if name in (quick.split(",") if quick else NAMES)],
+        [extension(name) for name in NAMES if not quick or is_quick(name)],
         compiler_directives={
             "language_level": 3,
             "boundscheck": debug,

@@ -78,7 +78,7 @@ def _unpacked(
 
 
 def _ours() -> _Reader:
-    from layerscan.prediction import predict
+    from layerscan.prediction.images import predict
     from layerscan.sources import oci_layout, open_source
 
     # What is loaded when it is first used.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerscan.safefs import Fault, Folder
+from layerscan.files.safefs import Fault, Folder
 from layerscan.stores.containerd.bolt import Bucket, Database
 
 if TYPE_CHECKING:

@@ -158,11 +158,11 @@ def run_as_nobody(*arguments: object) -> Result:
     # All that it may import, as long as it can be read.
     for module in (
         "_walk",
-        "_pywalk",
+        "files.writing",
         "layersmeta",
-        "scanner",
+        "scanning.scanner",
         "stores",
-        "writing",
+        "walking._pywalk",
         "cli.report",
         "cli.scan_report",
     ):

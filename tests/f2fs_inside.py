@@ -12,7 +12,7 @@ import random
 import sys
 from typing import TYPE_CHECKING
 
-from layerscan.model.f2fs import F2fs
+from layerscan.prediction.filesystems.f2fs import F2fs
 from tests.builders.layer_trees import walked
 from tests.builders.tree import Device, Dir, Fifo, File, Link, Symlink, Whiteout, apply, many
 from tests.engines.loop import used_bytes

@@ -1,6 +1,6 @@
 """How a folder of ext4 grows, in plain Python, written to be obviously right.
 
-The oracle of `layerscan._htree`, which has the same rules in C. Given the hashes
+The oracle of `filesystems._htree`, which has the same rules in C. Given the hashes
 that a file system really has for its names, it must come to the very number of
 blocks that the folder there has.
 """
@@ -102,7 +102,7 @@ def _find(nodes: list[list[_Leaf]], hashed: int) -> tuple[list[_Leaf], _Leaf]:
 
 
 def made_up(lengths: Iterable[int]) -> list[Entry]:
-    """Entries of these lengths with the hashes that `layerscan._htree` makes up."""
+    """Entries of these lengths with the hashes that `filesystems._htree` makes up."""
     return list(starmap(Entry, ((_mixed(number), one) for number, one in enumerate(lengths))))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from hypothesis import strategies as st
 
-from layerscan.tree import InodeKind, LayerTree, XattrNamespace
+from layerscan.tar.tree import InodeKind, LayerTree, XattrNamespace
 from tests.builders.layer_trees import walked
 from tests.builders.tree import Dir, Fifo, File, Link, Symlink, apply
 

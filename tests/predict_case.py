@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from layerscan.digest import sha256
 from layerscan.oci import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
-from layerscan.prediction import Prediction, predict
+from layerscan.prediction.images import Prediction, predict
 from layerscan.reference import parse
 from layerscan.registry import RegistryClient
 from layerscan.sources.registry import RegistrySource

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from layerscan._tar import TarFault, TarScanner
-from layerscan.tree import InodeKind
+from layerscan.tar._tar import TarFault, TarScanner
+from layerscan.tar.tree import InodeKind
 from tests.builders import tars
 from tests.builders.tars import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layerscan.tree import LayerTree
+    from layerscan.tar.tree import LayerTree
 
 
 def in_chunks(data: bytes, seed: int) -> Iterator[memoryview]:

@@ -1,4 +1,4 @@
-"""What unpacking a tar makes, in plain Python: the rules of `layerscan._tar` once more.
+"""What unpacking a tar makes, in plain Python: the rules of `layerscan.tar._tar` once more.
 
 Works on entries, not on bytes, with dictionaries and recursion. `found` reads the
 same from a disk, where a real engine has unpacked the stream.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from layerscan.tree import InodeKind, LayerTree, XattrNamespace
+from layerscan.tar.tree import InodeKind, LayerTree, XattrNamespace
 from tests.builders import tars
 
 if TYPE_CHECKING:

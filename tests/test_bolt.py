@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerscan.safefs import Fault
+from layerscan.files.safefs import Fault
 from layerscan.stores.containerd import bolt
 from layerscan.stores.containerd.bolt import Bucket, Database
 from layerscan.stores.containerd.bolt_meta import fnv64a as own_fnv64a

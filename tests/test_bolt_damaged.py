@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerscan.safefs import Fault
+from layerscan.files.safefs import Fault
 from layerscan.stores.containerd.bolt import Bucket
 from tests.bolt_case import chance, fault, plain, read
 from tests.builders.bolt import PAGE_SIZE, Tree, branch, database, leaf, meta, reseal

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerscan._bolt import Page, PageError, Value, uvarint, varint
+from layerscan.stores.containerd._bolt import Page, PageError, Value, uvarint, varint
 from tests.builders.bolt import Element, branch, leaf
 from tests.builders.containerd import uvarint as written_uvarint
 from tests.builders.containerd import varint as written_varint

@@ -17,16 +17,16 @@ from layerscan import jsondoc
 from layerscan.apps import document, environment, ignore, interpolation, published
 from layerscan.cli import registry_options, tables
 from layerscan.errors import ComposeError, DocumentError, LayerscanError, ReferenceSyntaxError
+from layerscan.files.safefs import Fault
+from layerscan.files.writing import write_file
 from layerscan.fit import contents
 from layerscan.oci import Descriptor, blobs, platforms
 from layerscan.reference import parse
-from layerscan.safefs import Fault
 from layerscan.sources import toc_headers, toc_json, toc_model
 from layerscan.sources.toc_model import TableFault
 from layerscan.stores import storage_conf
 from layerscan.stores.containers_storage import records
 from layerscan.text import quoted, shown
-from layerscan.writing import write_file
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -69,7 +69,7 @@ FIGURES = {
     "fit.live._MOST_BLOBS": 1_000_000,
     "fit.sources._LONGEST_APP_MANIFEST": 64 * KIBIBYTE,
     "jsondoc.MAX_INTEGER": MOST,
-    "layer_reading.MAX_LAYER": 64 * GIBIBYTE,
+    "prediction.layers.MAX_LAYER": 64 * GIBIBYTE,
     "layersmeta.MAX_DOCUMENT": 64 * MEBIBYTE,
     "oci.blobs.MOST_FILES": 1000,
     "oci.documents.MAX_CONFIG": 8 * MEBIBYTE,
@@ -80,7 +80,7 @@ FIGURES = {
     "registry.faults.MAX_ERROR_BODY": 64 * KIBIBYTE,
     "registry.retry.ATTEMPTS": 5,
     "registry.transport.MOST_REDIRECTS": 5,
-    "scanner._ATTEMPTS": 4,
+    "scanning.scanner._ATTEMPTS": 4,
     "sources.archive.MAX_UNPACKED": 1 << 40,
     "sources.archive.MOST_MEMBERS": 100_000,
     "sources.docker_archive._MOST_NAMES": 10_000,
@@ -113,8 +113,8 @@ FIGURES = {
     "stores.places._LONGEST_CONFIG": MEBIBYTE,
     "stores.storage_conf._LONGEST": MEBIBYTE,
     "stores.storage_conf._MOST_ADDITIONAL": 64,
-    "tarsplit._MOST_COUNTED": 512 * MEBIBYTE,
-    "writing._MOST_LINKS": 40,
+    "tar.tarsplit._MOST_COUNTED": 512 * MEBIBYTE,
+    "files.writing._MOST_LINKS": 40,
 }
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from layerscan import prediction_cache, publish
 from layerscan.apps import bundle, document, published, yamltree
 from layerscan.apps.ignore import IgnoreRules
 from layerscan.errors import ComposeError, DocumentError
+from layerscan.files.safefs import Fault, Folder
 from layerscan.fit import device_file, sources
-from layerscan.safefs import Fault, Folder
+from layerscan.prediction import cache as prediction_cache
+from layerscan.publishing import publish
 from tests.test_bounds import refused_if
 from tests.test_fit_device import document as device_document
 from tests.test_fit_device import loads

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from layerscan.files.safefs import Fault, Folder
 from layerscan.oci import Platform
-from layerscan.safefs import Fault, Folder
 from layerscan.stores.containerd import bolt, content
 from layerscan.stores.containerd import records as containerd_records
 from layerscan.stores.containers_storage import documents

@@ -13,7 +13,7 @@ import layerscan
 from layerscan import cli
 from layerscan.cli import parser
 from layerscan.cli.progress import ScanProgress
-from layerscan.walker import Progress
+from layerscan.walking.walker import Progress
 from tests.cli_runner import (
     PROGRAM,
     Fleet,
@@ -32,8 +32,9 @@ __all__ = ["fleet"]  # a fixture
 # The program, with a walk that takes long enough to be shown.
 SLOW_WALK = """
 import sys, time
-from layerscan import cli, scanner
-from layerscan.walker import Progress
+from layerscan import cli
+from layerscan.scanning import scanner
+from layerscan.walking.walker import Progress
 walk_many = scanner.walk_many
 def slow(paths, *, on_progress, **options):
     if on_progress:
@@ -237,7 +238,8 @@ def test_version_loads_next_to_nothing() -> None:
         "layerscan.cli.output",
         "layerscan.cli.status",
         "layerscan.errors",
-        "layerscan.implementation",
+        "layerscan.walking",
+        "layerscan.walking.implementation",
         "layerscan.text",
     }
 
@@ -259,7 +261,7 @@ def test_merge_loads_no_walk_and_no_store(tmp_path: Path) -> None:
         *HEAVY,
         "layerscan._walk",
         "layerscan.stores.detection",
-        "layerscan.scanner",
+        "layerscan.scanning.scanner",
     }
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from layerscan import cli, scanner
-from layerscan.walker import Usage, walk_many
+from layerscan import cli
+from layerscan.scanning import scanner
+from layerscan.walking.walker import Usage, walk_many
 from tests.builders.compose_apps import put
 from tests.builders.machine import Machine
 from tests.builders.overlay2 import StoreBuilder

@@ -16,7 +16,8 @@ __all__ = ["fleet"]  # a fixture
 # The program, where the walk takes until it is interrupted.
 ENDLESS_WALK = """
 import sys
-from layerscan import cli, scanner
+from layerscan import cli
+from layerscan.scanning import scanner
 walk_many = scanner.walk_many
 def endless(paths, **options):
     print("ready", flush=True)
@@ -89,7 +90,8 @@ IGNORING = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
 # The program, interrupted when its walk begins.
 INTERRUPTED_WALK = """
 import os, signal, sys
-from layerscan import cli, scanner
+from layerscan import cli
+from layerscan.scanning import scanner
 walk_many = scanner.walk_many
 def interrupted(paths, **options):
     os.kill(os.getpid(), signal.SIGINT)
@@ -158,10 +160,10 @@ def console_script() -> list[str]:
         # Before there is anything that could tell it.
         ("layerscan.cli", []),
         ("layerscan.cli.output", []),
-        ("layerscan.implementation", []),
+        ("layerscan.walking.implementation", []),
         ("argparse", [error("interrupted")]),
         ("layerscan.cli.parser", [error("interrupted")]),
-        ("layerscan.scanner", [error("interrupted")]),
+        ("layerscan.scanning.scanner", [error("interrupted")]),
     ],
 )
 def test_interrupt_during_an_import_is_no_traceback(

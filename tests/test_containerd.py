@@ -8,8 +8,8 @@ import pytest
 
 from layerscan.errors import LayerscanError
 from layerscan.reference import parse
-from layerscan.scanner import scan
-from layerscan.selection import Selection, want
+from layerscan.scanning.scanner import scan
+from layerscan.scanning.selection import Selection, want
 from layerscan.stores.containerd.store import ContainerdStore
 from tests.builders.containerd import ContainerdBuilder, measured, sha256, varint
 from tests.builders.tree import File, Link

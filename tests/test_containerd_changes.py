@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerscan.errors import StoreError
-from layerscan.safefs import Fault
-from layerscan.scanner import scan
+from layerscan.files.safefs import Fault
+from layerscan.scanning.scanner import scan
 from layerscan.stores import readings
 from layerscan.stores.containerd.reading import ContainerdReading
 from layerscan.stores.containerd.records import ContainerdRecords, Snapshots

@@ -13,8 +13,8 @@ import pytest
 
 from layerscan.digest import NO_DIGEST
 from layerscan.errors import StoreError
-from layerscan.safefs import Fault
-from layerscan.scanner import scan
+from layerscan.files.safefs import Fault
+from layerscan.scanning.scanner import scan
 from layerscan.stores.containerd import content, layers, records
 from layerscan.stores.containerd.records import METADATA, METADATA_FILE
 from layerscan.stores.containerd.store import ContainerdStore

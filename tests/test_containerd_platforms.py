@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerscan.errors import LayerscanError, StoreError
-from layerscan.scanner import scan
-from layerscan.selection import Selection, want
+from layerscan.scanning.scanner import scan
+from layerscan.scanning.selection import Selection, want
 from layerscan.stores.containerd.store import ContainerdStore
 from tests.builders.containerd import ContainerdBuilder, bucket
 from tests.containerd_case import built, names, opened, read, stack

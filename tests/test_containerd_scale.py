@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerscan.safefs import Folder
+from layerscan.files.safefs import Folder
 from layerscan.stores.containerd.records import ContainerdRecords, Snapshots
 from layerscan.stores.containerd.store import ContainerdStore
 from tests.builders.containerd import (

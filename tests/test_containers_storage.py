@@ -9,7 +9,7 @@ import pytest
 from layerscan.errors import StoreError
 from layerscan.layersmeta import LayerMeta
 from layerscan.reference import parse
-from layerscan.scanner import scan
+from layerscan.scanning.scanner import scan
 from layerscan.stores.containers_storage.records import document_file
 from layerscan.stores.containers_storage.store import ContainersStorageStore
 from layerscan.stores.model import Image

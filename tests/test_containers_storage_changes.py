@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from layerscan.errors import StoreError
-from layerscan.scanner import scan
+from layerscan.scanning.scanner import scan
 from layerscan.stores.containers_storage.reading import StorageReading
 from layerscan.stores.containers_storage.store import ContainersStorageStore
 from tests.builders.containers_storage import StoreBuilder

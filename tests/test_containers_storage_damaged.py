@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from layerscan.errors import StoreError
-from layerscan.safefs import Fault, Folder
+from layerscan.files.safefs import Fault, Folder
 from layerscan.stores.containers_storage.layers import LayerStores
 from layerscan.stores.containers_storage.store import ContainersStorageStore
 from tests.builders.containers_storage import BuiltImage, BuiltLayer, StoreBuilder

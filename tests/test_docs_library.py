@@ -8,8 +8,8 @@ import pytest
 
 import layerscan
 from layerscan import Kind, file_table, walk, walk_many
-from layerscan.table import ROW
-from layerscan.walker import Usage
+from layerscan.walking.table import ROW
+from layerscan.walking.walker import Usage
 from tests.docs_reader import code, read, section, tables
 
 

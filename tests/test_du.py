@@ -167,7 +167,7 @@ def test_what_vanished_meanwhile_is_told(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     changing = walk("a")._replace(vanished=2)
-    monkeypatch.setattr("layerscan.walker.walk_many", lambda *_, **__: [changing])
+    monkeypatch.setattr("layerscan.walking.walker.walk_many", lambda *_, **__: [changing])
     assert main(["du", "a"]) == 0
     told = capfd.readouterr()
     assert told.out == f"{changing.usage // 1024}\ta\n"

@@ -37,7 +37,11 @@ exec python3 setup.py --quiet build_ext --inplace
 """
 WALK = """
 import json, struct, sys
-from layerscan import _bolt, _goflate, _htree, _tar, walk
+from layerscan import walk
+from layerscan.stores.containerd import _bolt
+from layerscan.tar import _goflate
+from layerscan.prediction.images.filesystems import _htree
+from layerscan.tar import _tar
 assert struct.calcsize("P") == 4
 print(json.dumps(walk(sys.argv[1])))
 """

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerscan.scanner import scan
-from layerscan.selection import Selection, want
+from layerscan.scanning.scanner import scan
+from layerscan.scanning.selection import Selection, want
 from layerscan.stores import open_store
 from layerscan.stores.containerd.store import ContainerdStore
 from tests.builders.containerd import ContainerdBuilder

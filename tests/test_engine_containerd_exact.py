@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerscan.scanner import scan
-from layerscan.selection import Selection, want
+from layerscan.scanning.scanner import scan
+from layerscan.scanning.selection import Selection, want
 from layerscan.stores.containerd.store import ContainerdStore
 from tests.conftest import require_programs
 from tests.engines import containerd as containerd_engine
@@ -21,7 +21,7 @@ from tests.requirements import require_root
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layerscan.scanner import Scan
+    from layerscan.scanning.scanner import Scan
     from tests.engines.docker import Docker
     from tests.engines.registry import Registry
 

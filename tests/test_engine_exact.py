@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerscan.accounting import Accounting
-from layerscan.scanner import scan
-from layerscan.selection import Selection, want
+from layerscan.scanning.accounting import Accounting
+from layerscan.scanning.scanner import scan
+from layerscan.scanning.selection import Selection, want
 from layerscan.stores import open_store
 from tests.conftest import require_programs
 from tests.engines import loop
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from layerscan.scanner import Scan
+    from layerscan.scanning.scanner import Scan
     from tests.engines.registry import Registry
 
 pytestmark = [pytest.mark.engine, pytest.mark.root]

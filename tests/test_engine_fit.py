@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from layerscan.accounting import Accounting
 from layerscan.layersmeta import LayersMeta, dumps_by_arch
-from layerscan.scanner import scan
-from layerscan.selection import Selection, want
+from layerscan.scanning.accounting import Accounting
+from layerscan.scanning.scanner import scan
+from layerscan.scanning.selection import Selection, want
 from layerscan.stores import open_store
 from tests.builders.fit_apps import JSON, OCTETS, app_manifest, bundle, descriptor
 from tests.builders.tree import File, many

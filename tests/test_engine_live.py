@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerscan.scanner import scan
-from layerscan.selection import Selection
+from layerscan.scanning.scanner import scan
+from layerscan.scanning.selection import Selection
 from layerscan.stores import open_store
 from tests.builders.tree import File, many
 from tests.cli_runner import run
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from layerscan.scanner import Scan
+    from layerscan.scanning.scanner import Scan
     from tests.engines.docker import Docker
     from tests.engines.registry import Registry
 

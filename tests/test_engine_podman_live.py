@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerscan.accounting import Accounting
-from layerscan.scanner import scan
-from layerscan.selection import Selection, want
+from layerscan.scanning.accounting import Accounting
+from layerscan.scanning.scanner import scan
+from layerscan.scanning.selection import Selection, want
 from layerscan.stores import open_store
 from tests.conftest import require_programs
 from tests.engines import loop
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from layerscan.scanner import Scan
+    from layerscan.scanning.scanner import Scan
     from tests.engines.registry import Registry
 
 pytestmark = [pytest.mark.engine, pytest.mark.root]

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from layerscan.accounting import Accounting
-from layerscan.model import file_system
-from layerscan.model.stores import store_model
-from layerscan.prediction import predict
-from layerscan.prediction_cache import PredictionCache
+from layerscan.prediction.cache import PredictionCache
+from layerscan.prediction.filesystems import file_system
+from layerscan.prediction.images import predict
+from layerscan.prediction.stores.model import store_model
 from layerscan.registry import RegistryClient
-from layerscan.scanner import scan
+from layerscan.scanning.accounting import Accounting
+from layerscan.scanning.scanner import scan
 from layerscan.sources import open_source
 from layerscan.stores import open_store
 from tests.conftest import require_programs
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from layerscan.layersmeta import LayersMeta
-    from layerscan.prediction import Prediction
-    from layerscan.scanner import Scan
+    from layerscan.prediction.images import Prediction
+    from layerscan.scanning.scanner import Scan
     from tests.engines.registry import Registry
 
 pytestmark = [pytest.mark.engine, pytest.mark.root]

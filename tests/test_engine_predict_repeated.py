@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from layerscan.prediction import predict
+from layerscan.prediction.images import predict
 from layerscan.registry import RegistryClient
 from layerscan.sources import open_source
 from tests.builders.tars import tar

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from layerscan._tar import TarScanner
-from layerscan.accounting import Accounting
-from layerscan.model import file_system
-from layerscan.model.stores import LayerFigures, Position, store_model
-from layerscan.prediction import predict
+from layerscan.prediction.filesystems import file_system
+from layerscan.prediction.images import predict
+from layerscan.prediction.stores.model import LayerFigures, Position, store_model
 from layerscan.registry import RegistryClient
-from layerscan.scanner import scan
+from layerscan.scanning.accounting import Accounting
+from layerscan.scanning.scanner import scan
 from layerscan.sources import open_source
 from layerscan.sources.decompress import decompressed
 from layerscan.stores import open_store
-from layerscan.tarsplit import tar_split_length
+from layerscan.tar._tar import TarScanner
+from layerscan.tar.tarsplit import tar_split_length
 from tests.builders import tars
 from tests.builders.tar_split import ENDS, ODDITIES, packed, read_at_once
 from tests.builders.tars import DIR, Entry, header, record, special
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerscan.layersmeta import LayersMeta
-    from layerscan.scanner import Scan
+    from layerscan.scanning.scanner import Scan
     from layerscan.sources.model import Source, SourceImage, SourceLayer
     from layerscan.stores.model import Layer
     from tests.engines.registry import Registry

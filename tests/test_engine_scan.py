@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerscan.scanner import scan
-from layerscan.selection import Selection
+from layerscan.scanning.scanner import scan
+from layerscan.scanning.selection import Selection
 from layerscan.stores import open_store
 from tests.cli_runner import run, undigested, warning
 from tests.conftest import require_programs

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerscan.registry import RegistryClient
-from layerscan.scanner import scan
-from layerscan.selection import Selection, want
+from layerscan.scanning.scanner import scan
+from layerscan.scanning.selection import Selection, want
 from layerscan.sources import open_source
 from layerscan.stores.containerd.store import ContainerdStore
 from tests.cli_runner import run

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerscan._tar import TarFault
+from layerscan.tar._tar import TarFault
 from tests.builders import tars
 from tests.builders.tars import Entry, header, tar
 from tests.conftest import require_programs
@@ -18,7 +18,7 @@ from tests.tar_case import damaged, made_up, scan, some_entries
 from tests.tar_oracle import found, shape
 
 if TYPE_CHECKING:
-    from layerscan.tree import LayerTree
+    from layerscan.tar.tree import LayerTree
 
 pytestmark = [pytest.mark.root, pytest.mark.engine]
 

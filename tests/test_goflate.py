@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerscan._goflate import GoGzipLength
+from layerscan.tar._goflate import GoGzipLength
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerscan._htree import indexed_blocks
+from layerscan.prediction.filesystems._htree import indexed_blocks
 from tests.htree import blocks_of, entry_length, made_up, measures
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import pytest
 
 from layerscan.digest import sha256
 from layerscan.errors import SourceError
-from layerscan.layerstream import _WAITING, Ahead, LayerContent, read_layer
+from layerscan.prediction.stream import _WAITING, Ahead, LayerContent, read_layer
 from layerscan.sources.model import Local, SourceImage, SourceLayer
-from layerscan.tarsplit import TarSplit
+from layerscan.tar.tarsplit import TarSplit
 from tests.builders.tars import Entry, tar
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from layerscan.digest import sha256
-from layerscan.lookup import Looked, look_up
 from layerscan.oci import DOCKER_MANIFEST, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor
 from layerscan.reference import parse
 from layerscan.registry import RegistryClient
-from layerscan.selection import Chosen
+from layerscan.scanning.lookup import Looked, look_up
+from layerscan.scanning.selection import Chosen
 from layerscan.stores.model import Image, Layer
 from tests.builders.overlay2 import StoreBuilder
 from tests.builders.registry_faults import Status

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from layerscan._goflate import GoGzipLength
-from layerscan._htree import indexed_blocks
-from layerscan._tar import TarFault, TarScanner
-from layerscan.table import file_table
-from layerscan.walker import walk_many
+from layerscan.prediction.filesystems._htree import indexed_blocks
+from layerscan.tar._goflate import GoGzipLength
+from layerscan.tar._tar import TarFault, TarScanner
+from layerscan.walking.table import file_table
+from layerscan.walking.walker import walk_many
 from tests.builders import tars
 from tests.builders.tars import Entry, header, record, special
 from tests.builders.tree import Link, apply, many

@@ -1,7 +1,7 @@
 """Sums over a layer's tree that models of file systems share."""
 
-from layerscan.model.columns import is_plain_acl
-from layerscan.tree import XattrNamespace
+from layerscan.prediction.filesystems.columns import is_plain_acl
+from layerscan.tar.tree import XattrNamespace
 from tests.model_case import folder_tree
 
 

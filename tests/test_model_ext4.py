@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from layerscan.errors import LayerscanError
-from layerscan.model import FILE_SYSTEMS, file_system
-from layerscan.model.ext4 import BLOCK_SIZES, Ext4
-from layerscan.model.ext4_extents import LONGEST_EXTENT, extent_blocks
-from layerscan.tree import InodeKind, XattrNamespace
+from layerscan.prediction.filesystems import FILE_SYSTEMS, file_system
+from layerscan.prediction.filesystems.ext4 import BLOCK_SIZES, Ext4
+from layerscan.prediction.filesystems.ext4_extents import LONGEST_EXTENT, extent_blocks
+from layerscan.tar.tree import InodeKind, XattrNamespace
 from tests.builders.layer_trees import walked
 from tests.builders.tree import Device, Dir, Fifo, File, Link, Symlink, Whiteout, apply
 from tests.conftest import require_programs

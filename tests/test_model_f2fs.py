@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from layerscan.errors import LayerscanError
-from layerscan.model import file_system
-from layerscan.model.f2fs import F2fs
-from layerscan.tree import InodeKind, XattrNamespace
+from layerscan.prediction.filesystems import file_system
+from layerscan.prediction.filesystems.f2fs import F2fs
+from layerscan.tar.tree import InodeKind, XattrNamespace
 from tests.conftest import require_programs
 from tests.engines import uml
 from tests.f2fs_inside import CASES

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerscan.accounting import Accounting
 from layerscan.errors import LayerscanError
-from layerscan.model.stores import LayerFigures, Position, store_model
+from layerscan.prediction.stores.model import LayerFigures, Position, store_model
+from layerscan.scanning.accounting import Accounting
 from layerscan.stores.containerd import footprint as containerd_footprint
 from layerscan.stores.containers_storage import footprint as containers_storage_footprint
 from layerscan.stores.overlay2 import footprint as overlay2_footprint
-from layerscan.tarsplit import TarSplit
+from layerscan.tar.tarsplit import TarSplit
 
 if TYPE_CHECKING:
     from layerscan.stores.model import Growth
-    from layerscan.tree import LayerTree
+    from layerscan.tar.tree import LayerTree
 
 BLOCK = 4096
 FOLDER = 1 << 20

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from layerscan.errors import LayerscanError
-from layerscan.model import file_system
-from layerscan.model.xfs import BLOCK_SIZES, Xfs
-from layerscan.tree import InodeKind, XattrNamespace
+from layerscan.prediction.filesystems import file_system
+from layerscan.prediction.filesystems.xfs import BLOCK_SIZES, Xfs
+from layerscan.tar.tree import InodeKind, XattrNamespace
 from tests.builders.layer_trees import walked
 from tests.builders.tree import Device, Dir, Fifo, File, Link, Symlink, Whiteout, apply, many
 from tests.conftest import require_programs

@@ -187,7 +187,7 @@ def test_parts_of_a_sample(whole: int, python: int, compiled: int) -> None:
 
 
 def test_every_cython_source_belongs_to_an_extension() -> None:
-    assert extensions_of("src/layerscan/_tar_tree.pxd") == ["_tar"]
+    assert extensions_of("src/layerscan/tar/_tree.pxd") == ["_tar"]
     assert extensions_of("src/layerscan/_walk.pyx") == ["_walk"]
     assert all(extensions_of(source.file) for source in sample.sources("compiled"))
 
@@ -201,7 +201,9 @@ def test_tests_that_can_see_a_fault_run_likely_and_quick_ones_first() -> None:
         Seen("tests/test_slow.py", "", 9.0, lines=lines),
         Seen("tests/test_quick.py", "", 1.0, lines=lines),
         Seen("tests/test_text.py", "", 20.0, lines=lines),
-        Seen("tests/test_elsewhere.py", "", 1.0, lines={file: [1], "src/layerscan/tree.py": [9]}),
+        Seen(
+            "tests/test_elsewhere.py", "", 1.0, lines={file: [1], "src/layerscan/tar/tree.py": [9]}
+        ),
     ]
     found = [each.file.removeprefix("tests/") for each in covering(fault, seen)]
     assert found == ["test_text.py", "test_quick.py", "test_slow.py"]
@@ -219,7 +221,7 @@ def test_for_a_line_that_no_test_runs_those_of_its_module_are_used() -> None:
 
 
 def test_tests_of_an_extension_run_before_those_that_use_it() -> None:
-    user = "src/layerscan/walker.py"
+    user = "src/layerscan/walking/walker.py"
     inside = {user: list(range(1, 400))}
     seen = [
         Seen("tests/test_cli.py", "", 1.0, lines=inside),
@@ -227,7 +229,7 @@ def test_tests_of_an_extension_run_before_those_that_use_it() -> None:
         Seen("tests/test_walker_shapes.py", "", 3.0),
         Seen("tests/test_text.py", "", 1.0, lines={user: [1]}),
     ]
-    fault = cython_faults(Source("src/layerscan/_tally.pxd", CYTHON))[0]
+    fault = cython_faults(Source("src/layerscan/walking/_tally.pxd", CYTHON))[0]
     found = [each.file.removeprefix("tests/") for each in covering(fault, seen)]
     assert found == ["test_walker_shapes.py", "test_walker.py", "test_cli.py"]
 

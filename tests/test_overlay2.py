@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from layerscan import safefs
 from layerscan.digest import chain_id
+from layerscan.files import safefs
 from layerscan.reference import parse
 from layerscan.stores.model import Image
 from layerscan.stores.overlay2.store import Overlay2Store

@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 import pytest
 
-from layerscan import layerstream
-from layerscan.accounting import Accounting
 from layerscan.digest import sha256
 from layerscan.errors import LayerscanError
-from layerscan.layer_reading import ReadProgress
-from layerscan.model import file_system
-from layerscan.model.stores import store_model
-from layerscan.prediction import predict
+from layerscan.prediction import stream as layerstream
+from layerscan.prediction.filesystems import file_system
+from layerscan.prediction.images import predict
+from layerscan.prediction.layers import ReadProgress
+from layerscan.prediction.stores.model import store_model
 from layerscan.registry import RegistryClient
-from layerscan.scanner import scan
+from layerscan.scanning.accounting import Accounting
+from layerscan.scanning.scanner import scan
 from layerscan.sources import open_source
 from layerscan.stores import open_store
 from tests.builders import tree

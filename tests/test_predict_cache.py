@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from layerscan import prediction_cache
 from layerscan.errors import LayerscanError
-from layerscan.model import file_system
-from layerscan.model.stores import LayerFigures
-from layerscan.prediction import Prediction
-from layerscan.prediction_cache import CacheConditions, KnownLayer, PredictionCache
+from layerscan.prediction import cache as prediction_cache
+from layerscan.prediction.cache import CacheConditions, KnownLayer, PredictionCache
+from layerscan.prediction.filesystems import file_system
+from layerscan.prediction.images import Prediction
+from layerscan.prediction.stores.model import LayerFigures
 from layerscan.sources.model import SourceLayer
 from tests.builders import tree
 from tests.builders.registry_server import OpenRegistry

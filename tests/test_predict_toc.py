@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from layerscan.errors import LayerscanError
-from layerscan.prediction import Prediction, predict
-from layerscan.prediction_cache import PredictionCache
+from layerscan.prediction.cache import PredictionCache
+from layerscan.prediction.images import Prediction, predict
 from layerscan.registry import RegistryClient
 from layerscan.sources import open_source
 from tests.builders import tree

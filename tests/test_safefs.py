@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerscan.safefs import Fault, Folder
+from layerscan.files.safefs import Fault, Folder
 from tests.builders.tree import Dir, Fifo, File, Symlink, apply
 
 if TYPE_CHECKING:

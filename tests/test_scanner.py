@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from layerscan import scanner
-from layerscan.accounting import Accounting
 from layerscan.errors import LayerscanError
 from layerscan.layersmeta import LayerMeta
-from layerscan.scanner import scan
-from layerscan.selection import Selection, want
+from layerscan.scanning import scanner
+from layerscan.scanning.accounting import Accounting
+from layerscan.scanning.scanner import scan
+from layerscan.scanning.selection import Selection, want
 from layerscan.stores import open_store
-from layerscan.walker import Progress, Usage, walk_many
+from layerscan.walking.walker import Progress, Usage, walk_many
 from tests.builders.overlay2 import StoreBuilder, blob_digest, sha256
 from tests.builders.tree import File
 from tests.cli_runner import Fleet, expected_usage, undigested

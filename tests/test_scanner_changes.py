@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from layerscan import scanner
 from layerscan.errors import LayerscanError
 from layerscan.problem import Problem
-from layerscan.scanner import scan
-from layerscan.selection import Selection, want
+from layerscan.scanning import scanner
+from layerscan.scanning.scanner import scan
+from layerscan.scanning.selection import Selection, want
 from layerscan.stores import open_store
 from layerscan.stores.model import Growth, Image, Layer
-from layerscan.walker import Usage, walk_many
+from layerscan.walking.walker import Usage, walk_many
 from tests.builders.overlay2 import StoreBuilder
 from tests.builders.tree import File
 from tests.scanner_case import TwoImages, there

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from layerscan import scanner
 from layerscan.problem import Problem
-from layerscan.scanner import scan
+from layerscan.scanning import scanner
+from layerscan.scanning.scanner import scan
 from layerscan.stores import open_store
-from layerscan.walker import Usage, walk_many
+from layerscan.walking.walker import Usage, walk_many
 from tests.builders.user import as_nobody
 from tests.cli_runner import let_all_read, open_to_all
 from tests.requirements import require_root

@@ -4,7 +4,7 @@ import pytest
 
 from layerscan.errors import LayerscanError, ReferenceSyntaxError
 from layerscan.reference import parse
-from layerscan.selection import Choice, Selection, absence, choose, label, want
+from layerscan.scanning.selection import Choice, Selection, absence, choose, label, want
 from layerscan.stores.model import Image
 
 DIGEST = "sha256:" + "d" * 64

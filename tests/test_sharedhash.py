@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from layerscan.sharedhash import SharedHash
+from layerscan.prediction.shared_hash import SharedHash
 
 CHUNKS = [random.Random(number).randbytes(number * 7 % 5000) for number in range(600)]  # noqa: S311
 WHOLE = hashlib.sha256(b"".join(CHUNKS)).hexdigest()

@@ -11,7 +11,7 @@ import pytest
 from layerscan.errors import LayerscanError
 from layerscan.oci import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
 from layerscan.oci.blobs import BlobFolder
-from layerscan.prediction import predict
+from layerscan.prediction.images import predict
 from layerscan.registry import RegistryClient
 from layerscan.sources import open_source
 from tests.builders.image_archives import encoded, tar_of
@@ -19,7 +19,7 @@ from tests.builders.image_archives import encoded, tar_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layerscan.prediction import Prediction
+    from layerscan.prediction.images import Prediction
 
 TAR = tar_of(one=b"1" * 5000)
 LAYER = gzip.compress(TAR, mtime=0)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 PROGRAM = """
 import layerscan
-from layerscan import _bolt, _tar
+from layerscan.stores.containerd import _bolt
+from layerscan.tar import _tar
 assert layerscan.walk({path!r}).files == {files}
 """
 

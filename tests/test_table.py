@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from layerscan import Kind, block_histogram, file_table, usage_with_block_size, walk, walk_many
-from layerscan.table import BLOCK_SIZES, ROW
+from layerscan.walking.table import BLOCK_SIZES, ROW
 from tests.builders.tree import Dir, Fifo, File, Link, Sparse, Symlink, apply, many
 from tests.builders.user import as_nobody
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from layerscan._tar import TarFault, TarScanner
-from layerscan.tree import InodeKind, LayerTree, XattrNamespace
+from layerscan.tar._tar import TarFault, TarScanner
+from layerscan.tar.tree import InodeKind, LayerTree, XattrNamespace
 from tests.builders import tars
 from tests.builders.tars import Entry, header, padded, record, special, tar
 from tests.tar_case import fault, same, scan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from layerscan.tree import InodeKind
+from layerscan.tar.tree import InodeKind
 from tests.builders import tars
 from tests.builders.tars import Entry, header, padded, record, special, tar
 from tests.tar_case import fault, scan

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerscan._tar import TarFault, TarScanner
+from layerscan.tar._tar import TarFault, TarScanner
 from tests.builders import tars
 from tests.builders.tars import Entry, header, padded, record, special, tar
 from tests.tar_case import fault, scan

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from layerscan._tar import TarFault, TarScanner
+from layerscan.tar._tar import TarFault, TarScanner
 from tests.builders import tars
 from tests.builders.tars import Entry, tar
 from tests.tar_case import (
@@ -26,7 +26,7 @@ from tests.tar_case import (
 from tests.tar_oracle import unpacked
 
 if TYPE_CHECKING:
-    from layerscan.tree import LayerTree
+    from layerscan.tar.tree import LayerTree
 
 NAMES = st.sampled_from([b"a", b"b", b"c", b"dd", b"link", b"..", b".", b"", b"n" * 255])
 WHITEOUTS = st.sampled_from([b".wh.a", b".wh.b", b".wh..wh..opq", b".wh..", b".wh..wh..wh..opq"])

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerscan._tar import TarScanner
+from layerscan.tar._tar import TarScanner
 from tests.builders import tars
 from tests.builders.tars import Entry, tar
 from tests.repeated_case import CASES, Case, shared
 from tests.tar_case import in_chunks, same, scan
 
 if TYPE_CHECKING:
-    from layerscan.tree import LayerTree
+    from layerscan.tar.tree import LayerTree
 
 
 def scan_for_split(data: bytes, *, seed: int | None = None) -> tuple[LayerTree, str]:

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerscan import tarsplit
-from layerscan._tar import TarScanner
-from layerscan.tarsplit import TarSplit, tar_split_length
+from layerscan.tar import tarsplit
+from layerscan.tar._tar import TarScanner
+from layerscan.tar.tarsplit import TarSplit, tar_split_length
 from tests.builders.tar_split import (
     ENDS,
     ODDITIES,

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from layerscan._tar import TarFault
 from layerscan.sources import toc_entries, toc_zstd_chunked
 from layerscan.sources.model import SourceLayer
 from layerscan.sources.toc import Content, TableFault, table_of_contents
+from layerscan.tar._tar import TarFault
 from tests.builders.chunked import (
     ANNOTATION,
     PREFIX,

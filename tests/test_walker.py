@@ -11,9 +11,9 @@ import pytest
 
 from layerscan import walk, walk_many
 from layerscan.errors import LayerscanError
-from layerscan.implementation import implementation_name
 from layerscan.text import printable_path
-from layerscan.walker import Progress, WalkError
+from layerscan.walking.implementation import implementation_name
+from layerscan.walking.walker import Progress, WalkError
 from tests.builders.tree import Device, Dir, File, Link, Sparse, Symlink, apply
 from tests.builders.user import as_nobody
 from tests.requirements import require, require_root

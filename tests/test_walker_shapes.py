@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from layerscan import walk, walk_many
-from layerscan.walker import WalkError
+from layerscan.walking.walker import WalkError
 from tests.builders.tree import Dir, File, apply, many
 from tests.builders.user import as_nobody
 from tests.walk_case import (

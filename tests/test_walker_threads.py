@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from layerscan import Usage, walk, walk_many
-from layerscan.walker import Progress
+from layerscan.walking.walker import Progress
 from tests.builders.tree import Dir, File, apply, many
 from tests.cli_runner import interruptible
 from tests.walk_case import open_descriptors

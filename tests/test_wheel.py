@@ -13,14 +13,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 SHIPPED = {
-    "layerscan/_walk.pyx",
     "layerscan/_walk.pxd",
     "layerscan/_walk.pyi",
-    "layerscan/_linux.pxd",
-    "layerscan/_tally.pxd",
-    "layerscan/_tar.pyx",
-    "layerscan/_tar.pyi",
-    "layerscan/_tar_stream.pxd",
+    "layerscan/walking/_tally.pxd",
+    "layerscan/tar/_tar.pyi",
+    "layerscan/tar/_goflate.pyi",
+    "layerscan/stores/containerd/_bolt.pyi",
+    "layerscan/prediction/filesystems/_htree.pyi",
     "layerscan/py.typed",
     "layerscan/schemas/layers-meta.schema.json",
     "layerscan/schemas/layers-meta-by-arch.schema.json",
@@ -69,18 +68,27 @@ def test_the_sdist_has_all_that_the_build_needs(built: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
+    sources = ROOT.glob("src/**/*.p[yx][xd]")
     assert {f"src/{name}" for name in SHIPPED} <= names
+    assert {str(path.relative_to(ROOT)) for path in sources} <= names
     assert {"pyproject.toml", "setup.py", "README.md", "LICENSE"} <= names
     assert not [name for name in names if name.endswith((".c", ".so"))]
 
 
-def test_the_wheel_has_what_others_compile_and_type_against(built: Path) -> None:
+def test_the_wheel_has_modules_and_what_others_compile_and_type_against(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
-    names = set(zipfile.ZipFile(wheel).namelist())
-    assert names >= SHIPPED
-    assert [name for name in names if name.startswith("layerscan/_walk.") and name.endswith(".so")]
-    assert not [name for name in names if name.startswith("tests")]
-    assert not [name for name in names if name.endswith(".c")]
+    names = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
+    modules = {name for name in names if name.endswith(".py")}
+    compiled = {name.partition(".")[0] for name in names if name.endswith(".so")}
+    assert set(names) - modules == SHIPPED | {n for n in names if n.endswith(".so")}
+    assert all(name.startswith("layerscan/") for name in names)
+    assert compiled == {
+        "layerscan/_walk",
+        "layerscan/prediction/filesystems/_htree",
+        "layerscan/stores/containerd/_bolt",
+        "layerscan/tar/_goflate",
+        "layerscan/tar/_tar",
+    }
 
 
 def test_a_stranger_can_walk(stranger: Path, tmp_path: Path) -> None:

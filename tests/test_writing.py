@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerscan.errors import LayerscanError
-from layerscan.writing import located, open_folder, write_file, write_in, write_special
+from layerscan.files.writing import located, open_folder, write_file, write_in, write_special
 from tests.cli_runner import open_to_all, run
 from tests.requirements import require_root
 

@@ -6,9 +6,9 @@ import tarfile
 from collections.abc import Iterable
 from typing import Any
 
-from layerscan._tar import TarFault, TarScanner
 from layerscan.sources.decompress import decompressed
 from layerscan.sources.toc import Content, table_of_contents
+from layerscan.tar._tar import TarFault, TarScanner
 from tests.builders.chunked import Blobs, Chunked
 
 Tree = tuple[list[Any], ...]

@@ -11,50 +11,50 @@ they are first asked for.
 
 TYPE_CHECKING = False  # type checkers know the name; importing typing costs 5 ms
 if TYPE_CHECKING:
-    from layerscan.accounting import Accounting
     from layerscan.errors import LayerscanError
     from layerscan.layersmeta import LayerMeta, LayersMeta, merge
-    from layerscan.prediction import Prediction, predict
+    from layerscan.prediction.images import Prediction, predict
     from layerscan.problem import Problem
-    from layerscan.scanner import LayerCost, Scan, scan
-    from layerscan.selection import Selection, Wanted, want
+    from layerscan.scanning.accounting import Accounting
+    from layerscan.scanning.scanner import LayerCost, Scan, scan
+    from layerscan.scanning.selection import Selection, Wanted, want
     from layerscan.sources import open_source
     from layerscan.stores import open_store
     from layerscan.stores.model import Image, Layer, Store
-    from layerscan.table import Kind, block_histogram, file_table, usage_with_block_size
-    from layerscan.walker import Progress, Usage, WalkError, walk, walk_many
+    from layerscan.walking.table import Kind, block_histogram, file_table, usage_with_block_size
+    from layerscan.walking.walker import Progress, Usage, WalkError, walk, walk_many
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "Accounting": "accounting",
+    "Accounting": "scanning.accounting",
     "Image": "stores.model",
-    "Kind": "table",
+    "Kind": "walking.table",
     "Layer": "stores.model",
-    "LayerCost": "scanner",
+    "LayerCost": "scanning.scanner",
     "LayerMeta": "layersmeta",
     "LayersMeta": "layersmeta",
     "LayerscanError": "errors",
-    "Prediction": "prediction",
+    "Prediction": "prediction.images",
     "Problem": "problem",
-    "Progress": "walker",
-    "Scan": "scanner",
-    "Selection": "selection",
+    "Progress": "walking.walker",
+    "Scan": "scanning.scanner",
+    "Selection": "scanning.selection",
     "Store": "stores.model",
-    "Usage": "walker",
-    "WalkError": "walker",
-    "Wanted": "selection",
-    "block_histogram": "table",
-    "file_table": "table",
+    "Usage": "walking.walker",
+    "WalkError": "walking.walker",
+    "Wanted": "scanning.selection",
+    "block_histogram": "walking.table",
+    "file_table": "walking.table",
     "merge": "layersmeta",
     "open_source": "sources",
     "open_store": "stores",
-    "predict": "prediction",
-    "scan": "scanner",
-    "usage_with_block_size": "table",
-    "walk": "walker",
-    "walk_many": "walker",
-    "want": "selection",
+    "predict": "prediction.images",
+    "scan": "scanning.scanner",
+    "usage_with_block_size": "walking.table",
+    "walk": "walking.walker",
+    "walk_many": "walking.walker",
+    "want": "scanning.selection",
 }
 
 __all__ = [

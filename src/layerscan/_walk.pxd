@@ -1,6 +1,6 @@
 """The walk for other Cython modules: ``from layerscan._walk cimport Tally, walk_path``."""
 
-from layerscan._tally cimport Tally
+from layerscan.walking._tally cimport Tally
 
 
 # Walk the tree at `path` without the GIL: fills `tally`, returns 0 or the

@@ -1,8 +1,8 @@
-"""What the compiled walk offers to Python; `layerscan.walker` and `layerscan.table` call it.
+"""What the compiled walk offers to Python; `walking.walker` and `walking.table` call it.
 
 A tally is a tuple of twelve integers: blocks (of 512 bytes), size, holes and
 directory_size (bytes), files, directories, symlinks, others, duplicates,
-mounts, vanished, errors; `layerscan.walker.Usage` says what each is.
+mounts, vanished, errors; `layerscan.walking.walker.Usage` says what each is.
 """
 
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def walk_trees(
     """
 
 class RowBuffer(Buffer):
-    """Rows as `layerscan.table.ROW` lays them out, in one piece of memory."""
+    """Rows as `layerscan.walking.table.ROW` lays them out, in one piece of memory."""
 
 def list_inodes(
     path: bytes,

@@ -24,16 +24,16 @@ from libc.stdint cimport UINT64_MAX, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
-from layerscan._faults cimport give_up
-from layerscan._folders cimport Fault, Folder, Tree, Walk, leave, settle, unpark
-from layerscan._inodes cimport inode_set_free
-from layerscan._linux cimport (
+from layerscan.walking._faults cimport give_up
+from layerscan.walking._folders cimport Fault, Folder, Tree, Walk, leave, settle, unpark
+from layerscan.walking._inodes cimport inode_set_free
+from layerscan.walking._linux cimport (
     close, ls_cond_init, ls_cond_wait_for, ls_cores, ls_descriptors_left, ls_load, ls_store,
     ls_thread_start, pthread_cond_broadcast, pthread_cond_destroy, pthread_join,
     pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock, pthread_t,
 )
-from layerscan._rows cimport Row, Rows, rows_free
-from layerscan._work cimport BUFFER, Scratch, work
+from layerscan.walking._rows cimport Row, Rows, rows_free
+from layerscan.walking._work cimport BUFFER, Scratch, work
 
 
 cdef enum:

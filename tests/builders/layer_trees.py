@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from layerscan.tree import InodeKind, LayerTree, XattrNamespace
+from layerscan.tar.tree import InodeKind, LayerTree, XattrNamespace
 
 AnyPath = str | bytes | os.PathLike[str]
 

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import atheris
 
-import layerscan
-
 HERE = Path(__file__).parent
 BUILD = HERE.parent.parent / "build" / "fuzz"
 
@@ -44,9 +42,11 @@ def main(name: str, *options: str) -> None:
     if os.environ.pop("LD_PRELOAD", "") != ENVIRONMENT["LD_PRELOAD"]:
         os.environ.update(ENVIRONMENT)
         os.execv(sys.executable, [sys.executable, "-m", "tests.fuzz", name, *options])  # noqa: S606
-    # The compiled parts are those that are built for this, all else is as it is in src.
-    layerscan.__path__.insert(0, str(BUILD / "lib" / "layerscan"))
     with atheris.instrument_imports(include=["layerscan", "dotenv", "tarfile", "yaml"]):
+        # The compiled parts are those that are built for this, all else is as it is in src.
+        for built in (BUILD / "lib").rglob("*.so"):
+            package = ".".join(built.parent.relative_to(BUILD / "lib").parts)
+            import_module(package).__path__.insert(0, str(built.parent))
         target = import_module(f"tests.fuzz.targets.{name}")
     corpora = [str(BUILD / "corpus" / name), str(HERE / "corpus" / name)]
     for folder in (corpora[0], BUILD / "findings"):

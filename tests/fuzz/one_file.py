@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from layerscan.safefs import Folder
+from layerscan.files.safefs import Folder
 
 
 class OneFile(Folder):

@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from layerscan.layerstream import read_table
+from layerscan.prediction.stream import read_table
 from layerscan.sources.toc_model import Part, TableFault, TableOfContents
-from layerscan.tarsplit import TarSplit
+from layerscan.tar.tarsplit import TarSplit
 from tests.fuzz.outcome import Refused, outcome
 from tests.tar_case import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from layerscan.tree import LayerTree
+    from layerscan.tar.tree import LayerTree
 
 
 def tree_of(make: Callable[[], Iterator[Part]]) -> LayerTree | Refused:

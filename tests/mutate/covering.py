@@ -28,6 +28,7 @@ _OWN = {
 # Nearly all tests use the walk or the tar scanner: of these the quick ones, so many seconds.
 _FOR_USERS = 90.0
 _SOURCES = "src/layerscan"
+_CIMPORT = re.compile(r"^from layerscan\.(?:\w+\.)*(\w+) cimport", re.MULTILINE)
 
 
 def covering(fault: Fault, seen: Sequence[Seen]) -> list[Seen]:
@@ -57,8 +58,10 @@ def extensions_of(file: str) -> list[str]:
 def _parts(module: str) -> frozenset[str]:
     """The Cython sources that one is made of, by their stems."""
     found = {module}
-    for path in (PROJECT / _SOURCES).glob(f"{module}.p[yx][xd]"):
-        for name in re.findall(r"^from layerscan\.(\w+) cimport", path.read_text(), re.MULTILINE):
+    for path in (PROJECT / _SOURCES).rglob(f"{module}.p[yx][xd]"):
+        for name in re.findall(
+            r"^from layerscan\.(?:\w+\.)*(\w+) cimport", path.read_text(), re.MULTILINE
+        ):
             found |= _parts(name) if name != module else set()
     return frozenset(found)
 

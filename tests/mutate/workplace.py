@@ -47,6 +47,7 @@ class Workplace:
     def __init__(self, name: str) -> None:
         self.root = OUTPUT / name
         self.package = self.root / "src" / "layerscan"
+        self.sound = self.root / "build" / "sound"
 
     def fill(self) -> None:
         """Make the copy what the project is now, and build it."""
@@ -61,8 +62,8 @@ class Workplace:
                 if gone and path.suffix in (".py", ".pyx", ".pxd"):
                     path.unlink()
         self.build(EXTENSIONS)
-        for built in self.package.glob("*.so"):
-            copy_changed(built, self.root / "build" / "sound" / built.name)
+        for built in self.package.rglob("*.so"):
+            copy_changed(built, self.sound / built.relative_to(self.package))
         self.check()
 
     def build(self, extensions: Sequence[str]) -> bool:
@@ -77,7 +78,9 @@ class Workplace:
 
     def check(self) -> None:
         """Make sure that the tests use this copy."""
-        script = "import layerscan._tar as t, layerscan._walk as w; print(t.__file__, w.__file__)"
+        script = (
+            "import layerscan.tar._tar as t, layerscan._walk as w; print(t.__file__, w.__file__)"
+        )
         done = subprocess.run(
             [sys.executable, "-c", script],
             check=True,
@@ -108,8 +111,8 @@ class Workplace:
         """Put back the project's text, and extensions that have no fault."""
         self.write(file, (PROJECT / file).read_text(encoding="utf-8"))
         if not file.endswith(".py"):
-            for built in (self.root / "build" / "sound").iterdir():
-                shutil.copy2(built, self.package / built.name)
+            for built in self.sound.rglob("*.so"):
+                shutil.copy2(built, self.package / built.relative_to(self.sound))
 
     def test(self, files: Sequence[str], *, seconds: float) -> Outcome:
         """Run files of tests, in this order, up to the first failure."""

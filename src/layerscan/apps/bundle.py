@@ -18,8 +18,8 @@ from layerscan.apps.discovery import COMPOSE_FILE, App
 from layerscan.apps.files import exists, read_text
 from layerscan.apps.ignore import IGNORE_FILE, IgnoreRules
 from layerscan.errors import ComposeError
+from layerscan.files.safefs import Fault, Folder, reason
 from layerscan.oci import Descriptor
-from layerscan.safefs import Fault, Folder, reason
 from layerscan.text import printable
 
 BUNDLE_TYPE = "application/octet-stream"

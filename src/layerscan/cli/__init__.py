@@ -13,7 +13,7 @@ from layerscan import __version__
 from layerscan.cli.output import complain, drop_output
 from layerscan.cli.status import ExitStatus
 from layerscan.errors import LayerscanError
-from layerscan.implementation import implementation_name
+from layerscan.walking.implementation import implementation_name
 
 TYPE_CHECKING = False  # type checkers know the name; importing typing costs 5 ms
 if TYPE_CHECKING:

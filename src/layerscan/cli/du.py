@@ -12,7 +12,7 @@ from layerscan.cli.threads import add_threads_argument
 from layerscan.text import printable_path
 
 if TYPE_CHECKING:
-    from layerscan.walker import Usage, WalkError
+    from layerscan.walking.walker import Usage, WalkError
 
 HELP = "what folders take of the disk: du -sk, faster"
 DESCRIPTION = """Print what du -sk prints: for each PATH its disk usage in KiB.
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
-    from layerscan.walker import walk_many
+    from layerscan.walking.walker import walk_many
 
     usages = walk_many(
         options.paths,

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
     from layerscan.cli import inspect_report
-    from layerscan.inspection import Filter, fetch, inspect
+    from layerscan.publishing.inspection import Filter, fetch, inspect
     from layerscan.reference import parse
     from layerscan.registry import RegistryClient
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from layerscan.inspection import AppContent, ImageContent, Inspection
     from layerscan.layersmeta import LayerMeta
     from layerscan.oci import Descriptor
+    from layerscan.publishing.inspection import AppContent, ImageContent, Inspection
 
 
 def print_json(result: "Inspection") -> None:

@@ -9,8 +9,8 @@ from layerscan.cli.threads import add_threads_argument
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from layerscan.layer_reading import ReadOptions, ReadProgress
-    from layerscan.prediction import PredictionTarget
+    from layerscan.prediction.images import PredictionTarget
+    from layerscan.prediction.layers import ReadOptions, ReadProgress
 
     _Arguments = argparse.ArgumentParser | argparse._ArgumentGroup  # noqa: SLF001 - its type
 
@@ -42,7 +42,7 @@ def add_model_arguments(parser: "_Arguments") -> None:
 
 def add_fs_argument(parser: "_Arguments") -> None:
     """Declare ``--fs``."""
-    from layerscan.model import FILE_SYSTEMS
+    from layerscan.prediction.filesystems import FILE_SYSTEMS
 
     parser.add_argument(
         "--fs",
@@ -91,10 +91,10 @@ def model(options: argparse.Namespace) -> "PredictionTarget":
     Raises:
         LayerscanError: the file system cannot have such blocks.
     """
-    from layerscan.accounting import Accounting
-    from layerscan.model import file_system
-    from layerscan.model.stores import store_model
-    from layerscan.prediction import PredictionTarget
+    from layerscan.prediction.filesystems import file_system
+    from layerscan.prediction.images import PredictionTarget
+    from layerscan.prediction.stores.model import store_model
+    from layerscan.scanning.accounting import Accounting
 
     return PredictionTarget(
         file_system(options.fs, options.block_size),
@@ -111,8 +111,8 @@ def reading(
     Raises:
         LayerscanError: the folder of the cache cannot be made.
     """
-    from layerscan.layer_reading import ReadOptions
-    from layerscan.prediction_cache import PredictionCache
+    from layerscan.prediction.cache import PredictionCache
+    from layerscan.prediction.layers import ReadOptions
 
     return ReadOptions(
         cache=PredictionCache(options.cache),

@@ -60,7 +60,7 @@ def check_out_file(path: str) -> None:
         return
     if not path:
         raise LayerscanError("-o takes the name of a file, not an empty one")
-    from layerscan.writing import located
+    from layerscan.files.writing import located
 
     folder = os.path.dirname(os.path.realpath(path))
     if os.path.isdir(path):
@@ -96,7 +96,7 @@ def write_data(path: str, data: bytes) -> None:
     """Write `data` to the file `path`, whole or not at all; ``-`` is stdout.
 
     A new file takes the old one's place only when all of it is on the disk; a
-    symlink stays, its target is replaced; see `layerscan.writing`.
+    symlink stays, its target is replaced; see `layerscan.files.writing`.
 
     Raises:
         LayerscanError: it cannot be written; what was there is untouched.
@@ -107,7 +107,7 @@ def write_data(path: str, data: bytes) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    from layerscan.writing import write_file, write_special
+    from layerscan.files.writing import write_file, write_special
 
     with _told(path):
         (write_special if _is_special(path) else write_file)(path, data)

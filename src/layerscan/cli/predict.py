@@ -20,7 +20,7 @@ from layerscan.errors import LayerscanError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from layerscan.prediction import Prediction
+    from layerscan.prediction.images import Prediction
 
 HELP = "what each layer of an image would cost, without unpacking it"
 DESCRIPTION = """Say for every layer of images how much content it holds (size) and how much disk
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
     from layerscan.cli.progress import PredictProgress
-    from layerscan.prediction import predict_sources
+    from layerscan.prediction.images import predict_sources
     from layerscan.registry import RegistryClient
     from layerscan.sources import open_source
 

@@ -8,7 +8,7 @@ from layerscan.cli.report import Report, ReportedImage, ReportedLayer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from layerscan.prediction import PredictedLayer, Prediction
+    from layerscan.prediction.images import PredictedLayer, Prediction
 
 
 def report_of(result: "Prediction") -> Report:

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import ProgressColumn, TaskID
 
-    from layerscan.layer_reading import ReadProgress
-    from layerscan.publish import AppsProgress
-    from layerscan.walker import Progress
+    from layerscan.prediction.layers import ReadProgress
+    from layerscan.publishing.publish import AppsProgress
+    from layerscan.walking.walker import Progress
 
 
 class _Bar:

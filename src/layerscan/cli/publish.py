@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from layerscan.apps.discovery import App
     from layerscan.layersmeta import LayersMeta
-    from layerscan.preparation import PlannedApp, Settings
-    from layerscan.publish import Failed, Published
+    from layerscan.publishing.preparation import PlannedApp, Settings
+    from layerscan.publishing.publish import Failed, Published
     from layerscan.reference import Reference
     from layerscan.registry import RegistryClient
 
@@ -129,7 +129,7 @@ def run(options: argparse.Namespace) -> int:
     import tempfile
 
     from layerscan.cli.progress import PublishProgress
-    from layerscan.publish import Failed, Run, plan_apps, publish
+    from layerscan.publishing.publish import Failed, Run, plan_apps, publish
     from layerscan.registry import RegistryClient
 
     _check(options)
@@ -206,7 +206,7 @@ def _targets(apps: "Sequence[App]", target: str) -> "list[tuple[App, Reference]]
 
 
 def _settings(options: argparse.Namespace) -> "Settings":
-    from layerscan.preparation import Settings
+    from layerscan.publishing.preparation import Settings
     from layerscan.registry.options import registry_host
 
     return Settings(
@@ -229,9 +229,9 @@ def _predicted(
     """The settings with metadata that is predicted, if it is to be; and Apps that have none."""
     if not options.predict:
         return settings, {}
-    from layerscan.appprediction import predict_apps
     from layerscan.cli.progress import PredictProgress
-    from layerscan.publish import Failed
+    from layerscan.publishing.predicted import predict_apps
+    from layerscan.publishing.publish import Failed
 
     target = model(options)
     with PredictProgress(shown=is_for_people()) as progress:
@@ -301,7 +301,7 @@ def _unused(settings: "Settings", planned: "Iterable[PlannedApp]") -> list[str]:
 def _tell(
     outcomes: "Sequence[Published | Failed]", options: argparse.Namespace, unused: "Sequence[str]"
 ) -> int:
-    from layerscan.publish import Failed, Published
+    from layerscan.publishing.publish import Failed, Published
 
     published = [outcome for outcome in outcomes if isinstance(outcome, Published)]
     failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
@@ -343,7 +343,7 @@ def _summary(one: "Published", options: argparse.Namespace) -> str:
 def _print_json(outcomes: "Sequence[Published | Failed]") -> None:
     import json
 
-    from layerscan.publish import Failed
+    from layerscan.publishing.publish import Failed
 
     entries: list[dict[str, object]] = []
     for one in outcomes:

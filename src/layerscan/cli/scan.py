@@ -14,9 +14,9 @@ from layerscan.errors import LayerscanError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from layerscan.lookup import Looked
-    from layerscan.scanner import Scan
-    from layerscan.selection import Chosen, Wanted
+    from layerscan.scanning.lookup import Looked
+    from layerscan.scanning.scanner import Scan
+    from layerscan.scanning.selection import Chosen, Wanted
 
 HELP = "what each layer of the images in a store costs (the default command)"
 DESCRIPTION = """Read an image store and say for every layer how much content it holds (size)
@@ -132,8 +132,8 @@ def _add_lookup_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
     from layerscan.cli.progress import ScanProgress
-    from layerscan.scanner import scan
-    from layerscan.selection import Selection
+    from layerscan.scanning.scanner import scan
+    from layerscan.scanning.selection import Selection
     from layerscan.stores import open_store
 
     _check(options)
@@ -173,8 +173,8 @@ def _look_up(
     if not options.resolve_digests:
         yield None
         return
-    from layerscan.lookup import look_up
     from layerscan.registry import RegistryClient
+    from layerscan.scanning.lookup import look_up
 
     registries = registry_options(options)
     with RegistryClient(registries) as client:
@@ -192,7 +192,7 @@ def _check(options: argparse.Namespace) -> None:
 
 def _wanted(options: argparse.Namespace) -> "tuple[Wanted, ...] | None":
     """The images asked for, None for all; warns of variables that are not set."""
-    from layerscan.selection import Wanted, want
+    from layerscan.scanning.selection import Wanted, want
 
     wanted = [want(text) for text in options.image]
     if options.apps_root is None and not wanted:

@@ -38,7 +38,7 @@ class Volume(NamedTuple):
         return -(-size // self.block_size) * self.block_size
 
     def file(self, size: int) -> int:
-        """The same; see `layerscan.model.filesystem.Files`."""
+        """The same; see `layerscan.prediction.filesystems.filesystem.Files`."""
         return self.rounded(size)
 
     def folder(self) -> int:

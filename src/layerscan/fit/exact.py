@@ -15,7 +15,7 @@ from layerscan.fit.contents import AppContents, Blob, BlobKind, ImageContents
 from layerscan.fit.device import Device, Volume
 from layerscan.fit.figures import Figures
 from layerscan.fit.verdict import Missing, Others, Rule, Space, Verdict, Watermarks
-from layerscan.model.stores import store_model
+from layerscan.prediction.stores.model import store_model
 
 NAME = "exact"
 WATERMARKS = Watermarks(default=100, lowest=1, highest=100)

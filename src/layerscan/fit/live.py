@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from layerscan import digest as digests
 from layerscan.errors import DocumentError, LayerscanError, StoreError
+from layerscan.files.safefs import Fault, Folder, reason
 from layerscan.fit.device import Device, EngineLayers, Volume
 from layerscan.layersmeta import is_architecture
 from layerscan.oci import platforms
-from layerscan.safefs import Fault, Folder, reason
 from layerscan.stores import open_store
 from layerscan.text import printable
 

@@ -8,7 +8,6 @@ published with it.
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from layerscan.accounting import Accounting
 from layerscan.apps import published
 from layerscan.errors import DocumentError
 from layerscan.fit.contents import AppContents
@@ -16,11 +15,12 @@ from layerscan.fit.device import Device
 from layerscan.fit.figures import PredictedMetadata
 from layerscan.fit.policies import Policy
 from layerscan.fit.sources import FoundApp
-from layerscan.layer_reading import ReadOptions
-from layerscan.model import file_system
-from layerscan.model.stores import store_model
 from layerscan.oci import Platform, platforms
-from layerscan.prediction import FoundImage, PredictionTarget, find_images, predict_images
+from layerscan.prediction.filesystems import file_system
+from layerscan.prediction.images import FoundImage, PredictionTarget, find_images, predict_images
+from layerscan.prediction.layers import ReadOptions
+from layerscan.prediction.stores.model import store_model
+from layerscan.scanning.accounting import Accounting
 
 
 def model_of(device: Device, policy: Policy, fs: str, store: str | None) -> PredictionTarget:

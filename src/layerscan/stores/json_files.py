@@ -2,7 +2,7 @@
 
 from layerscan import jsondoc
 from layerscan.errors import DocumentError
-from layerscan.safefs import Fault
+from layerscan.files.safefs import Fault
 from layerscan.text import printable
 
 

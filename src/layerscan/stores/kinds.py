@@ -38,4 +38,5 @@ KINDS = {
     ),
 }
 """The first goes before the others where none has images. A new kind is a new line; what
-its packages take beside layers is in `layerscan.model`, in a module of the same name."""
+its packages take beside layers is in `layerscan.prediction.stores`, in a module of the
+same name."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from layerscan.errors import StoreError
-from layerscan.safefs import Fault, Folder
+from layerscan.files.safefs import Fault, Folder
 from layerscan.stores.json_files import parse_json
 from layerscan.text import shown
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from time import sleep
 from typing import Protocol, TypeVar
 
+from layerscan.files.safefs import Fault
 from layerscan.problem import Problem
-from layerscan.safefs import Fault
 from layerscan.stores.model import Layer
 
 _MOST_NAMED = 3

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from layerscan.errors import StoreError
-from layerscan.safefs import Fault, Folder
+from layerscan.files.safefs import Fault, Folder
 from layerscan.text import shown
 
 SYSTEM_CONFIGS = ("/etc/containers/storage.conf", "/usr/share/containers/storage.conf")

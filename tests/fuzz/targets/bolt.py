@@ -6,7 +6,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from layerscan.safefs import Fault
+from layerscan.files.safefs import Fault
 from layerscan.stores.containerd.bolt import Bucket, Database
 from layerscan.stores.containerd.records import ContainerdRecords, Snapshots
 from tests.fuzz.one_file import OneFile

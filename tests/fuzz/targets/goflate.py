@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerscan._goflate import GoGzipLength
+from layerscan.tar._goflate import GoGzipLength
 from tests.fuzz.outcome import pieces
 
 if TYPE_CHECKING:

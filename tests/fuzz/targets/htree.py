@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from layerscan._htree import indexed_blocks
+from layerscan.prediction.filesystems._htree import indexed_blocks
 from tests.htree import entry_length, measures
 
 LONGEST = 16 * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from layerscan import digest as digests
-from layerscan.safefs import Fault
+from layerscan.files.safefs import Fault
 from layerscan.stores.containers_storage.records import has_images, kept_layers, read_records
 from layerscan.stores.overlay2.distribution import Distribution
 from layerscan.stores.overlay2.imagedb import read_config, read_names

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from layerscan._tar import TarFault, TarScanner
 from layerscan.sources.toc_zstd_chunked import _split_parts
+from layerscan.tar._tar import TarFault, TarScanner
 from tests.fuzz.outcome import Refused, outcome, pieces
 from tests.fuzz.sealed import sealed_tar
 from tests.fuzz.tables import tree_of
@@ -14,7 +14,7 @@ from tests.tar_case import check, same
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from layerscan.tree import LayerTree
+    from layerscan.tar.tree import LayerTree
 
 LONGEST = 32 * 1024
 

@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from time import sleep
 from typing import Self
 
-from layerscan._bolt import Page, PageError, Value
-from layerscan.safefs import Fault, Folder, reason
+from layerscan.files.safefs import Fault, Folder, reason
+from layerscan.stores.containerd._bolt import Page, PageError, Value
 from layerscan.stores.containerd.bolt_meta import FIRST_PAGE, HEAD, HEADER, Meta, newest_meta
 from layerscan.text import shown
 

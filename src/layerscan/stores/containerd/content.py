@@ -12,11 +12,11 @@ from typing import NamedTuple, Self, TypeVar
 from layerscan import digest as digests
 from layerscan import oci
 from layerscan.errors import AbsentError, DocumentError
+from layerscan.files.safefs import Fault, Folder
 from layerscan.oci import Config, Descriptor, Index, Manifest, Platform
 from layerscan.oci.images import IndexedImage, TooManyError, Why, list_images
 from layerscan.oci.platforms import is_plain
 from layerscan.oci.readers import UnreadableError
-from layerscan.safefs import Fault, Folder
 
 CONTENT = "io.containerd.content.v1.content"
 

@@ -7,7 +7,7 @@ of a layer belongs together. Which layers there are to read, the images say.
 import stat
 from typing import Self
 
-from layerscan.safefs import Fault, Folder
+from layerscan.files.safefs import Fault, Folder
 from layerscan.stores.containerd.records import SNAPSHOTTER, Namespace, Snapshots
 from layerscan.stores.model import Layer
 from layerscan.text import shown

@@ -8,10 +8,10 @@ read. Reads every document at most once.
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from layerscan.files.safefs import Fault, Folder
 from layerscan.oci import Platform
 from layerscan.oci.platforms import fits, preference, spelt, this_machine
 from layerscan.problem import Problem
-from layerscan.safefs import Fault, Folder
 from layerscan.stores.containerd.content import ContentStore, Variant
 from layerscan.stores.containerd.footprint import image_paths, layer_paths
 from layerscan.stores.containerd.layers import LayerFolders

@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from typing import NamedTuple, Self
 
 from layerscan import digest as digests
-from layerscan._bolt import uvarint, varint
-from layerscan.safefs import Fault, Folder
+from layerscan.files.safefs import Fault, Folder
+from layerscan.stores.containerd._bolt import uvarint, varint
 from layerscan.stores.containerd.bolt import Bucket, Database
 from layerscan.text import shown
 

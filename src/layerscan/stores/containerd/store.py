@@ -10,8 +10,8 @@ import os
 import stat
 
 from layerscan.errors import StoreError
+from layerscan.files.safefs import Fault, Folder
 from layerscan.oci.platforms import parse_platform
-from layerscan.safefs import Fault, Folder
 from layerscan.stores.containerd.footprint import GROWTH
 from layerscan.stores.containerd.reading import ContainerdReading
 from layerscan.stores.containerd.records import (

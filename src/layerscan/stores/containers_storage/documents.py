@@ -10,9 +10,9 @@ from typing import NamedTuple
 from layerscan import digest as digests
 from layerscan import oci
 from layerscan.errors import DocumentError
+from layerscan.files.safefs import Fault, Folder
 from layerscan.oci import Config, Manifest
 from layerscan.oci.platforms import is_plain
-from layerscan.safefs import Fault, Folder
 from layerscan.stores.containers_storage.records import ImageRecord, document_file
 
 _MANIFEST = "manifest"

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Sequence
 from typing import Self
 
-from layerscan.safefs import Fault, Folder
+from layerscan.files.safefs import Fault, Folder
 from layerscan.stores.containers_storage.records import (
     DRIVER,
     LAYERS,

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from layerscan.digest import chain_id
 from layerscan.errors import ReferenceSyntaxError
+from layerscan.files.safefs import Fault, Folder
 from layerscan.oci.platforms import preference, this_machine
 from layerscan.problem import Problem
 from layerscan.reference import Reference, parse
-from layerscan.safefs import Fault, Folder
 from layerscan.stores.containers_storage.documents import StoredDocuments, read_documents
 from layerscan.stores.containers_storage.footprint import image_paths, layer_paths
 from layerscan.stores.containers_storage.layers import LayerStores

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from layerscan import digest as digests
-from layerscan.safefs import Fault, Folder, FolderEntry
+from layerscan.files.safefs import Fault, Folder, FolderEntry
 from layerscan.stores.json_files import parse_json
 from layerscan.text import shown
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 
 from layerscan.errors import StoreError
-from layerscan.safefs import Fault, Folder
+from layerscan.files.safefs import Fault, Folder
 from layerscan.stores.containers_storage.footprint import GROWTH
 from layerscan.stores.containers_storage.reading import StorageReading
 from layerscan.stores.containers_storage.records import (

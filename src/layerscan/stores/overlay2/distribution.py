@@ -9,8 +9,8 @@ from typing import NamedTuple, Self
 
 from layerscan import digest as digests
 from layerscan.errors import ReferenceSyntaxError
+from layerscan.files.safefs import Fault, Folder
 from layerscan.reference import parse
-from layerscan.safefs import Fault, Folder
 from layerscan.stores.json_files import parse_json
 from layerscan.text import shown
 

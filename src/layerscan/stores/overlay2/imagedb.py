@@ -8,9 +8,9 @@ import re
 
 from layerscan import digest as digests
 from layerscan.errors import ReferenceSyntaxError
+from layerscan.files.safefs import Fault, Folder
 from layerscan.oci import Config, Platform
 from layerscan.reference import Reference, parse
-from layerscan.safefs import Fault, Folder
 from layerscan.stores.json_files import parse_json
 from layerscan.text import shown
 

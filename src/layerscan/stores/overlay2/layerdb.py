@@ -8,7 +8,7 @@ import re
 import stat
 from typing import Self
 
-from layerscan.safefs import Fault, Folder
+from layerscan.files.safefs import Fault, Folder
 from layerscan.stores.model import Layer
 from layerscan.text import shown
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from layerscan.digest import chain_id
+from layerscan.files.safefs import Fault, Folder
 from layerscan.oci import Config
 from layerscan.problem import Problem
-from layerscan.safefs import Fault, Folder
 from layerscan.stores.model import Image, Layer
 from layerscan.stores.overlay2.distribution import UNKNOWN, Distribution, KnownDigests
 from layerscan.stores.overlay2.footprint import image_paths, layer_paths

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterable
 
 from layerscan.errors import StoreError
-from layerscan.safefs import Fault, Folder
+from layerscan.files.safefs import Fault, Folder
 from layerscan.stores.model import Image, Layer
 from layerscan.stores.overlay2.footprint import GROWTH
 from layerscan.stores.overlay2.layerdb import read_cache_id

@@ -1,0 +1,1 @@
+"""Files in folders that others can write to as well."""

@@ -1,0 +1,1 @@
+"""What images take that nobody has unpacked."""

@@ -1,0 +1,73 @@
+"""Sums over the columns of a layer's tree that the models of file systems share."""
+
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layerscan.tar.tree import InodeKind, LayerTree, XattrNamespace
+
+_Integer = TypeVar("_Integer", np.int32, np.int64)
+
+_ACL_HEADER = 4
+_ACL_ENTRY = 8
+_PLAIN_ACL = 3
+"""Entries of an ACL for the owner, the group and others."""
+
+
+def per_inode(
+    inodes: NDArray[np.int32], values: "NDArray[np.integer[Any] | np.bool_]", count: int
+) -> NDArray[np.int64]:
+    """The sum of `values` for each of `count` inodes, where `inodes` says whose each is."""
+    # In doubles: exact up to 2⁵³, far above what lengths and counts add up to.
+    return np.bincount(inodes, weights=values, minlength=count).astype(np.int64)
+
+
+def rounded_up(values: NDArray[_Integer], unit: int) -> NDArray[_Integer]:
+    """Each of `values` rounded up to a multiple of `unit`."""
+    rounded: NDArray[_Integer] = -(-values // unit) * unit
+    return rounded
+
+
+def is_plain_acl(tree: LayerTree) -> NDArray[np.bool_]:
+    """Which attributes are ACLs that say no more than the mode: none of these is kept."""
+    entries = (tree.xattr_value_lengths - _ACL_HEADER) // _ACL_ENTRY
+    plain: NDArray[np.bool_] = (tree.xattr_namespaces == XattrNamespace.ACL_ACCESS) & (
+        entries <= _PLAIN_ACL
+    )
+    return plain
+
+
+def xattr_lengths(tree: LayerTree) -> NDArray[np.int64]:
+    """Bytes of each attribute's name without its namespace."""
+    return tree.xattr_name_lengths.astype(np.int64)
+
+
+def long_target(tree: LayerTree, most: int) -> str:
+    """In words, that the target of a symlink is longer than `most` bytes; empty if none is."""
+    longest = int(tree.sizes[tree.kinds == InodeKind.SYMLINK].max(initial=0))
+    if longest <= most:
+        return ""
+    return f"a symbolic link has a target of {longest} bytes, and at most {most} can be"
+
+
+def large_xattrs(taken: NDArray[np.int64], room: int) -> str:
+    """In words, that an attribute, or an inode's, take more than there is room; else empty."""
+    largest_taken = int(taken.max(initial=0))
+    if largest_taken <= room:
+        return ""
+    return f"extended attributes take {largest_taken} bytes, and there is room for {room}"
+
+
+def smallest(inodes: NDArray[np.int32], values: NDArray[_Integer], count: int) -> NDArray[np.int64]:
+    """The least of `values` for each of `count` inodes; the largest number where it has none."""
+    least = np.full(count, np.iinfo(np.int64).max)
+    np.minimum.at(least, inodes, values)
+    return least
+
+
+def largest(inodes: NDArray[np.int32], values: NDArray[_Integer], count: int) -> NDArray[np.int64]:
+    """The largest of `values` for each of `count` inodes; 0 where it has none."""
+    most = np.zeros(count, dtype=np.int64)
+    np.maximum.at(most, inodes, values)
+    return most

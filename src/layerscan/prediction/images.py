@@ -1,0 +1,313 @@
+"""A prediction: what the layers of images would cost, from where the images already are.
+
+Owns what images are made of the figures of layers, each of which is read once
+however many images have it. What fails ends it: a prediction is whole or it is
+none. It prints nothing; what there is to say is in the result.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from layerscan.digest import chain_id
+from layerscan.errors import SourceError
+from layerscan.layersmeta import LayerMeta, LayersMeta, check_architectures, of_images
+from layerscan.parallel import Task, in_parallel
+from layerscan.prediction.cache import PredictionCache
+from layerscan.prediction.filesystems import file_system
+from layerscan.prediction.filesystems.filesystem import FileSystem
+from layerscan.prediction.layers import (
+    MAX_LAYER,
+    ReadOptions,
+    ReadProgress,
+    WantedLayer,
+    read_layers,
+)
+from layerscan.prediction.stores.model import LayerFigures, Position, StoreModel, store_model
+from layerscan.scanning.accounting import Accounting
+from layerscan.sources.model import Source, SourceImage
+from layerscan.text import printable
+
+_MOST_LISTINGS = 8
+"""How many sources are asked for their images at a time."""
+
+
+class PredictionTarget(NamedTuple):
+    """What layers are predicted for.
+
+    Attributes:
+        fs: the file system.
+        store: the image store.
+        accounting: the rule of `usage`.
+    """
+
+    fs: FileSystem
+    store: StoreModel
+    accounting: Accounting
+
+
+class FoundImage(NamedTuple):
+    """An image, and the source that has it."""
+
+    source: Source
+    image: SourceImage
+
+
+class PredictedLayer(NamedTuple):
+    """What one layer costs as a part of an image.
+
+    Attributes:
+        chain_id: identity of the layer on top of its parents.
+        diff_id: digest of its uncompressed tar.
+        digest: of its blob.
+        archive_size: bytes of its blob.
+        size: bytes of content.
+        usage: bytes of disk.
+        files: everything in it that is no directory, each inode once.
+    """
+
+    chain_id: str
+    diff_id: str
+    digest: str
+    archive_size: int
+    size: int
+    usage: int
+    files: int
+
+
+class PredictedImage(NamedTuple):
+    """What one image costs.
+
+    Attributes:
+        image: the image.
+        names: what it is called; several if several sources have it.
+        layers: bottom up.
+        usage: bytes of disk that it takes beside its layers.
+    """
+
+    image: SourceImage
+    names: tuple[str, ...]
+    layers: tuple[PredictedLayer, ...]
+    usage: int
+
+
+class Prediction(NamedTuple):
+    """The result of a prediction.
+
+    Attributes:
+        model: what it is for.
+        images: each once, by their names.
+        notes: what the reader should know; the figures are right.
+    """
+
+    model: PredictionTarget
+    images: tuple[PredictedImage, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def architectures(self) -> list[str]:
+        """The architectures of the images, sorted."""
+        return sorted({one.image.platform.architecture for one in self.images})
+
+    def document(self) -> LayersMeta:
+        """The layers metadata of all images, as of one architecture."""
+        return self._document(self.images)
+
+    def documents(self) -> dict[str, LayersMeta]:
+        """The layers metadata by architecture, as `layerscan.merge` gives it.
+
+        Raises:
+            LayerscanError: what an image's config gives as its architecture
+                can be no key of the document.
+        """
+        check_architectures((one.names[0], one.image.platform.architecture) for one in self.images)
+        return {
+            architecture: self._document(
+                one for one in self.images if one.image.platform.architecture == architecture
+            )
+            for architecture in self.architectures
+        }
+
+    def _document(self, images: Iterable[PredictedImage]) -> LayersMeta:
+        layers = of_images(
+            [
+                (layer.digest, LayerMeta(layer.size, layer.usage, layer.archive_size))
+                for layer in image.layers
+            ]
+            for image in images
+        )
+        return LayersMeta(self.model.fs.block_size, layers)
+
+
+def predict(
+    sources: Sequence[Source],
+    *,
+    architectures: Collection[str] | None = None,
+    fs: FileSystem | str = "ext4",
+    store: StoreModel | str = "overlay2",
+    accounting: Accounting | str = Accounting.DOCKER,
+    cache: PredictionCache | None = None,
+    workers: int | None = None,
+    limit: int = MAX_LAYER,
+    with_toc: bool = True,
+    on_progress: Callable[[ReadProgress], object] | None = None,
+) -> Prediction:
+    """Predict what the layers of all images of `sources` cost.
+
+    Args:
+        sources: where the images are.
+        architectures: only images of one of these; None for all.
+        fs: the file system, see `layerscan.prediction.filesystems.file_system`.
+        store: the image store, see `layerscan.prediction.stores.model.store_model`.
+        accounting: the rule of `usage`, ``docker`` or ``exact``.
+        cache: see `ReadOptions`; so are the rest.
+        workers: how many layers are read at a time.
+        limit: the most bytes that a layer's tar may have.
+        with_toc: whether the table of contents of a registry's layer is enough.
+        on_progress: called with how far the reading has come.
+
+    Raises:
+        LayerscanError: an image or a layer cannot be had, or is damaged; or there
+            is no such file system or store.
+        ValueError: there is no such accounting.
+    """
+    model = PredictionTarget(
+        file_system(fs) if isinstance(fs, str) else fs,
+        store_model(store) if isinstance(store, str) else store,
+        Accounting(accounting),
+    )
+    reading = ReadOptions(cache, workers, limit, with_toc, on_progress)
+    return predict_sources(sources, architectures, model, reading)
+
+
+def predict_sources(
+    sources: Sequence[Source],
+    architectures: Collection[str] | None,
+    model: PredictionTarget,
+    reading: ReadOptions,
+) -> Prediction:
+    """As `predict`."""
+    found = find_images(sources, architectures)
+    prediction = predict_images(found, model, reading)
+    lacking = [
+        f"{printable(source.name)}: has no image for {architecture}"
+        for source in sources
+        for architecture in sorted(frozenset(architectures or ()) - architectures_of(found, source))
+    ]
+    return prediction._replace(notes=(*lacking, *prediction.notes))
+
+
+def architectures_of(found: Iterable[FoundImage], source: Source) -> frozenset[str]:
+    """The architectures of the images of `source` among those that were found."""
+    return frozenset(one.image.platform.architecture for one in found if one.source is source)
+
+
+def find_images(
+    sources: Sequence[Source], architectures: Collection[str] | None = None
+) -> list[FoundImage]:
+    """The images of `sources`, in their order.
+
+    Raises:
+        LayerscanError: one of them cannot be read, or has no such image.
+    """
+
+    def listing(source: Source) -> Task[Sequence[SourceImage]]:
+        return lambda _: source.images(architectures)
+
+    listed = in_parallel([listing(source) for source in sources], workers=_MOST_LISTINGS)
+    return [
+        FoundImage(source, image)
+        for source, images in zip(sources, listed, strict=True)
+        for image in images
+    ]
+
+
+def predict_images(
+    found: Sequence[FoundImage], model: PredictionTarget, reading: ReadOptions
+) -> Prediction:
+    """As `predict`, of images that are found already."""
+    figures, faults = read_layers(_wanted(found), model.fs, model.store, reading)
+    images = _merged(_image(one.image, figures, model) for one in found)
+    sources = {id(one.source): one.source for one in found}.values()
+    notes = [note for source in sources for note in source.notes]
+    notes += _too_many_layers(found, model.store)
+    return Prediction(model, tuple(images), tuple(dict.fromkeys([*notes, *faults])))
+
+
+def _too_many_layers(found: Iterable[FoundImage], store: StoreModel) -> Iterator[str]:
+    most = store.most_layers
+    for one in found:
+        layers = len(one.image.layers)
+        if most is not None and layers > most:
+            yield (
+                f"image {one.image.name}: has {layers} layers: Docker takes at most {most}; "
+                "have it built with fewer"
+            )
+
+
+def _wanted(found: Iterable[FoundImage]) -> list[WantedLayer]:
+    """The layers of images, each digest once.
+
+    Raises:
+        SourceError: two images say different things of one.
+    """
+    wanted: dict[str, WantedLayer] = {}
+    for one in found:
+        for layer in one.image.layers:
+            known = wanted.setdefault(
+                layer.digest, WantedLayer(layer, one.source, f"image {one.image.name}")
+            )
+            if (known.layer.diff_id, known.layer.archive_size) != (
+                layer.diff_id,
+                layer.archive_size,
+            ):
+                raise SourceError(
+                    f"image {one.image.name}: layer {layer.digest}: has the diff_id "
+                    f"{layer.diff_id} and {layer.archive_size} bytes there, "
+                    f"{known.layer.diff_id} and {known.layer.archive_size} bytes in {known.owner}"
+                )
+    return list(wanted.values())
+
+
+def _image(
+    image: SourceImage, figures: Mapping[str, LayerFigures], model: PredictionTarget
+) -> PredictedImage:
+    layers: list[PredictedLayer] = []
+    for depth, layer in enumerate(image.layers):
+        found = figures[layer.digest]
+        position = Position(depth, is_top=depth == len(image.layers) - 1)
+        layers.append(
+            PredictedLayer(
+                chain_id(layers[-1].chain_id if layers else None, layer.diff_id),
+                layer.diff_id,
+                layer.digest,
+                layer.archive_size,
+                found.size,
+                model.store.layer_usage(found, position, model.fs, model.accounting),
+                found.files,
+            )
+        )
+    beside = model.store.image_usage(image.documents, model.fs, model.accounting)
+    return PredictedImage(image, (_name(image),), tuple(layers), beside)
+
+
+def _name(image: SourceImage) -> str:
+    """What an image is called without its platform, which an index gives it."""
+    name, _, last = image.name.rpartition(": ")
+    system = image.platform.os or "linux"
+    return (
+        name
+        if name and f"{last}/".startswith(f"{system}/{image.platform.architecture}/")
+        else image.name
+    )
+
+
+def _merged(images: Iterable[PredictedImage]) -> list[PredictedImage]:
+    """Each image once, sorted by its names; those of several sources have all names."""
+    merged: dict[object, PredictedImage] = {}
+    for one in images:
+        # The same config may be over blobs that were compressed in another way.
+        key = (one.image.image_id, tuple(layer.digest for layer in one.layers))
+        known = merged.get(key, one)
+        names = tuple(sorted({*known.names, *one.names}))
+        merged[key] = one._replace(names=names, usage=max(known.usage, one.usage))
+    return sorted(merged.values(), key=lambda one: (one.names, one.image.platform))

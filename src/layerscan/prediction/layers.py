@@ -1,0 +1,205 @@
+"""The figures of layers: from their streams, or as they were found before.
+
+Owns which layers are read and how: the largest first, several at a time, none
+whose figures are known, and the table of contents alone where there is one. The
+first that fails ends it.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from layerscan.errors import LayerscanError, SourceError
+from layerscan.parallel import cores, in_parallel
+from layerscan.prediction.cache import CacheConditions, KnownLayer, PredictionCache
+from layerscan.prediction.filesystems.filesystem import FileSystem
+from layerscan.prediction.stores.model import LayerFigures, StoreModel
+from layerscan.prediction.stream import LayerContent, read_layer, read_table
+from layerscan.sources.model import Source, SourceLayer
+from layerscan.sources.toc import TableFault, table_of_contents
+from layerscan.tar.tree import InodeKind
+
+MAX_LAYER = 64 << 30
+"""Bytes of the longest tar that is read, by default."""
+
+_MOST_WORKERS = 8
+"""As many as there are connections to registries, by default."""
+
+
+class ReadProgress(NamedTuple):
+    """How far the reading of layers has come.
+
+    Attributes:
+        done: bytes of blobs that were read, or need not be.
+        total: bytes of all blobs that are to be read.
+    """
+
+    done: int
+    total: int
+
+
+class ReadOptions(NamedTuple):
+    """How layers are read.
+
+    Attributes:
+        cache: figures that are known; None for none.
+        workers: how many layers are read at a time; None for one a core, at most 8.
+        limit: the most bytes that a layer's tar may have.
+        with_toc: whether the table of contents is enough where a layer of a registry
+            has one.
+        on_progress: called some ten times a second, in the thread that called.
+    """
+
+    cache: PredictionCache | None = None
+    workers: int | None = None
+    limit: int = MAX_LAYER
+    with_toc: bool = True
+    on_progress: Callable[[ReadProgress], object] | None = None
+
+
+class WantedLayer(NamedTuple):
+    """A layer whose figures are wanted.
+
+    Attributes:
+        layer: the layer.
+        source: who has it.
+        owner: what to call the image that it is of.
+    """
+
+    layer: SourceLayer
+    source: Source
+    owner: str
+
+
+def read_layers(
+    wanted: Sequence[WantedLayer], fs: FileSystem, store: StoreModel, reading: ReadOptions
+) -> tuple[dict[str, LayerFigures], list[str]]:
+    """The figures of each layer by its digest, and what the user should know of them.
+
+    Args:
+        wanted: each digest once.
+        fs: the file system that the figures are of.
+        store: the image store, which may want to know more.
+        reading: how to read.
+
+    Raises:
+        LayerscanError: a layer cannot be had, or is damaged.
+    """
+    return _Run(fs, store, reading).figures(wanted)
+
+
+class _Run:
+    """One reading of layers."""
+
+    def __init__(self, fs: FileSystem, store: StoreModel, reading: ReadOptions) -> None:
+        self.fs = fs
+        self.tar_split = store.tar_split
+        self.reading = reading
+        self.circumstances = CacheConditions(fs.name, fs.block_size, str(store.tar_split))
+        self.notes: list[str] = []
+        self.total = 0
+        self.done = 0
+        self.lock = threading.Lock()
+
+    def figures(self, wanted: Sequence[WantedLayer]) -> tuple[dict[str, LayerFigures], list[str]]:
+        found = {one.layer.digest: self._known(one.layer) for one in wanted}
+        known = {digest: one for digest, one in found.items() if one is not None}
+        left = [one for one in wanted if one.layer.digest not in known]
+        left.sort(key=lambda one: -one.layer.archive_size)
+        self.total = sum(one.layer.archive_size for one in left)
+        read = in_parallel(
+            [partial(self._read, one) for one in left],
+            workers=self.reading.workers or min(cores(), _MOST_WORKERS),
+            on_tick=self._tell,
+        )
+        known.update((one.layer.digest, now) for one, now in zip(left, read, strict=True))
+        figures = {digest: one.figures for digest, one in known.items()}
+        of_layers = (
+            f"{one.owner}: layer {one.layer.digest}: {note}"
+            for one in wanted
+            for note in known[one.layer.digest].notes
+        )
+        of_cache = self.reading.cache.notes if self.reading.cache is not None else ()
+        return figures, [*self.notes, *of_layers, *of_cache]
+
+    def _tell(self) -> None:
+        if self.reading.on_progress is not None:
+            self.reading.on_progress(ReadProgress(self.done, self.total))
+
+    def _count(self, received: int) -> None:
+        with self.lock:
+            self.done += received
+
+    def _known(self, layer: SourceLayer) -> KnownLayer | None:
+        """What is known of a layer that was read before."""
+        if self.reading.cache is None:
+            return None
+        known = self.reading.cache.find(layer, self.circumstances)
+        if known is None or not (known.is_whole or self.reading.with_toc):
+            return None
+        return known
+
+    def _read(self, wanted: WantedLayer, cancel: threading.Event) -> KnownLayer:
+        """What is known of a layer that is read now."""
+        try:
+            content = self._by_table(wanted, cancel) if self.reading.with_toc else None
+            is_whole = content is None
+            if content is None:
+                content = read_layer(
+                    wanted.source,
+                    wanted.layer,
+                    tar_split=self.tar_split,
+                    limit=self.reading.limit,
+                    on_bytes=self._count,
+                    cancel=cancel,
+                )
+            figures = _figures(wanted.layer, content, self.fs)
+            known = KnownLayer(figures, is_whole, tuple(_refusals(content, self.fs)))
+        except LayerscanError as error:
+            raise SourceError(f"{wanted.owner}: {error}") from None
+        except MemoryError:
+            raise SourceError(
+                f"{wanted.owner}: layer {wanted.layer.digest}: there is not enough memory for "
+                "all that is in it"
+            ) from None
+        if self.reading.cache is not None:
+            self.reading.cache.keep(wanted.layer, self.circumstances, known)
+        return known
+
+    def _by_table(self, wanted: WantedLayer, cancel: threading.Event) -> LayerContent | None:
+        """What a layer's table of contents says, None if there is none of use."""
+        try:
+            table = table_of_contents(wanted.source, wanted.layer)
+            if table is None:
+                return None
+            content = read_table(table, tar_split=self.tar_split, cancel=cancel)
+        except TableFault as fault:
+            where = f"{wanted.owner}: layer {wanted.layer.digest}"
+            self.notes.append(f"{where}: {fault}; all of it was read instead")
+            return None
+        self._count(wanted.layer.archive_size)
+        return content
+
+
+def _figures(layer: SourceLayer, content: LayerContent, fs: FileSystem) -> LayerFigures:
+    tree = content.tree
+    return LayerFigures(
+        size=tree.size,
+        content=fs.tree(tree),
+        overhead=fs.overhead(tree),
+        files=int((tree.kinds != InodeKind.DIRECTORY).sum()),
+        archive_size=layer.archive_size,
+        tar_split=content.tar_split,
+    )
+
+
+def _refusals(content: LayerContent, fs: FileSystem) -> Iterator[str]:
+    """Why a device would not take a layer."""
+    if content.repeated:
+        yield (
+            f"has a path twice, {content.repeated}: Docker and Podman refuse such a layer; have "
+            "it built again, or give --store containerd if that is what will unpack it"
+        )
+    if refused := fs.refused(content.tree):
+        yield (f"cannot be unpacked onto {fs.name} with blocks of {fs.block_size} bytes: {refused}")

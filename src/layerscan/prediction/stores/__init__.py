@@ -1,0 +1,1 @@
+"""What image stores keep around layers, as arithmetic."""

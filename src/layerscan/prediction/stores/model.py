@@ -1,0 +1,177 @@
+"""What lies around the content of layers in each kind of image store, as arithmetic.
+
+Owns both rules of `usage` for layers that no store has yet: they are those of
+`layerscan.scanning.accounting`, and say right after a pull the same. What a store keeps of a
+layer and of an image is in the module of its kind. What all layers of a store share
+grows by what the ``stores`` have measured.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from importlib import import_module
+from typing import ClassVar, NamedTuple
+
+from layerscan.errors import LayerscanError
+from layerscan.prediction.filesystems.filesystem import FileCosts, FileSystem
+from layerscan.scanning.accounting import Accounting
+from layerscan.stores import KINDS
+from layerscan.stores.model import Growth, Layer
+from layerscan.tar.tarsplit import TarSplit
+
+OVERLAY_LINK = "A" * 26
+"""Like the name that a layer of an overlay store has in the folder ``l``."""
+
+_KIB = 1024
+_CHAIN_ID = f"sha256:{'0' * 64}"
+
+
+class LayerFigures(NamedTuple):
+    """What is known of one layer's content, wherever it is unpacked.
+
+    Attributes:
+        size: bytes of content, by Docker's rule.
+        content: bytes by ``st_blocks`` of all its inodes, see `FileSystem.tree`.
+        overhead: bytes that these take beside, see `FileSystem.overhead`.
+        files: how many inodes are no directory.
+        archive_size: bytes of its blob.
+        tar_split: bytes of the file that restores its tar; 0 where the store
+            keeps none.
+    """
+
+    size: int
+    content: int
+    overhead: int
+    files: int
+    archive_size: int
+    tar_split: int
+
+
+class Position(NamedTuple):
+    """Where in an image a layer is.
+
+    Attributes:
+        depth: how many layers are beneath it.
+        is_top: whether none is above it.
+    """
+
+    depth: int
+    is_top: bool
+
+
+class StoreModel(ABC):
+    """An image store right after a pull.
+
+    Attributes:
+        name: as ``--store`` has it.
+        tar_split: how it keeps the file that restores a layer's tar.
+        growth: of what its layers and images share, for the exact rule.
+        most_layers: as many as an image may have; None for no such bound.
+    """
+
+    name: ClassVar[str]
+    tar_split: ClassVar[TarSplit]
+    growth: ClassVar[Growth]
+    most_layers: ClassVar[int | None] = None
+
+    @property
+    def has_tar_split(self) -> bool:
+        """Whether it keeps that file."""
+        return self.tar_split is not TarSplit.NONE
+
+    def layer_usage(
+        self, layer: LayerFigures, position: Position, fs: FileSystem, accounting: Accounting
+    ) -> int:
+        """Bytes of disk that a layer takes.
+
+        Args:
+            layer: the layer.
+            position: where in the image it is.
+            fs: the file system that the figures of `layer` are of.
+            accounting: by which rule.
+        """
+        if accounting is Accounting.DOCKER:
+            whole = layer.content + self._folder(position, fs)
+            return -(-whole // _KIB) * _KIB + layer.tar_split
+        kept = _blocks(self._kept(layer, position, fs), fs)
+        return layer.content + layer.overhead + kept + self.growth.layer_bytes
+
+    def image_usage(self, documents: Sequence[int], fs: FileSystem, accounting: Accounting) -> int:
+        """Bytes of disk that an image takes beside its layers; 0 by the docker rule.
+
+        Args:
+            documents: bytes of its config, its manifest and the indexes that led to
+                it, in this order, so far as there are any.
+            fs: the file system.
+            accounting: by which rule.
+        """
+        if accounting is Accounting.DOCKER:
+            return 0
+        shared = self.growth.image_bytes + self.growth.image_blocks * fs.block_size
+        return self.document_usage(documents, fs) + shared
+
+    def document_usage(self, documents: Sequence[int], fs: FileCosts) -> int:
+        """Bytes of disk of what the store keeps of an image itself, beside its layers.
+
+        Without what files grow by that all images share, see `growth`.
+
+        Args:
+            documents: as for `image_usage`.
+            fs: the file system.
+        """
+        # Archives may be without manifests, but each pull has one.
+        pulled = documents if len(documents) > 1 else (*documents, 0)
+        return _blocks(self._documents(pulled, fs), fs)
+
+    @abstractmethod
+    def _folder(self, position: Position, fs: FileSystem) -> int:
+        """Bytes by ``st_blocks`` of a layer's folder and what is in it beside the content."""
+
+    @abstractmethod
+    def _kept(self, layer: LayerFigures, position: Position, fs: FileSystem) -> Iterable[int]:
+        """The same of each file and folder that there is because of a layer, by itself."""
+
+    @abstractmethod
+    def _documents(self, documents: Sequence[int], fs: FileCosts) -> Iterable[int]:
+        """The same of each file and folder that there is because of an image.
+
+        Of `documents` there are two at the least.
+        """
+
+
+def store_model(name: str) -> StoreModel:
+    """The model of a kind of store.
+
+    Raises:
+        LayerscanError: there is none of that name.
+    """
+    if name not in KINDS:
+        raise LayerscanError(f"no store {name!r}: there are {', '.join(KINDS)}")
+    # Each stands on this module, and is in one of its package's name.
+    module = import_module(f"layerscan.prediction.stores.{name.replace('-', '_')}")
+    model: StoreModel = module.MODEL
+    return model
+
+
+def stand_in(position: Position, *metadata_files: str) -> Layer:
+    """A layer for what names the files that a store keeps of one; it has no content.
+
+    Args:
+        position: where in the image it is.
+        metadata_files: see `Layer`.
+    """
+    parent = _CHAIN_ID if position.depth else None
+    return Layer(_CHAIN_ID, _CHAIN_ID, parent, "/layer", "content", metadata_files)
+
+
+def overlay_lower(position: Position, fs: FileSystem) -> int:
+    """Bytes by ``st_blocks`` of the file ``lower``, a list of the layers beneath.
+
+    Each is listed by its link, with a colon between two.
+    """
+    listed = len("l/") + len(OVERLAY_LINK) + len(":")
+    return fs.file(listed * position.depth - 1) if position.depth else 0
+
+
+def _blocks(taken: Iterable[int], fs: FileCosts) -> int:
+    """Bytes of all, each by itself, and one block at the least, see `scanning.accounting`."""
+    return sum(max(one, fs.block_size) for one in taken)

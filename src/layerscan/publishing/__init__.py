@@ -1,0 +1,1 @@
+"""Compose Apps into a registry, and what one holds."""

@@ -1,0 +1,326 @@
+"""Publishing Compose Apps: from a folder and a registry's images to an App in a registry.
+
+Owns the order of it: what is looked up, which documents are made of it, and
+that an App manifest is put into the registry only after all that it refers to.
+The documents' bytes are `layerscan.apps.document`'s matter, requests the
+registry client's. It prints nothing.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from io import BytesIO
+from typing import BinaryIO, Literal, NamedTuple
+
+from layerscan import digest as digests
+from layerscan.apps import document as documents
+from layerscan.apps.discovery import App
+from layerscan.errors import LayerscanError, NotInRegistryError, RefusedByRegistryError
+from layerscan.oci import OCI_INDEX, OCI_MANIFEST, Descriptor
+from layerscan.parallel import in_parallel
+from layerscan.publishing.preparation import PlannedApp, Prepared, Settings, plan, prepare
+from layerscan.publishing.resolution import Resolver
+from layerscan.reference import Reference
+from layerscan.registry import RegistryClient, Repository
+
+LayersManifests = Literal["auto", "always", "never"]
+
+_REFUSALS = (400, 405, 415, 422)
+"""The HTTP status of a registry that does not take a document of this kind."""
+
+_OTHER_FAULTS = frozenset({"NAME_INVALID", "NAME_UNKNOWN", "TAG_INVALID", "DIGEST_INVALID"})
+"""Codes with such a status that are not about the kind of document."""
+
+
+class AppsProgress(NamedTuple):
+    """How far a run has come.
+
+    Attributes:
+        done: Apps that are published or have failed.
+        apps: Apps of the run.
+        sent: bytes of blobs sent so far.
+    """
+
+    done: int
+    apps: int
+    sent: int
+
+
+class Published(NamedTuple):
+    """An App that is in the registry, or with a dry run would be.
+
+    Attributes:
+        app: its name.
+        target: the reference that it is under.
+        digest: of its App manifest.
+        size: bytes of the App manifest.
+        architectures: sorted.
+        has_metadata: whether it has the layers' metadata.
+        has_layers_manifests: whether it has layers manifests.
+        sent: bytes of blobs that were uploaded.
+        warnings: what is to be told.
+    """
+
+    app: str
+    target: Reference
+    digest: str
+    size: int
+    architectures: tuple[str, ...]
+    has_metadata: bool
+    has_layers_manifests: bool
+    sent: int
+    warnings: tuple[str, ...]
+
+
+class Failed(NamedTuple):
+    """An App that is not published, and why.
+
+    Attributes:
+        app: its name.
+        reason: one line.
+    """
+
+    app: str
+    reason: str
+
+
+class Run(NamedTuple):
+    """What a run is about.
+
+    Attributes:
+        apps: the Apps, each with the reference that it is to be under.
+        settings: what holds for all.
+        layers_manifests: whether they are put into the registry: where it takes
+            them, always, or never.
+        scratch: an empty folder for the bundles.
+        dry_run: where to write the documents instead, None to publish.
+        workers: how many Apps are under way at a time.
+    """
+
+    apps: Sequence[tuple[PlannedApp, Reference]]
+    settings: Settings
+    layers_manifests: LayersManifests
+    scratch: str
+    dry_run: str | None = None
+    workers: int = 8
+
+
+def plan_apps(
+    apps: Sequence[App], settings: Settings, client: RegistryClient, *, workers: int = 8
+) -> list[PlannedApp | Failed]:
+    """Read Apps and look their images up, each once; one that fails keeps no other from it.
+
+    Args:
+        apps: the Apps.
+        settings: what holds for all.
+        client: the registries.
+        workers: how many Apps, and how many look-ups, are under way at a time.
+    """
+    resolver = Resolver(client, workers, settings.architectures)
+
+    def task(app: App, _: object) -> PlannedApp | Failed:
+        try:
+            return plan(app, settings, resolver)
+        except LayerscanError as error:
+            return Failed(app.name, str(error))
+
+    return in_parallel([partial(task, app) for app in apps], workers=workers)
+
+
+def publish(
+    run: Run, client: RegistryClient, on_progress: Callable[[AppsProgress], object] | None = None
+) -> list[Published | Failed]:
+    """Publish Apps; one that fails keeps no other from being published.
+
+    Publishing what is there already uploads nothing.
+
+    Args:
+        run: what to do.
+        client: the registries.
+        on_progress: called from any thread, one at a time.
+
+    Returns:
+        What became of each App, in their order.
+    """
+    counter = _Counter(len(run.apps), on_progress)
+    work = _Work(run, client, counter)
+    return in_parallel(
+        [partial(work.one, planned, target) for planned, target in run.apps], workers=run.workers
+    )
+
+
+class _Counter:
+    """Adds up what all threads have done."""
+
+    def __init__(self, apps: int, on_progress: Callable[[AppsProgress], object] | None) -> None:
+        self._lock = threading.Lock()
+        self._progress = AppsProgress(0, apps, 0)
+        self._on_progress = on_progress
+
+    def add(self, sent: int) -> None:
+        self._update(0, sent)
+
+    def finish(self) -> None:
+        self._update(1, 0)
+
+    def _update(self, done: int, sent: int) -> None:
+        with self._lock:
+            now = self._progress
+            self._progress = AppsProgress(now.done + done, now.apps, now.sent + sent)
+            if self._on_progress is not None:
+                self._on_progress(self._progress)
+
+
+class _Work(NamedTuple):
+    """What all Apps of a run share."""
+
+    run: Run
+    client: RegistryClient
+    counter: _Counter
+
+    def one(self, planned: PlannedApp, target: Reference, _: object) -> Published | Failed:
+        """Publish one App, or write it out."""
+        try:
+            return self._one(planned, target)
+        finally:
+            self.counter.finish()
+
+    def _one(self, planned: PlannedApp, target: Reference) -> Published | Failed:
+        run, app = self.run, planned.app
+        bundle = os.path.join(run.scratch, f"{os.urandom(8).hex()}.tgz")
+        try:
+            prepared = prepare(planned, run.settings, bundle)
+            if run.dry_run is None:
+                upload = _Upload(prepared, self.client.repository(target), self.counter)
+                result = upload.run(target, run.layers_manifests)
+            else:
+                result = _write_out(prepared, run.dry_run, run.layers_manifests)
+        except LayerscanError as error:
+            return Failed(app.name, str(error))
+        except OSError as error:
+            return Failed(app.name, f"{error.filename or app.name}: {error.strerror}")
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(bundle)
+        return _published(prepared, target, result)
+
+
+class _Result(NamedTuple):
+    """What was put there: the App manifest, and how."""
+
+    app_manifest: bytes
+    has_layers_manifests: bool
+    sent: int = 0
+    refused: str = ""
+
+
+class _Upload:
+    """One App on its way into the repository."""
+
+    def __init__(self, prepared: Prepared, repository: Repository, counter: _Counter) -> None:
+        self.prepared = prepared
+        self.repository = repository
+        self.counter = counter
+        self.sent = 0
+
+    def run(self, target: Reference, layers_manifests: LayersManifests) -> _Result:
+        prepared = self.prepared
+        self._blob(documents.EMPTY_CONFIG, BytesIO)
+        self._blob(prepared.bundle, partial(_open, prepared.bundle_path))
+        if prepared.metadata is not None:
+            metadata = prepared.metadata
+            self._blob(prepared.metadata_descriptor, lambda: BytesIO(metadata))
+        taken, refused = layers_manifests != "never", ""
+        try:
+            if taken:
+                self._layers_manifests()
+            raw = self._app_manifest(with_layers_manifests=taken)
+        except RefusedByRegistryError as error:
+            if not (taken and _is_refusal(error)):
+                raise
+            refused = f"{target.registry} takes no layers manifests"
+            if layers_manifests == "always":
+                raise LayerscanError(
+                    f"{refused}, which --layers-manifests always asks for: {error}"
+                ) from None
+            taken, refused = False, f"{refused}: published without them ({error})"
+            raw = self._app_manifest(with_layers_manifests=False)
+        self._tag(raw, target)
+        return _Result(raw, taken, self.sent, refused)
+
+    def _blob(self, descriptor: Descriptor, opened: Callable[[], BinaryIO]) -> None:
+        self.repository.push_blob(descriptor, opened, on_bytes=self._count)
+
+    def _count(self, sent: int) -> None:
+        self.sent += sent
+        self.counter.add(sent)
+
+    def _layers_manifests(self) -> None:
+        for architecture, raw in self.prepared.layers_manifests.items():
+            descriptor = self.prepared.layers_manifest_descriptors[architecture]
+            if self.repository.has(descriptor):
+                continue
+            try:
+                self.repository.push_manifest(raw, OCI_INDEX, descriptor.digest)
+            except NotInRegistryError as error:
+                # It looks for the layers, which are in the images' repositories.
+                raise RefusedByRegistryError(str(error), status=400, code="") from None
+
+    def _app_manifest(self, *, with_layers_manifests: bool) -> bytes:
+        """Put the App manifest under its digest."""
+        raw = self.prepared.app_manifest(with_layers_manifests=with_layers_manifests)
+        descriptor = documents.descriptor_of(raw, OCI_MANIFEST)
+        if not self.repository.has(descriptor):
+            self.repository.push_manifest(raw, OCI_MANIFEST, descriptor.digest)
+        return raw
+
+    def _tag(self, raw: bytes, target: Reference) -> None:
+        if target.tag is not None and not self._is_under(target.tag, digests.sha256(raw)):
+            self.repository.push_manifest(raw, OCI_MANIFEST, target.tag)
+
+    def _is_under(self, tag: str, digest: str) -> bool:
+        try:
+            return self.repository.manifest(tag).digest == digest
+        except LayerscanError:
+            # Whatever is there, or is not: the tag gets the App.
+            return False
+
+
+def _open(path: str) -> BinaryIO:
+    return open(path, "rb")
+
+
+def _is_refusal(error: RefusedByRegistryError) -> bool:
+    """Whether a registry says that it takes no documents of this kind."""
+    return error.status in _REFUSALS and error.code not in _OTHER_FAULTS
+
+
+def _published(prepared: Prepared, target: Reference, result: _Result) -> Published:
+    size = len(result.app_manifest)
+    warnings = [*prepared.warnings, *filter(None, (result.refused,))]
+    if size > documents.LONGEST_FOR_OLD_CLIENTS:
+        warnings.append(
+            f"the App manifest has {size} bytes: old versions of aktualizr-lite read "
+            f"{documents.LONGEST_FOR_OLD_CLIENTS}; fewer architectures (--arch) make it shorter"
+        )
+    return Published(
+        prepared.app.name,
+        target,
+        digests.sha256(result.app_manifest),
+        size,
+        prepared.architectures,
+        prepared.metadata is not None,
+        result.has_layers_manifests,
+        result.sent,
+        tuple(warnings),
+    )
+
+
+def _write_out(prepared: Prepared, out_dir: str, layers_manifests: LayersManifests) -> _Result:
+    """Write what would be pushed to the folder of the App in that of the dry run."""
+    taken = layers_manifests != "never"
+    raw = prepared.app_manifest(with_layers_manifests=taken)
+    prepared.write_to(os.path.join(out_dir, prepared.app.name), raw, with_layers_manifests=taken)
+    return _Result(raw, taken)

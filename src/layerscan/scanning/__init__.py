@@ -1,0 +1,1 @@
+"""Which images are meant, and what their layers cost."""

@@ -1,0 +1,379 @@
+"""A scan: the images of a store, and what each of their layers costs.
+
+Alone decides which layers are walked: each once however many images share it,
+all in one pool of threads, and again where the engine changed them meanwhile.
+It prints nothing; what there is to say is in the result.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from errno import EACCES, EPERM
+from typing import TYPE_CHECKING, NamedTuple
+
+from layerscan.errors import LayerscanError
+from layerscan.layersmeta import LayerMeta, LayersMeta, check_architectures, of_images
+from layerscan.problem import Problem
+from layerscan.scanning.accounting import Accounting, image_usage, layer_usage
+from layerscan.scanning.damage import found_damage
+from layerscan.scanning.selection import (
+    Choice,
+    Chosen,
+    Selection,
+    absence,
+    architectures,
+    choose,
+)
+from layerscan.stores.model import Image, Layer, Store
+from layerscan.text import printable_path
+from layerscan.walking.walker import Progress, Usage, walk_many
+
+if TYPE_CHECKING:
+    from layerscan.scanning.lookup import Looked
+
+_ATTEMPTS = 4
+"""How often a layer that changes under the walk is walked before it is given up."""
+
+_ERRORS_TOLD = 10
+"""How many unreadable files of one layer are named one by one."""
+
+
+class LayerCost(NamedTuple):
+    """What one layer costs.
+
+    Attributes:
+        layer: the layer.
+        size: bytes of content: as the store recorded it, else as walked.
+        usage: bytes of disk, by the scan's accounting.
+        walked: what was found in the layer's folder.
+    """
+
+    layer: Layer
+    size: int
+    usage: int
+    walked: Usage
+
+
+class Scan(NamedTuple):
+    """The result of a scan.
+
+    Attributes:
+        store: the store that was scanned.
+        accounting: the rule of `usage`.
+        fs_block_size: block size in bytes of the store's file system.
+        chosen: the images that the scan is about, each whole.
+        costs: what each layer costs, by chain_id.
+        image_usage: bytes that each image takes beside its layers, by image_id.
+        sharing: how many images of the store keep each layer, by chain_id;
+            steps of a build whose outcome is there are not counted.
+        images_in_store: how many images the store holds, with a name or not.
+        warnings: what the reader should know; the figures are right.
+        problems: what could not be read; the figures lack it.
+    """
+
+    store: Store
+    accounting: Accounting
+    fs_block_size: int
+    chosen: tuple[Chosen, ...]
+    costs: dict[str, LayerCost]
+    image_usage: dict[str, int]
+    sharing: dict[str, int]
+    images_in_store: int
+    warnings: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def architectures(self) -> list[str]:
+        """The architectures of the images, sorted."""
+        return architectures(self.chosen)
+
+    def document(self) -> LayersMeta:
+        """The layers metadata of all images of the scan, as of one architecture."""
+        return _document(self, self.chosen)
+
+    def documents(self) -> dict[str, LayersMeta]:
+        """The layers metadata by architecture, as `layerscan.merge` gives it.
+
+        Raises:
+            LayerscanError: what an image's config gives as its architecture
+                can be no key of the document.
+        """
+        check_architectures((one.label, one.image.architecture) for one in self.chosen)
+        return {
+            architecture: _document(
+                self, [one for one in self.chosen if one.image.architecture == architecture]
+            )
+            for architecture in self.architectures
+        }
+
+
+def scan(
+    store: Store,
+    selection: Selection | None = None,
+    *,
+    accounting: Accounting | str = Accounting.DOCKER,
+    threads: int | None = None,
+    on_progress: Callable[[Progress, int], object] | None = None,
+    look_up: "Callable[[Sequence[Chosen]], Looked] | None" = None,
+) -> Scan:
+    """Scan `store`.
+
+    Args:
+        store: from `open_store`; opened for the exact rule if that is asked for.
+        selection: which images; default: all that have a name.
+        accounting: the rule of `usage`, ``docker`` or ``exact``.
+        threads: for the walk; default: by the cores and the work at hand.
+        on_progress: called about ten times a second with how far the walk has
+            come and how many layers there are to walk.
+        look_up: completes the digests of the images; default: they stay as the
+            store knows them.
+
+    Raises:
+        LayerscanError: an image that is required is not there, or the
+            selection fits no image.
+        TypeError: `store` is not a store, but its path say.
+        ValueError: there is no such accounting.
+    """
+    if isinstance(store, str | bytes | os.PathLike):
+        raise TypeError(f"scan takes a store: scan(open_store(root={store!r}))")
+    return _Scanner(
+        store, selection or Selection(), Accounting(accounting), threads, on_progress
+    ).run(look_up)
+
+
+class _Scanner:
+    """One scan while it runs."""
+
+    def __init__(
+        self,
+        store: Store,
+        selection: Selection,
+        accounting: Accounting,
+        threads: int | None,
+        on_progress: Callable[[Progress, int], object] | None,
+    ) -> None:
+        self.store = store
+        self.selection = selection
+        self.accounting = accounting
+        self.threads = threads
+        self.on_progress = on_progress
+        self.block_size = os.statvfs(store.root).f_bsize
+        self.warnings: list[str] = []
+        self.vanished: list[str] = []
+        # All of these are of the last attempt.
+        self.problems: list[Problem] = []
+        self.changed: set[str] = set()
+        self.image_usage: dict[str, int] = {}
+        # Kept from one attempt to the next.
+        self.costs: dict[Layer, LayerCost] = {}
+
+    def run(self, look_up: "Callable[[Sequence[Chosen]], Looked] | None") -> Scan:
+        images, first = self._attempt()
+        last = first
+        for _ in range(_ATTEMPTS - 1):
+            if not self.changed:
+                break
+            images, last = self._attempt()
+        whole = tuple(one for one in last.chosen if self._is_whole(one))
+        for wanted in last.absent:
+            self.warnings.append(
+                f"{absence(wanted, images)}: not built for this architecture? skipped"
+            )
+        self.warnings += self.store.notes
+        self._tell_removed(first, last)
+        costs = {layer.chain_id: self.costs[layer] for one in whole for layer in one.image.layers}
+        self.warnings += [
+            f"layer {chain_id}: {damage}"
+            for chain_id, cost in costs.items()
+            for damage in found_damage(cost.layer, cost.walked, self.block_size)
+        ]
+        if look_up is not None:
+            whole, warnings = look_up(whole)
+            self.warnings += warnings
+        self._tell_undigested(whole)
+        return Scan(
+            store=self.store,
+            accounting=self.accounting,
+            fs_block_size=self.block_size,
+            chosen=whole,
+            costs=costs,
+            image_usage={one.image.image_id: self.image_usage[one.image.image_id] for one in whole},
+            sharing=_sharing(images, whole),
+            images_in_store=len(images),
+            warnings=tuple(self.warnings),
+            problems=tuple(sorted({*self.store.problems, *self.problems})),
+        )
+
+    def _attempt(self) -> tuple[list[Image], Choice]:
+        """Read the store, and walk what has not been walked whole so far.
+
+        An engine may pull and remove images meanwhile: then `changed` says what
+        has to be done once more.
+
+        Returns:
+            All images of the store, and those chosen.
+        """
+        self.problems.clear()
+        self.changed.clear()
+        self.image_usage.clear()
+        images = list(self.store.images())
+        self.vanished += self.store.vanished
+        choice = choose(images, self.selection)
+        for wanted in choice.absent:
+            if wanted.required:
+                # The store's notes may say why.
+                said = [absence(wanted, images), *self.store.notes]
+                raise LayerscanError("; ".join(said))
+        layers = list(
+            dict.fromkeys(
+                layer
+                for one in choice.chosen
+                for layer in one.image.layers
+                if layer not in self.costs
+            )
+        )
+        for layer, walked in zip(layers, self._walk(layers), strict=True):
+            self._take(layer, walked)
+        for one in choice.chosen:
+            self._take_image(one.image)
+        return images, choice
+
+    def _walk(self, layers: list[Layer]) -> list[Usage]:
+        on_progress = self.on_progress
+        return walk_many(
+            [layer.folder for layer in layers],
+            child=layers[0].content if layers else None,
+            threads=self.threads,
+            on_progress=on_progress and (lambda progress: on_progress(progress, len(layers))),
+        )
+
+    def _take(self, layer: Layer, walked: Usage) -> None:
+        """Keep what was found of a layer if it is whole.
+
+        Its metadata is read after the walk, and last whether the store still
+        has the layer: an engine takes a layer off its records before it
+        deletes the first file.
+        """
+        try:
+            usage = layer_usage(
+                layer,
+                walked,
+                self.accounting,
+                block_size=self.block_size,
+                growth=self.store.growth,
+            )
+            if walked.vanished or not self.store.still_has(layer):
+                self.changed.add(layer.chain_id)
+                return
+        except FileNotFoundError:
+            self.changed.add(layer.chain_id)
+            return
+        except OSError as error:
+            self.problems.append(Problem(str(error.filename), str(error.strerror)))
+            return
+        if walked.errors or walked.child is None:
+            self._tell_errors(layer, walked)
+            return
+        size = walked.child.size if layer.recorded_size is None else layer.recorded_size
+        self.costs[layer] = LayerCost(layer, size, usage, walked)
+
+    def _take_image(self, image: Image) -> None:
+        try:
+            usage = image_usage(
+                image, self.accounting, block_size=self.block_size, growth=self.store.growth
+            )
+            # One config may be in two images, whose archives differ: the larger counts.
+            known = self.image_usage.get(image.image_id, 0)
+            self.image_usage[image.image_id] = max(usage, known)
+        except FileNotFoundError:
+            self.changed.add(image.image_id)
+        except OSError as error:
+            self.problems.append(Problem(str(error.filename), str(error.strerror)))
+
+    def _is_whole(self, one: Chosen) -> bool:
+        """Whether all of an image could be read; tells it if not."""
+        changed = {one.image.image_id} if one.image.image_id in self.changed else set()
+        changed.update(
+            layer.chain_id for layer in one.image.layers if layer.chain_id in self.changed
+        )
+        if changed:
+            self.problems.append(
+                Problem(f"image {one.label}", "kept changing while it was scanned: scan again")
+            )
+            return False
+        lost = [layer.chain_id for layer in one.image.layers if layer not in self.costs]
+        if lost:
+            self.problems.append(
+                Problem(f"image {one.label}", f"is left out: layer {lost[0]} could not be read")
+            )
+        return not lost and one.image.image_id in self.image_usage
+
+    def _tell_errors(self, layer: Layer, walked: Usage) -> None:
+        if not walked.errors:
+            self.problems.append(Problem(layer.folder, f"has no folder {layer.content}"))
+        for error in walked.errors[:_ERRORS_TOLD]:
+            hint = "; use sudo" if error.errno in (EACCES, EPERM) else ""
+            path = printable_path(error.path)
+            self.problems.append(Problem(path, os.strerror(error.errno) + hint))
+        untold = walked.error_count - _ERRORS_TOLD
+        if untold > 0:
+            self.problems.append(
+                Problem(layer.folder, f"{untold:,} more entries of this layer cannot be read")
+            )
+
+    def _tell_removed(self, first: Choice, last: Choice) -> None:
+        there = {one.image.image_id for one in last.chosen}
+        removed = [one.label for one in first.chosen if one.image.image_id not in there]
+        if self.selection.wanted is None:
+            # Unless it was pulled again before the last attempt.
+            back = {one.label for one in last.chosen}
+            removed += [label for label in self.vanished if label not in back]
+        self.warnings += [
+            f"image {label} was removed or renamed while the scan ran: left out"
+            for label in dict.fromkeys(removed)
+        ]
+
+    def _tell_undigested(self, chosen: Iterable[Chosen]) -> None:
+        """Name the layers that the document will lack, each image's by themselves."""
+        known = {layer.chain_id for one in chosen for layer, _ in one.digests()}
+        for one in chosen:
+            missing = [layer.diff_id for layer in one.image.layers if layer.chain_id not in known]
+            if missing:
+                layers = "layer" if len(missing) == 1 else f"{len(missing)} layers"
+                where = " or ".join(name for name in one.repositories if name)
+                self.warnings.append(
+                    f"image {one.label}: {layers} without a digest"
+                    + (f" in {where}" if where else "")
+                    + " (never pushed, or pulled when it was here already?), left out of the "
+                    f"document: {', '.join(missing)}"
+                )
+
+
+def _document(scan: Scan, chosen: Iterable[Chosen]) -> LayersMeta:
+    def layers(one: Chosen) -> Iterator[tuple[str, LayerMeta]]:
+        # Several repositories may know one layer by one digest.
+        for layer, digest in dict.fromkeys(one.digests()):
+            cost = scan.costs[layer.chain_id]
+            yield digest, LayerMeta(cost.size, cost.usage)
+
+    return LayersMeta(scan.fs_block_size, of_images(map(layers, chosen)))
+
+
+def _sharing(images: Iterable[Image], chosen: Iterable[Chosen]) -> dict[str, int]:
+    """How many images keep each layer on the disk.
+
+    An image without a name counts as well, unless it is a step of a build whose
+    outcome is there: that one's removal takes the steps with it.
+    """
+    named = [image for image in images if image.has_name]
+    built = {layer.chain_id for image in named for layer in image.layers}
+    keeping = {
+        image.image_id: image
+        for image in images
+        if image.has_name or not image.layers or image.layers[-1].chain_id not in built
+    }
+    keeping.update((one.image.image_id, one.image) for one in chosen)
+    counts: dict[str, int] = {}
+    for image in keeping.values():
+        for chain in dict.fromkeys(layer.chain_id for layer in image.layers):
+            counts[chain] = counts.get(chain, 0) + 1
+    return counts

@@ -1,0 +1,1 @@
+"""The scanner of tar streams, and what it makes of them."""

@@ -1,0 +1,248 @@
+"""Entries of a tar, which have one header or several: all but the last are about the next.
+
+Headers of records (`x`), long names (`L`) and long links (`K`) are kept until
+the entry's own header comes. Records for all entries (`g`) are passed over, as
+engines do.
+"""
+
+from libc.stdint cimport uint64_t
+from libc.string cimport memchr
+
+from layerscan.tar._hash cimport hash_path
+from layerscan.tar._header cimport BLOCK, Header, text_length
+from layerscan.tar._paths cimport clean, trouble
+from layerscan.tar._pax cimport LINK, PATH, SPARSE_NAME, Span, check_records, read_records
+from layerscan.tar._scanner cimport (
+    IN_MAP, IN_SPECIAL, Scanner, Text, forget_headers, keep_raw, settle, text_add, text_set,
+)
+from layerscan.tar._seen cimport seen_add, seen_ready
+from layerscan.tar._sparse cimport (
+    MAP_IN_CONTENT, NOT_SPARSE, SparseFormat, sparse_begin, sparse_format, sparse_records,
+)
+from layerscan.tar._split cimport tar_split_entry, tar_split_entry_end
+from layerscan.tar._tree cimport MOST_NAMES, NO_MEMORY, TOO_MANY
+from layerscan.tar._unpack cimport Entry, unpack
+
+
+cdef enum:
+    # Bytes of a header that is about the next entry, as in Go's archive/tar.
+    MOST_SPECIAL = 1 << 20
+
+
+cdef inline const char *note_entry(Scanner *scanner, long long size) noexcept nogil:
+    """Clean the entry's path, and put it into the tar-split document if that is made."""
+    cdef Entry *entry = &scanner.entry
+    scanner.about_entry = True
+    if scanner.has_split and tar_split_entry(
+        &scanner.split, entry.name, entry.name_length, size
+    ) != 0:
+        return b"no memory"
+    if scanner.split.is_in_entry and scanner.left == 0:
+        # No content follows: a link whose header has a size, or a sparse file of one hole.
+        if tar_split_entry_end(&scanner.split) != 0:
+            return b"no memory"
+    entry.name_length = clean(entry.name, entry.name_length, &entry.above)
+    if not scanner.has_split:
+        return NULL
+    scanner.path_hash = hash_path(
+        &scanner.work.tree.key, entry.above, entry.name, entry.name_length
+    )
+    if scanner.seen.used >= MOST_NAMES:
+        return trouble(TOO_MANY)
+    return trouble(NO_MEMORY) if seen_ready(&scanner.seen, scanner.path_hash) != 0 else NULL
+
+
+cdef inline const char *note_path(Scanner *scanner) noexcept nogil:
+    """Note the first path that stands twice in the tar-split document: who keeps one refuses it."""
+    if not scanner.has_split or not seen_add(&scanner.seen, scanner.path_hash):
+        return NULL
+    if scanner.has_repeated:
+        return NULL
+    scanner.has_repeated = True
+    return text_set(&scanner.repeated, scanner.entry.name, scanner.entry.name_length)
+
+
+cdef inline const char *end_entry(Scanner *scanner) noexcept nogil:
+    """All headers of an entry have been read: put it where it belongs."""
+    cdef const char *reason = note_entry(scanner, scanner.entry.size)
+    forget_headers(scanner)
+    settle(scanner)
+    if reason == NULL:
+        reason = unpack(&scanner.work, &scanner.entry, scanner.header_offset)
+    return reason if reason != NULL else note_path(scanner)
+
+
+cdef inline const char *end_sparse(Scanner *scanner) noexcept nogil:
+    if <uint64_t>scanner.sparse.data != scanner.left:
+        return b"a sparse file with other content than its pieces"
+    return end_entry(scanner)
+
+
+cdef inline const char *begin_sparse(Scanner *scanner, SparseFormat format) noexcept nogil:
+    """An entry is a sparse file: read its map, or let it be read from the content."""
+    cdef Entry *entry = &scanner.entry
+    cdef const Span *name = &scanner.records.last[SPARSE_NAME]
+    cdef const char *reason = NULL
+    if name.length:
+        if memchr(name.text, 0, name.length) != NULL:
+            return b"a sparse file with a NUL in its name"
+        reason = text_set(&scanner.name, name.text, name.length)
+        entry.name = scanner.name.data
+        entry.name_length = name.length
+    if reason == NULL:
+        reason = sparse_begin(&scanner.sparse, &scanner.records, &entry.size)
+    if reason == NULL and format == MAP_IN_CONTENT:
+        scanner.state = IN_MAP
+        return NULL
+    if reason == NULL:
+        reason = sparse_records(&scanner.sparse, &scanner.records)
+    return reason if reason != NULL else end_sparse(scanner)
+
+
+cdef inline const char *name_entry(Scanner *scanner) noexcept nogil:
+    """Take the entry's name and link from where they are written in full."""
+    cdef Header *header = &scanner.header
+    cdef Entry *entry = &scanner.entry
+    cdef const Span *path = &scanner.records.last[PATH]
+    cdef const Span *link = &scanner.records.last[LINK]
+    cdef const char *reason = NULL
+    entry.name = header.name
+    entry.name_length = header.name_length
+    if scanner.long_name.length:
+        entry.name = scanner.long_name.data
+        entry.name_length = scanner.long_name.length
+    elif scanner.has_records and path.length:
+        # They are cleaned in place, and the records are yet to be read once more.
+        reason = text_set(&scanner.name, path.text, path.length)
+        entry.name = scanner.name.data
+        entry.name_length = path.length
+    entry.link = header.link
+    entry.link_length = header.link_length
+    if scanner.long_link.length:
+        entry.link = scanner.long_link.data
+        entry.link_length = scanner.long_link.length
+    elif scanner.has_records and link.length and reason == NULL:
+        reason = text_set(&scanner.link, link.text, link.length)
+        entry.link = scanner.link.data
+        entry.link_length = link.length
+    return reason
+
+
+cdef inline bint has_no_content(unsigned char type) noexcept nogil:
+    """Whether no content follows, whatever the header says of its size."""
+    return c"1" <= type <= c"6"
+
+
+cdef inline const char *begin_entry(Scanner *scanner) noexcept nogil:
+    """A header that is an entry's own has been read."""
+    cdef Entry *entry = &scanner.entry
+    cdef SparseFormat format = NOT_SPARSE
+    cdef const char *reason = name_entry(scanner)
+    entry.type = scanner.header.type
+    entry.size = scanner.header.size
+    entry.records = &scanner.records if scanner.has_records else NULL
+    if reason != NULL:
+        return reason
+    if entry.size < 0 and not has_no_content(entry.type):
+        return b"a size of less than no bytes"
+    if scanner.has_records:
+        reason = check_records(&scanner.records, &entry.size)
+        format = sparse_format(&scanner.records)
+        if reason != NULL:
+            return reason
+    if entry.type == 0:
+        entry.type = c"0"
+        if entry.name_length and entry.name[entry.name_length - 1] == c"/":
+            entry.type = c"5"
+    scanner.left = 0
+    if not has_no_content(entry.type):
+        if entry.size < 0:
+            return b"a size of less than no bytes"
+        scanner.left = <uint64_t>entry.size
+    scanner.padding = <size_t>(-scanner.left & (BLOCK - 1))
+    if format == NOT_SPARSE or entry.type == c"S":
+        return end_entry(scanner)
+    if has_no_content(entry.type):
+        return b"a sparse file that is no file"
+    return begin_sparse(scanner, format)
+
+
+cdef inline const char *begin_special(Scanner *scanner) noexcept nogil:
+    """A header about the next entry has been read: its content is to be kept."""
+    cdef unsigned char type = scanner.header.type
+    cdef const char *reason
+    if scanner.header.size < 0:
+        return b"a size of less than no bytes"
+    if scanner.header.size > MOST_SPECIAL:
+        return b"a header of more than 1 MiB"
+    scanner.left = <uint64_t>scanner.header.size
+    scanner.padding = <size_t>(-scanner.left & (BLOCK - 1))
+    if type == c"L":
+        reason = text_set(&scanner.long_name, b"", 0)
+    elif type == c"K":
+        reason = text_set(&scanner.long_link, b"", 0)
+    else:
+        reason = text_set(&scanner.record_text, b"", 0)
+    if reason == NULL and scanner.left == 0:
+        return end_special(scanner)
+    scanner.state = IN_SPECIAL
+    return reason
+
+
+cdef inline const char *add_special(
+    Scanner *scanner, const unsigned char *data, size_t length
+) noexcept nogil:
+    """Keep a piece of the content of a header about the next entry."""
+    cdef unsigned char type = scanner.header.type
+    cdef const char *reason = keep_raw(scanner, data, length)
+    if reason == NULL:
+        if type == c"L":
+            reason = text_add(&scanner.long_name, data, length)
+        elif type == c"K":
+            reason = text_add(&scanner.long_link, data, length)
+        else:
+            reason = text_add(&scanner.record_text, data, length)
+    scanner.left -= length
+    if reason == NULL and scanner.left == 0:
+        reason = end_special(scanner)
+    return reason
+
+
+cdef inline void cut_text(Text *text) noexcept nogil:
+    """Let a text end at its first NUL."""
+    text.length = text_length(<const unsigned char *>text.data, text.length)
+
+
+cdef inline const char *end_special(Scanner *scanner) noexcept nogil:
+    """The content of a header about the next entry is complete."""
+    cdef unsigned char type = scanner.header.type
+    cdef const char *reason
+    settle(scanner)
+    if type == c"L":
+        cut_text(&scanner.long_name)
+        return NULL
+    if type == c"K":
+        cut_text(&scanner.long_link)
+        return NULL
+    reason = read_records(
+        scanner.record_text.data, scanner.record_text.length, &scanner.records
+    )
+    scanner.has_records = True
+    return end_global(scanner) if reason == NULL and type == c"g" else reason
+
+
+cdef inline const char *end_global(Scanner *scanner) noexcept nogil:
+    """Records for all entries: engines pass over them, and over the headers before."""
+    cdef const Span *path = &scanner.records.last[PATH]
+    cdef Entry *entry = &scanner.entry
+    cdef const char *reason
+    entry.name = scanner.header.name
+    entry.name_length = scanner.header.name_length
+    if path.length:
+        # The records are not read again.
+        entry.name = <char *>path.text
+        entry.name_length = path.length
+    forget_headers(scanner)
+    # It stands in the tar-split document as an entry.
+    reason = note_entry(scanner, 0)
+    return reason if reason != NULL else note_path(scanner)

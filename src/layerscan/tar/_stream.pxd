@@ -1,0 +1,141 @@
+"""The stream of a tar: what its bytes are, in chunks of any size.
+
+A state machine over blocks of 512 bytes; content is passed over. The end is
+where Go's archive/tar sees it: at two blocks of zeros, or where the bytes end
+between two entries.
+"""
+
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy
+
+from layerscan.tar._entries cimport add_special, begin_entry, begin_special, end_sparse
+from layerscan.tar._header cimport BLOCK, is_zero, read_header
+from layerscan.tar._scanner cimport (
+    IN_CONTENT, IN_HEADER, IN_MAP, IN_PADDING, IN_SPECIAL, IN_ZEROS, PAST_END, Scanner, keep_raw,
+    pass_content, settle,
+)
+from layerscan.tar._sparse cimport sparse_block
+from layerscan.tar._split cimport tar_split_end, tar_split_finish
+from layerscan.tar._unpack cimport come_back
+
+
+cdef enum:
+    # What engines pass over after the end, and we up to here.
+    MOST_PAST_END = 16 << 20
+
+
+cdef inline const char *take_block(Scanner *scanner, const unsigned char *block) noexcept nogil:
+    """Read one block that is a header, or of zeros."""
+    cdef const char *reason
+    cdef unsigned char type
+    scanner.header_offset = scanner.offset - BLOCK
+    scanner.about_entry = False
+    reason = keep_raw(scanner, block, BLOCK)
+    if reason != NULL:
+        return reason
+    if is_zero(block):
+        if scanner.state == IN_HEADER:
+            scanner.state = IN_ZEROS
+            return NULL
+        scanner.state = PAST_END
+        if scanner.has_split and tar_split_end(&scanner.split, scanner.offset) != 0:
+            return b"no memory"
+        return NULL
+    if scanner.state == IN_ZEROS:
+        return b"a block of zeros that is not the end"
+    reason = read_header(block, &scanner.header)
+    if reason != NULL:
+        return reason
+    type = scanner.header.type
+    if type == c"x" or type == c"g" or type == c"L" or type == c"K":
+        return begin_special(scanner)
+    return begin_entry(scanner)
+
+
+cdef inline const char *take_map(Scanner *scanner, const unsigned char *block) noexcept nogil:
+    """Read one block of the map of a sparse file."""
+    cdef const char *reason = sparse_block(&scanner.sparse, <const char *>block)
+    scanner.left -= BLOCK
+    if reason == NULL and scanner.sparse.left == 0:
+        return end_sparse(scanner)
+    return reason
+
+
+cdef inline size_t take_whole(
+    Scanner *scanner, const unsigned char *data, size_t length
+) noexcept nogil:
+    """Read what is of one block, and that block when it is whole. Returns what was taken."""
+    cdef const unsigned char *block = data
+    cdef size_t taken = BLOCK
+    if scanner.state == IN_MAP and scanner.left < BLOCK:
+        scanner.reason = b"a sparse file whose content ends within its map"
+        return 0
+    if scanner.have or length < BLOCK:
+        taken = min(BLOCK - scanner.have, length)
+        memcpy(scanner.block + scanner.have, data, taken)
+        scanner.have += taken
+        block = scanner.block
+    scanner.offset += taken
+    if block == scanner.block and scanner.have < BLOCK:
+        return taken
+    scanner.have = 0
+    if scanner.state == IN_MAP:
+        scanner.reason = take_map(scanner, block)
+    else:
+        scanner.reason = take_block(scanner, block)
+    return taken
+
+
+cdef inline size_t take_part(
+    Scanner *scanner, const unsigned char *data, size_t length
+) noexcept nogil:
+    """Read or pass over what is no block of its own. Returns how much was taken."""
+    cdef size_t taken = length
+    if scanner.state == PAST_END:
+        scanner.past_end += taken
+        if scanner.past_end > MOST_PAST_END:
+            scanner.reason = b"more than 16 MiB after the end of the tar"
+        else:
+            scanner.reason = keep_raw(scanner, data, taken)
+    elif scanner.state == IN_PADDING:
+        taken = min(length, scanner.padding)
+        scanner.padding -= taken
+        scanner.reason = keep_raw(scanner, data, taken)
+        settle(scanner)
+    else:
+        taken = <size_t>min(<uint64_t>length, scanner.left)
+        if scanner.state == IN_SPECIAL:
+            scanner.reason = add_special(scanner, data, taken)
+        else:
+            scanner.reason = pass_content(scanner, data, taken)
+    scanner.offset += taken
+    return taken
+
+
+cdef inline void scan(Scanner *scanner, const unsigned char *data, size_t length) noexcept nogil:
+    """Read the next bytes of the stream; afterwards `reason` says whether it is refused."""
+    cdef size_t taken
+    while length > 0 and scanner.reason == NULL:
+        if scanner.state == IN_HEADER or scanner.state == IN_ZEROS or scanner.state == IN_MAP:
+            taken = take_whole(scanner, data, length)
+        else:
+            taken = take_part(scanner, data, length)
+        data += taken
+        length -= taken
+
+
+cdef inline void scan_end(Scanner *scanner) noexcept nogil:
+    """The stream has ended; afterwards `reason` says whether it may end here."""
+    scanner.about_entry = False
+    scanner.header_offset = scanner.offset
+    if scanner.have:
+        scanner.reason = b"the tar ends within a header"
+    elif scanner.state == IN_SPECIAL:
+        scanner.reason = b"the tar ends within a header's content"
+    elif scanner.state == IN_CONTENT or scanner.state == IN_MAP:
+        scanner.about_entry = True
+        scanner.reason = b"the tar ends within its content"
+    elif scanner.has_split and tar_split_finish(&scanner.split) != 0:
+        scanner.reason = b"no memory"
+    else:
+        scanner.reason = come_back(&scanner.work, scanner.offset)

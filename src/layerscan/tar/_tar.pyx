@@ -1,0 +1,176 @@
+# cython: subinterpreters_compatible=shared_gil
+"""The tar scanner: from the bytes of a layer to the tree that unpacking them makes.
+
+This file owns its Python face, `TarScanner`. Its parts, from the ground up, are
+C without the GIL:
+
+    _tar_numbers.pxd    numbers as headers and records have them
+    _tar_header.pxd     one header block
+    _tar_hash.pxd       a hash of names that cannot be foreseen
+    _tar_table.pxd      the names of one folder
+    _tar_tree.pxd       inodes, names and attributes
+    _tar_paths.pxd      paths and symlinks
+    _tar_xattrs.pxd     extended attributes
+    _tar_pax.pxd        PAX records
+    _tar_sparse.pxd     sparse files
+    _tar_unpack.pxd     what one entry makes
+    _tar_crc64.pxd      checksums of contents
+    _tar_split.pxd      the tar-split document
+    _tar_seen.pxd       the paths that were there, none of which it takes twice
+    _tar_scanner.pxd    what is known while a tar is read
+    _tar_entries.pxd    entries and the headers that belong to them
+    _tar_stream.pxd     blocks, content and padding
+    _tar_columns.pxd    the tree as columns
+"""
+
+import os
+
+from cpython.buffer cimport (
+    PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy, memset, strcmp
+
+from layerscan.tar._columns cimport Columns, count_columns, fill_columns
+from layerscan.tar._scanner cimport (
+    IN_CONTENT, Scanner, pass_unknown, scanner_begin, scanner_free,
+)
+from layerscan.tar._stream cimport scan, scan_end
+from layerscan.tar._unpack cimport unpacking_free
+
+
+class TarFault(Exception):
+    pass
+
+
+cdef enum:
+    # Bytes of a name in a message.
+    MOST_SHOWN = 200
+
+
+cdef str shown(bytes name):
+    """A name from the stream, fit for a message."""
+    cdef str text = name[:MOST_SHOWN].decode("utf-8", "backslashreplace")
+    if len(name) > MOST_SHOWN:
+        text += "…"
+    return "".join([c if c.isprintable() else ascii(c).strip("'") for c in text])
+
+
+cdef void *memory_of(array) except NULL:
+    """Where the bytes of a new array are; it must outlive their use."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE | PyBUF_WRITABLE)
+    PyBuffer_Release(&view)
+    return view.buf
+
+
+cdef class TarScanner:
+    """See _tar.pyi."""
+
+    cdef Scanner scanner
+    cdef bint is_finished
+
+    def __cinit__(self, *, bint tar_split=False):
+        cdef bytes key = os.urandom(sizeof(self.scanner.work.tree.key))
+        memset(&self.scanner, 0, sizeof(Scanner))
+        memcpy(&self.scanner.work.tree.key, <const char *>key, len(key))
+        if scanner_begin(&self.scanner, tar_split) != 0:
+            raise MemoryError
+
+    def __dealloc__(self):
+        scanner_free(&self.scanner)
+
+    cdef int refuse(self) except -1:
+        """Raise what the stream is refused for."""
+        cdef const Scanner *scanner = &self.scanner
+        cdef str where
+        if strcmp(scanner.reason, b"no memory") == 0:
+            raise MemoryError
+        where = f"at byte {scanner.header_offset}"
+        if scanner.about_entry:
+            name = scanner.entry.name[:scanner.entry.name_length]
+            where += f", {shown(name) or '/'}"
+        raise TarFault(f"{where}: {scanner.reason.decode()}")
+
+    cdef int check(self) except -1:
+        if self.is_finished:
+            raise ValueError("this scanner has come to its end")
+        if self.scanner.reason != NULL:
+            self.refuse()
+        return 0
+
+    def feed(self, data):
+        cdef Py_buffer view
+        self.check()
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            with nogil:
+                scan(&self.scanner, <const unsigned char *>view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
+        if self.scanner.reason != NULL:
+            self.refuse()
+
+    def skip(self, unsigned long long length, *, checksum=None):
+        cdef uint64_t known = 0 if checksum is None else checksum
+        self.check()
+        if length == 0:
+            return
+        if self.scanner.state != IN_CONTENT or length > self.scanner.left:
+            self.scanner.reason = b"no content of that length to pass over"
+            self.refuse()
+        self.scanner.offset += length
+        self.scanner.reason = pass_unknown(
+            &self.scanner, length, NULL if checksum is None else &known
+        )
+        self.check()
+
+    @property
+    def repeated(self):
+        if not self.scanner.has_repeated:
+            return ""
+        return shown(self.scanner.repeated.data[:self.scanner.repeated.length]) or "/"
+
+    def take_tar_split(self):
+        cdef bytes taken = self.scanner.split.data[:self.scanner.split.used]
+        self.scanner.split.used = 0
+        return taken
+
+    def finish(self):
+        self.check()
+        with nogil:
+            scan_end(&self.scanner)
+        if self.scanner.reason != NULL:
+            self.refuse()
+        self.is_finished = True
+        return self.columns()
+
+    cdef object columns(self):
+        """The tree as NumPy arrays."""
+        cdef Columns columns
+        import numpy
+
+        from layerscan.tar.tree import LayerTree
+
+        count_columns(&self.scanner.work.tree, &columns)
+        kinds = numpy.empty(columns.inode_count, numpy.uint8)
+        sizes = numpy.empty(columns.inode_count, numpy.int64)
+        names = [numpy.empty(columns.name_count, numpy.int32) for _ in range(3)]
+        inodes, name_lengths, values = [
+            numpy.empty(columns.xattr_count, numpy.int32) for _ in range(3)
+        ]
+        namespaces = numpy.empty(columns.xattr_count, numpy.uint8)
+        columns.kinds = <uint8_t *>memory_of(kinds)
+        columns.sizes = <int64_t *>memory_of(sizes)
+        columns.name_directories = <int32_t *>memory_of(names[0])
+        columns.name_inodes = <int32_t *>memory_of(names[1])
+        columns.name_lengths = <int32_t *>memory_of(names[2])
+        columns.xattr_inodes = <int32_t *>memory_of(inodes)
+        columns.xattr_namespaces = <uint8_t *>memory_of(namespaces)
+        columns.xattr_name_lengths = <int32_t *>memory_of(name_lengths)
+        columns.xattr_value_lengths = <int32_t *>memory_of(values)
+        with nogil:
+            fill_columns(&self.scanner.work.tree, &columns)
+            # The tar-split document may yet be taken.
+            unpacking_free(&self.scanner.work)
+        return LayerTree(kinds, sizes, *names, inodes, namespaces, name_lengths, values)

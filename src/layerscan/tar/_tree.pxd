@@ -1,0 +1,237 @@
+"""The tree that a layer makes, while it grows: inodes, their names and attributes.
+
+Everything is in arrays, and things are known by their place in them. What is
+removed stays there, marked, until `_tar_columns` leaves it out: so the arrays
+are in the order in which things were made. Their number is bounded, however
+often a stream replaces a file.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy, memset
+
+from layerscan.tar._hash cimport HashKey, hash_name
+from layerscan.tar._table cimport (
+    NONE, Name, Table, table_find, table_free, table_put, table_room, table_take,
+)
+
+
+cdef enum:
+    # As `InodeKind` in tree.py; the last is for what has been removed.
+    FILE, DIRECTORY, SYMLINK, OTHER, GONE
+
+cdef enum:
+    ROOT = 0
+    # A stream may make so many names, and as many attributes, and have so many
+    # bytes of names, paths of folders, targets of symlinks and names of attributes.
+    MOST_NAMES = 20000000
+    MOST_TEXT = 1 << 30
+    # And an inode so many attributes: ext4 holds fewer.
+    MOST_XATTRS = 256
+
+cdef enum:
+    OK = 0
+    NO_MEMORY = 1
+    TOO_MANY = 2
+
+
+cdef struct Inode:
+    # In bytes. Of a folder: the folder that it is in.
+    int64_t size
+    # How many names it has; 0 for one that is gone, and for the root.
+    uint32_t links
+    # Of a folder the table of its names, of a symlink where its target is in the text.
+    uint32_t at
+    # Its newest attribute.
+    uint32_t xattrs
+    uint8_t kind
+
+
+cdef struct XAttr:
+    # NONE: it has been removed.
+    uint32_t inode
+    # The next older one of the same inode.
+    uint32_t next
+    # Where its name after the namespace is in the text.
+    uint32_t text
+    uint32_t value_length
+    uint16_t name_length
+    uint8_t namespace
+
+
+cdef struct Tree:
+    HashKey key
+    Inode *inodes
+    size_t inode_count, inode_capacity
+    Name *names
+    size_t name_count, name_capacity
+    # One for each folder.
+    Table *tables
+    size_t table_count, table_capacity
+    XAttr *xattrs
+    size_t xattr_count, xattr_capacity
+    char *text
+    size_t text_used, text_capacity
+    # Names looked up so far.
+    uint64_t steps
+    # Grows with each removal: what was found before may be gone.
+    uint64_t removals
+
+
+cdef inline int grow(void **items, size_t *capacity, size_t needed, size_t size) noexcept nogil:
+    """Make room for `needed` things of `size` bytes. Returns OK or NO_MEMORY."""
+    cdef size_t more = capacity[0] if capacity[0] else 256
+    cdef void *grown
+    if needed <= capacity[0]:
+        return OK
+    while more < needed:
+        more += more // 2
+    grown = realloc(items[0], more * size)
+    if grown == NULL:
+        return NO_MEMORY
+    items[0] = grown
+    capacity[0] = more
+    return OK
+
+
+cdef inline int keep_text(
+    Tree *tree, const char *text, size_t length, uint32_t *place
+) noexcept nogil:
+    """Copy `text`, which may be of the tree's own. Returns OK, NO_MEMORY or TOO_MANY."""
+    if tree.text_used + length > MOST_TEXT:
+        return TOO_MANY
+    # One more: there is memory then, also for no text.
+    if grow(<void **>&tree.text, &tree.text_capacity, tree.text_used + length + 1, 1) != OK:
+        return NO_MEMORY
+    memcpy(tree.text + tree.text_used, text, length)
+    place[0] = <uint32_t>tree.text_used
+    tree.text_used += length
+    return OK
+
+
+cdef inline int new_inode(Tree *tree, uint8_t kind, int64_t size, uint32_t *made) noexcept nogil:
+    """Returns OK, NO_MEMORY or TOO_MANY."""
+    cdef Inode *inode
+    if tree.inode_count >= MOST_NAMES:
+        return TOO_MANY
+    if grow(
+        <void **>&tree.inodes, &tree.inode_capacity, tree.inode_count + 1, sizeof(Inode)
+    ) != OK:
+        return NO_MEMORY
+    inode = &tree.inodes[tree.inode_count]
+    inode.kind = kind
+    inode.size = size
+    inode.links = 0
+    inode.at = inode.xattrs = NONE
+    made[0] = <uint32_t>tree.inode_count
+    tree.inode_count += 1
+    return OK
+
+
+cdef inline int new_folder(Tree *tree, uint32_t parent, uint32_t *made) noexcept nogil:
+    """Returns OK, NO_MEMORY or TOO_MANY."""
+    cdef int failed
+    if grow(
+        <void **>&tree.tables, &tree.table_capacity, tree.table_count + 1, sizeof(Table)
+    ) != OK:
+        return NO_MEMORY
+    failed = new_inode(tree, DIRECTORY, parent, made)
+    if failed:
+        return failed
+    memset(&tree.tables[tree.table_count], 0, sizeof(Table))
+    tree.inodes[made[0]].at = <uint32_t>tree.table_count
+    tree.table_count += 1
+    return OK
+
+
+cdef inline Table *table_of(const Tree *tree, uint32_t folder) noexcept nogil:
+    return &tree.tables[tree.inodes[folder].at]
+
+
+cdef inline uint32_t find(
+    Tree *tree, uint32_t folder, const char *text, size_t length, uint32_t *hash
+) noexcept nogil:
+    """The name `text` in the folder, NONE if it has no such name; `hash` becomes its hash."""
+    tree.steps += 1
+    hash[0] = hash_name(&tree.key, text, length)
+    return table_find(table_of(tree, folder), tree.names, tree.text, hash[0], text, length)
+
+
+cdef inline int add_name(
+    Tree *tree, uint32_t folder, const char *text, size_t length, uint32_t hash, uint32_t inode
+) noexcept nogil:
+    """Give `inode` a name that `find` has not found. Returns OK, NO_MEMORY or TOO_MANY."""
+    cdef Name *name
+    cdef int failed
+    if tree.name_count >= MOST_NAMES:
+        return TOO_MANY
+    if table_room(table_of(tree, folder), tree.names) != 0:
+        return NO_MEMORY
+    if grow(<void **>&tree.names, &tree.name_capacity, tree.name_count + 1, sizeof(Name)) != OK:
+        return NO_MEMORY
+    name = &tree.names[tree.name_count]
+    failed = keep_text(tree, text, length, &name.text)
+    if failed:
+        return failed
+    name.inode = inode
+    name.folder = folder
+    name.hash = hash
+    name.length = <uint16_t>length
+    table_put(table_of(tree, folder), tree.names, <uint32_t>tree.name_count)
+    tree.inodes[inode].links += 1
+    tree.name_count += 1
+    return OK
+
+
+cdef inline uint32_t drop_name(Tree *tree, uint32_t gone, uint32_t emptying) noexcept nogil:
+    """Take a name from its inode, which is gone with the last.
+
+    Folders that are gone and have names make a list, each with the next in place
+    of a folder above it. Returns its first, `emptying` if there is no new one.
+    """
+    cdef uint32_t number = tree.names[gone].inode
+    cdef Inode *inode = &tree.inodes[number]
+    tree.names[gone].inode = NONE
+    inode.links -= 1
+    if inode.links:
+        return emptying
+    if inode.kind == DIRECTORY:
+        inode.size = emptying
+        emptying = number
+    inode.kind = GONE
+    return emptying
+
+
+cdef inline void remove_all(Tree *tree, uint32_t gone) noexcept nogil:
+    """Remove a name, and all that is below it if it is a folder's."""
+    cdef uint32_t emptying, folder, i
+    cdef Table *table
+    tree.removals += 1
+    table_take(table_of(tree, tree.names[gone].folder), tree.names, gone)
+    emptying = drop_name(tree, gone, NONE)
+    while emptying != NONE:
+        folder = emptying
+        emptying = <uint32_t>tree.inodes[folder].size
+        table = table_of(tree, folder)
+        for i in range(table.capacity):
+            if table.slots[i]:
+                emptying = drop_name(tree, table.slots[i] - 1, emptying)
+        table_free(table)
+
+
+cdef inline int tree_begin(Tree *tree) noexcept nogil:
+    """Make the root; `tree` has its key, and is zero beside. Returns OK or NO_MEMORY."""
+    cdef uint32_t root
+    return new_folder(tree, ROOT, &root)
+
+
+cdef inline void tree_free(Tree *tree) noexcept nogil:
+    cdef size_t i
+    for i in range(tree.table_count):
+        table_free(&tree.tables[i])
+    free(tree.tables)
+    free(tree.inodes)
+    free(tree.names)
+    free(tree.xattrs)
+    free(tree.text)
+    memset(tree, 0, sizeof(Tree))

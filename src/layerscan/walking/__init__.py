@@ -1,0 +1,1 @@
+"""The walk over folders, and file tables."""

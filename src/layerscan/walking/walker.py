@@ -1,0 +1,346 @@
+"""The Python face of the walk: what a tree holds and what it takes of the disk.
+
+Owns the result type, errors, progress, and the choice of implementation: the
+compiled walk (``_walk``), or the plain Python one with the same rules
+(``_pywalk``) where the environment asks for it with ``LAYERSCAN_WALK=python``.
+The latter is for diagnosis and is never chosen silently: where the compiled
+walk is missing, walking fails.
+
+The rules are GNU du's, as of ``du -x``: every inode of the tree counts,
+directories and the root included, an inode with several names once per tree,
+symlinks as themselves. Other file systems mounted in the tree are not entered.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from layerscan.errors import LayerscanError
+from layerscan.text import printable_path
+from layerscan.walking.implementation import implementation_name
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from layerscan._walk import Cancel, Fault, Tally, TreeFacts
+
+BLOCK = 512
+"""The unit of ``st_blocks`` in bytes, whatever the file system's, see stat(2)."""
+
+AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+PROGRESS_INTERVAL = 0.1
+"""Seconds between two calls of on_progress."""
+
+
+class WalkError(NamedTuple):
+    """An entry that could not be read.
+
+    Attributes:
+        path: the root as it was given, and the way down from it; the bytes of
+            the file system, which need be no UTF-8.
+        errno: why, as in errno(3).
+    """
+
+    path: bytes
+    errno: int
+
+    def __str__(self) -> str:
+        """One printable line: what did not work, and why."""
+        return f"{printable_path(self.path)}: {os.strerror(self.errno)}"
+
+
+class Progress(NamedTuple):
+    """How far a walk has come.
+
+    Attributes:
+        entries: directory entries looked at so far, in all trees.
+        trees_done: trees that are finished.
+    """
+
+    entries: int
+    trees_done: int
+
+
+class Usage(NamedTuple):
+    """What a walk found in one tree.
+
+    Attributes:
+        blocks: sum of ``st_blocks``, in units of 512 bytes whatever the file
+            system's block size, see stat(2).
+        size: sum of ``st_size`` in bytes of everything that is no directory;
+            a symlink's is the length of its target. Docker records this size.
+        files: regular files, each inode once.
+        directories: directories, the root included.
+        symlinks: symbolic links, each inode once.
+        others: device nodes, FIFOs and sockets, each inode once.
+        holes: bytes of regular files for which the file system keeps no block:
+            what `blocks` would gain if they were copied as zeros.
+        directory_size: sum of ``st_size`` in bytes of the directories, which
+            is in no other figure; what it says is the file system's own affair.
+        duplicates: further names of inodes that are counted already.
+        mounts: directories on which another file system is mounted; neither
+            entered nor counted.
+        vanished: entries that were gone when the walk came to them. The other
+            figures are then those of a tree that was changing.
+        errors: what could not be read, in the order of paths; not in the other
+            figures. Of more than 100,000 in one walk only some are kept.
+        error_count: how many there were.
+        child: the same for the child that was asked for, or None.
+    """
+
+    blocks: int
+    size: int
+    files: int
+    directories: int
+    symlinks: int
+    others: int
+    holes: int = 0
+    directory_size: int = 0
+    duplicates: int = 0
+    mounts: int = 0
+    vanished: int = 0
+    errors: tuple[WalkError, ...] = ()
+    error_count: int = 0
+    child: "Usage | None" = None
+
+    @property
+    def usage(self) -> int:
+        """Bytes of disk taken: `blocks` in bytes, rounded up to whole KiB like ``du -sk``."""
+        return -(-self.blocks // 2) * 1024
+
+    @property
+    def entries(self) -> int:
+        """Directory entries counted, the root included."""
+        return self.files + self.directories + self.symlinks + self.others + self.duplicates
+
+
+def walk(
+    path: AnyPath,
+    *,
+    child: str | bytes | None = None,
+    threads: int | None = None,
+    one_file_system: bool = True,
+    on_progress: Callable[[Progress], object] | None = None,
+    cancel: "Cancel | None" = None,
+) -> Usage:
+    """Walk the tree at `path`.
+
+    The GIL is released for the whole walk; any number of walks may run at once.
+    A KeyboardInterrupt ends it within a fraction of a second.
+
+    Args:
+        path: a directory, or anything else that then counts alone. A symlink
+            is not followed.
+        child: the name of an entry of `path` to be counted apart as well.
+        threads: how many at the most; default: by the cores and the work at hand.
+        one_file_system: do not enter other file systems mounted in the tree.
+        on_progress: called about ten times a second, and at the end, from the
+            calling thread. What it raises ends the walk.
+        cancel: a `threading.Event`, or anything with an ``is_set``: when
+            another thread sets it, the walk ends within a fraction of a second.
+
+    Raises:
+        OSError: `path` itself could not be read; whatever lies below is in
+            `Usage.errors` instead.
+        InterruptedError: `cancel` was set.
+        LayerscanError: LAYERSCAN_WALK asks for a walk that does not exist, or
+            the compiled walk cannot be loaded.
+        ValueError: `path` or `child` contains a NUL byte, or `threads` is less than 1.
+    """
+    (usage,) = walk_many(
+        [path],
+        child=child,
+        threads=threads,
+        one_file_system=one_file_system,
+        on_progress=on_progress,
+        cancel=cancel,
+    )
+    if not usage.entries and usage.errors:
+        raise os_error(usage.errors[0].errno, path)
+    return usage
+
+
+def walk_many(
+    paths: Iterable[AnyPath],
+    *,
+    child: str | bytes | None = None,
+    threads: int | None = None,
+    one_file_system: bool = True,
+    count_once: bool = False,
+    on_progress: Callable[[Progress], object] | None = None,
+    cancel: "Cancel | None" = None,
+) -> list[Usage]:
+    """Walk several trees in one pool of threads.
+
+    Like `walk` for each of `paths`, but a root that cannot be read raises
+    nothing: its `Usage` is all zeros, with the error in `Usage.errors`.
+
+    Args:
+        paths: the roots.
+        child: as for `walk`.
+        threads: as for `walk`.
+        one_file_system: as for `walk`.
+        count_once: as du does with several arguments: the trees are walked in
+            their order, and what one has counted, an inode or a directory with
+            all below it, counts in no later one. The `Usage` of a root that
+            was counted before is all zeros. By default each tree counts by
+            itself all that is in it.
+        on_progress: as for `walk`.
+        cancel: as for `walk`.
+
+    Raises:
+        InterruptedError: see `walk`.
+        TypeError: `paths` is one path, and not several.
+        ValueError: see `walk`; or both `child` and `count_once` are given.
+
+    Returns:
+        One `Usage` for each of `paths`, in their order. It does not depend on
+        the number of threads.
+    """
+    if isinstance(paths, str | bytes | os.PathLike):
+        raise TypeError(f"walk_many takes several paths, not one: give [{paths!r}], or call walk")
+    refuse_cancelled(cancel)
+    if count_once and child is not None:
+        raise ValueError("a child can be counted apart only where each tree counts by itself")
+    roots = [os.fsencode(path) for path in paths]
+    name = None if child is None else os.fsencode(child)
+    if name is not None and b"\0" in name:
+        raise ValueError("the name of a child cannot contain a NUL byte")
+    trees = _implementation()(
+        roots,
+        name,
+        checked_threads(threads),
+        not one_file_system,
+        count_once,
+        count_once and not all(map(_is_directory, roots)),
+        told(on_progress),
+        PROGRESS_INTERVAL,
+        cancel,
+    )
+    return [_usage(root, facts) for root, facts in zip(roots, trees, strict=True)]
+
+
+def refuse_cancelled(cancel: "Cancel | None") -> None:
+    """Begin no walk that is cancelled already: a short one would end before it looks.
+
+    Raises:
+        InterruptedError: `cancel` is set.
+    """
+    if cancel is not None and cancel.is_set():
+        raise InterruptedError("the walk was cancelled")
+
+
+def _is_directory(path: bytes) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(path, follow_symlinks=False).st_mode)
+    except (OSError, ValueError):
+        return False  # the walk will say so
+
+
+def checked_threads(threads: int | None) -> int:
+    """The number of threads for the compiled walk, which chooses where it is 0.
+
+    Raises:
+        ValueError: `threads` is less than 1.
+    """
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads must be at least 1, not {threads}")
+    return threads or 0
+
+
+def told(
+    on_progress: Callable[[Progress], object] | None,
+) -> Callable[[int, int], object] | None:
+    """The callback as the compiled walk calls it."""
+    return None if on_progress is None else lambda *facts: on_progress(Progress(*facts))
+
+
+def os_error(error: int, path: AnyPath) -> OSError:
+    """The exception for an errno of the root `path`."""
+    return OSError(error, os.strerror(error), os.fspath(path))
+
+
+_WalkTrees: TypeAlias = Callable[
+    [
+        list[bytes],
+        bytes | None,
+        int,
+        bool,
+        bool,
+        bool,
+        Callable[[int, int], object] | None,
+        float,
+        "Cancel | None",
+    ],
+    "list[TreeFacts]",
+]
+
+
+def _implementation() -> _WalkTrees:
+    if implementation_name() == "python":
+        from layerscan.walking._pywalk import walk_trees
+
+        return walk_trees
+    compiled: _WalkTrees = load_compiled().walk_trees
+    return compiled
+
+
+def load_compiled() -> "ModuleType":
+    """The compiled walk.
+
+    Raises:
+        LayerscanError: it cannot be loaded; nothing takes its place silently.
+    """
+    try:
+        return import_module("layerscan._walk")
+    except ImportError as error:
+        raise LayerscanError(
+            f"the compiled walk cannot be loaded ({error}): install layerscan again, or set "
+            "LAYERSCAN_WALK=python to do with the slow one"
+        ) from error
+
+
+def _usage(root: bytes, facts: "TreeFacts") -> Usage:
+    root_error, whole, child, faults = facts
+    if root_error:
+        return Usage(0, 0, 0, 0, 0, 0, errors=(WalkError(root, root_error),), error_count=1)
+    child_usage = None
+    if child is not None:
+        child_usage = _from_tally(child, [fault for fault in faults if fault[2]], None)
+    return _from_tally(whole, faults, child_usage)
+
+
+def _from_tally(tally: "Tally", faults: "list[Fault]", child: Usage | None) -> Usage:
+    (
+        blocks,
+        size,
+        holes,
+        directory_size,
+        files,
+        directories,
+        symlinks,
+        others,
+        duplicates,
+        mounts,
+        vanished,
+        errors,
+    ) = tally
+    return Usage(
+        blocks=blocks,
+        size=size,
+        holes=holes,
+        directory_size=directory_size,
+        files=files,
+        directories=directories,
+        symlinks=symlinks,
+        others=others,
+        duplicates=duplicates,
+        mounts=mounts,
+        vanished=vanished,
+        errors=tuple(WalkError(path, errno) for path, errno, _ in faults),
+        error_count=errors,
+        child=child,
+    )
