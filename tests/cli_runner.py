@@ -136,8 +136,8 @@ def run_here(*arguments: object) -> Result:
                 status = int(end.code or 0)
     finally:
         signal.signal(signal.SIGTERM, handler)
-    lines = err.buffer.getvalue().decode().splitlines()  # type: ignore[attr-defined]
-    return Result(int(status), out.buffer.getvalue(), lines)  # type: ignore[attr-defined]
+    lines = err.buffer.getvalue().decode().splitlines()
+    return Result(int(status), out.buffer.getvalue(), lines)
 
 
 def read_terminal(terminal: int) -> bytes:

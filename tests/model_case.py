@@ -37,7 +37,7 @@ class Model(Protocol):
 
     block_size: int
 
-    def inodes(self, tree: LayerTree) -> NDArray[np.int64]: ...
+    def inodes(self, tree: LayerTree) -> NDArray[np.int64] | NDArray[np.float64]: ...
 
 
 class Refusing(Protocol):
@@ -76,7 +76,7 @@ def put(folder: str, ops: Sequence[Op], attributes: Mapping[str, Mapping[str, in
             os.setxattr(f"{folder}/{path}", attribute, b"v" * length, follow_symlinks=False)
 
 
-def differences(model: Model, folder: str) -> dict[bytes, tuple[int, int]]:
+def differences(model: Model, folder: str) -> dict[bytes, tuple[int, float]]:
     """Inodes for which the model is wrong: the bytes that they take, and that it says."""
     os.sync()
     found = walked(folder)
@@ -142,7 +142,7 @@ def trees(
     folders = [""]
     ops: list[Op] = []
     attributes: Attributes = {}
-    files = []
+    files: list[str] = []
     names = st.text(_LETTERS, min_size=1, max_size=40)
     sizes = st.one_of(st.integers(0, 5000), st.integers(0, 200_000))
     for name in draw(st.lists(names, max_size=most, unique=True)):

@@ -16,14 +16,17 @@ from layerscan.sources.registry import RegistrySource
 from tests.builders import tree
 from tests.builders.registry_server import LAYER, OpenRegistry
 
-BASE = (
+BASE: tuple[tree.Op, ...] = (
     tree.Dir("bin"),
     tree.File("bin/busybox", size=40_000, seed=1),
     tree.Link("bin/sh", "bin/busybox"),
     tree.Symlink("lib", "usr/lib"),
     *tree.many("usr/lib", 20, size=700, seed=2),
 )
-TOP = (tree.File("etc/conf", content=b"x" * 5000), tree.Whiteout("bin/old"))
+TOP: tuple[tree.Op, ...] = (
+    tree.File("etc/conf", content=b"x" * 5000),
+    tree.Whiteout("bin/old"),
+)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,7 +16,11 @@ from tests.builders.tars import Entry
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy.typing import NDArray
+
     from layerscan.tar.tree import LayerTree
+
+    Column = NDArray[np.integer[Any]]
 
 
 def in_chunks(data: bytes, seed: int) -> Iterator[memoryview]:
@@ -47,10 +51,8 @@ def fault(data: bytes, *, seed: int | None = None) -> str:
 
 def same(one: LayerTree, other: LayerTree) -> bool:
     """Whether two trees are equal, in the kinds of numbers too."""
-    return all(
-        a.dtype == b.dtype and a.shape == b.shape and (a == b).all()
-        for a, b in zip(one, other, strict=True)
-    )
+    columns: Iterator[tuple[Column, Column]] = zip(one, other, strict=True)
+    return all(a.dtype == b.dtype and a.shape == b.shape and (a == b).all() for a, b in columns)
 
 
 def check(tree: LayerTree) -> None:

@@ -6,7 +6,6 @@ Where a bound is lowered here or in other tests, its own figure is in `FIGURES`.
 from __future__ import annotations
 
 import gzip
-import io
 from contextlib import nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -347,7 +346,6 @@ def test_blanks_of_an_env_file(tmp_path: Path, length: int) -> None:
 def test_an_unpacked_bundle(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
     monkeypatch.setattr(published, "MAX_UNPACKED", 4096)
     monkeypatch.setattr(published, "_LONGEST_READ", 4097)
-    with gzip.open(io.BytesIO(gzip.compress(bytes(length)))) as unpacked:
-        forward = published._Forward(unpacked, "b")
-        with refused_if(length > 4096, DocumentError, "unpacks to more than 4096 bytes"):
-            assert len(forward.read(4097)) == length
+    forward = published._Forward(published._Gzip(gzip.compress(bytes(length))), "b")
+    with refused_if(length > 4096, DocumentError, "unpacks to more than 4096 bytes"):
+        assert len(forward.read(4097)) == length

@@ -14,7 +14,7 @@ from layerscan.errors import DocumentError, SourceError
 from layerscan.registry import credential_helper, faults, verify
 from layerscan.sources import archive, toc_estargz, toc_json, toc_model, toc_zstd_chunked
 from layerscan.sources.extents import Extent
-from layerscan.sources.toc_model import Content, TableFault, TableOfContents
+from layerscan.sources.toc_model import Content, Part, TableFault, TableOfContents
 from tests.test_bounds import refused_if
 from tests.test_published import entry, tar_of
 
@@ -94,7 +94,7 @@ def test_headers_of_an_archive(tmp_path: Path, length: int) -> None:
 @pytest.mark.parametrize("length", [9, 10, 11])
 def test_content_of_a_layer(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
     monkeypatch.setattr(toc_model, "MAX_CONTENT", 10)
-    given = [Content(length - 4), b"x", Content(4)]
+    given: list[Part] = [Content(length - 4), b"x", Content(4)]
     with refused_if(length > 10, TableFault, "has files of more than 10 bytes"):
         assert list(TableOfContents(is_exact=False, make=lambda: iter(given)).parts()) == given
 

@@ -80,7 +80,8 @@ def test_what_is_in_it(tmp_path: Path) -> None:
 
 def test_other_programs_read_it(tmp_path: Path) -> None:
     long = "/".join(["long" * 20] * 3)
-    folder = app_folder(tmp_path, **{long: "l", "é 😀": "u", "empty": b"", "big": bytes(200_000)})
+    more = {long: "l", "é 😀": "u"}
+    folder = app_folder(tmp_path, **more, empty=b"", big=bytes(200_000))
     (folder / "link").symlink_to("conf/b.sh")
     (folder / "é link").symlink_to(long)
     raw = bundled(folder)

@@ -290,8 +290,10 @@ def test_this_machine(tmp_path: Path) -> None:
     meta = tmp_path / "meta.json"
     meta.write_bytes(encode({name: metadata_of([ONE]) for name in ("amd64", "arm64")}))
     store = tmp_path / "store" / "blobs" / "sha256"
-    options = ("--layers-meta", meta, "--store-root", tmp_path / "store")
-    options += ("--docker-root", tmp_path / "docker")
+    options = (
+        *("--layers-meta", meta, "--store-root", tmp_path / "store"),
+        *("--docker-root", tmp_path / "docker"),
+    )
     found = report(*options)
     assert found["device"] == "this machine"
     assert "there is no such folder yet" in found["warnings"][0]
@@ -380,7 +382,7 @@ def test_wrong_files(tmp_path: Path, meta: Path) -> None:
     message = f'{bad}: has no arm64; it has: "amd64"'
     assert refused("--layers-meta", bad, "--device", device) == message
     document = {ARCH: metadata_of([ONE])}
-    del document[ARCH]["layers"][ONE.digest]["archive_size"]  # type: ignore[attr-defined, index]
+    del document[ARCH]["layers"][ONE.digest]["archive_size"]
     bad.write_bytes(encode(document))
     message = f'{bad}: layer {ONE.digest}: key "archive_size" is missing; publishing an App adds it'
     assert refused("--layers-meta", bad, "--device", device) == message

@@ -124,7 +124,7 @@ def test_documents_of_scan(tmp_path: Path) -> None:
     old, new = tmp_path / "old.json", tmp_path / "new.json"
     for path, layers in ((old, [KEPT]), (new, [KEPT, ADDED])):
         document = metadata_of(layers)
-        for layer in document["layers"].values():  # type: ignore[attr-defined]
+        for layer in document["layers"].values():
             del layer["archive_size"]
         path.write_bytes(encode(document))
     (found,) = report(old, new, "--arch", "arm64")

@@ -195,8 +195,8 @@ def test_interrupt_after_the_file_took_its_place_is_told_as_one(
 ) -> None:
     replace = os.replace
 
-    def late(*paths: str, **folders: int) -> None:
-        replace(*paths, **folders)
+    def late(source: str, target: str, **folders: int) -> None:
+        replace(source, target, **folders)
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:

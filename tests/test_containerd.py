@@ -190,7 +190,7 @@ def test_figures_are_those_of_the_walk(built: ContainerdBuilder) -> None:
     links = built.layer(layer, File("a", size=9000), Link("b", "a"))
     built.image(["docker.io/library/app:1"], [layer, links])
     result = scan(opened(built))
-    assert result.warnings == result.problems == ()
+    assert (result.warnings, result.problems) == ((), ())
     figures = result.document().layers
     assert {digest: figure.size for digest, figure in figures.items()} == {
         layer.digest: 5000,

@@ -22,6 +22,7 @@ from tests.containerd_case import built, names, opened, stack
 from tests.stores_case import between
 
 if TYPE_CHECKING:
+    from layerscan.stores.model import Layer
     from tests.builders.containerd import BuiltLayer
     from tests.stores_case import Between
 
@@ -150,14 +151,14 @@ def test_layer_removed_under_the_walk(
 ) -> None:
     one, _ = two_images(built)
     store = opened(built)
-    asked = []
+    asked: list[Layer] = []
     still_has = ContainerdStore.still_has
 
-    def removed_first(self: ContainerdStore, layer: object) -> bool:
+    def removed_first(self: ContainerdStore, layer: Layer) -> bool:
         if not asked:
             asked.append(layer)
             remove(built, "one:1", one)
-        return still_has(self, layer)  # type: ignore[arg-type]
+        return still_has(self, layer)
 
     monkeypatch.setattr(ContainerdStore, "still_has", removed_first)
     result = scan(store)

@@ -133,7 +133,7 @@ def test_store_opens_and_gives_its_images(large: ContainerdBuilder) -> None:
     def open_and_read() -> None:
         store = ContainerdStore(large.root)
         images = store.images()
-        assert store.problems == store.notes == ()
+        assert (store.problems, store.notes) == ((), ())
         assert sum(len(image.layers) for image in images) == SNAPSHOTS
 
     assert_fast(open_and_read, IMAGES_SECONDS)

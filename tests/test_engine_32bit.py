@@ -13,7 +13,7 @@ import pytest
 
 import layerscan
 from layerscan import walk
-from tests.builders.tree import Fifo, File, Link, Sparse, Symlink, apply, many
+from tests.builders.tree import Fifo, File, Link, Op, Sparse, Symlink, apply, many
 from tests.conftest import require_programs
 from tests.engines.kept import kept
 from tests.requirements import require_root
@@ -21,7 +21,7 @@ from tests.requirements import require_root
 pytestmark = [pytest.mark.engine, pytest.mark.root]
 
 PROJECT = Path(layerscan.__file__).parent.parent.parent
-TREE = (
+TREE: tuple[Op, ...] = (
     *many("many", 3000),
     File("a/f", size=70_000),
     Link("a/g", "a/f"),

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -128,10 +128,10 @@ def usages(containerd: Containerd, namespace: str = "default") -> dict[str, tupl
     return {key: (int(size), int(inodes)) for key, size, inodes in map(str.split, lines)}
 
 
-def document(*options: str | os.PathLike[str]) -> dict[str, dict[str, dict[str, int]]]:
+def document(*options: str | os.PathLike[str]) -> dict[str, Any]:
     result = run("scan", *options, "-o", "-")
     assert result.status == 0, result.lines
-    found: dict[str, dict[str, dict[str, int]]] = json.loads(result.out)
+    found: dict[str, Any] = json.loads(result.out)
     return found
 
 
@@ -152,7 +152,7 @@ def test_digests_and_sizes_are_those_of_docker(stage: Stage) -> None:
 def test_figures_are_those_of_du_and_of_ctr(stage: Stage) -> None:
     os.sync()
     result = scan(ContainerdStore(stage.root, namespace="default"), Selection(every_platform=True))
-    assert result.problems == result.warnings == ()
+    assert (result.problems, result.warnings) == ((), ())
     told = usages(stage.containerd)
     assert result.costs.keys() == told.keys()
     for chain, cost in result.costs.items():
@@ -222,7 +222,7 @@ def test_archives_that_are_discarded(stage: Stage, tmp_path: Path) -> None:
             cost.usage for cost in gone.costs.values()
         )
         assert freed > 2_000_000
-        assert gone.problems == gone.warnings == ()
+        assert (gone.problems, gone.warnings) == ((), ())
 
 
 def test_image_that_is_not_unpacked(stage: Stage, tmp_path: Path) -> None:
@@ -304,7 +304,7 @@ def test_containerd_reads_what_the_builder_writes(stage: Stage, tmp_path: Path) 
     layers = [base, *(built.layer(base, File(f"{number}", size=10)) for number in range(300))]
     built.image(["docker.io/library/app:1", "any text"], [base])
     for layer in layers[1:]:
-        name = f"reg.example/app:{layer.ops[0].path}"  # type: ignore[union-attr]
+        name = f"reg.example/app:{os.fsdecode(layer.ops[0].path)}"
         built.image([name], [base, layer])
     built.image(["reg.example/other:1"], [base], namespace="other")
     built.write()

@@ -78,7 +78,7 @@ def test_pulls_take_what_was_foretold(
             allowed = int(truth * ALLOWED_SHARE) + ALLOWED_BYTES
             print(f"{name}: {len(new)} layers, true {truth:,}, {over:+,} of {allowed:,}")
             assert 0 <= over <= allowed
-            assert found.warnings == found.problems == ()
+            assert (found.warnings, found.problems) == ((), ())
 
 
 def test_docker_rule_leaves_the_archives_out(pushed: list[str], tmp_path: Path) -> None:

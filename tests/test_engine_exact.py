@@ -202,7 +202,9 @@ def test_folder_of_many_files(stage: Stage, disk: Disk) -> None:
     assert_pull_is_foretold(stage, disk, name)
     found = exact(disk.engine, name)
     top = found.chosen[0].image.layers[-1]
-    assert found.costs[top.chain_id].walked.child.files == FLAT_ENTRIES
+    child = found.costs[top.chain_id].walked.child
+    assert child is not None
+    assert child.files == FLAT_ENTRIES
 
 
 def test_odd_names_and_special_files(stage: Stage, disk: Disk) -> None:

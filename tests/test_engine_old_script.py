@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.engine, pytest.mark.root]
 
 
-def old_script(data_root: Path, images: Iterable[str]) -> dict[str, object]:
+def old_script(data_root: Path, images: Iterable[str]) -> dict[str, Any]:
     """The layers metadata of `images`: every image and layer one after the other.
 
     Raises:

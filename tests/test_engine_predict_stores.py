@@ -243,7 +243,7 @@ def test_tar_split_of_what_follows_the_end(docker: Docker, end: str, tmp_path: P
     assert_like_imported(docker, str(path), tmp_path)
 
 
-SHAPES = {
+SHAPES: dict[str, list[Entry | bytes]] = {
     "sizes of links": [
         Entry(b"a", content=b"1"),
         header(b"hard", type=tars.LINK, link=b"a", size=700),

@@ -218,9 +218,9 @@ def test_what_is_pushed_is_what_skopeo_gets(shelf: Shelf, tmp_path: Path) -> Non
     assert (tmp_path / "copy" / sha256(content)[7:]).read_bytes() == content
     # The same registry gives it to another repository, without an upload.
     with repository(shelf.address, "acme/mounted") as repo:
-        blob = described(content)
-        assert not repo.push_blob(blob, opened(b""), mount_from=("acme/none", "acme/pushed"))
-        assert repo.has(blob)
+        pushed = described(content)
+        assert not repo.push_blob(pushed, opened(b""), mount_from=("acme/none", "acme/pushed"))
+        assert repo.has(pushed)
 
 
 def test_chunks_are_taken_by_the_real_registry_too(

@@ -12,7 +12,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -75,10 +75,10 @@ class Stage:
         assert (result.status, [line for line in result.lines if "error" in line]) == (0, [])
         return result
 
-    def document(self, out: Path, *arguments: str, walk: str | None = None) -> dict[str, object]:
+    def document(self, out: Path, *arguments: str, walk: str | None = None) -> dict[str, Any]:
         """Run ``scan -o``; the document."""
         self.scan("-o", str(out), *arguments, walk=walk)
-        found: dict[str, object] = json.loads(out.read_bytes())
+        found: dict[str, Any] = json.loads(out.read_bytes())
         return found
 
 
@@ -193,7 +193,10 @@ def test_every_real_layer_holds_what_the_store_recorded_but_one_that_docker_cann
 ) -> None:
     result = scan(open_store(root=stage.data_root), Selection(dangling=True))
     assert len(result.chosen) == len(stage.truth.all_images())
-    walked = {chain_id: cost.walked.child.size for chain_id, cost in result.costs.items()}
+    walked = {}
+    for chain_id, cost in result.costs.items():
+        assert cost.walked.child is not None
+        walked[chain_id] = cost.walked.child.size
     recorded = {chain_id: stage.truth.figures(chain_id).size for chain_id in result.costs}
     # BuildKit writes a path that is longer than PATH_MAX; the engine that makes
     # the layer's tar of it cannot open it ("Can't stat file" in its log), so

@@ -33,9 +33,9 @@ pytestmark = pytest.mark.engine
 
 def copy(source: str, destination: str, *options: str) -> str:
     """What skopeo copied, as a source."""
-    insecure = ("--src-tls-verify=false",) if source.startswith("docker:") else ()
+    insecure = ["--src-tls-verify=false"] if source.startswith("docker:") else []
     if destination.startswith("docker:"):
-        insecure += ("--dest-tls-verify=false",)
+        insecure.append("--dest-tls-verify=false")
     skopeo("copy", "--quiet", *insecure, *options, source, destination)
     return destination
 
@@ -133,12 +133,12 @@ def test_what_docker_saves(docker: Docker, base_image: str, tmp_path: Path) -> N
     assert len(found) == len(names)
     for name in names:
         inspected: dict[str, Any] = json.loads(docker.run("image", "inspect", name))[0]
-        image, tars = found[inspected["Id"]]
+        saved, tars = found[inspected["Id"]]
         assert list(tars) == inspected["RootFS"]["Layers"]
-        assert [layer.digest for layer in image.layers] == list(tars)
+        assert [layer.digest for layer in saved.layers] == list(tars)
         ((one, _),) = read_all(f"docker-archive:{path}:{name}")
-        assert one._replace(name=image.name) == image
+        assert one._replace(name=saved.name) == saved
         config = skopeo("inspect", "--raw", "--config", f"docker-archive:{path}:{name}")
-        assert image.documents == (len(config),)
-        assert image.image_id == sha256(config)
+        assert saved.documents == (len(config),)
+        assert saved.image_id == sha256(config)
     assert "has no image" in fault(f"docker-archive:{path}:sources/none:1")

@@ -124,7 +124,7 @@ def test_store_of_a_docker_data_root_is_found(stage: Stage) -> None:
 def test_figures_are_those_of_du(stage: Stage) -> None:
     os.sync()
     result = scan(ContainerdStore(stage.new.data_root), Selection(dangling=True))
-    assert result.problems == result.warnings == ()
+    assert (result.problems, result.warnings) == ((), ())
     for cost in result.costs.values():
         assert cost.usage == du(cost.layer.folder)
         assert cost.walked.child is not None

@@ -186,7 +186,7 @@ def test_metadata_alone_says_that_the_archive_is_not_counted() -> None:
 
 def broken(layer: Layer, **figures: object) -> bytes:
     document = {ARCH: metadata_of([layer])}
-    document[ARCH]["layers"][layer.digest] |= figures  # type: ignore[index]
+    document[ARCH]["layers"][layer.digest] |= figures
     return encode(document)
 
 
@@ -234,7 +234,7 @@ def test_faulty_metadata_gives_way_to_the_estimate(raw: bytes) -> None:
 def test_what_the_client_does_not_read_may_be_missing(key: str) -> None:
     document = {ARCH: metadata_of([ONE])}
     if key == "size":
-        del document[ARCH]["layers"][ONE.digest]["size"]  # type: ignore[attr-defined, index]
+        del document[ARCH]["layers"][ONE.digest]["size"]
     else:
         del document[ARCH]["fs_block_size"]
     verdict = ask(small(app_of(ONE, metadata=encode(document))), device(bytes_of_disk(5120)))

@@ -65,7 +65,7 @@ def test_no_more_is_read_than_is_needed(open_registry: OpenRegistry) -> None:
 def test_manifest_of_layers_is_read_only_where_metadata_is_not_enough() -> None:
     assert read(app_of(ONE), Depth.APP).layers_manifest is None
     document = {ARCH: metadata_of([ONE])}
-    del document[ARCH]["layers"][ONE.digest]["archive_size"]  # type: ignore[attr-defined, index]
+    del document[ARCH]["layers"][ONE.digest]["archive_size"]
     for raw in (None, encode(document), b"{"):
         blobs = read(app_of(ONE, metadata=raw), Depth.APP).layers_manifest
         assert blobs is not None

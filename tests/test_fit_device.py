@@ -56,7 +56,10 @@ def test_device_of_one_volume() -> None:
         "device.json",
         "arm64",
         {"data": Volume(4096, 100, 50, 45)},
-        *["data"] * 4,
+        "data",
+        "data",
+        "data",
+        "data",
         blobs={A: None},
     )
     assert installed == ()

@@ -123,7 +123,7 @@ def test_metadata_alone_that_cannot_be_used_is_an_error(raw: bytes) -> None:
 
 def test_metadata_alone_without_archive_size_is_an_error() -> None:
     document = {ARCH: metadata_of([ONE])}
-    del document[ARCH]["layers"][ONE.digest]["archive_size"]  # type: ignore[attr-defined, index]
+    del document[ARCH]["layers"][ONE.digest]["archive_size"]
     from layerscan.fit.contents import from_metadata
 
     with pytest.raises(DocumentError, match='key "archive_size" is missing'):

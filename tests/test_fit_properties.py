@@ -156,7 +156,8 @@ def test_figures_of_a_verdict_agree(
         assert space.available + space.to_free == space.required + space.left
         assert space.fits == (space.to_free == 0)
         assert space.total == device.volumes[space.volume].total
-    assert verdict.fits == all(one.fits for one in (*verdict.spaces, *verdict.bundles))
+    parts = [space.fits for space in verdict.spaces] + [one.fits for one in verdict.bundles]
+    assert verdict.fits == all(parts)
 
 
 @given(policies, layers, layers, devices(), circumstances)

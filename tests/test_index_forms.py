@@ -20,6 +20,7 @@ from tests.publish_case import Bench, digest_of, encoded, plain, put_image
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from layerscan.oci import Descriptor
     from tests.builders.registry_server import OpenRegistry
 
 AMD64 = {"architecture": "amd64", "os": "linux"}
@@ -43,12 +44,12 @@ def bench(open_registry: OpenRegistry, tmp_path: Path) -> Bench:
     return made
 
 
-def put_entries(registry: OpenRegistry, entries: list[dict[str, object]], tag: str):  # noqa: ANN201
+def put_entries(registry: OpenRegistry, entries: list[dict[str, object]], tag: str) -> Descriptor:
     document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
     return registry.put_manifest("acme/one", encoded(document), OCI_INDEX, tag)
 
 
-def bill_of_materials(registry: OpenRegistry):  # noqa: ANN201
+def bill_of_materials(registry: OpenRegistry) -> Descriptor:
     config = plain(registry.put_blob("acme/one", b"{}"))
     document = {
         "schemaVersion": 2,

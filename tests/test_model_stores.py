@@ -45,6 +45,9 @@ class Telling:
     def overhead(self, tree: LayerTree) -> int:
         raise AssertionError(f"so is its overhead: {tree}")
 
+    def refused(self, tree: LayerTree) -> str:
+        raise AssertionError(f"no store asks for it: {tree}")
+
     def file(self, size: int) -> int:
         return FILE + size
 

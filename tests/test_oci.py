@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from layerscan import oci
 from layerscan.errors import DocumentError
+from layerscan.jsondoc import Place
 from layerscan.oci import Descriptor, Index, Manifest, Platform
 
 HEX = "0123456789abcdef" * 4
@@ -217,7 +218,7 @@ MEMBERS = st.none() | st.booleans() | st.integers(-1, 2**63) | st.text(max_size=
 def test_quick_reading_of_a_descriptor_is_no_other(value: object) -> None:
     quick = oci.documents._plain_descriptor(value)
     try:
-        thorough = oci.documents._descriptor(value, oci.documents.Place("x"))
+        thorough = oci.documents._descriptor(value, Place("x"))
     except DocumentError:
         assert quick is None
         return

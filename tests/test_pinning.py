@@ -124,6 +124,7 @@ def expected(document: Any) -> Any:  # noqa: ANN401 - YAML
         service.pop("build", None)
         service.pop("image")
         labels = service.pop("labels", None) or {}
+        kept: list[str] | dict[str, str]
         if isinstance(labels, list):
             kept = [label for label in labels if not label.startswith(CONFIG_HASH_LABEL + "=")]
         else:

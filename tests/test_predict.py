@@ -27,10 +27,10 @@ from tests.builders.image_archives import (
     named,
     write_folder,
     write_tar,
-    zstd,
 )
 from tests.builders.overlay2 import StoreBuilder
 from tests.builders.registry_server import OpenRegistry
+from tests.builders.zstd import zstd
 from tests.predict_case import (
     BASE,
     TOP,
@@ -51,7 +51,7 @@ plain = packed(*TOP, pack=lambda tar: tar)
 def test_is_what_a_scan_of_the_unpacked_image_says(
     open_registry: OpenRegistry, tmp_path: Path
 ) -> None:
-    ops = [
+    ops: list[tuple[tree.Op, ...]] = [
         BASE,
         (tree.Opaque("usr/lib"), tree.File("usr/lib/new", size=9000), tree.Fifo("run/fifo")),
         (*tree.many("many", 300, size=10), tree.Symlink("long", "x" * 90), tree.Device("dev/null")),

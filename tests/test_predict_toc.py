@@ -62,7 +62,7 @@ def test_a_registry_that_serves_no_parts(open_registry: OpenRegistry) -> None:
 
 @pytest.mark.parametrize("form", LAYERS)
 def test_a_table_that_is_damaged(open_registry: OpenRegistry, form: str) -> None:
-    other = {"estargz": estargz, "zstd:chunked": zstd_chunked}[form](SMALL)
+    other = {"estargz": estargz(SMALL), "zstd:chunked": zstd_chunked(SMALL)}[form]
     layer = replace(LAYERS[form], annotations=other.annotations)
     pattern = put(open_registry, layer)
     found = predicted(open_registry, NAME)

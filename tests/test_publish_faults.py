@@ -277,7 +277,8 @@ def test_an_interrupt_ends_it_soon_and_leaves_nothing(bench: Bench) -> None:
     with interruptible():
         process = subprocess.Popen(
             [
-                *(sys.executable, *PROGRAM, "publish", bench.apps / "shop"),
+                *(sys.executable, *PROGRAM),
+                *("publish", bench.apps / "shop"),
                 *("--target", bench.target(), "--layers-meta", bench.root / "meta.json"),
             ],
             stdout=subprocess.PIPE,

@@ -15,7 +15,6 @@ from layerscan.errors import RefusedByRegistryError
 from layerscan.oci import OCI_MANIFEST
 from layerscan.reference import parse as parse_reference
 from layerscan.registry import RegistryClient, RegistryOptions
-from layerscan.registry import auth as auth_module
 from layerscan.registry.challenge import Challenge, parse
 from tests.builders.registry_faults import Changed, Headers, Status
 from tests.builders.registry_server import OpenRegistry
@@ -112,7 +111,7 @@ def test_a_token_is_renewed_before_it_ends_and_when_it_is_refused(
     tokens: OpenRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [time.monotonic()]
-    monkeypatch.setattr(auth_module.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     with repository(tokens) as repo:
         repo.manifest("7")
         clock[0] += 280
@@ -133,7 +132,7 @@ def test_a_token_lives_a_minute_at_least(
     tokens: OpenRegistry, seconds: int | None, lives: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [1000.0]
-    monkeypatch.setattr(auth_module.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     tokens.token_seconds = seconds
     with repository(tokens) as repo:
         for step, count in ((0, 1), (lives - 1, 1), (2, 2)):

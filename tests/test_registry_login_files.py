@@ -312,8 +312,8 @@ def environment(user: User, docker_config: Path, monkeypatch: pytest.MonkeyPatch
 def test_each_repository_is_asked_with_its_own_credentials(environment: User, auth: str) -> None:
     users = {"left": "1", "right": "2"}
     with OpenRegistry(auth=auth, users=users) as registry, RegistryClient() as client:
-        for path in ("acme/left", "acme/right"):
-            registry.put_manifest(path, MANIFEST, OCI_MANIFEST, "7")
+        for name in ("acme/left", "acme/right"):
+            registry.put_manifest(name, MANIFEST, OCI_MANIFEST, "7")
         keys = {"acme/left": "left:1", "acme/right": "right:2", "acme": "left:s3cret"}
         document = {
             f"{registry.address}/{key}": {"auth": encoded(pair)} for key, pair in keys.items()

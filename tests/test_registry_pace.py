@@ -97,7 +97,7 @@ def test_each_answer_over_a_connection_has_a_time_of_its_own(
         clock[0] += 0.1
         return clock[0]
 
-    monkeypatch.setattr(pace.time, "monotonic", ticking)
+    monkeypatch.setattr(time, "monotonic", ticking)
     with repository(open_registry) as repo:
         for _ in range(20):
             assert repo.manifest("7").raw == MANIFEST
@@ -156,7 +156,7 @@ def test_progress_is_what_keeps_up_with_the_floor(
     monkeypatch: pytest.MonkeyPatch, position: int, seconds: float, *, goes_on: bool
 ) -> None:
     clock = [100.0]
-    monkeypatch.setattr(pace.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     progress = Progress()
     clock[0] += seconds
     assert progress.reached(position) is goes_on

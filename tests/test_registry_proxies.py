@@ -2,6 +2,7 @@
 
 import socket
 import sys
+from functools import partial
 
 import pytest
 
@@ -55,7 +56,7 @@ def refused_by_proxy(proxy: str) -> str:
     said = set()
     for insecure in ((), ("registry.example",)):
         with repository("registry.example", insecure=insecure) as repo:
-            said.add(fault(lambda repo=repo: repo.manifest("7"), ProxyError))
+            said.add(fault(partial(repo.manifest, "7"), ProxyError))
     (message,) = said
     assert message.startswith(f"registry.example: the proxy {proxy} cannot be used: ")
     for wrong in ("tried", "--insecure-registry", "certs.d", "secret"):
@@ -140,7 +141,7 @@ def test_a_proxy_of_another_kind_is_an_error_of_one_line(
     monkeypatch.setenv("https_proxy", f"{scheme}://user:proxy-secret@proxy.example:21")
     for insecure in ((), ("registry.example",)):
         with repository("registry.example", insecure=insecure) as repo:
-            said = fault(lambda repo=repo: repo.manifest("7"), ProxyError)
+            said = fault(partial(repo.manifest, "7"), ProxyError)
         assert said.startswith(f"the proxies of the environment cannot be used: {words}")
         assert "secret" not in said
 

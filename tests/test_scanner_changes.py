@@ -73,6 +73,9 @@ class ScriptedStore:
     def empty_note(self) -> str:
         return self.real.empty_note
 
+    def has_images(self) -> bool:
+        return self.real.has_images()
+
     def images(self) -> Sequence[Image]:
         self.readings += 1
         if self.before:

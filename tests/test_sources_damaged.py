@@ -30,8 +30,8 @@ from tests.builders.image_archives import (
     sha256,
     write_folder,
     write_tar,
-    zstd,
 )
+from tests.builders.zstd import zstd
 from tests.sources_case import AMD64, fault, images, read_all
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from layerscan.errors import SourceError
 from layerscan.sources import decompress
 from layerscan.sources.decompress import DamagedLayer, decompressed
-from tests.builders.image_archives import zstd
+from tests.builders.zstd import zstd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -219,7 +219,7 @@ def block_header(*, last: bool) -> bytes:
 @pytest.mark.parametrize(("make", "size"), [(gzip_bomb, 512 << 20), (zstd_bomb, 4096 << 20)])
 def test_a_bomb_is_stopped_in_little_memory(make: Callable[[int], bytes], size: int) -> None:
     bomb = make(size)
-    seen = []
+    seen: list[int] = []
     tracemalloc.start()
     try:
         with pytest.raises(SourceError, match="unpacks to more than"):

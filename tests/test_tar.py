@@ -18,15 +18,18 @@ def kinds(*parts: Entry | bytes) -> list[int]:
     """The kinds of all inodes but the root's."""
     tree = scan(tar(*parts))
     assert tree.kinds[0] == InodeKind.DIRECTORY
-    return tree.kinds[1:].tolist()
+    found: list[int] = tree.kinds[1:].tolist()
+    return found
 
 
 def sizes(*parts: Entry | bytes) -> list[int]:
-    return scan(tar(*parts)).sizes[1:].tolist()
+    found: list[int] = scan(tar(*parts)).sizes[1:].tolist()
+    return found
 
 
 def lengths(*parts: Entry | bytes) -> list[int]:
-    return scan(tar(*parts)).name_lengths.tolist()
+    found: list[int] = scan(tar(*parts)).name_lengths.tolist()
+    return found
 
 
 def test_columns_of_a_small_layer() -> None:

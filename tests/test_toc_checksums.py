@@ -78,8 +78,11 @@ def test_of_files_without_a_digest_no_two_have_equal_digits(form: str, digest: s
             if digest is not None:
                 entry["digest"] = digest
 
-    make = {"estargz": estargz, "zstd": zstd_chunked}[form]
-    layer = make(tar(*(member(f"f{at}", b"same") for at in range(9))), change=change)
+    make = {
+        "estargz": partial(estargz, change=change),
+        "zstd": partial(zstd_chunked, change=change),
+    }[form]
+    layer = make(tar(*(member(f"f{at}", b"same") for at in range(9))))
     by_table, _ = documents(layer)
     assert len(set(checksums(by_table))) == len(checksums(by_table)) >= 9
 

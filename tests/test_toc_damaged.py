@@ -26,7 +26,7 @@ from tests.builders.chunked import (
     sha256,
     zstd_chunked,
 )
-from tests.builders.image_archives import zstd
+from tests.builders.zstd import zstd
 from tests.toc_case import member, scanned, tar
 
 CONTENT = tar(member("a", b"content"), member("b", kind=tarfile.SYMTYPE, linkname="a"), member("c"))

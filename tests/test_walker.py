@@ -147,8 +147,7 @@ class TestRules:
             assert usage.child.mounts == 1
             across = walk(tmp_path, one_file_system=False)
             assert (across.mounts, across.size) == (0, 3 + 9999)
-            command = ["du", "-sk", tmp_path]
-            whole = subprocess.run(command, check=True, capture_output=True).stdout
+            whole = subprocess.run(["du", "-sk", tmp_path], check=True, capture_output=True).stdout
             assert across.usage == int(whole.split()[0]) * 1024
         finally:
             subprocess.run(["umount", tmp_path / "a/mounted"], check=True)

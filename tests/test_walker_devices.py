@@ -54,7 +54,7 @@ def _tmpfs_with_free_number(folder: Path, cleanup: ExitStack) -> Path:
         made = folder / str(attempt)
         made.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "none", made], check=True)
-        cleanup.callback(subprocess.run, ["umount", made], check=True)
+        cleanup.callback(subprocess.run, ["umount", str(made)], check=True)
         with suppress(FileExistsError):
             _control(LOOP_CTL_ADD, os.minor(made.stat().st_dev))
             return made
@@ -75,7 +75,7 @@ def _mount_loop(number: int, folder: Path, cleanup: ExitStack) -> None:
     subprocess.run(["losetup", device, image], check=True)
     cleanup.callback(subprocess.run, ["losetup", "--detach", device], check=True)
     subprocess.run(["mount", "-t", "ext4", device, folder], check=True)
-    cleanup.callback(subprocess.run, ["umount", folder], check=True)
+    cleanup.callback(subprocess.run, ["umount", str(folder)], check=True)
     apply(folder, *TREE)
 
 

@@ -65,7 +65,7 @@ def make_top(top: Path) -> tuple[Path, list[Path]]:
     return deep, others
 
 
-def walk_and_move(root: Path, deep: Path, move: Callable[[], None]) -> tuple[Usage, bool]:
+def walk_and_move(root: Path, deep: Path, move: Callable[[], object]) -> tuple[Usage, bool]:
     """Walk `root` with few descriptors, and `move` when that is far below `deep`.
 
     Also returns whether it came to that before the walk was over.

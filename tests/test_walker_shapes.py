@@ -113,8 +113,13 @@ def test_many_small_roots(tmp_path: Path) -> None:
 def descriptors_taken(left: int) -> Iterator[list[int]]:
     """All descriptors but `left` are held by others; they are those that it yields."""
     held: list[int] = []
+
+    def close() -> None:
+        for descriptor in held:
+            os.close(descriptor)
+
     with descriptors_limited(open_descriptors() + left + 4), contextlib.ExitStack() as closing:
-        closing.callback(lambda: [os.close(descriptor) for descriptor in held])
+        closing.callback(close)
         with contextlib.suppress(OSError):
             while True:
                 held.append(os.open("/", os.O_RDONLY))

@@ -31,10 +31,10 @@ SHIPPED = {
 }
 
 
-def run(*command: object, **environment: str) -> str:
+def run(*command: str | os.PathLike[str], **environment: str) -> str:
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        [os.fspath(part) for part in command],  # type: ignore[call-overload]
+        [os.fspath(part) for part in command],
         check=False,
         capture_output=True,
         text=True,

@@ -32,9 +32,9 @@ DOTTED = (b"..data", b"..x", b"...", b"....", b"..\xff", b".. ", b".x", b". ", b
 LONGEST_NAMES = (b"n" * 255, b".." + b"n" * 253, b"." * 255)
 
 
-def du(path: object, *options: str) -> int:
+def du(path: str | bytes | os.PathLike[str] | os.PathLike[bytes], *options: str) -> int:
     """What GNU du says of `path`, in KiB."""
-    command = ["du", "-skx", *options, os.fsencode(path)]  # type: ignore[arg-type]
+    command: list[str | bytes] = ["du", "-skx", *options, os.fsencode(path)]
     done = subprocess.run(command, check=True, capture_output=True)
     return int(done.stdout.split()[0])
 

@@ -28,9 +28,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from layerscan.errors import SourceError
-from layerscan.sources.model import SourceLayer
-from tests.builders.image_archives import zstd
+from layerscan.sources.model import Closing, SourceLayer
 from tests.builders.tar_split import checksum
+from tests.builders.zstd import zstd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -286,7 +286,7 @@ def _time(seconds: str) -> str:
 
 
 @dataclass
-class Blobs:
+class Blobs(Closing):
     """A source of blobs in memory.
 
     Attributes:
@@ -317,9 +317,6 @@ class Blobs:
         blob = self._blob(layer)
         self.requests.append((offset, length))
         return blob[offset : offset + length] if self.knows_parts else None
-
-    def close(self) -> None:
-        pass
 
     def _blob(self, layer: SourceLayer) -> bytes:
         if layer.digest not in self.blobs:

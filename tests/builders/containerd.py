@@ -131,9 +131,6 @@ class ContainerdBuilder:
 
     # Buckets.
 
-    def namespace(self, name: str) -> dict[bytes, dict[bytes, object]]:
-        return bucket(self.meta, "v1", name)
-
     def snapshot_record(self, layer: BuiltLayer, namespace: str = "default") -> dict[bytes, object]:
         """What the namespace has on record for the layer."""
         return bucket(self.meta, "v1", namespace, "snapshots", "overlayfs", layer.chain_id)

@@ -12,7 +12,7 @@ import json
 import os
 import tarfile
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from layerscan.digest import chain_id, sha256
 from layerscan.oci import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
@@ -203,7 +203,7 @@ def right_metadata(app: App) -> bytes:
     return encode({name: metadata_of(app.layers(name)) for name in app.architectures})
 
 
-def metadata_of(layers: Sequence[Layer], fs_block_size: int = 4096) -> dict[str, object]:
+def metadata_of(layers: Sequence[Layer], fs_block_size: int = 4096) -> dict[str, Any]:
     return {
         "fs_block_size": fs_block_size,
         "layers": {

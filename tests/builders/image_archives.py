@@ -17,17 +17,12 @@ import gzip
 import hashlib
 import io
 import json
-import sys
 import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
 from tests.builders.tree import File, tar_stream
+from tests.builders.zstd import zstd
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,6 +1,6 @@
 """What a registry of the tests can be told to do wrong; see `registry_server`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -44,7 +44,7 @@ class Changed(Fault):
 class Headers(Fault):
     """Answer rightly, but with these headers in place of its own; None leaves one out."""
 
-    headers: dict[str, str | None]
+    headers: Mapping[str, str | None]
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,12 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.builders.tree import File, tar_stream
+from tests.builders.tree import tar_stream
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.builders.tree import Op
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -55,7 +57,7 @@ class Layout:
             out.write(content)
         return {"mediaType": media_type, "digest": digest, "size": len(content)}
 
-    def layer(self, *ops: File, packed: bool = True) -> tuple[Document, str]:
+    def layer(self, *ops: Op, packed: bool = True) -> tuple[Document, str]:
         """A layer, packed with gzip if at all; its descriptor and diff_id."""
         tar = b"".join(tar_stream(ops))
         if not packed:

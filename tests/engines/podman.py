@@ -15,6 +15,7 @@ import glob
 import json
 import os
 import signal
+from typing import Any
 
 from tests.builders.user import NOBODY
 from tests.engines.engine import Engine, run, unmount_below
@@ -143,7 +144,7 @@ class Podman(Engine):
         args = ("build", "--quiet", "--isolation", "chroot", "--tag", tag)
         return self.buildah(*args, *options, context)
 
-    def inspect(self, *images: str) -> list[dict[str, object]]:
+    def inspect(self, *images: str) -> list[dict[str, Any]]:
         """What ``podman image inspect`` says of `images`."""
-        found: list[dict[str, object]] = json.loads(self.run("image", "inspect", *images))
+        found: list[dict[str, Any]] = json.loads(self.run("image", "inspect", *images))
         return found

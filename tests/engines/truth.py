@@ -166,7 +166,7 @@ class Truth:
 
     def document(
         self, images: Iterable[Inspected], repositories: Iterable[str] | None = None
-    ) -> dict[str, object]:
+    ) -> dict[str, Any]:
         """The layers metadata of `images`, in the `repositories` or in all they are in."""
         layers: dict[str, dict[str, int]] = {}
         for image in images:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_VALUES = (None, True, 0, -1, 1.5, 1 << 63, "", "x", "\n", "é", [], {}, [None], {"": 0})
+_SCALARS = (None, True, 0, -1, 1.5, 1 << 63, "", "x", "\n", "é")
+_VALUES: tuple[object, ...] = (*_SCALARS, [], {}, [None], {"": 0})
 
 
 def mutated(data: bytes, seed: int) -> bytes | None:

@@ -38,7 +38,10 @@ def meaning(node: Node) -> object:
     match node:
         case Scalar():
             implicit = (node.plain, not node.plain)
-            tag = node.tag or RESOLVER.resolve(ScalarNode, node.text, implicit)
+            # The stubs of PyYAML say nothing of it.
+            tag = node.tag or RESOLVER.resolve(  # type: ignore[no-untyped-call]
+                ScalarNode, node.text, implicit
+            )
             return tag, node.text
         case Sequence():
             return node.tag, [meaning(item) for item in node.items]
