@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerscan.errors import DocumentError, LayerscanError, NotInRegistryError
+from layerscan.fit import contents
 from layerscan.fit.contents import AppContents, BlobKind, Depth, read_app
 from layerscan.fit.installed import app_layers, with_apps
 from layerscan.fit.sources import find_app
+from layerscan.oci.matchers import UnusableIndexError
 from layerscan.registry import RegistryClient
 from tests.builders.fit_apps import App, Layer, chains, encode, metadata_of
 from tests.fit_case import ARCH, app_of, bytes_of_disk, device, metadata, read
@@ -190,4 +192,14 @@ def test_image_of_more_than_is_looked_at(tmp_path: Path, monkeypatch: pytest.Mon
     name = shop().store(tmp_path)
     monkeypatch.setattr("layerscan.oci.images.MOST_IMAGES", 0)
     with pytest.raises(DocumentError, match=r"^registry\.example/fleet/\w+@\S+: has more than 8 "):
+        find(name)
+
+
+def test_index_that_a_client_cannot_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unusable(*_: object, **_more: object) -> None:
+        raise UnusableIndexError("is of no use")
+
+    name = shop().store(tmp_path)
+    monkeypatch.setattr(contents, "list_images", unusable)
+    with pytest.raises(DocumentError, match=r"^registry\.example/fleet/\w+@\S+: is of no use"):
         find(name)
