@@ -97,6 +97,8 @@ FIGURES = {
     "registry.pace.DOCUMENT_SECONDS": 300,
     "sources.toc_model.MAX_CONTENT": 1 << 60,
     "sources.toc_model.MAX_TABLE": 64 * MEBIBYTE,
+    "sources.toc_zstd_chunked._GAP": 64 * KIBIBYTE,
+    "stores.containerd.bolt._DEEPEST": 32,
     "stores.containerd.bolt._LONGEST_COPY": 32 * MEBIBYTE,
     "stores.containerd.bolt._LONGEST_PAGE": MEBIBYTE,
     "stores.containerd.content._MOST_LAYERS": 1000,

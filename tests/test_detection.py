@@ -304,15 +304,19 @@ def test_folder_that_can_have_no_such_name(machine: Machine, root: str, what: st
     assert what in fails("auto", root)
 
 
-def test_folder_that_may_not_be_looked_into(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", [PermissionError, OSError, ValueError])
+def test_folder_that_cannot_be_looked_into_is_opened_if_it_may_be(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, kind: type[Exception]
 ) -> None:
     def refused(_path: str) -> bool:
-        raise PermissionError
+        raise kind
 
-    monkeypatch.setattr(detection, "_is_there", refused)
     docker(machine.docker)
-    assert f"{machine.docker}: permission denied; use sudo" in fails()
+    monkeypatch.setattr(detection, "_is_there", refused)
+    if kind is PermissionError:
+        assert f"{machine.docker}: permission denied; use sudo" in fails()
+    else:
+        assert opened() == ("overlay2", machine.docker)
 
 
 def test_only_the_store_that_is_read_is_loaded(machine: Machine) -> None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerscan.errors import DocumentError, LayerscanError, NotInRegistryError
+from layerscan.fit import contents
 from layerscan.fit.contents import AppContents, BlobKind, Depth, read_app
 from layerscan.fit.installed import app_layers, with_apps
 from layerscan.fit.sources import find_app
+from layerscan.oci.matchers import UnusableIndexError
 from layerscan.registry import RegistryClient
 from tests.builders.fit_apps import App, Layer, chains, encode, metadata_of
 from tests.fit_case import ARCH, app_of, bytes_of_disk, device, metadata, read
@@ -184,3 +186,20 @@ def test_layers_are_told_by_the_best_document() -> None:
     assert app_layers(read(app_of(TWO, metadata=None), Depth.IMAGES), ARCH) == {TWO.digest}
     with pytest.raises(DocumentError, match="has no layers metadata"):
         app_layers(read(app_of(ONE, metadata=None, layers_manifests=False), Depth.APP), ARCH)
+
+
+def test_image_of_more_than_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = shop().store(tmp_path)
+    monkeypatch.setattr("layerscan.oci.images.MOST_IMAGES", 0)
+    with pytest.raises(DocumentError, match=r"^registry\.example/fleet/\w+@\S+: has more than 8 "):
+        find(name)
+
+
+def test_index_that_a_client_cannot_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unusable(*_: object, **_more: object) -> None:
+        raise UnusableIndexError("is of no use")
+
+    name = shop().store(tmp_path)
+    monkeypatch.setattr(contents, "list_images", unusable)
+    with pytest.raises(DocumentError, match=r"^registry\.example/fleet/\w+@\S+: is of no use"):
+        find(name)

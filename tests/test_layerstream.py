@@ -10,8 +10,9 @@ import pytest
 
 from layerscan.digest import sha256
 from layerscan.errors import SourceError
-from layerscan.prediction.stream import _WAITING, Ahead, LayerContent, read_layer
+from layerscan.prediction.stream import _WAITING, Ahead, LayerContent, read_layer, read_table
 from layerscan.sources.model import Local, SourceImage, SourceLayer
+from layerscan.sources.toc_model import TableFault, TableOfContents
 from layerscan.tar.tarsplit import TarSplit
 from tests.builders.tars import Entry, tar
 
@@ -140,3 +141,9 @@ def test_a_blob_that_should_be_the_tar_itself(step: int) -> None:
         content_of(packed, sha256(packed), step=step)
     with pytest.raises(SourceError, match="its tar has the digest"):
         content_of(plain, sha256(packed), step=step)
+
+
+def test_table_that_is_no_tar_is_a_fault_of_the_table() -> None:
+    table = TableOfContents(is_exact=False, make=lambda: iter([b"x" * 512]))
+    with pytest.raises(TableFault, match=r"."):
+        read_table(table, tar_split=TarSplit.NONE, cancel=threading.Event())

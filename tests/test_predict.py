@@ -8,6 +8,7 @@ import pytest
 
 from layerscan.digest import sha256
 from layerscan.errors import LayerscanError
+from layerscan.prediction import layers as layer_reading
 from layerscan.prediction import stream as layerstream
 from layerscan.prediction.filesystems import file_system
 from layerscan.prediction.images import predict
@@ -351,3 +352,15 @@ def test_an_interrupt_ends_it(open_registry: OpenRegistry) -> None:
     with sources(open_registry, "acme/web:7") as opened, pytest.raises(KeyboardInterrupt):
         predict(opened, on_progress=interrupt)
     assert not leftovers()
+
+
+def test_layer_that_memory_does_not_hold(
+    open_registry: OpenRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **_more: object) -> None:
+        raise MemoryError
+
+    put_image(open_registry, "acme/web:7", [base])
+    monkeypatch.setattr(layer_reading, "read_layer", full)
+    with pytest.raises(LayerscanError, match=f"{base.digest}: there is not enough memory for all"):
+        predicted(open_registry, "acme/web:7")

@@ -242,6 +242,12 @@ def test_metadata_of_one_architecture_says_to_merge(bench: Bench) -> None:
     ]
 
 
+def test_metadata_that_is_malformed_names_its_place(bench: Bench) -> None:
+    path = bench.root / "meta.json"
+    path.write_text('{"amd64": {"fs_block_size": 0, "layers": {}}}')
+    assert bench.publish().lines == [error(f"{path}: $.amd64.fs_block_size: must be positive")]
+
+
 # Images.
 
 
