@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs_reader import PROJECT, SOURCES, code, read, section, tables
+from tests.docs_reader import PROJECT, SOURCES, blocks, code, read, section, tables
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -35,6 +35,22 @@ def test_modules_import_what_the_house_map_says() -> None:
     names = [*allowed]
     for place, name in enumerate(names):
         assert allowed[name] <= set(names[place + 1 :]), name
+
+
+def test_the_picture_of_the_house_is_that_of_the_imports() -> None:
+    (table,) = tables(read("docs/development.md"), "room or module")
+    allowed = {code(row[0]): set(row[2].replace("`", "").split()) for row in table.rows}
+    rooms = [name for name in allowed if (SOURCES / name).is_dir()]
+    (picture,) = [block for block in blocks("docs/development.md") if block.language == "mermaid"]
+    arrows = re.findall(r"^ +(\w+) --> (\w+)$", picture.text, re.MULTILINE)
+    below: dict[str, set[str]] = {}
+    for room in reversed(rooms):
+        drawn = [end for start, end in arrows if start == room]
+        below[room] = {*drawn}.union(*(below[end] for end in drawn))
+        imported_rooms = allowed[room] & {*rooms}
+        assert below[room] == imported_rooms.union(*(below[one] for one in imported_rooms)), room
+        # None that goes without saying.
+        assert not {*drawn} & set().union(*(below[end] for end in drawn)), room
 
 
 def test_no_file_imports_one_that_imports_it() -> None:
