@@ -38,10 +38,9 @@ exec python3 setup.py --quiet build_ext --inplace
 WALK = """
 import json, struct, sys
 from layerscan import walk
+from layerscan.prediction.filesystems import _htree
 from layerscan.stores.containerd import _bolt
-from layerscan.tar import _goflate
-from layerscan.prediction.images.filesystems import _htree
-from layerscan.tar import _tar
+from layerscan.tar import _goflate, _tar
 assert struct.calcsize("P") == 4
 print(json.dumps(walk(sys.argv[1])))
 """
