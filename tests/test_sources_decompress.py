@@ -336,7 +336,8 @@ def test_it_is_as_fast_as_the_bare_decompressor(name: str) -> None:
         return sum(map(len, decompressed(chunks, limit=LIMIT)))
 
     assert ours() == bare() == len(tar)
-    ratio = min(_seconds(ours) / _seconds(bare) for _ in range(5))
+    # Each takes some hundredths of a second: the more turns, the less other work counts.
+    ratio = min(_seconds(ours) / _seconds(bare) for _ in range(40))
     assert ratio < 1.05
 
 
