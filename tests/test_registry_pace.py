@@ -9,7 +9,7 @@ import pytest
 from layerscan.errors import RegistryError
 from layerscan.oci import OCI_MANIFEST
 from layerscan.registry import Repository, pace
-from layerscan.registry.pace import Progress, TooSlowError
+from layerscan.registry.pace import Headway, TooSlowError
 from tests.builders.registry_faults import Endless, Stall, Trickle
 from tests.builders.registry_server import OpenRegistry
 from tests.registry_case import MANIFEST, USERS, described, fault, log_in, opened, repository
@@ -114,7 +114,7 @@ def test_a_document_has_a_deadline(
     open_registry.fail("GET", "", Trickle("body"), times=99)
     with repository(open_registry) as repo:
         for call in (lambda: repo.manifest("7"), lambda: repo.fetch(blob, limit=LIMIT)):
-            assert "is not here after 0 seconds" in fault(call, RegistryError)
+            assert "is not here after " in fault(call, RegistryError)
     with OpenRegistry(auth="token", users=USERS) as registry:
         log_in(docker_config, registry.address)
         registry.fail("GET", "/token", Trickle("body"), times=99)
@@ -157,7 +157,7 @@ def test_progress_is_what_keeps_up_with_the_floor(
 ) -> None:
     clock = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    progress = Progress()
+    progress = Headway()
     clock[0] += seconds
     assert progress.reached(position) is goes_on
     # What was there before counts once.

@@ -27,7 +27,7 @@ class TooSlowError(RegistryError):
     """A server sends so little that the answer may never end. Another attempt is not made."""
 
 
-class Progress:
+class Headway:
     """Whether a transfer of several attempts gets on: then their number is counted anew."""
 
     def __init__(self) -> None:
@@ -50,11 +50,13 @@ class Deadline:
 
     Args:
         where: what it is, for the message.
+        size: its bytes, where they are known: a long one may take longer.
     """
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, size: int = 0) -> None:
         self._where = where
-        self._end = time.monotonic() + DOCUMENT_SECONDS
+        self._seconds = DOCUMENT_SECONDS + size / FLOOR
+        self._end = time.monotonic() + self._seconds
 
     def check(self) -> None:
         """Find out that it is over.
@@ -63,7 +65,7 @@ class Deadline:
             TooSlowError: it is.
         """
         if time.monotonic() > self._end:
-            raise TooSlowError(f"{self._where}: is not here after {DOCUMENT_SECONDS:.0f} seconds")
+            raise TooSlowError(f"{self._where}: is not here after {self._seconds:.0f} seconds")
 
 
 def keep_pace(stream: "NetworkStream", host: str) -> None:

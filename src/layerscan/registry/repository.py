@@ -17,7 +17,7 @@ from layerscan.errors import NotInRegistryError, RegistryError
 from layerscan.oci import INDEX_TYPES, MANIFEST_TYPES, MAX_MANIFEST, Descriptor
 from layerscan.registry.endpoint import Endpoint
 from layerscan.registry.faults import TemporaryError
-from layerscan.registry.pace import Deadline, Progress
+from layerscan.registry.pace import Deadline, Headway
 from layerscan.registry.transport import Answer, Request
 from layerscan.registry.upload import Upload
 from layerscan.registry.verify import Verifier, check_length, parts, read
@@ -99,7 +99,7 @@ class Repository:
             raise RegistryError(f"{where}: has {descriptor.size} bytes; only {limit} are read")
         if descriptor.media_type in _TYPES:
             return self._fetch_document(descriptor, where)
-        deadline, found = Deadline(where), bytearray()
+        deadline, found = Deadline(where, descriptor.size), bytearray()
         with self.stream(descriptor) as chunks:
             for chunk in chunks:
                 deadline.check()
@@ -302,7 +302,7 @@ class Repository:
     ) -> Generator[bytes, None, None]:
         where = f"{self.name}@{descriptor.digest}"
         verifier = Verifier(descriptor, where, hashing)
-        waits, progress = self._endpoint.waits(), Progress()
+        waits, progress = self._endpoint.waits(), Headway()
         while True:
             begun = verifier.received
             progress.begin()

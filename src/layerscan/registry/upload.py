@@ -15,7 +15,7 @@ from layerscan.errors import NotInRegistryError, RefusedByRegistryError, Registr
 from layerscan.oci import Descriptor
 from layerscan.registry.endpoint import Endpoint
 from layerscan.registry.faults import TemporaryError
-from layerscan.registry.pace import Progress
+from layerscan.registry.pace import Headway
 from layerscan.registry.transport import Answer, Request, check_target
 from layerscan.text import printable
 
@@ -106,7 +106,7 @@ class Upload:
         Raises:
             RegistryError: it does not take it, or the content is of another length.
         """
-        waits, progress = self._endpoint.waits(), Progress()
+        waits, progress = self._endpoint.waits(), Headway()
         broken = False
         while True:
             try:
