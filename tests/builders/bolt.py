@@ -2,7 +2,7 @@
 
 Owns the layout of the file as bbolt writes it: two meta pages, a freelist, and
 trees of branch and leaf pages, small buckets inline. The real containerd opens
-what is made here (`tests/test_engine_containerd.py`).
+what is made here (`tests/integration/test_containerd.py`).
 """
 
 import struct

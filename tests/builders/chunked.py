@@ -1,7 +1,7 @@
 """Layers with a table of contents: eStargz and zstd:chunked, made from a plain tar.
 
 Written by the formats' documents alone, so that a test can have what no real
-writer makes; what real ones make, `tests/test_engine_toc.py` has. Nothing of
+writer makes; what real ones make, `tests/integration/test_toc.py` has. Nothing of
 layerscan is used here::
 
     layer = estargz(tar)                 # or zstd_chunked(tar, split=TABLE)

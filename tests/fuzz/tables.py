@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from layerscan.prediction.stream import read_table
 from layerscan.sources.toc_model import Part, TableFault, TableOfContents
 from layerscan.tar.tarsplit import TarSplit
+from tests.builders.tar_case import check
 from tests.fuzz.outcome import Refused, outcome
-from tests.tar_case import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

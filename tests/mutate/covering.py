@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 # The tests of each extension itself, as in tests/sanitize; others use it. What they
 # keep of the memory is tested for all of them in one file.
 _OWN = {
-    "_bolt": r"test_bolt",
-    "_goflate": r"test_goflate",
-    "_htree": r"test_htree",
-    "_tar": r"test_tar",
-    "_walk": r"test_walker",
+    "_bolt": "stores/containerd/test_bolt",
+    "_goflate": "tar/test_goflate",
+    "_htree": "prediction/filesystems/test_htree",
+    "_tar": "tar/",
+    "_walk": "walking/",
 }
 # Nearly all tests use the walk or the tar scanner: of these the quick ones, so many seconds.
 _FOR_USERS = 90.0

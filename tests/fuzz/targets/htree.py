@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from layerscan.prediction.filesystems._htree import indexed_blocks
-from tests.htree import entry_length, measures
+from tests.oracles.htree import entry_length, measures
 
 LONGEST = 16 * 1024
 

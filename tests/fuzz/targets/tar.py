@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from layerscan.sources.toc_zstd_chunked import _split_parts
 from layerscan.tar._tar import TarFault, TarScanner
+from tests.builders.tar_case import check, same
 from tests.fuzz.outcome import Refused, outcome, pieces
 from tests.fuzz.sealed import sealed_tar
 from tests.fuzz.tables import tree_of
-from tests.tar_case import check, same
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

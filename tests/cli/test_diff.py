@@ -1,0 +1,214 @@
+"""``layerscan diff`` and ``layerscan device`` as a user runs them."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from layerscan.fit import device_file
+from layerscan.fit.contents import from_metadata
+from layerscan.fit.difference import compare, sums
+from tests.builders.fit_apps import App, Layer, encode, metadata_of
+from tests.builders.fit_case import ARCH, app_of, metadata
+from tests.builders.overlay2 import StoreBuilder
+from tests.builders.tree import File
+from tests.cli_runner import error, run, warning
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.builders.registry_server import OpenRegistry
+
+SCHEMAS = resources.files("layerscan").joinpath("schemas")
+KEPT, ADDED, REMOVED = (
+    Layer("kept", 1000, 5000),
+    Layer("added", 200, 3000),
+    Layer("removed", 30, 2000),
+)
+
+
+def report(*arguments: object) -> list[dict[str, Any]]:
+    done = run("diff", *arguments, "--format", "json")
+    assert done.status == 0, done.lines
+    found: list[dict[str, Any]] = json.loads(done.out)
+    schema = json.loads(SCHEMAS.joinpath("diff.schema.json").read_text())
+    Draft202012Validator(schema).validate(found)
+    return found
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> str:
+    return app_of(KEPT, REMOVED).store(tmp_path / "old")
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> str:
+    return app_of(KEPT, ADDED).store(tmp_path / "new")
+
+
+def test_what_an_update_changes(old: str, new: str) -> None:
+    def plain(layer: Layer) -> dict[str, object]:
+        return {
+            "digest": layer.digest,
+            "archive_size": layer.archive_size,
+            "usage": layer.usage,
+        }
+
+    assert report(old, new) == [
+        {
+            "architecture": ARCH,
+            "kept": [plain(KEPT)],
+            "added": [plain(ADDED)],
+            "removed": [plain(REMOVED)],
+            "download": 200,
+            "peak": {"layers": 3, "archive_size": 1230, "usage": 10_000},
+            "after": {"layers": 2, "archive_size": 1200, "usage": 8000},
+        }
+    ]
+
+
+def test_report_for_people(old: str, new: str) -> None:
+    done = run("diff", old, new)
+    assert (done.status, done.lines) == (0, [])
+    assert [" ".join(line.split()) for line in done.text.splitlines()] == [
+        "LAYER ARM64 ARCHIVE SIZE USAGE",
+        f"{KEPT.digest[7:19]} kept 1000 B 4.9 KiB",
+        f"{ADDED.digest[7:19]} added 200 B 2.9 KiB",
+        f"{REMOVED.digest[7:19]} removed 30 B 2.0 KiB",
+        "",
+        "ARM64 LAYERS ARCHIVE SIZE USAGE",
+        "kept 1 1000 B 4.9 KiB",
+        "added 1 200 B 2.9 KiB",
+        "removed 1 30 B 2.0 KiB",
+        "both are there 3 1.2 KiB 9.8 KiB",
+        "the old one is removed 2 1.2 KiB 7.8 KiB",
+        "",
+        "arm64: download 200 B",
+    ]
+
+
+def test_apps_of_every_source(
+    tmp_path: Path, open_registry: OpenRegistry, old: str, new: str
+) -> None:
+    expected = report(old, new)
+    before = app_of(KEPT, REMOVED).push(open_registry, "1")
+    after = app_of(KEPT, ADDED).push(open_registry, "2")
+    dry = app_of(KEPT, ADDED).dry_run(tmp_path / "dry")
+    assert report(before, after) == report(before, dry) == expected
+    files = [tmp_path / "one.json", tmp_path / "two.json"]
+    for path, layers in zip(files, ([KEPT, REMOVED], [KEPT, ADDED]), strict=True):
+        path.write_bytes(encode({ARCH: metadata_of(layers)}))
+    assert report(*files) == expected
+    assert report(before, files[1]) == expected
+
+
+def test_architectures_that_both_have(tmp_path: Path) -> None:
+    old = App({"web": {"arm64": [KEPT], "amd64": [KEPT], "arm": [KEPT]}}, index=True)
+    new = App({"web": {"arm64": [ADDED], "amd64": [KEPT]}}, index=True)
+    names = old.store(tmp_path / "old"), new.store(tmp_path / "new")
+    assert [one["architecture"] for one in report(*names)] == ["amd64", "arm64"]
+    assert [one["download"] for one in report(*names)] == [0, 200]
+    assert [one["architecture"] for one in report(*names, "--arch", "arm64")] == ["arm64"]
+    done = run("diff", *names, "--arch", "arm")
+    assert done.status == 2
+    assert 'has no arm; it has: "amd64", "arm64"' in done.lines[0]
+
+
+def test_documents_of_scan(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    for path, layers in ((old, [KEPT]), (new, [KEPT, ADDED])):
+        document = metadata_of(layers)
+        for layer in document["layers"].values():
+            del layer["archive_size"]
+        path.write_bytes(encode(document))
+    (found,) = report(old, new, "--arch", "arm64")
+    assert found["download"] is None
+    assert found["peak"] == {"layers": 2, "archive_size": None, "usage": 8000}
+    done = run("diff", old, new, "--arch", "arm64")
+    message = "arm64: the download is not known: the metadata lacks archive_size"
+    assert done.lines == [warning(message)]
+    assert done.text.splitlines()[-1] == "arm64: download unknown"
+    done = run("diff", old, new)
+    assert done.status == 2
+    assert done.lines == [
+        error("neither document says its architecture; give one with --arch, for the report")
+    ]
+
+
+def test_what_cannot_be_compared(tmp_path: Path, old: str) -> None:
+    bare = app_of(ADDED, metadata=None).store(tmp_path / "bare")
+    done = run("diff", old, bare)
+    assert (done.status, done.lines) == (2, [error(f"{bare}: the App has no layers metadata")])
+    other = tmp_path / "other.json"
+    other.write_bytes(encode({"amd64": metadata_of([KEPT])}))
+    done = run("diff", old, other)
+    assert done.lines == [error(f"{old} and {other} have no architecture in common")]
+    gone = f"{tmp_path}/gone.json"
+    message = error(f"{gone}: cannot be read: No such file or directory")
+    assert run("diff", old, gone).lines == [message]
+    other.write_text("[]")
+    assert run("diff", other, old).lines == [error(f"{other}: $: must be an object")]
+
+
+layers = st.lists(st.sampled_from([Layer(str(n), n * 7, n * 4096) for n in range(9)]), unique=True)
+
+
+@given(layers, layers)
+def test_parts_add_up(old: list[Layer], new: list[Layer]) -> None:
+    before, after = metadata(*old), metadata(*new)
+    there, back = compare(before, after, ARCH), compare(after, before, ARCH)
+    assert (there.added, there.removed) == (back.removed, back.added)
+    assert there.peak == back.peak
+    assert there.after == sums(after.figures(ARCH).layers)
+    assert there.peak.usage == there.after.usage + sums(there.removed).usage
+    assert set(there.kept) | set(there.added) == {layer.digest for layer in new}
+
+
+def test_reader_of_the_new_one_has_its_figures() -> None:
+    old = from_metadata(encode({ARCH: metadata_of([Layer("a", usage=1)])}), "old")
+    new = from_metadata(encode({ARCH: metadata_of([Layer("a", usage=2)])}), "new")
+    assert [one.usage for one in compare(old, new, ARCH).kept.values()] == [2]
+
+
+# device
+
+
+def test_device_file_of_this_machine(tmp_path: Path) -> None:
+    store = StoreBuilder(tmp_path / "docker")
+    layer = store.layer(None, File("a", size=10))
+    store.image([layer], names=["x:1"], pushed={"docker.io/library/x": None})
+    blobs = tmp_path / "store" / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    (blobs / KEPT.digest[7:]).write_bytes(b"")
+    options = ("--store-root", tmp_path / "store", "--docker-root", tmp_path / "docker")
+    out = tmp_path / "device.json"
+    done = run("device", *options, "-o", out)
+    assert (done.status, done.out, done.lines) == (0, b"", [])
+    schema = json.loads(SCHEMAS.joinpath("device.schema.json").read_text())
+    Draft202012Validator(schema).validate(json.loads(out.read_text()))
+    device, _ = device_file.load(str(out))
+    assert device.blobs == {KEPT.digest: None}
+    assert device.engine is not None
+    assert device.engine.chain_ids == {layer.chain_id}
+    document = json.loads(run("device", *options).out)
+    assert list(document) == sorted(document)
+    assert document["blobs"] == [KEPT.digest]
+
+
+def test_device_without_folders_says_so(tmp_path: Path) -> None:
+    done = run("device", "--store-root", tmp_path / "s", "--docker-root", tmp_path / "d")
+    assert done.status == 0
+    there = f"there is no such folder yet; its disk is that of {tmp_path}"
+    assert done.lines == [warning(f"{tmp_path}/s: {there}"), warning(f"{tmp_path}/d: {there}")]
+    assert "engine" not in json.loads(done.out)
+
+
+def test_device_that_cannot_be_written(tmp_path: Path) -> None:
+    done = run("device", "-o", tmp_path)
+    assert (done.status, done.lines) == (2, [error(f"{tmp_path}: is a directory; -o takes a file")])

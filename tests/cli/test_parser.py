@@ -1,0 +1,277 @@
+"""What all commands have in common: usage, progress, completion, start-up."""
+
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import layerscan
+from layerscan import cli
+from layerscan.cli import parser
+from layerscan.cli.progress import ScanProgress
+from layerscan.walking.walker import Progress
+from tests.builders.cli_scan_case import fleet
+from tests.cli_runner import (
+    PROGRAM,
+    Fleet,
+    Result,
+    environment,
+    error,
+    python,
+    read_terminal,
+    run,
+    shell,
+)
+
+__all__ = ["fleet"]  # a fixture
+
+# The program, with a walk that takes long enough to be shown.
+SLOW_WALK = """
+import sys, time
+from layerscan import cli
+from layerscan.scanning import scanner
+from layerscan.walking.walker import Progress
+walk_many = scanner.walk_many
+def slow(paths, *, on_progress, **options):
+    if on_progress:
+        for number in range(len(paths)):
+            on_progress(Progress(1000 * number, number))
+            time.sleep(0.15)
+    return walk_many(paths, on_progress=on_progress, **options)
+scanner.walk_many = slow
+sys.exit(cli.main())
+"""
+
+# The program, and the modules that it left loaded.
+LOADED = """
+import sys
+from layerscan import cli
+try:
+    cli.main()
+except SystemExit:
+    pass
+sys.stdout.flush()
+print(*sys.modules, file=sys.stderr)
+"""
+
+
+# Usage.
+
+CHOICES = f"choose from {', '.join(map(repr, parser._COMMANDS))}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["scna"],
+            f"argument COMMAND: invalid choice: 'scna' ({CHOICES}); see layerscan --help",
+        ),
+        (["--bogus"], "unrecognized arguments: --bogus; see layerscan --help"),
+        (["scan", "--out", "x"], "unrecognized arguments: --out x; see layerscan --help"),
+        (
+            ["scan", "-o"],
+            "argument -o/--out-file: expected one argument; see layerscan scan --help",
+        ),
+        (
+            ["scan", "-j", "0"],
+            "argument -j/--threads: '0' is no number of threads; see layerscan scan --help",
+        ),
+        (
+            ["scan", "-j", "²"],
+            "argument -j/--threads: '²' is no number of threads; see layerscan scan --help",
+        ),
+        (
+            ["scan", "--all", "-i", "x"],
+            "--all is about every image: give it without --image and --apps-root",
+        ),
+        (
+            ["scan", "-i", "UPPER"],
+            "no image reference: 'UPPER': repository 'library/UPPER' must be lower case",
+        ),
+        (["merge"], "the following arguments are required: ARCH=FILE; see layerscan merge --help"),
+    ],
+)
+def test_usage_errors_are_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Argparse ends the process by itself.
+    with pytest.raises(SystemExit) as done:
+        sys.exit(cli.main(arguments))
+    assert done.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    # Later Pythons do not quote the choices.
+    assert err.replace(CHOICES.replace("'", ""), CHOICES) == error(message + "\n")
+
+
+@pytest.mark.parametrize("command", ["scan", "merge", "du", "completion"])
+def test_help_of_every_command(command: str) -> None:
+    result = run(command, "--help")
+    assert (result.status, result.lines) == (0, [])
+    assert result.text.startswith(f"usage: layerscan {command} ")
+    assert f"\n    {command}" in run("--help").text
+
+
+def test_version_names_the_walk_in_use() -> None:
+    expected = f"layerscan {layerscan.__version__} (compiled walk)\n"
+    assert run("--version") == Result(0, expected.encode(), [])
+    result = run("--version", env={"LAYERSCAN_WALK": "python"})
+    assert result.text == expected.replace("compiled", "python")
+    result = run("--version", env={"LAYERSCAN_WALK": "bogus"})
+    assert (result.status, result.out, len(result.lines)) == (2, b"", 1)
+    assert result.lines[0].startswith(error("LAYERSCAN_WALK='bogus': there is no such walk"))
+
+
+def test_version_is_asked_for_first(fleet: Fleet) -> None:
+    version = run("--version")
+    assert run("--version", "scan", "-d", fleet.store.root) == version
+    for arguments in (["scan"], ["-d", fleet.store.root], ["du"]):
+        result = run(*arguments, "--version")
+        assert (result.status, result.out, len(result.lines)) == (2, b"", 1)
+        assert result.lines[0].startswith(error("unrecognized arguments: --version; see "))
+
+
+# Progress.
+
+
+def on_terminal(fleet: Fleet, **env: str) -> bytes:
+    """What a slow scan writes to a terminal that is its stderr."""
+    terminal, end = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW_WALK, "-d", fleet.store.root, "--arch", "arm64", "-o", "-"],
+        stdout=subprocess.DEVNULL,
+        stderr=end,
+        env=environment(**env),
+    ) as process:
+        os.close(end)
+        shown = read_terminal(terminal)
+    assert process.returncode == 0
+    return shown
+
+
+def test_progress_is_shown_on_a_terminal_and_taken_away(fleet: Fleet) -> None:
+    shown = on_terminal(fleet)
+    assert b"layers" in shown
+    assert b"files/s" in shown
+    assert b"1/2" in shown.replace(b"\x1b[32m", b"").replace(b"\x1b[0m", b"")
+    hide, show, erase = b"\x1b[?25l", b"\x1b[?25h", b"\x1b[2K"
+    assert shown.index(hide) < shown.index(show) < shown.rindex(erase)
+
+
+@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_no_progress_on_a_terminal_that_wants_none(fleet: Fleet, env: dict[str, str]) -> None:
+    assert on_terminal(fleet, **env) == b""
+
+
+def test_no_progress_where_there_is_no_terminal(fleet: Fleet) -> None:
+    result = python(["-c", SLOW_WALK, "-d", fleet.store.root, "--arch", "arm64", "-o", "-"])
+    assert (result.status, result.lines) == (0, [])
+
+
+def test_scan_that_is_over_at_once_shows_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    with ScanProgress(shown=True) as progress:
+        progress.update(Progress(entries=50, trees_done=3), 3)
+    assert capsys.readouterr() == ("", "")
+
+
+# Completion.
+
+
+def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
+    script = tmp_path / "completion"
+    script.write_bytes(run("completion", "bash").out)
+    assert shell("bash -n $1", script) == Result(0, b"", [])
+
+    def completed(*words: str) -> list[str]:
+        result = shell(
+            'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
+            '$(complete -p layerscan | sed "s/.*-F \\([^ ]*\\).*/\\1/") layerscan '
+            '"${COMP_WORDS[COMP_CWORD]}"; printf "%s\\n" "${COMPREPLY[@]}"',
+            script,
+            *words,
+        )
+        assert (result.status, result.lines) == (0, [])
+        return result.text.split()
+
+    assert completed("layerscan", "sc") == ["scan"]
+    assert completed("layerscan", "mer") == ["merge"]
+    assert "--apps-root" in completed("layerscan", "scan", "--")
+    assert completed("layerscan", "scan", "--by") == ["--by-arch"]
+    assert completed("layerscan", "scan", "--accounting", "ex") == ["exact"]
+
+
+@pytest.mark.parametrize(("name", "opening"), [("zsh", "#compdef layerscan"), ("tcsh", "#")])
+def test_completion_of_other_shells(tmp_path: Path, name: str, opening: str) -> None:
+    result = run("completion", name)
+    assert (result.status, result.lines) == (0, [])
+    assert result.text.startswith(opening)
+    assert "scan" in result.text
+    if shutil.which(name):
+        script = tmp_path / "completion"
+        script.write_bytes(result.out)
+        assert shell(f"{name} -n $1", script) == Result(0, b"", [])
+
+
+# Start-up.
+
+
+def loaded(*arguments: object) -> set[str]:
+    """The modules that a run of the program loads."""
+    result = python(["-c", LOADED, *map(str, arguments)])
+    return set(result.lines[-1].split())
+
+
+HEAVY = {"numpy", "yaml", "rich", "dotenv", "jsonschema", "shtab", "http", "ssl", "asyncio"}
+
+
+def test_version_loads_next_to_nothing() -> None:
+    modules = loaded("--version")
+    assert not modules & {*HEAVY, "argparse", "dataclasses", "inspect", "json", "re", "typing"}
+    assert {name for name in modules if name.startswith("layerscan")} == {
+        "layerscan",
+        "layerscan.cli",
+        "layerscan.cli.output",
+        "layerscan.cli.status",
+        "layerscan.errors",
+        "layerscan.walking",
+        "layerscan.walking.implementation",
+        "layerscan.text",
+    }
+
+
+def test_scan_loads_nothing_heavy(fleet: Fleet, tmp_path: Path) -> None:
+    for out in ("-", tmp_path / "out"):
+        modules = loaded("scan", "-d", fleet.store.root, "-o", out)
+        assert "layerscan._walk" in modules
+        assert not modules & {*HEAVY, "tempfile", "layerscan.cli.report", "layerscan.apps"}
+    assert "rich" in loaded("scan", "-d", fleet.store.root)
+
+
+def test_merge_loads_no_walk_and_no_store(tmp_path: Path) -> None:
+    out = tmp_path / "a"
+    out.write_text('{"fs_block_size": 4096, "layers": {}}')
+    modules = loaded("merge", f"amd64={out}")
+    assert "layerscan.layersmeta" in modules
+    assert not modules & {
+        *HEAVY,
+        "layerscan._walk",
+        "layerscan.stores.detection",
+        "layerscan.scanning.scanner",
+    }
+
+
+def test_program_needs_no_environment(fleet: Fleet) -> None:
+    done = subprocess.run(
+        [sys.executable, *PROGRAM, "-d", fleet.store.root, "--arch", "arm64"],
+        check=False,
+        capture_output=True,
+        env={"PYTHONPATH": environment()["PYTHONPATH"]},
+        timeout=240,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"nginx:1.25" in done.stdout

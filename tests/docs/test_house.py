@@ -1,0 +1,109 @@
+"""What the documents say of the project is so: which module imports which, and why a package."""
+
+import ast
+import re
+from collections.abc import Container, Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from tests.docs.reader import PROJECT, SOURCES, blocks, code, read, section, tables
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "layerscan":
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and str(node.module).startswith("layerscan."):
+            yield str(node.module).split(".")[1]
+
+
+def test_modules_import_what_the_house_map_says() -> None:
+    (table,) = tables(read("docs/development.md"), "room or module")
+    allowed = {code(row[0]): set(row[2].replace("`", "").split()) for row in table.rows}
+    # What is compiled imports none of the others.
+    found: dict[str, set[str]] = {path.stem: set() for path in SOURCES.glob("_*.pyx")}
+    for path in SOURCES.rglob("*.py"):
+        home = path.relative_to(SOURCES).parts[0].removesuffix(".py")
+        if home not in ("__init__", "__main__"):
+            found.setdefault(home, set()).update(imported(path))
+    assert found.keys() == allowed.keys()
+    for name, rooms in found.items():
+        assert rooms & allowed.keys() - {name} == allowed[name], name
+    # Each stands above all that it imports, so there are no circles.
+    names = [*allowed]
+    for place, name in enumerate(names):
+        assert allowed[name] <= set(names[place + 1 :]), name
+
+
+def test_the_picture_of_the_house_is_that_of_the_imports() -> None:
+    (table,) = tables(read("docs/development.md"), "room or module")
+    allowed = {code(row[0]): set(row[2].replace("`", "").split()) for row in table.rows}
+    rooms = [name for name in allowed if (SOURCES / name).is_dir()]
+    (picture,) = [block for block in blocks("docs/development.md") if block.language == "mermaid"]
+    arrows = re.findall(r"^ +(\w+) --> (\w+)$", picture.text, re.MULTILINE)
+    below: dict[str, set[str]] = {}
+    for room in reversed(rooms):
+        drawn = [end for start, end in arrows if start == room]
+        below[room] = {*drawn}.union(*(below[end] for end in drawn))
+        imported_rooms = allowed[room] & {*rooms}
+        assert below[room] == imported_rooms.union(*(below[one] for one in imported_rooms)), room
+        # None that goes without saying.
+        assert not {*drawn} & set().union(*(below[end] for end in drawn)), room
+
+
+def test_no_file_imports_one_that_imports_it() -> None:
+    files = {}
+    for path in SOURCES.rglob("*.py"):
+        parts = path.relative_to(SOURCES.parent).with_suffix("").parts
+        files[".".join(parts).removesuffix(".__init__")] = path
+    imports = {name: {*imported_files(path, files)} - {name} for name, path in files.items()}
+    # Raises CycleError.
+    assert len(list(TopologicalSorter(imports).static_order())) >= len(files)
+
+
+def imported_files(path: Path, files: Container[str]) -> Iterator[str]:
+    """What a file imports when it runs, not for type checkers alone."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body.clear()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("layerscan"):
+            names = (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from (name if name in files else str(node.module) for name in names)
+
+
+def test_modules_of_each_kind_of_store_are_those_described() -> None:
+    (table,) = tables(read("docs/development.md"), "package of `stores`")
+    described = {code(row[0]): set(re.findall(r"`(\w+)`", row[1])) for row in table.rows}
+    common = {"__init__", "store", "reading", "footprint"}
+    found = {
+        package.name: {path.stem for path in package.glob("*.py")}
+        for package in (SOURCES / "stores").iterdir()
+        if list(package.glob("*.py"))
+    }
+    assert found.keys() == described.keys()
+    for name, modules in found.items():
+        # Compiled modules stand above the packages.
+        own = {module for module in described[name] if not module.startswith("_")}
+        assert modules == own | common, name
+
+
+@pytest.mark.parametrize(
+    ("heading", "packages"),
+    [
+        ("At run time", PROJECT["project"]["dependencies"]),
+        ("At build time", PROJECT["build-system"]["requires"]),
+        ("For tests", PROJECT["dependency-groups"]["test"]),
+        ("For lint", PROJECT["dependency-groups"]["lint"]),
+        ("For fuzzing", PROJECT["dependency-groups"]["fuzz"]),
+        ("For small faults", PROJECT["dependency-groups"]["mutate"]),
+    ],
+)
+def test_every_dependency_has_a_reason(heading: str, packages: list[str]) -> None:
+    (table,) = tables(section("docs/dependencies.md", heading), "package")
+    named = [re.split("[^a-z0-9-]", package)[0] for package in packages]
+    assert sorted(code(row[0]) for row in table.rows) == sorted(named)
+    assert all(row[1] for row in table.rows)

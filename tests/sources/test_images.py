@@ -1,0 +1,401 @@
+"""Images that are not unpacked: which of them a source gives, and what they are."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from layerscan.oci import Descriptor, Platform
+from layerscan.registry import RegistryClient
+from layerscan.sources import oci_layout, open_source
+from tests.builders.image_archives import (
+    CONFIG,
+    Document,
+    Files,
+    Image,
+    Index,
+    Layer,
+    Saved,
+    attestation,
+    docker_save,
+    docker_save_25,
+    encoded,
+    layout,
+    named,
+    put,
+    sha256,
+    tar_of,
+    write_folder,
+    write_tar,
+)
+from tests.builders.sources_case import AMD64, ARM64, BASE, fault, images, read_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.builders.registry_server import OpenRegistry
+
+INDEX = Index((AMD64, attestation(AMD64), ARM64, attestation(ARM64).descriptor))
+
+
+def in_registry(_: Path, registry: OpenRegistry) -> str:
+    put(registry, "acme/web", AMD64, "1")
+    return f"docker://{registry.address}/acme/web:1"
+
+
+def in_folder(tmp_path: Path, _: OpenRegistry) -> str:
+    return f"oci:{write_folder(layout(named(AMD64, 'web:1')), tmp_path / 'layout')}:web:1"
+
+
+def in_archive(tmp_path: Path, _: OpenRegistry) -> str:
+    return f"oci-archive:{write_tar(layout(AMD64), tmp_path / 'layout.tar')}"
+
+
+def saved(tmp_path: Path, files: Files, packed: str = "") -> str:
+    return f"docker-archive:{write_tar(files, tmp_path / 'saved.tar', packed)}"
+
+
+def saved_old(tmp_path: Path, _: OpenRegistry) -> str:
+    return saved(tmp_path, docker_save(Saved(AMD64, ("web:1",)))) + ":web:1"
+
+
+def saved_new(tmp_path: Path, _: OpenRegistry) -> str:
+    return saved(tmp_path, docker_save_25(Saved(AMD64, ("web:1",))))
+
+
+def saved_from_containerd(tmp_path: Path, _: OpenRegistry) -> str:
+    return saved(tmp_path, docker_save_25(Saved(AMD64), packed=True))
+
+
+EVERYWHERE = (in_registry, in_folder, in_archive, saved_old, saved_new, saved_from_containerd)
+AS_TARS = (saved_old, saved_new)
+
+
+@pytest.mark.parametrize("place", EVERYWHERE)
+def test_the_same_image_everywhere(
+    place: Callable[[Path, OpenRegistry], str], tmp_path: Path, open_registry: OpenRegistry
+) -> None:
+    ((image, tars),) = read_all(place(tmp_path, open_registry))
+    assert image.platform == Platform("amd64", "linux")
+    assert image.image_id == sha256(AMD64.config)
+    assert [layer.diff_id for layer in image.layers] == AMD64.diff_ids
+    assert list(tars) == AMD64.diff_ids
+    blobs = [layer.tar if place in AS_TARS else layer.blob for layer in AMD64.layers]
+    assert [layer.digest for layer in image.layers] == [sha256(blob) for blob in blobs]
+    assert [layer.archive_size for layer in image.layers] == [len(blob) for blob in blobs]
+    assert image.documents[0] == len(AMD64.config)
+    is_saved = place in {*AS_TARS, saved_from_containerd}
+    assert image.documents[1:] == (() if is_saved else (len(AMD64.manifest),))
+
+
+@pytest.mark.parametrize("place", EVERYWHERE)
+def test_only_a_registry_gives_parts_of_a_blob(
+    place: Callable[[Path, OpenRegistry], str], tmp_path: Path, open_registry: OpenRegistry
+) -> None:
+    text = place(tmp_path, open_registry)
+    with RegistryClient() as client, open_source(text, lambda: client) as source:
+        (image,) = source.images()
+        layer = image.layers[1]
+        with source.layer(layer) as chunks:
+            blob = b"".join(chunks)
+        for start, end in ((0, 10), (7, len(blob)), (len(blob) - 1, len(blob))):
+            expected = blob[start:end] if place is in_registry else None
+            assert source.section(layer, start, end - start) == expected
+
+
+@pytest.mark.parametrize("place", EVERYWHERE)
+def test_only_tars_of_docker_save_are_noted(
+    place: Callable[[Path, OpenRegistry], str], tmp_path: Path, open_registry: OpenRegistry
+) -> None:
+    text = place(tmp_path, open_registry)
+    with RegistryClient() as client, open_source(text, lambda: client) as source:
+        source.images()
+        notes = list(source.notes)
+    assert len(notes) == (place in AS_TARS)
+    assert all("not those of a registry" in note for note in notes)
+
+
+@pytest.mark.parametrize("packed", ["", "gzip", "zstd"])
+def test_archives_may_be_packed(tmp_path: Path, packed: str) -> None:
+    archive = write_tar(layout(AMD64), tmp_path / "a.tar", packed)
+    ((image, tars),) = read_all(f"oci-archive:{archive}")
+    assert image.image_id == sha256(AMD64.config)
+    assert list(tars) == AMD64.diff_ids
+    ((image, tars),) = read_all(saved(tmp_path, docker_save(Saved(AMD64)), packed))
+    assert image.image_id == sha256(AMD64.config)
+    assert list(tars) == AMD64.diff_ids
+
+
+def test_nothing_is_left_of_an_unpacked_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    archive = write_tar(layout(AMD64), tmp_path / "a.tar.gz", "gzip")
+    before = set(os.listdir("/proc/self/fd"))
+    with open_source(f"oci-archive:{archive}", RegistryClient) as source:
+        assert len(source.images()) == 1
+        assert not list(temporary.iterdir())
+    source.close()
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("packed", ["gzip", "zstd", ""])
+def test_layers_may_be_packed_in_any_way(tmp_path: Path, packed: str) -> None:
+    image = Image(layers=(Layer(BASE, packed), Layer(tar_of(), packed), Layer(b"", "")))
+    write_folder(layout(image), tmp_path / "a")
+    ((found, tars),) = read_all(f"oci:{tmp_path / 'a'}")
+    assert list(tars) == image.diff_ids == [layer.diff_id for layer in found.layers]
+
+
+def test_packed_layers_of_docker_save_have_their_own_digest(tmp_path: Path) -> None:
+    files = docker_save(Saved(AMD64))
+    for name, content in files.items():
+        if name.endswith("/layer.tar") and isinstance(content, bytes):
+            files[name] = Layer(content).blob
+    ((found, tars),) = read_all(saved(tmp_path, files))
+    assert [layer.digest for layer in found.layers] == [
+        sha256(layer.blob) for layer in AMD64.layers
+    ]
+    assert list(tars) == AMD64.diff_ids
+
+
+# Indexes.
+
+
+def test_an_index_gives_all_its_images_but_attestations(
+    tmp_path: Path, open_registry: OpenRegistry
+) -> None:
+    put(open_registry, "acme/web", INDEX, "1")
+    write_folder(layout(INDEX), tmp_path / "layout")
+    for text in (f"docker://{open_registry.address}/acme/web:1", f"oci:{tmp_path / 'layout'}"):
+        found = images(text)
+        assert [one.platform.architecture for one in found] == ["amd64", "arm64"]
+        assert found[1].documents == (len(ARM64.config), len(ARM64.manifest), len(INDEX.document))
+
+
+def test_only_the_architectures_that_are_wanted_are_fetched(open_registry: OpenRegistry) -> None:
+    put(open_registry, "acme/web", INDEX, "1")
+    text = f"docker://{open_registry.address}/acme/web:1"
+    (found,) = images(text, {"arm64"})
+    assert found.platform.architecture == "arm64"
+    assert open_registry.count("GET", sha256(AMD64.manifest)) == 0
+    assert len(images(text, {"arm64", "amd64"})) == 2
+    assert fault(text, {"riscv64"}).endswith(
+        "has no image for riscv64; it has: linux/amd64, linux/arm64"
+    )
+
+
+def test_indexes_within_indexes(tmp_path: Path) -> None:
+    inner = Index((AMD64, ARM64))
+    middle = Index((inner, AMD64))
+    outer = Index((middle, Index((Image("arm", variant="v7"),))))
+    write_folder(layout(outer), tmp_path / "a")
+    found = images(f"oci:{tmp_path / 'a'}")
+    assert [one.platform.architecture for one in found] == ["amd64", "arm64", "arm"]
+    indexes = (len(inner.document), len(middle.document), len(outer.document))
+    assert found[0].documents[2:] == indexes
+
+
+def test_too_many_indexes_within_each_other(tmp_path: Path) -> None:
+    nested: Index | Image = AMD64
+    for _ in range(9):
+        nested = Index((nested,))
+    write_folder(layout(nested), tmp_path / "a")
+    assert "more than 8 indexes within each other" in fault(f"oci:{tmp_path / 'a'}")
+
+
+def test_more_images_than_are_looked_at(tmp_path: Path) -> None:
+    many = [Image(layers=(), config_changes={"created": str(number)}) for number in range(201)]
+    write_folder(layout(Index(tuple(many))), tmp_path / "a")
+    assert "more than 200 images; choose one, or" in fault(f"oci:{tmp_path / 'a'}")
+
+
+def without_platform(image: Image) -> Document:
+    return {key: value for key, value in image.descriptor.items() if key != "platform"}
+
+
+def test_the_index_says_what_an_image_is_for_or_else_the_config(tmp_path: Path) -> None:
+    # The index gives no platform, or a wrong one.
+    files = layout(Index((AMD64, without_platform(ARM64))), ARM64)
+    write_folder(files, tmp_path / "a")
+    found = images(f"oci:{tmp_path / 'a'}:@0")
+    assert [one.platform.architecture for one in found] == ["amd64", "arm64"]
+    assert len(images(f"oci:{tmp_path / 'a'}:@0", {"arm64"})) == 1
+    wrong = {**AMD64.descriptor, "platform": {"architecture": "arm64", "os": "linux"}}
+    write_folder(layout(Index((wrong,)), AMD64), tmp_path / "b")
+    (one,) = images(f"oci:{tmp_path / 'b'}:@0", {"arm64"})
+    assert one.platform.architecture == "arm64"
+    assert "has no image for amd64; it has: linux/arm64" in fault(
+        f"oci:{tmp_path / 'b'}:@0", {"amd64"}
+    )
+
+
+def test_images_for_other_systems_are_passed_over(tmp_path: Path) -> None:
+    windows = Image(system="windows")
+    write_folder(layout(Index((windows.descriptor, AMD64))), tmp_path / "a")
+    assert [one.image_id for one in images(f"oci:{tmp_path / 'a'}")] == [sha256(AMD64.config)]
+    for what in (windows, Index((windows,)), Index((without_platform(windows),))):
+        folder = write_folder(layout(what, windows), tmp_path / sha256(what.blobs[0])[7:])
+        assert "is for windows/amd64, and only Linux" in fault(f"oci:{folder}")
+        assert "is for windows/amd64, and only Linux" in fault(f"oci:{folder}", {"arm64"})
+    write_folder(layout(Index(())), tmp_path / "d")
+    assert fault(f"oci:{tmp_path / 'd'}").endswith("has no image for Linux; it has: none")
+
+
+def test_what_stands_beside_images_is_passed_over(tmp_path: Path) -> None:
+    signature = Image(config_type="application/vnd.oci.empty.v1+json")
+    write_folder(layout(named(AMD64, "web"), named(signature, "web.sig")), tmp_path / "a")
+    assert len(images(f"oci:{tmp_path / 'a'}")) == 1
+    message = fault(f"oci:{tmp_path / 'a'}:web.sig")
+    assert 'is no image: its config is of type "application/vnd.oci.empty.v1+json"' in message
+
+
+# Names.
+
+
+def test_names_in_a_layout(tmp_path: Path) -> None:
+    files = layout(named(AMD64, "registry.example:5000/web:1"), named(ARM64, "web"), INDEX)
+    write_folder(files, tmp_path / "a")
+    archive = write_tar(files, tmp_path / "a.tar")
+    for text in (f"oci:{tmp_path / 'a'}", f"oci-archive:{archive}"):
+        assert len(images(text)) == 2
+        (found,) = images(f"{text}:registry.example:5000/web:1")
+        assert found.platform.architecture == "amd64"
+        (found,) = images(f"{text}:@1")
+        assert found.platform.architecture == "arm64"
+        assert len(images(f"{text}:@2")) == 2
+        assert fault(f"{text}:no").endswith(
+            'has no image "no"; its names: "registry.example:5000/web:1", "web"'
+        )
+        assert fault(f"{text}:@3").endswith("has no image at place 3; it has 3")
+        assert "gives no name after the last colon" in fault(f"{text}:")
+        assert '"@x" is no place' in fault(f"{text}:@x")
+
+
+def test_names_are_shown_in_bounds(tmp_path: Path) -> None:
+    write_folder(layout(named(AMD64, "a\n" * 1_000_000)), tmp_path / "a")
+    archive = write_tar(docker_save(Saved(AMD64, ("b\n" * 1_000_000,))), tmp_path / "a.tar")
+    for text in (f"oci:{tmp_path / 'a'}", f"docker-archive:{archive}"):
+        (found,) = images(text)
+        assert found.name.startswith(text)
+        assert found.name.isprintable()
+        assert len(found.name) < 1000
+        assert "no image" in fault(f"{text}:c")
+
+
+def test_a_name_that_a_layout_has_twice(tmp_path: Path) -> None:
+    write_folder(layout(named(AMD64, "web"), named(ARM64, "web")), tmp_path / "a")
+    assert 'has 2 images "web": "web", "web"; ask for one' in fault(f"oci:{tmp_path / 'a'}:web")
+
+
+def test_names_in_docker_save(tmp_path: Path) -> None:
+    files = docker_save(
+        Saved(AMD64, ("web:1", "registry.example/web:2")),
+        Saved(ARM64, None),
+        Saved(AMD64, ("x:y",)),
+    )
+    text = saved(tmp_path, files)
+    # The third is the first under another name.
+    assert [one.platform.architecture for one in images(text)] == ["amd64", "arm64"]
+    for name in ("web:1", "docker.io/library/web:1", "registry.example/web:2", "x:y", "@0"):
+        assert [one.image_id for one in images(f"{text}:{name}")] == [sha256(AMD64.config)]
+    assert [one.image_id for one in images(f"{text}:@1")] == [sha256(ARM64.config)]
+    assert 'has no image "web"; its names: "registry.example/web:2", "web:1"' in fault(
+        f"{text}:web"
+    )
+    assert "no image reference" in fault(f"{text}:Web")
+    assert fault(text, {"arm"}).endswith("has no image for arm; it has: linux/amd64, linux/arm64")
+
+
+def test_a_digest_counts_more_than_a_tag(open_registry: OpenRegistry) -> None:
+    put(open_registry, "acme/web", AMD64, "1")
+    put(open_registry, "acme/web", ARM64, "2")
+    name = f"docker://{open_registry.address}/acme/web:1@{sha256(ARM64.manifest)}"
+    (found,) = images(name)
+    assert found.platform.architecture == "arm64"
+    assert found.layers[0].media_type == "application/vnd.oci.image.layer.v1.tar+gzip"
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("nginx:1", "did you mean docker://nginx:1?"),
+        ("docker:registry.example/web", "did you mean docker://registry.example/web?"),
+        ("registry.example/web@sha256:" + "0" * 64, "did you mean docker://registry.example/web@"),
+        ("docker-daemon:web:1", "docker-daemon is not read here"),
+        ("Not A Reference", "docker-archive:FILE[:REF]"),
+        ("", "docker-archive:FILE[:REF]"),
+        ("oci:", "gives no path"),
+        ("oci::name", "gives no path"),
+        ("docker://", "no image reference"),
+        ("docker://UPPER", "must be lower case"),
+        ("oci:there/is/none", "there/is/none: there is no such folder"),
+        ("oci-archive:there/is/none", "there/is/none: there is no such file"),
+        ("docker-archive:there/is/none:x", "there/is/none: there is no such file"),
+        ("oci:nul\0", "there is no such folder"),
+        ("docker-archive:nul\0", "there is no such file"),
+    ],
+)
+def test_what_is_no_source(text: str, hint: str) -> None:
+    assert hint in fault(text)
+
+
+def test_paths_without_a_transport(tmp_path: Path) -> None:
+    write_folder(layout(AMD64), tmp_path / "a")
+    archive = write_tar(layout(AMD64), tmp_path / "a.tar")
+    assert f"did you mean oci:{tmp_path / 'a'}?" in fault(str(tmp_path / "a"))
+    assert f"did you mean docker-archive:{archive}?" in fault(str(archive))
+    assert f"did you mean oci-archive:{archive}?" in fault(f"oci:{archive}")
+    assert f"did you mean oci:{tmp_path / 'a'}?" in fault(f"oci-archive:{tmp_path / 'a'}")
+    assert "did you mean oci-archive:?" in fault(f"docker-archive:{archive}")
+    assert "did you mean docker-archive:?" in fault(
+        f"oci-archive:{write_tar(docker_save(), tmp_path / 'b.tar')}"
+    )
+
+
+def test_a_path_with_a_colon(tmp_path: Path) -> None:
+    folder = write_folder(layout(AMD64), tmp_path / "a:1")
+    assert "a path ends at its first colon here" in fault(f"oci:{folder}")
+
+
+def test_nothing_is_asked_for_before_it_is_needed(open_registry: OpenRegistry) -> None:
+    def never() -> RegistryClient:
+        raise AssertionError
+
+    with open_source(f"docker://{open_registry.address}/acme/web:1", never) as source:
+        assert source.name.startswith("docker://")
+    assert not open_registry.seen
+
+
+def test_documents_of_docker_are_read_too(tmp_path: Path) -> None:
+    docker = "application/vnd.docker."
+    image = Image(
+        layers=tuple(
+            Layer(one.tar, "gzip", f"{docker}image.rootfs.diff.tar.gzip") for one in AMD64.layers
+        ),
+        config_type=f"{docker}container.image.v1+json",
+        changes={"mediaType": f"{docker}distribution.manifest.v2+json"},
+    )
+    files = layout(image)
+    index = {"mediaType": f"{docker}distribution.manifest.v2+json"}
+    entry = {**image.descriptor, **index}
+    files["index.json"] = encoded({"schemaVersion": 2, "manifests": [entry]})
+    write_folder(files, tmp_path / "a")
+    ((found, tars),) = read_all(f"oci:{tmp_path / 'a'}")
+    assert list(tars) == image.diff_ids
+    assert found.layers[0].media_type.startswith(docker)
+    assert image.config_type != CONFIG
+
+
+@pytest.mark.parametrize("full", [None, "No Name", "", "a:b:c"])
+def test_full_name_that_is_none_is_only_itself(full: str | None) -> None:
+    annotations = {} if full is None else {oci_layout.FULL_NAME: full}
+    entry = Descriptor("t", f"sha256:{'1' * 64}", 1, annotations=annotations)
+    assert not oci_layout._is_full_name(entry, "web:7")
+    assert oci_layout._is_full_name(entry, full or "x") == bool(full)

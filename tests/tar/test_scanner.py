@@ -1,0 +1,409 @@
+"""The tar scanner: what streams of all formats make, rule by rule."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from layerscan.tar._tar import TarFault, TarScanner
+from layerscan.tar.tree import InodeKind, LayerTree, XattrNamespace
+from tests.builders import tars
+from tests.builders.tar_case import fault, same, scan
+from tests.builders.tars import Entry, header, padded, record, special, tar
+
+ROOT = int(InodeKind.DIRECTORY)
+
+
+def kinds(*parts: Entry | bytes) -> list[int]:
+    """The kinds of all inodes but the root's."""
+    tree = scan(tar(*parts))
+    assert tree.kinds[0] == InodeKind.DIRECTORY
+    found: list[int] = tree.kinds[1:].tolist()
+    return found
+
+
+def sizes(*parts: Entry | bytes) -> list[int]:
+    found: list[int] = scan(tar(*parts)).sizes[1:].tolist()
+    return found
+
+
+def lengths(*parts: Entry | bytes) -> list[int]:
+    found: list[int] = scan(tar(*parts)).name_lengths.tolist()
+    return found
+
+
+def test_columns_of_a_small_layer() -> None:
+    tree = scan(
+        tar(
+            Entry(b"./", tars.DIR),
+            Entry(b"./bin/", tars.DIR),
+            Entry(b"./bin/tool", content=b"x" * 700),
+            Entry(b"./bin/alias", tars.SYMLINK, link=b"tool"),
+            Entry(b"./bin/again", tars.LINK, link=b"./bin/tool"),
+            Entry(b"./dev/null", tars.CHAR),
+            Entry(b"./bin/ping", xattrs=((b"user.why", b"because"),)),
+        )
+    )
+    assert tree.kinds.tolist() == [1, 1, 0, 2, 1, 3, 0]
+    assert tree.sizes.tolist() == [0, 0, 700, 4, 0, 0, 0]
+    assert tree.name_directories.tolist() == [0, 1, 1, 1, 0, 4, 1]
+    assert tree.name_inodes.tolist() == [1, 2, 3, 2, 4, 5, 6]
+    assert tree.name_lengths.tolist() == [3, 4, 5, 5, 3, 4, 4]
+    assert tree.xattr_inodes.tolist() == [6]
+    assert tree.xattr_namespaces.tolist() == [XattrNamespace.USER]
+    assert tree.xattr_name_lengths.tolist() == [3]
+    assert tree.xattr_value_lengths.tolist() == [7]
+    assert tree.size == 704
+    types = ["u1", "i8", "i4", "i4", "i4", "i4", "u1", "i4", "i4"]
+    assert [column.dtype for column in tree] == [np.dtype(name) for name in types]
+    assert all(column.flags.owndata for column in tree)
+
+
+def test_an_empty_stream_is_an_empty_layer() -> None:
+    for end in (b"", bytes(512), tars.END, tars.END + b"what comes after is passed over"):
+        tree = scan(end)
+        assert tree.kinds.tolist() == [ROOT]
+        assert len(tree.name_inodes) == 0
+
+
+@pytest.mark.parametrize("end", [b"", bytes(512), tars.END, tars.END + bytes(8192)])
+def test_the_end_is_where_go_sees_it(end: bytes) -> None:
+    assert scan(header(size=3) + padded(b"abc") + end).sizes.tolist() == [0, 3]
+    # In the padding, too, if all that follows is missing.
+    assert scan(header(size=3) + b"abc").sizes.tolist() == [0, 3]
+    # Headers about an entry that does not come are about nothing.
+    assert scan(special(b"x", record(b"path", b"a")) + end).kinds.tolist() == [ROOT]
+    assert scan(special(b"L", b"a\0") + end).kinds.tolist() == [ROOT]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
+        (Entry(b"a", content=b"old"), Entry(b"a", content=b"new!"), [InodeKind.FILE]),
+        (Entry(b"a", content=b"old"), Entry(b"a", tars.DIR), [InodeKind.DIRECTORY]),
+        (Entry(b"a/b/c"), Entry(b"a", tars.SYMLINK, link=b"x"), [InodeKind.SYMLINK]),
+        (Entry(b"a/b"), Entry(b"a", tars.DIR), [InodeKind.DIRECTORY, InodeKind.FILE]),
+        (Entry(b".wh.a"), Entry(b"a"), [InodeKind.FILE]),
+    ],
+)
+def test_an_entry_replaces_another(first: Entry, second: Entry, kept: list[InodeKind]) -> None:
+    assert kinds(first, second) == kept
+
+
+def test_what_hard_links_share_stays_while_a_name_is_left() -> None:
+    parts = [Entry(b"a", content=b"1234"), Entry(b"b", tars.LINK, link=b"a"), Entry(b"a")]
+    assert sizes(*parts) == [4, 0]
+    assert sizes(*parts, Entry(b"b", tars.DIR)) == [0, 0]
+    # A symlink has hard links of its own.
+    linked = (Entry(b"a", tars.SYMLINK, link=b"nowhere"), Entry(b"b", tars.LINK, link=b"/a"))
+    assert kinds(*linked) == [InodeKind.SYMLINK]
+
+
+def test_whiteouts_are_devices_and_opaque_folders_have_an_attribute() -> None:
+    assert kinds(Entry(b".wh.gone")) == [InodeKind.OTHER]
+    assert lengths(Entry(b".wh.gone")) == [4]
+    tree = scan(tar(Entry(b"d/.wh..wh..opq"), Entry(b"d/.wh..wh..opq"), Entry(b"d", tars.DIR)))
+    assert tree.kinds.tolist() == [ROOT, InodeKind.DIRECTORY]
+    assert tree.xattr_namespaces.tolist() == [XattrNamespace.TRUSTED]
+    assert tree.xattr_name_lengths.tolist() == [len("overlay.opaque")]
+    assert tree.xattr_value_lengths.tolist() == [1]
+    # The name on the disk is four bytes shorter than the one in the stream.
+    assert lengths(Entry(b".wh." + b"n" * 255)) == [255]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (b"/a", [1]),
+        (b"./a/", [1]),
+        (b"x/../a", [1]),
+        (b"../../a", [1]),
+        (b"/../a//b/./", [1, 1]),
+        (b".", []),
+        (b"./.", []),
+        (b"", []),
+        (b"a/..", []),
+    ],
+)
+def test_names_are_cleaned_and_stay_within_the_root(name: bytes, expected: list[int]) -> None:
+    assert lengths(Entry(name, tars.DIR)) == expected
+
+
+def test_a_dot_is_passed_over_and_a_slash_is_the_root() -> None:
+    xattrs = ((b"user.a", b"1"),)
+    for name, count in ((b".", 0), (b"a/..", 0), (b"/", 1), (b"..", 1), (b"/..", 1)):
+        assert len(scan(tar(Entry(name, tars.DIR, xattrs=xattrs))).xattr_inodes) == count
+    assert "/: would replace the root" in fault(tar(Entry(b"/")))
+    # Docker does not even look what a dot is.
+    assert kinds(Entry(b".", tars.FIFO)) == []
+
+
+def test_symlinks_on_the_way_are_followed_within_the_root() -> None:
+    tree = scan(
+        tar(
+            Entry(b"usr/lib", tars.DIR),
+            Entry(b"lib", tars.SYMLINK, link=b"/usr/lib"),
+            Entry(b"usr/up", tars.SYMLINK, link=b"../../../usr"),
+            Entry(b"lib/a"),
+            Entry(b"usr/up/lib/b/c"),
+            Entry(b"hard", tars.LINK, link=b"usr/up/up/lib/a"),
+        )
+    )
+    lib, file = 2, 5
+    assert tree.kinds[file] == InodeKind.FILE
+    assert tree.name_directories.tolist() == [0, 1, 0, 1, lib, lib, 6, 0]
+    assert tree.name_inodes.tolist()[-1] == file
+
+
+def test_a_path_is_followed_anew_once_it_leads_elsewhere() -> None:
+    # `s/f` is in the root, and `s/s` is `s` itself: the link is replaced through itself.
+    to_root = (Entry(b"d", tars.DIR), Entry(b"s", tars.SYMLINK, link=b"."), Entry(b"s/f"))
+    tree = scan(tar(*to_root, Entry(b"s/s", tars.SYMLINK, link=b"d"), Entry(b"s/gg")))
+    assert tree.name_lengths.tolist() == [1, 1, 1, 2]
+    assert tree.name_directories.tolist() == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("parts", "reason"),
+    [
+        ([Entry(b"a", tars.SYMLINK, link=b"b"), Entry(b"a/c")], "symlink to nowhere"),
+        ([Entry(b"a", tars.SYMLINK, link=b"a"), Entry(b"a/c")], "symlink to nowhere"),
+        ([Entry(b"a"), Entry(b"a/c")], "in a folder that is none"),
+        ([Entry(b"a", tars.LINK, link=b"b")], "hard link to what is not there"),
+        ([Entry(b"a", tars.LINK, link=b"a")], "hard link to what is not there"),
+        ([Entry(b"a", tars.DIR), Entry(b"b", tars.LINK, link=b"a")], "hard link to a folder"),
+        ([Entry(b"a", tars.SYMLINK)], "target is empty"),
+        ([Entry(b"a"), Entry(b".wh.a")], "whiteout of what the same layer has"),
+        ([Entry(b".wh.")], "whiteout of what the same layer has"),
+        ([Entry(b"a", b"S")], "sparse file of GNU's old format"),
+        ([Entry(b"a", b"7")], "of a kind that no engine unpacks"),
+        ([Entry(b"a", b"X")], "of a kind that no engine unpacks"),
+        ([Entry(b"n" * 256)], "longer than 255 bytes"),
+        ([Entry(b"n" * 256 + b"/a")], "longer than 255 bytes"),
+        ([Entry(b"n/" * 2047 + b"no")], "longer than 4,095 bytes"),
+        ([Entry(b"a/l", tars.SYMLINK, link=b"/"), Entry(b"a/l/a")], "folder that it replaces"),
+        ([Entry(b"d", tars.DIR), Entry(b"d", tars.SYMLINK, link=b"-")], "replaced by something"),
+    ],
+)
+def test_what_no_engine_unpacks_is_refused(parts: list[Entry], reason: str) -> None:
+    assert reason in fault(tar(*parts))
+
+
+def test_attributes_that_linux_sets() -> None:
+    capability = bytes.fromhex("0100000200200000000000000000000000000000")
+    acl = b"\2\0\0\0" + bytes(8)
+    attributes = (
+        (b"security.capability", capability),
+        (b"system.posix_acl_access", acl * 1 + bytes(24)),
+        (b"trusted.t", b"22"),
+        (b"user.twice", b"1"),
+        (b"user.twice", b"333"),
+        (b"com.apple.quarantine", b"unknown"),
+    )
+    tree = scan(tar(Entry(b"f", xattrs=attributes), Entry(b"l", tars.FIFO, xattrs=attributes)))
+    of_file = tree.xattr_inodes == 1
+    assert tree.xattr_namespaces[of_file].tolist() == [3, 4, 2, 1]
+    assert tree.xattr_name_lengths[of_file].tolist() == [10, 0, 1, 5]
+    assert tree.xattr_value_lengths[of_file].tolist() == [20, 36, 2, 3]
+    # What is no file and no folder has none of a user.
+    assert tree.xattr_namespaces[~of_file].tolist() == [3, 4, 2]
+
+
+def test_attributes_follow_what_replaces_links_and_merges() -> None:
+    xattrs = ((b"user.a", b"1"),)
+    assert len(scan(tar(Entry(b"f", xattrs=xattrs), Entry(b"f"))).xattr_inodes) == 0
+    merged = scan(tar(Entry(b"d", tars.DIR, xattrs=xattrs), Entry(b"d", tars.DIR)))
+    assert merged.xattr_inodes.tolist() == [1]
+    # chown(2) takes away capabilities, and Docker does it for each name.
+    capability = ((b"security.capability", b"\0\0\0\2" + bytes(16)), *xattrs)
+    linked = (Entry(b"f", xattrs=capability), Entry(b"g", tars.LINK, link=b"f"))
+    assert scan(tar(*linked)).xattr_namespaces.tolist() == [XattrNamespace.USER]
+
+
+@pytest.mark.parametrize(
+    ("xattr", "reason"),
+    [
+        ((b"", b"1"), "name is empty"),
+        ((b"user." + b"n" * 251, b"1"), "longer than 255"),
+        ((b"user.", b"1"), "without a name"),
+        ((b"user.a", b"v" * 65537), "longer than 64 KiB"),
+        ((b"security.capability", b"1"), "capabilities that are none"),
+        ((b"system.posix_acl_access", b"\2\0\0\0" + bytes(9)), "an ACL that is none"),
+        ((b"system.posix_acl_default", b"\2\0\0\0" + bytes(32)), "default ACL"),
+    ],
+)
+def test_attributes_that_linux_refuses(xattr: tuple[bytes, bytes], reason: str) -> None:
+    assert reason in fault(tar(Entry(b"f", xattrs=(xattr,))))
+
+
+def test_pax_records_win_over_the_header_and_long_names_over_both() -> None:
+    records = record(b"path", b"p" * 120) + record(b"size", b"700") + record(b"mtime", b"1.5")
+    first = special(b"x", records) + header(b"short", size=3) + padded(b"x" * 700)
+    assert lengths(first) == [120]
+    assert sizes(first) == [700]
+    long = special(b"L", b"l" * 130 + b"\0rest", tars.GNU)
+    assert lengths(special(b"x", records), long, header(b"s"), padded(b"x" * 700)) == [130]
+    # The last of several records counts, and an empty one is as none.
+    twice = special(b"x", record(b"path", b"abc") + record(b"path", b""))
+    assert lengths(twice, header(b"short")) == [5]
+    # A second header of records takes the place of the first.
+    assert lengths(special(b"x", record(b"path", b"abc")), special(b"x", b""), header(b"s")) == [1]
+
+
+def test_records_for_all_entries_are_passed_over() -> None:
+    everyone = special(b"g", record(b"path", b"g" * 20) + record(b"size", b"999"))
+    assert lengths(everyone, Entry(b"abc")) == [3]
+    assert lengths(special(b"x", record(b"path", b"lost")), everyone, Entry(b"abc")) == [3]
+
+
+def test_the_old_kinds_of_headers() -> None:
+    assert kinds(header(b"old/", type=b"\0", magic=tars.V7)) == [InodeKind.DIRECTORY]
+    assert kinds(header(b"old", type=b"\0", magic=tars.V7)) == [InodeKind.FILE]
+    assert lengths(header(b"name", prefix=b"a/prefix")) == [1, 6, 4]
+    star = {508: b"tar\0", 476: tars.number(1, 12), 488: tars.number(2, 12)}
+    assert lengths(header(b"name", prefix=b"star", rest=star)) == [4, 4]
+    # A prefix in GNU's format is a mistake of old Go, which it still reads.
+    assert lengths(header(b"name", magic=tars.GNU, prefix=b"notime")) == [6, 4]
+    assert lengths(header(b"name", magic=tars.GNU, prefix=tars.number(7, 12))) == [4]
+
+
+def test_numbers_in_base_256() -> None:
+    big = (1 << 33) + 5
+    tree = TarScanner()
+    tree.feed(header(size=b"\x80" + big.to_bytes(11, "big")))
+    tree.skip(big - 1)
+    tree.feed(b"x")
+    assert tree.finish().sizes.tolist() == [0, big]
+    assert "less than no bytes" in fault(tar(header(size=-1)))
+    assert "number that is none" in fault(tar(header(size=b"\x80" + b"\xff" * 11)))
+    # A folder has no content, whatever its header says.
+    assert kinds(header(b"d", type=tars.DIR, size=-1), Entry(b"f")) == [
+        InodeKind.DIRECTORY,
+        InodeKind.FILE,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *((b"00000000003\0", 3), (b"00000000003 ", 3), (b"000000000003", 3), (b"3", 3)),
+        *((b"0000000003 \0", 3), (b"0000000003\0 ", 3), (b"  3 \0 \0", 3), (b"\0\0 3", 3)),
+        *((b" " * 12, 0), (bytes(12), 0), (b"00000000017\0", 15)),
+        # What follows a NUL is not looked at.
+        *((b"000000003\0 4", 3), (b"000000003\09x", 3)),
+        *((b"0000000003 4", None), (b"00000003 4\0 ", None), (b"3 4 ", None), (b"3x", None)),
+        *((b"00000000008\0", None), (b"0000000000/\0", None), (b"00000000003x", None)),
+        *((b"x0000000003\0", None), (b"-3", None), (b"+3", None), (b"3 x", None)),
+    ],
+)
+def test_octal_numbers_stand_between_blanks_and_nuls(field: bytes, value: int | None) -> None:
+    first = header(b"f", size=field.ljust(12, b"\0"))
+    if value is None:
+        assert "number that is none" in fault(tar(first))
+    else:
+        assert sizes(first, padded(b"x" * value), Entry(b"g")) == [value, 0]
+
+
+@pytest.mark.parametrize("make", [tars.sparse_0, tars.sparse_0_1, tars.sparse_1])
+def test_sparse_files_have_the_size_of_all_their_bytes(make: object) -> None:
+    assert callable(make)
+    pieces = ((0, 700), (5000, 0), (9000, 1000))
+    assert sizes(make(b"s", 1 << 40, pieces), Entry(b"f", content=b"1")) == [1 << 40, 1]
+    assert lengths(make(b"name", 10_000, pieces)) == [4]
+    for wrong in (((0, 10), (5, 10)), ((0, 20_000),), ((-5, 10),)):
+        assert "pieces overlap or are outside" in fault(tar(make(b"s", 10_000, wrong)))
+    many = tuple((place * 10, 5) for place in range(3000))
+    assert sizes(make(b"s", 1 << 20, many)) == [1 << 20]
+
+
+def test_what_only_looks_sparse_is_a_file() -> None:
+    # A file that is one hole has a map only in format 1.0.
+    assert sizes(tars.sparse_1(b"s", 1 << 40, ())) == [1 << 40]
+    assert sizes(tars.sparse_0(b"s", 1 << 40, ())) == [0]
+    version_2 = special(b"x", record(b"GNU.sparse.major", b"2") + record(b"GNU.sparse.size", b"9"))
+    assert sizes(version_2, header(b"f", size=3), padded(b"abc")) == [3]
+
+
+@pytest.mark.parametrize("links", [1, 39, 40])
+def test_an_opaque_file_is_reached_through_as_many_symlinks_as_linux_follows(links: int) -> None:
+    chain = [Entry(b"l0")]
+    chain += [Entry(b"l%d" % n, tars.SYMLINK, link=b"l%d" % (n - 1)) for n in range(1, links + 1)]
+    tree = scan(tar(*chain, Entry(b"l%d/.wh..wh..opq" % links)))
+    assert tree.kinds[1:].tolist() == [InodeKind.FILE] + [InodeKind.SYMLINK] * links
+    assert tree.xattr_inodes.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("major", "minor", "is_sparse"),
+    [
+        *((b"0", b"0", True), (b"0", b"1", True), (b"", b"", True)),
+        *((b"0", b"2", False), (b"0", b"", False), (b"0", b"00", False), (b"0", b"10", False)),
+        *((b"", b"0", False), (b"00", b"0", False), (b"1", b"1", False), (b"2", b"0", False)),
+    ],
+)
+def test_the_version_says_if_records_are_a_map(
+    major: bytes,
+    minor: bytes,
+    is_sparse: bool,  # noqa: FBT001
+) -> None:
+    version = record(b"GNU.sparse.major", major) + record(b"GNU.sparse.minor", minor)
+    one = record(b"GNU.sparse.size", b"100") + record(b"GNU.sparse.numblocks", b"1")
+    parts = record(b"GNU.sparse.offset", b"7") + record(b"GNU.sparse.numbytes", b"3")
+    for places in (parts, record(b"GNU.sparse.map", b"7,3")):
+        stream = special(b"x", version + one + places), header(b"f", size=3), padded(b"abc")
+        assert sizes(*stream) == [100 if is_sparse else 3]
+
+
+def test_content_that_is_not_at_hand_is_skipped() -> None:
+    scanner = TarScanner()
+    scanner.feed(header(b"a", size=1000))
+    scanner.skip(900)
+    scanner.feed(padded(b"x" * 1000)[900:] + header(b"b", size=512))
+    scanner.skip(512)
+    scanner.skip(0)
+    scanner.feed(tars.END)
+    assert scanner.finish().sizes.tolist() == [0, 1000, 512]
+
+
+def test_only_content_can_be_skipped() -> None:
+    for fed, length in ((b"", 1), (header(size=10), 11), (header(size=3) + b"abc", 1)):
+        scanner = TarScanner()
+        scanner.feed(fed)
+        with pytest.raises(TarFault, match="no content of that length"):
+            scanner.skip(length)
+
+
+def test_a_fault_says_where_and_stays() -> None:
+    scanner = TarScanner()
+    scanner.feed(Entry(b"a").dump())
+    for data in (header(b"dir/\xffnew\nline", type=b"7"), tars.END, b""):
+        with pytest.raises(TarFault, match=r"^at byte 512, dir/\\xffnew\\nline: of a kind that"):
+            scanner.feed(data)
+    with pytest.raises(TarFault, match="of a kind"):
+        scanner.finish()
+
+
+def test_a_scanner_is_used_once() -> None:
+    scanner = TarScanner()
+    scanner.feed(memoryview(bytearray(tars.END)))
+    scanner.finish()
+    for again in (lambda: scanner.feed(b""), scanner.finish, lambda: scanner.skip(1)):
+        with pytest.raises(ValueError, match="come to its end"):
+            again()
+    with pytest.raises(TypeError):
+        TarScanner().feed("text")  # type: ignore[arg-type]
+
+
+def test_the_tar_split_document_does_not_change_the_tree() -> None:
+    data = tar(special(b"g", record(b"a", b"b")), Entry(b"f" * 120, content=b"12"))
+    scanner = TarScanner(tar_split=True)
+    taken = b""
+    for place in range(0, len(data), 100):
+        scanner.feed(data[place : place + 100])
+        taken += scanner.take_tar_split()
+    tree: LayerTree = scanner.finish()
+    taken += scanner.take_tar_split()
+    assert same(tree, scan(data))
+    assert taken.count(b'"type":1') == 2
+    assert scanner.take_tar_split() == b""
+    assert TarScanner().take_tar_split() == b""
