@@ -6,7 +6,6 @@ Where a bound is lowered here or in other tests, its own figure is in `FIGURES`.
 from __future__ import annotations
 
 import gzip
-from contextlib import nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ import pytest
 from layerscan import jsondoc
 from layerscan.apps import document, environment, ignore, interpolation, published
 from layerscan.cli import registry_options, tables
-from layerscan.errors import ComposeError, DocumentError, LayerscanError, ReferenceSyntaxError
+from layerscan.errors import ComposeError, DocumentError, ReferenceSyntaxError
 from layerscan.files.safefs import Fault
 from layerscan.files.writing import write_file
 from layerscan.fit import contents
@@ -26,13 +25,12 @@ from layerscan.sources.toc_model import TableFault
 from layerscan.stores import storage_conf
 from layerscan.stores.containers_storage import records
 from layerscan.text import quoted, shown
+from tests.builders.bounds_case import MOST, refused_if
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
 KIBIBYTE, MEBIBYTE, GIBIBYTE = 1 << 10, 1 << 20, 1 << 30
-MOST = (1 << 63) - 1
 
 FIGURES = {
     "apps.archive._LONGEST_STORED": 65_535,
@@ -123,14 +121,6 @@ FIGURES = {
 def test_the_figure_of_a_bound(name: str) -> None:
     module, _, bound = name.rpartition(".")
     assert getattr(import_module(f"layerscan.{module}"), bound) == FIGURES[name]
-
-
-def refused_if(
-    refused: bool,  # noqa: FBT001 - it is what the name asks for
-    kind: type[Exception] = LayerscanError,
-    match: str | None = None,
-) -> AbstractContextManager[Any]:
-    return pytest.raises(kind, match=match) if refused else nullcontext()
 
 
 @pytest.mark.parametrize("length", [254, 255, 256])

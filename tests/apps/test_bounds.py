@@ -16,10 +16,10 @@ from layerscan.files.safefs import Fault, Folder
 from layerscan.fit import device_file, sources
 from layerscan.prediction import cache as prediction_cache
 from layerscan.publishing import publish
-from tests.apps.test_published import BUNDLE, entry, tar_of, with_compose_file
-from tests.fit.test_device import document as device_document
-from tests.fit.test_device import loads
-from tests.test_bounds import refused_if
+from tests.builders.bounds_case import refused_if
+from tests.builders.bundle_case import BUNDLE, entry, tar_of, with_compose_file
+from tests.builders.device_case import document as device_document
+from tests.builders.device_case import loads
 
 if TYPE_CHECKING:
     from pathlib import Path

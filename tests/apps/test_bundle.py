@@ -10,17 +10,13 @@ import shutil
 import socket
 import subprocess
 import tarfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from layerscan.apps import bundle
-from layerscan.apps.archive import BundleArchive, BundleEntry, EntryKind
 from layerscan.apps.bundle import write_bundle
 from layerscan.apps.discovery import app_at
 from layerscan.apps.files import read_text
@@ -379,93 +375,3 @@ def test_a_large_file_is_streamed(tmp_path: Path) -> None:
     descriptor = write_bundle(app_at(str(folder)), PINNED, target)
     assert descriptor.size == sink.size > 300 << 20
     assert sink.largest < 100_000
-
-
-# The archive itself, against gzip and tarfile.
-
-
-def archived(*entries: tuple[BundleEntry, bytes]) -> bytes:
-    target = io.BytesIO()
-    archive = BundleArchive(target)
-    for entry, content in entries:
-        archive.add(entry)
-        archive.write(content)
-        archive.pad(len(content))
-    archive.finish()
-    return target.getvalue()
-
-
-@given(st.binary(max_size=300), st.integers(0, 300_000))
-def test_any_content_is_read_back(content: bytes, length: int) -> None:
-    data = (content * (length // max(len(content), 1) + 1))[:length] + content
-    raw = archived((BundleEntry("f", EntryKind.FILE, 0o644, len(data)), data))
-    assert zlib.decompressobj(wbits=31).decompress(raw) == gzip.decompress(raw)
-    with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
-        extracted = tar.extractfile("f")
-        assert extracted is not None
-        assert extracted.read() == data
-
-
-TEXT = st.text(
-    st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1, max_size=300
-).filter(lambda name: name not in (".", ".."))
-
-
-@given(TEXT, TEXT, st.integers(0, 0o7777))
-def test_any_name_and_link_is_read_back(name: str, link: str, mode: int) -> None:
-    raw = archived(
-        (BundleEntry(name, EntryKind.SYMLINK, mode, link=link), b""),
-        (BundleEntry(name, EntryKind.FOLDER, mode), b""),
-    )
-    with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
-        symlink, folder = tar.getmembers()
-    assert (symlink.name, symlink.linkname, symlink.mode) == (name, link, mode)
-    assert (folder.name, folder.isdir()) == (name, True)
-
-
-@pytest.mark.parametrize("length", [1, 99, 100, 101, 102, 255, 256])
-@pytest.mark.parametrize("of_folders", [False, True])
-def test_names_and_links_of_a_hundred_bytes_need_no_record(
-    length: int, *, of_folders: bool
-) -> None:
-    name = "d/" * ((length - 1) // 2) + "n" * (2 - length % 2) if of_folders else "n" * length
-    assert len(name) == length
-    file = BundleEntry(name, EntryKind.FILE, 0o644)
-    link = BundleEntry("l", EntryKind.SYMLINK, 0o777, link=name)
-    # The slash behind its name counts.
-    folder = BundleEntry(name[1:] or "f", EntryKind.FOLDER, 0o755)
-    raws = [archived((entry, b"")) for entry in (file, link, folder)]
-    needed = [length > 100, length > 100, len(folder.name) + 1 > 100]
-    assert [b"././@PaxHeader" in raw for raw in raws] == needed
-    for raw, entry in zip(raws, (file, link, folder), strict=True):
-        with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
-            (read,) = tar.getmembers()
-        assert (read.name, read.linkname) == (entry.name, entry.link)
-
-
-@pytest.mark.parametrize("length", [99, 100, 101])
-def test_files_with_names_of_a_hundred_bytes_are_in_it(tmp_path: Path, length: int) -> None:
-    path = "d" * 40 + "/" + "f" * (length - 41)
-    folder = app_folder(tmp_path, **{path: "content"})
-    (folder / path).with_name("l").symlink_to("f" * (length - 41))
-    there = {entry.name: entry for entry in bundle_files(bundled(folder), "b")}
-    assert there[path].size == 7
-    assert "d" * 40 + "/l" in there
-
-
-@pytest.mark.parametrize("size", [0o77777777777 - 1, 0o77777777777, 0o77777777777 + 1])
-def test_a_size_of_eleven_octal_digits_needs_no_record(size: int) -> None:
-    raw = archived((BundleEntry("f", EntryKind.FILE, 0o644, size), b""))
-    assert (b"././@PaxHeader" in raw) == (size > 0o77777777777)
-    with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
-        first = tar.next()
-    assert first is not None
-    assert first.size == size
-
-
-def test_a_file_larger_than_an_octal_field_holds() -> None:
-    raw = archived((BundleEntry("f", EntryKind.FILE, 0o644, 9 << 30), b""))
-    with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
-        first = tar.next()
-    assert first is not None
-    assert first.size == 9 << 30

@@ -11,16 +11,26 @@ from layerscan.errors import LayerscanError
 from layerscan.registry import RegistryClient
 from layerscan.sources import open_source
 from layerscan.sources.decompress import decompressed
-from tests.builders.image_archives import Image, sha256, tar_of
+from tests.builders.image_archives import (
+    Files,
+    Image,
+    Index,
+    attestation,
+    sha256,
+    tar_of,
+    write_tar,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from pathlib import Path
 
     from layerscan.sources import Source, SourceImage, SourceLayer
 
 BASE = tar_of(base=b"of both" * 50)
 AMD64 = Image.of(BASE, tar_of(one=b"1" * 2000))
 ARM64 = Image("arm64", Image.of(BASE, tar_of(one=b"2" * 3000)).layers)
+INDEX = Index((AMD64, attestation(AMD64), ARM64, attestation(ARM64).descriptor))
 
 
 class Found(NamedTuple):
@@ -65,3 +75,7 @@ def fault(text: str, architectures: Collection[str] | None = None) -> str:
     assert message.isprintable()
     assert len(message) < 1000
     return message
+
+
+def saved(tmp_path: Path, files: Files, packed: str = "") -> str:
+    return f"docker-archive:{write_tar(files, tmp_path / 'saved.tar', packed)}"

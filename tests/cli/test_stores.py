@@ -11,13 +11,13 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from layerscan import cli
+from tests.builders.detected_case import containerd, docker, storage
 from tests.builders.machine import Machine
 from tests.builders.overlay2 import StoreBuilder
 from tests.builders.tree import File, tar_stream
 from tests.builders.user import as_nobody
 from tests.cli_runner import error, open_to_all, warning
 from tests.requirements import require_root
-from tests.stores.test_detection import containerd, docker, storage
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import json
 import os
 from hashlib import sha256
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -19,6 +19,7 @@ from layerscan.errors import DocumentError, LayerscanError
 from layerscan.fit import device_file, live
 from layerscan.fit.device import Device, EngineLayers, Volume
 from layerscan.jsondoc import MAX_INTEGER
+from tests.builders.device_case import A, B, document, loads
 from tests.builders.fit_apps import Layer
 from tests.builders.overlay2 import StoreBuilder, blob_digest
 from tests.builders.tree import File
@@ -28,26 +29,9 @@ from tests.requirements import require, require_root
 if TYPE_CHECKING:
     from pathlib import Path
 
-A, B = (Layer(name).digest for name in "ab")
 SCHEMA = json.loads(
     resources.files("layerscan").joinpath("schemas", "device.schema.json").read_text()
 )
-
-
-def document(**more: object) -> dict[str, Any]:
-    disk = {"block_size": 4096, "blocks": 100, "free_blocks": 50, "available_blocks": 45}
-    found: dict[str, Any] = {
-        "architecture": "arm64",
-        "volumes": {"data": disk},
-        "store_root": "data",
-        "docker_root": "data",
-        "blobs": [A],
-    }
-    return found | more
-
-
-def loads(**more: object) -> device_file.Described:
-    return device_file.loads(json.dumps(document(**more)).encode(), "device.json")
 
 
 def test_device_of_one_volume() -> None:

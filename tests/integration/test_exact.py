@@ -17,6 +17,7 @@ from layerscan.scanning.accounting import Accounting
 from layerscan.scanning.scanner import scan
 from layerscan.scanning.selection import Selection, want
 from layerscan.stores import open_store
+from tests.builders.exact_case import ALLOWED_BYTES, assert_meets
 from tests.conftest import require_programs
 from tests.engines import loop
 from tests.engines.docker import Docker
@@ -43,8 +44,6 @@ pytestmark = [pytest.mark.engine, pytest.mark.root]
 
 GIBIBYTE = 1 << 30
 TOWER_FLOORS = 40
-ALLOWED_BYTES = 256 * 1024
-ALLOWED_SHARE = 0.0005
 """By how much exact may exceed what is true, in bytes and as a share of it."""
 
 
@@ -81,14 +80,6 @@ def predicted(found: Scan, already: set[str]) -> int:
     new = {layer.chain_id for layer in one.image.layers} - already
     layers = sum(found.costs[chain_id].usage for chain_id in new)
     return layers + found.image_usage[one.image.image_id]
-
-
-def assert_meets(prediction: int, truth: int) -> None:
-    """At or above the true figure, and by so much at the most as accounting.md allows."""
-    over = prediction - truth
-    allowed = int(truth * ALLOWED_SHARE) + ALLOWED_BYTES
-    print(f"true {truth:,}, predicted {prediction:,}: {over:+,} of {allowed:,}")
-    assert 0 <= over <= allowed
 
 
 @dataclass(frozen=True)

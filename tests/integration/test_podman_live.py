@@ -14,12 +14,12 @@ from layerscan.scanning.accounting import Accounting
 from layerscan.scanning.scanner import scan
 from layerscan.scanning.selection import Selection, want
 from layerscan.stores import open_store
+from tests.builders.exact_case import assert_meets
 from tests.conftest import require_programs
 from tests.engines import loop
 from tests.engines import podman as podman_engine
 from tests.engines.images import BASE, ODDITIES, Image, siblings, tower, write_context
 from tests.engines.podman import Podman
-from tests.integration.test_exact import assert_meets
 from tests.requirements import require, require_root
 
 if TYPE_CHECKING:

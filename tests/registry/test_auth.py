@@ -3,19 +3,15 @@
 import base64
 import json
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from layerscan.errors import RefusedByRegistryError
 from layerscan.oci import OCI_MANIFEST
 from layerscan.reference import parse as parse_reference
 from layerscan.registry import RegistryClient, RegistryOptions
-from layerscan.registry.challenge import Challenge, parse
 from tests.builders.registry_case import (
     MANIFEST,
     PASSWORD,
@@ -27,29 +23,13 @@ from tests.builders.registry_case import (
     opened,
     repository,
 )
-from tests.builders.registry_faults import Changed, Headers, Status
+from tests.builders.registry_faults import Changed, Status
 from tests.builders.registry_server import OpenRegistry
 
 pytestmark = pytest.mark.usefixtures("quick", "docker_config")
 
 BLOB = b"blob"
 ENCODED = base64.b64encode(f"me:{PASSWORD}".encode()).decode()
-
-
-@pytest.fixture
-def tokens() -> Iterator[OpenRegistry]:
-    """A registry that wants tokens, with a manifest under 7."""
-    with OpenRegistry(auth="token", users=USERS, anonymous_pull=True) as registry:
-        registry.put_manifest("acme/web", MANIFEST, OCI_MANIFEST, "7")
-        yield registry
-
-
-@pytest.fixture
-def basic() -> Iterator[OpenRegistry]:
-    """A registry that wants a password, with a manifest under 7."""
-    with OpenRegistry(auth="basic", users=USERS) as registry:
-        registry.put_manifest("acme/web", MANIFEST, OCI_MANIFEST, "7")
-        yield registry
 
 
 # Tokens.
@@ -329,78 +309,3 @@ def test_a_secret_that_another_one_begins_with_does_not_show_the_rest(
             )
             said = fault(lambda: repo.manifest("7"), RefusedByRegistryError)
     assert f"not {' '.join('…' for _ in passwords)};" in said
-
-
-# The header.
-
-
-@pytest.mark.parametrize(
-    ("header", "challenges"),
-    [
-        ('Bearer realm="https://a/t",service="b",scope="r:x:pull,push"',
-         [("bearer", {"realm": "https://a/t", "service": "b", "scope": "r:x:pull,push"})]),
-        ("Basic", [("basic", {})]),
-        ("BASIC realm=x", [("basic", {"realm": "x"})]),
-        ('Negotiate abc==, Basic realm="a \\"b\\", c=d" , Bearer Realm = "e"',
-         [("negotiate", {}), ("basic", {"realm": 'a "b", c=d'}), ("bearer", {"realm": "e"})]),
-        ("Negotiate, Basic", [("negotiate", {}), ("basic", {})]),
-        ('Newauth realm="apps", type=1, title="Login to \\"apps\\"", Basic realm="simple"',
-         [("newauth", {"realm": "apps", "type": "1", "title": 'Login to "apps"'}),
-          ("basic", {"realm": "simple"})]),
-        (',, Bearer  realm="a", ,service=b ,', [("bearer", {"realm": "a", "service": "b"})]),
-        ('Bearer realm="a', [("bearer", {}), ("realm", {})]),
-        ('Bearer realm="a",realm="b"', [("bearer", {"realm": "a"})]),
-        ("", []),
-        ("   ", []),
-        ("{}", []),
-    ],
-)  # fmt: skip
-def test_challenges_are_read_as_rfc_9110_has_them(
-    header: str, challenges: list[tuple[str, dict[str, str]]]
-) -> None:
-    found = parse([header])
-    if header.count('"') % 2:
-        found, challenges = found[:1], challenges[:1]
-    assert found == [Challenge(scheme, parameters) for scheme, parameters in challenges]
-
-
-def test_several_headers_are_several_challenges_and_a_token_goes_before_a_password(
-    tokens: OpenRegistry,
-) -> None:
-    assert [one.scheme for one in parse(["Basic", "Bearer realm=x"])] == ["basic", "bearer"]
-    bearer = f'Bearer realm="{tokens.realm}",service="tests registry, 1"'
-    header = {"WWW-Authenticate": f"Basic realm=x, {bearer}"}
-    tokens.fail("GET", "/manifests/", Headers(header))
-    with repository(tokens) as repo:
-        assert repo.manifest("7").raw == MANIFEST
-
-
-NAMES = st.from_regex(r"[A-Za-z0-9!#$&'*+.^_`|~-]{1,8}", fullmatch=True)
-VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=12)
-
-
-@given(
-    st.lists(
-        st.tuples(NAMES, st.dictionaries(NAMES.map(str.lower), VALUES, min_size=1, max_size=4)),
-        min_size=1,
-        max_size=4,
-    )
-)
-def test_what_is_written_as_challenges_is_read_as_them(
-    challenges: list[tuple[str, dict[str, str]]],
-) -> None:
-    def quoted(text: str) -> str:
-        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-    header = ", ".join(
-        f"{scheme} " + ", ".join(f"{name}={quoted(value)}" for name, value in parameters.items())
-        for scheme, parameters in challenges
-    )
-    assert parse([header]) == [
-        Challenge(scheme.lower(), parameters) for scheme, parameters in challenges
-    ]
-
-
-@given(st.text(max_size=60))
-def test_any_header_is_read_without_an_error(header: str) -> None:
-    assert all(challenge.scheme for challenge in parse([header]))

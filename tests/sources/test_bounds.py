@@ -15,8 +15,8 @@ from layerscan.registry import credential_helper, faults, verify
 from layerscan.sources import archive, toc_estargz, toc_json, toc_model, toc_zstd_chunked
 from layerscan.sources.extents import Extent
 from layerscan.sources.toc_model import Content, Part, TableFault, TableOfContents
-from tests.apps.test_published import entry, tar_of
-from tests.test_bounds import refused_if
+from tests.builders.bounds_case import refused_if
+from tests.builders.bundle_case import entry, tar_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,8 +17,8 @@ from layerscan.stores.containers_storage import documents
 from layerscan.stores.overlay2 import imagedb, layerdb
 from tests.builders.bolt import branch, database, leaf
 from tests.builders.bolt_case import plain, read
-from tests.stores.containerd.test_bolt_damaged import with_root
-from tests.test_bounds import MOST, refused_if
+from tests.builders.bolt_pages_case import with_root
+from tests.builders.bounds_case import MOST, refused_if
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +11,8 @@ import pytest
 
 from layerscan.errors import LayerscanError, StoreError
 from layerscan.stores import detection, open_store, places
-from tests.builders.containerd import ContainerdBuilder
-from tests.builders.containers_storage import StoreBuilder as StorageBuilder
+from tests.builders.detected_case import containerd, docker, storage
 from tests.builders.machine import Machine
-from tests.builders.overlay2 import StoreBuilder
-from tests.builders.tree import File
 from tests.builders.user import as_nobody
 from tests.cli_runner import OPEN, environment, open_to_all
 from tests.requirements import require_root
@@ -25,30 +21,6 @@ from tests.requirements import require_root
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     return Machine.isolate(tmp_path, monkeypatch)
-
-
-def docker(root: str, *, images: int = 1) -> StoreBuilder:
-    os.makedirs(os.path.dirname(root), exist_ok=True)
-    store = StoreBuilder(root)
-    for number in range(images):
-        store.image([store.layer(None, File(f"x{number}"))], names=[f"app:{number}"])
-    return store
-
-
-def storage(root: str, *, images: int = 1) -> StorageBuilder:
-    store = StorageBuilder(root)
-    for number in range(images):
-        store.image([store.layer(None, File(f"y{number}"))], names=[f"x.example/app:{number}"])
-    return store
-
-
-def containerd(root: str, *namespaces: str) -> ContainerdBuilder:
-    shutil.rmtree(root, ignore_errors=True)
-    store = ContainerdBuilder(root)
-    for name in namespaces:
-        layer = store.layer(None, File(name))
-        store.image([f"x.example/{name}:1"], [layer], namespace=name)
-    return store.write()
 
 
 def opened(kind: str = "auto", root: str | None = None) -> tuple[str, str]:

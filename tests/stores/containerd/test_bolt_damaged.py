@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from layerscan.files.safefs import Fault
 from layerscan.stores.containerd.bolt import Bucket
-from tests.builders.bolt import PAGE_SIZE, Tree, branch, database, leaf, meta, reseal
+from tests.builders.bolt import PAGE_SIZE, Tree, branch, database, leaf, reseal
 from tests.builders.bolt_case import chance, fault, plain, read
+from tests.builders.bolt_pages_case import with_root
 
 if TYPE_CHECKING:
     import random
@@ -22,14 +23,6 @@ FUZZ_ROUNDS = 4000
 
 
 # Pages that lie.
-
-
-def with_root(*pages: bytes, root: int = 3, count: int | None = None) -> bytes:
-    """A database of these pages, from page 3 on."""
-    number = 3 + len(pages) if count is None else count
-    metas = [meta(which, PAGE_SIZE, root, number, 7 + which) for which in (0, 1)]
-    body = [page.ljust(PAGE_SIZE, b"\0") for page in pages]
-    return b"".join([*metas, bytes(PAGE_SIZE), *body])
 
 
 def changed(page: bytes, at: int, form: str, *values: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,14 +19,14 @@ from layerscan.stores.containerd import content, layers, records
 from layerscan.stores.containerd.records import METADATA, METADATA_FILE
 from layerscan.stores.containerd.store import ContainerdStore
 from layerscan.text import shown
-from tests.builders.containerd import ContainerdBuilder, bucket, compact, uvarint, varint
+from tests.builders.containerd import ContainerdBuilder, bucket, uvarint, varint
 from tests.builders.containerd_case import built, names, opened, stack
+from tests.builders.containerd_damaged_case import BOTH, ONE, Case, check
 from tests.builders.overlay2_case import LINK, replace_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.builders.containerd import BuiltLayer, Descriptor
 
 __all__ = ["built"]  # a fixture
 
@@ -38,35 +38,6 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("layerscan.stores.containerd.store.PAUSES", (0,))
 
 
-@dataclass
-class Case:
-    """A store with two images on one base, ``one:1`` and ``two:1``."""
-
-    built: ContainerdBuilder
-    base: BuiltLayer
-    one: BuiltLayer
-    two: BuiltLayer
-    manifest: Descriptor
-
-    @property
-    def config(self) -> str:
-        return self.built.blob_path(self.built.config_of(self.manifest))
-
-    def record(self) -> dict[bytes, object]:
-        """Of the layer that only ``one:1`` has, in the database of names."""
-        return self.built.snapshot_record(self.one)
-
-    def snapshot(self) -> dict[bytes, object]:
-        """Of the same, in the snapshotter's."""
-        return self.built.snapshot(self.one)
-
-    def replace(self, content: object) -> str:
-        """Give ``one:1`` another manifest; its path."""
-        manifest = self.built.blob(compact(content), self.manifest.media_type)
-        self.built.name("docker.io/library/one:1", manifest)
-        return self.built.blob_path(manifest.digest)
-
-
 @pytest.fixture
 def case(built: ContainerdBuilder) -> Case:
     base, one = stack(built, "base", "one")
@@ -74,20 +45,6 @@ def case(built: ContainerdBuilder) -> Case:
     manifest = built.image(["docker.io/library/one:1"], [base, one])
     built.image(["docker.io/library/two:1"], [base, two])
     return Case(built, base, one, two, manifest)
-
-
-def check(case: Case, where: str, what: str, *, survivors: list[str] | None = None) -> None:
-    """Read the store: this problem and no other; ``two:1`` is read all the same."""
-    store = opened(case.built)
-    images = store.images()
-    assert [(problem.where, problem.what) for problem in store.problems] == [(where, what)]
-    assert what.isprintable()
-    assert names(images) == [[name] for name in survivors or ["two:1"]]
-    assert scan(store).problems == store.problems
-
-
-ONE = "; left out: one:1"
-BOTH = "; left out: one:1, two:1"
 
 
 # Documents.

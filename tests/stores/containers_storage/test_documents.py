@@ -14,10 +14,10 @@ from layerscan.digest import NO_DIGEST, chain_id, is_digest
 from layerscan.errors import StoreError
 from layerscan.stores.containers_storage.store import ContainersStorageStore
 from tests.builders.containers_storage import index_of
+from tests.builders.containers_storage_case import BOTH, ONE, OTHER_ID, Case, check
 from tests.builders.overlay2 import sha256
 from tests.builders.overlay2_case import LINK, replace_by
-from tests.stores.containers_storage.test_store_damaged import BOTH, ONE, OTHER_ID, Case, check
-from tests.stores.overlay2.test_layers_damaged import changed, metadata_files
+from tests.builders.stores_changes import changed, metadata_files
 
 
 @pytest.fixture

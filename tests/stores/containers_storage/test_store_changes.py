@@ -12,10 +12,10 @@ from layerscan.scanning.scanner import scan
 from layerscan.stores.containers_storage.reading import StorageReading
 from layerscan.stores.containers_storage.store import ContainersStorageStore
 from tests.builders.containers_storage import StoreBuilder
+from tests.builders.containers_storage_case import Case
 from tests.builders.tree import File
 from tests.builders.user import as_nobody
 from tests.cli_runner import OPEN, open_to_all
-from tests.stores.containers_storage.test_store_damaged import Case
 
 
 @pytest.fixture

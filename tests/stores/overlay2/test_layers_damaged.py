@@ -2,8 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from layerscan.digest import chain_id, is_digest
 from layerscan.stores.overlay2.store import Overlay2Store
 from tests.builders.overlay2 import sha256
 from tests.builders.overlay2_case import HEX, LINK, Case, check, replace_by
+from tests.builders.stores_changes import changed, metadata_files
 from tests.builders.tree import File
 
 
@@ -213,25 +212,6 @@ def test_damaged_link_matters_to_exact_accounting_only(case: Case, content: byte
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Case:
     return Case.build(tmp_path_factory.mktemp("fuzz") / "docker")
-
-
-@contextmanager
-def changed(path: str, change: Callable[[bytes], bytes]) -> Iterator[None]:
-    content = Path(path).read_bytes()
-    try:
-        Path(path).write_bytes(change(content))
-        yield
-    finally:
-        Path(path).write_bytes(content)
-
-
-def metadata_files(root: str) -> list[str]:
-    return sorted(
-        os.path.join(folder, name)
-        for folder, _, names in os.walk(root)
-        for name in names
-        if not os.path.islink(os.path.join(folder, name))
-    )
 
 
 def consistent(case: Case, store: Overlay2Store) -> None:
