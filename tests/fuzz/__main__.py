@@ -30,8 +30,9 @@ ENVIRONMENT = {
     "PYTHONMALLOC": "malloc",
 }
 
-# What takes longer, or more memory, is a finding. Short inputs come first.
-BOUNDS = ["-timeout=10", "-rss_limit_mb=2048", "-len_control=100"]
+# What takes longer, or more memory, is a finding: longer than a busy machine makes others
+# wait. Short inputs come first.
+BOUNDS = ["-timeout=60", "-rss_limit_mb=2048", "-len_control=100"]
 
 
 def main(name: str, *options: str) -> None:
