@@ -24,7 +24,7 @@ SAMPLE := .sample-store
 export LAYERSCAN_BUILD_WERROR = $(if $(CI),1)
 
 .DEFAULT_GOAL := help
-.PHONY: help scan test bench bench-scaling bench-compare lint sanitize fuzz mutate engines clean
+.PHONY: help scan test check bench bench-scaling bench-compare lint sanitize fuzz mutate engines clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
@@ -55,6 +55,10 @@ bench-scaling: $(BENCH) ## measure how cost grows with files, threads and images
 bench-compare: $(BENCH) ## measure the commit REV against HEAD, in turns
 	@test -n "$(REV)" || { echo "which commit? make bench-compare REV=HEAD~1" >&2; exit 2; }
 	$(BENCHMARK) benchmarks.compare $(REV) HEAD
+
+check: lint ## check style and types, and run the quick tests, which need no engine
+	$(BIN)/python -m pytest -q -m "not engine and not alone and not slow" -p no:benchmark \
+	    --hypothesis-profile=few --numprocesses 2 --dist loadfile
 
 lint: $(TOOLS) ## check style and types
 	$(BIN)/ruff check .

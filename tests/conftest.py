@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("patient", deadline=None)
+# Fewer examples, for `make check`.
+settings.register_profile("few", deadline=None, max_examples=20)
 settings.load_profile("patient")
 
 

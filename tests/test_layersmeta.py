@@ -218,6 +218,7 @@ def test_values_that_take_many_times_their_length_are_refused_before_they_do(val
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_the_densest_real_document_is_read() -> None:
     entries = ",".join(f'"sha256:{n:064x}":{{"size":1,"usage":1}}' for n in range(200_000))
     text = f'{{"fs_block_size":4096,"layers":{{{entries}}}}}'

@@ -108,6 +108,7 @@ def test_scanner_that_is_given_up() -> None:
     assert_gives_back(lambda: TarScanner(tar_split=True).feed(data))
 
 
+@pytest.mark.slow
 def test_length_of_what_go_packs() -> None:
     def counted() -> None:
         length = GoGzipLength()
@@ -118,6 +119,7 @@ def test_length_of_what_go_packs() -> None:
     assert_gives_back(GoGzipLength)
 
 
+@pytest.mark.slow
 def test_growth_of_a_folder() -> None:
     lengths = np.full(3000, 20, dtype=np.int32)
     starts = np.array([0, 3000], dtype=np.int64)
@@ -136,6 +138,7 @@ def test_growth_of_a_folder() -> None:
     assert_gives_back(refused)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 4])
 def test_walks(tmp_path: Path, threads: int) -> None:
     root = str(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ def test_whatever_is_in_it_can_be_printed(text: str) -> None:
         safe.encode()
 
 
+@pytest.mark.slow
 @given(VALUES)
 def test_any_value_can_be_shown(value: object) -> None:
     assert shown(value).isprintable()

@@ -163,6 +163,7 @@ DOUBLING_ALIASES = "\n".join(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

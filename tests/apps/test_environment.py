@@ -87,6 +87,7 @@ def test_a_wrong_env_file(tmp_path: Path, env: str | bytes, message: str) -> Non
     assert fault(one_app(tmp_path, only("x"), env)).startswith(".env" + message)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line", ["A=x" + (" " * 512 + "y") * 100, "A=${B:-$C}", "A='\\'", "A=\\", "A"]
 )

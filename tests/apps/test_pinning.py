@@ -226,6 +226,7 @@ def shuffled(value: Any, seed: int) -> Any:  # noqa: ANN401 - YAML
     return [shuffled(inner, seed) for inner in value] if isinstance(value, list) else value
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32))
 def test_order_of_keys_and_services_does_not_count(seed: int) -> None:
     document = yaml.safe_load(re.sub("!reset|!override", "", RICH))

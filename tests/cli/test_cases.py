@@ -46,6 +46,7 @@ def test_an_index_and_a_config_that_differ() -> None:
     assert list(document("wrong-config-arch", "--arch", "arm64")["layers"]) == [TWO]
 
 
+@pytest.mark.slow
 def test_a_config_of_another_type() -> None:
     found = document("silent-config-index", "--by-arch")
     assert {name: list(one["layers"]) for name, one in found.items()} == {
@@ -72,6 +73,7 @@ def test_platforms_that_are_missing() -> None:
     assert "linux/arm64" in refused.lines[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "layer"), [("a:1", ONE), ("docker.io/library/b:1", TWO)])
 def test_images_that_have_one_tag(name: str, layer: str) -> None:
     assert list(document(f"same-refname:{name}")["layers"]) == [layer]
@@ -94,6 +96,7 @@ def test_null_is_absent() -> None:
     assert (result.status, list(json.loads(result.out))) == (0, ["amd64"])
 
 
+@pytest.mark.slow
 def test_a_config_without_an_architecture() -> None:
     assert list(document("cfg-noarch")["layers"]) == [ONE]
     refused = predict("cfg-noarch", "--by-arch", "-o", "-")

@@ -93,6 +93,7 @@ def test_report_for_people(old: str, new: str) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_apps_of_every_source(
     tmp_path: Path, open_registry: OpenRegistry, old: str, new: str
 ) -> None:
@@ -108,6 +109,7 @@ def test_apps_of_every_source(
     assert report(before, files[1]) == expected
 
 
+@pytest.mark.slow
 def test_architectures_that_both_have(tmp_path: Path) -> None:
     old = App({"web": {"arm64": [KEPT], "amd64": [KEPT], "arm": [KEPT]}}, index=True)
     new = App({"web": {"arm64": [ADDED], "amd64": [KEPT]}}, index=True)
@@ -120,6 +122,7 @@ def test_architectures_that_both_have(tmp_path: Path) -> None:
     assert 'has no arm; it has: "amd64", "arm64"' in done.lines[0]
 
 
+@pytest.mark.slow
 def test_documents_of_scan(tmp_path: Path) -> None:
     old, new = tmp_path / "old.json", tmp_path / "new.json"
     for path, layers in ((old, [KEPT]), (new, [KEPT, ADDED])):

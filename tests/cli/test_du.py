@@ -83,6 +83,7 @@ def test_figures_about_a_mebibyte_and_a_gibibyte_as_du_has_them(
         assert capfdbinary.readouterr().out == expected
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tree")
 @settings(
     max_examples=150,

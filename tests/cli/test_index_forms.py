@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from layerscan.oci import Descriptor
     from tests.builders.registry_server import OpenRegistry
 
+pytestmark = pytest.mark.slow
+
+
 AMD64 = {"architecture": "amd64", "os": "linux"}
 LAYERS = sorted(map(digest_of, ("base", "web")))
 FORMS = ("plain", "nested", "silent", "beside")

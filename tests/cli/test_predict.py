@@ -306,12 +306,14 @@ def ended(open_registry: OpenRegistry, image: str, number: signal.Signals) -> Re
     return Result(process.returncode, out, err.decode().splitlines())
 
 
+@pytest.mark.slow
 def test_a_signal_ends_it_promptly(open_registry: OpenRegistry, image: str) -> None:
     interrupted = ended(open_registry, image, signal.SIGINT)
     assert interrupted == Result(130, b"", [error("interrupted")])
     assert ended(open_registry, image, signal.SIGTERM) == Result(143, b"", [])
 
 
+@pytest.mark.slow
 def test_progress_is_shown_on_a_terminal_and_taken_away(open_registry: OpenRegistry) -> None:
     layers = [packed(tree.File("f", size=4_000_000, seed=seed)) for seed in range(8)]
     put_image(open_registry, "acme/web:7", layers)
@@ -354,6 +356,7 @@ def peak(source: str) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_a_layer(open_registry: OpenRegistry, image: str) -> None:
     big = packed(tree.Sparse("zeros", size=300 << 20), tree.File("x", size=20 << 20))
     put_image(open_registry, "acme/big:7", [big])

@@ -119,6 +119,7 @@ def test_variables_that_are_not_set_are_told(bench: Bench) -> None:
 # Images that are no images.
 
 
+@pytest.mark.slow
 def test_an_index_that_is_odd(bench: Bench) -> None:
     nested = put_index(bench.registry, "acme/web", "in", {"amd64": ["base"]})
     entry = {"mediaType": nested.media_type, "digest": nested.digest, "size": nested.size}

@@ -66,6 +66,7 @@ def needed_at_least() -> int:
     return int(found) * 1024
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out(tmp_path: Path) -> None:
     document = tmp_path / "layers.json"
     layer = '"sha256:%064x":{"size":1,"usage":1}'

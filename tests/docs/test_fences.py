@@ -125,6 +125,7 @@ def in_bytes(figure: str) -> float:
     return float(number.replace(",", "")) * _UNITS[unit]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_commands_do_what_is_said(document: str, workbench: Workbench) -> None:
     for block in blocks(document):
@@ -151,6 +152,7 @@ def test_sessions_are_as_printed(document: str, workbench: Workbench) -> None:
             assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.slow
 def test_cython_snippet_compiles_and_walks(workbench: Workbench) -> None:
     for package in ("Cython", "setuptools"):
         require(importlib.util.find_spec(package), f"{package} is not installed")

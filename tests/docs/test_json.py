@@ -41,6 +41,7 @@ def test_documents_fit_their_schemas(name: str) -> None:
     Draft202012Validator(json.loads(schema)).validate(documented(name))
 
 
+@pytest.mark.slow
 def test_json_is_what_the_program_writes(sample: Workbench) -> None:
     for title, image, output in (
         ("layers-meta", "acme/app:1", ["-o", "-"]),

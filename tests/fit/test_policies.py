@@ -6,6 +6,7 @@ from fractions import Fraction
 from math import ceil
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -94,6 +95,7 @@ def answer(
     return ask(policy, apps, device, architecture=ARCH, circumstances=how)
 
 
+@pytest.mark.slow
 @given(policies, layers, devices(), circumstances, st.sampled_from(["one", "two"]), st.data())
 def test_more_free_space_never_turns_a_yes_into_a_no(  # noqa: PLR0917 - drawn
     policy: Policy,
@@ -115,6 +117,7 @@ def test_more_free_space_never_turns_a_yes_into_a_no(  # noqa: PLR0917 - drawn
     assert [one.required for one in after.spaces] == [one.required for one in before.spaces]
 
 
+@pytest.mark.slow
 @given(policies, layers, devices(), circumstances, FIGURES, FIGURES)
 def test_one_more_layer_never_turns_a_no_into_a_yes(  # noqa: PLR0917 - drawn
     policy: Policy,
@@ -136,6 +139,7 @@ def test_one_more_layer_never_turns_a_no_into_a_yes(  # noqa: PLR0917 - drawn
         assert one.least <= other.least
 
 
+@pytest.mark.slow
 @given(policies, layers, devices(), circumstances, st.sampled_from(NAMES))
 def test_one_more_blob_there_never_turns_a_yes_into_a_no(
     policy: Policy, content: list[Layer], device: Device, how: UpdateConditions, name: str
@@ -160,6 +164,7 @@ def test_figures_of_a_verdict_agree(
     assert verdict.fits == all(parts)
 
 
+@pytest.mark.slow
 @given(policies, layers, layers, devices(), circumstances)
 def test_order_of_apps_does_not_matter(
     policy: Policy, one: list[Layer], other: list[Layer], device: Device, how: UpdateConditions
@@ -174,6 +179,7 @@ def test_order_of_apps_does_not_matter(
     assert there.missing == back.missing
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(layers, devices(), st.integers(20, 95), st.booleans())
 def test_aktualizr_lite_against_fractions(

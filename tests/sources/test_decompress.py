@@ -126,6 +126,7 @@ def test_what_is_cut_off_is_never_taken_for_whole(
         assert "end too early" in message or "follows something" in message
 
 
+@pytest.mark.slow
 @given(packed_members(), st.integers(min_value=0), st.integers(1, 255))
 @settings(max_examples=150)
 def test_a_changed_byte_is_an_error_or_changes_nothing_unseen(
@@ -216,6 +217,7 @@ def block_header(*, last: bool) -> bytes:
     return (int(last) | rle << 1 | (1 << 17) << 3).to_bytes(3, "little")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "size"), [(gzip_bomb, 512 << 20), (zstd_bomb, 4096 << 20)])
 def test_a_bomb_is_stopped_in_little_memory(make: Callable[[int], bytes], size: int) -> None:
     bomb = make(size)
@@ -267,6 +269,7 @@ def test_many_short_members_in_one_chunk(pack: Callable[[bytes], bytes]) -> None
     assert time.process_time() - begin < 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
 @pytest.mark.parametrize("content", [0, 511])
 def test_members_that_only_cost_time_are_refused(

@@ -68,6 +68,7 @@ def table_of(layer: Chunked) -> TableOfContents:
     return table
 
 
+@pytest.mark.slow
 @with_forms
 def test_the_tree_is_that_of_the_whole_layer(form: Callable[[bytes], Chunked]) -> None:
     layer = form(CONTENT)

@@ -59,6 +59,7 @@ def test_equal_contents_and_no_others_have_equal_digits(contents: list[bytes], f
         assert by_table == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_a_layer_of_the_same_few_files_packs_as_well(form: str) -> None:
     few = [made_up(50, seed) for seed in range(3)]

@@ -198,6 +198,7 @@ def test_many_deep_paths_cost_little() -> None:
         assert "more folders without an entry" in fault(data)
 
 
+@pytest.mark.slow
 def test_files_that_each_have_folders_of_their_own() -> None:
     files = [Entry(b"store/%05d/f" % number) for number in range(50_000)]
     assert len(scan(tar(*files)).kinds) == 2 * 50_000 + 2
@@ -242,6 +243,7 @@ def test_every_byte_of_a_header_can_be_anything() -> None:
             assert "checksum is wrong" in fault(tar(changed))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(SANITIZED), reason="sanitizers take memory of their own")
 def test_memory_for_each_file() -> None:
     count = 100_000

@@ -58,6 +58,7 @@ def scanned(data: bytes, seed: int) -> LayerTree | None:
         return None
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(parts=st.lists(entries(), max_size=12), seed=st.integers(0, 1 << 30))
 @example(parts=[Entry(b"a/link", tars.SYMLINK, link=b".."), Entry(b"a/link/a/b")], seed=0)

@@ -238,6 +238,7 @@ def predicted(text: bytes, kind: TarSplit, pieces: Sequence[int] = (65_536,)) ->
     return length.end()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "tar_format", "gzip", "pgzip"),
     [

@@ -58,6 +58,7 @@ def trees(draw: st.DrawFn) -> list[Op]:
     return ops
 
 
+@pytest.mark.slow
 @settings(
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -83,6 +84,7 @@ def test_all_walks_agree_with_each_other_and_with_du(
 CLOSED = [0o755, 0o000, 0o311, 0o744, 0o711]
 
 
+@pytest.mark.slow
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -108,6 +110,7 @@ def test_all_walks_agree_for_a_user_who_may_not_read_everything(
     assert expected.error_count == len(expected.errors)
 
 
+@pytest.mark.slow
 def test_a_real_tree_with_any_number_of_threads() -> None:
     root = os.path.dirname(os.__file__)
     with in_python():

@@ -18,6 +18,9 @@ import pytest
 from tests.builders.walk_case import du, remove_deep
 from tests.requirements import require
 
+pytestmark = pytest.mark.slow
+
+
 MILLION = 1_000_000
 SHARED_MEMORY = "/dev/shm"
 

@@ -108,6 +108,7 @@ def test_many_files(disk: Disk, size: int, share: float) -> None:
     assert told == pytest.approx(taken, rel=share, abs=8 * NODE)
 
 
+@pytest.mark.slow
 def test_large_file(disk: Disk) -> None:
     before = loop.used_bytes(disk.path)
     folder = disk.folder()

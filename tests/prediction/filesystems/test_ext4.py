@@ -149,6 +149,7 @@ def device_of(path: str) -> str:
     return f"/dev/{os.path.basename(link)}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("names", "shortest", "longest"), FOLDERS)
 def test_growth_of_a_folder_with_the_hashes_of_its_disk(
     disk: Disk, names: int, shortest: int, longest: int

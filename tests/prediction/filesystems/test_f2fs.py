@@ -19,6 +19,9 @@ from tests.engines import uml
 from tests.engines.f2fs_inside import CASES
 from tests.requirements import require
 
+pytestmark = pytest.mark.slow
+
+
 BLOCK = 4096
 SIZE = 1 << 30
 SECONDS = 240

@@ -47,6 +47,7 @@ TREES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(tree=TREES, page_size=st.sampled_from([512, 1024, 4096, 16384]), inline=st.booleans())
 def test_reads_what_was_written(

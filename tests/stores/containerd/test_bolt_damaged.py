@@ -191,6 +191,7 @@ def swapped_pages(data: bytearray, dice: random.Random) -> None:
         struct.pack_into("<Q", data, start, start // PAGE_SIZE)
 
 
+@pytest.mark.slow
 def test_fuzz(tmp_path: Path) -> None:
     sound = database(SAMPLE)
     outcomes = {"fault": 0, "read": 0}

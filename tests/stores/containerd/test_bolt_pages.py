@@ -71,6 +71,7 @@ def test_key_has_at_most_32768_bytes(size: int) -> None:
             assert page.child(key) == 5
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(elements=ELEMENTS, data=st.data())
 def test_damaged_page_is_refused_or_read(elements: list[Element], data: st.DataObject) -> None:

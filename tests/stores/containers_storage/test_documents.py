@@ -259,6 +259,7 @@ def another_value(content: bytes, data: st.DataObject) -> bytes:
     return json.dumps(records).encode()
 
 
+@pytest.mark.slow
 @settings(
     max_examples=300,
     deadline=None,
