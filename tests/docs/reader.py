@@ -11,8 +11,14 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "src" / "layerscan"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]
-DOCUMENTS += sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
+KINDS = ("guides", "reference", "explanation", "measurements")
+"""What a page of docs/ can be: it lies in the folder of that name."""
+
+DEVICES = ROOT / "docs" / "guides" / "devices"
+"""Device files, for the guide of `check`."""
+
+PAGES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", *PAGES]
 
 _FENCE = re.compile(r"^```(\S*) *(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")

@@ -1,4 +1,4 @@
-"""The JSON of docs/commands.md is what the program writes, and each of its fields is described."""
+"""The JSON of the reference is what the program writes, and each of its fields is described."""
 
 import json
 from importlib import resources
@@ -24,7 +24,7 @@ def sample(workbench: Workbench) -> Workbench:
 
 
 def documented(title: str) -> Any:  # noqa: ANN401 - JSON
-    return reader.documented("docs/commands.md", title)
+    return reader.documented("docs/reference/commands.md", title)
 
 
 def without_usage(value: object) -> object:
@@ -60,12 +60,12 @@ def test_json_is_what_the_program_writes(sample: Workbench) -> None:
 
 
 def test_every_field_of_the_report_is_described() -> None:
-    (table,) = tables(section("docs/commands.md", "scan"), "field")
+    (table,) = tables(section("docs/reference/commands.md", "scan"), "field")
     report = documented("report") | {"problems": [{"where": "", "what": ""}]}
     assert [code(row[0]) for row in table.rows] == list(fields(report, ""))
-    (table,) = tables(section("docs/commands.md", "stores"), "field")
+    (table,) = tables(section("docs/reference/commands.md", "stores"), "field")
     assert [code(row[0]) for row in table.rows] == list(fields(documented("stores"), ""))
-    (table,) = tables(section("docs/commands.md", "du"), "field")
+    (table,) = tables(section("docs/reference/commands.md", "du"), "field")
     (entry,) = documented("du")
     entry["errors"] = [{"path": "", "errno": 0}]
     assert [code(row[0]) for row in table.rows] == list(fields(entry, ""))

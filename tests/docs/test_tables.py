@@ -12,7 +12,7 @@ from layerscan.apps.interpolation import interpolate
 from layerscan.cli.parser import build_parser
 from layerscan.cli.status import ExitStatus
 from layerscan.errors import ComposeError
-from tests.docs.reader import SOURCES, code, read, section, tables
+from tests.docs.reader import PAGES, SOURCES, code, read, section, tables
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
@@ -40,7 +40,7 @@ def invocation(action: argparse.Action) -> tuple[str, str]:
 
 @pytest.mark.parametrize("name", parsers())
 def test_every_option_is_documented_and_every_documented_option_exists(name: str) -> None:
-    text = section("docs/commands.md", name)
+    text = section("docs/reference/commands.md", name)
     described = {}
     for table in tables(text, "option") + tables(text, "argument"):
         for row in table.rows:
@@ -70,18 +70,18 @@ def test_help_names_the_default(name: str) -> None:
 
 
 def test_every_command_is_documented() -> None:
-    (table,) = tables(read("docs/commands.md"), "command")
+    (table,) = tables(read("docs/reference/commands.md"), "command")
     assert [row[0] for row in table.rows] == [f"[`{name}`](#{name})" for name in [*parsers()][1:]]
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/commands.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/reference/commands.md"])
 def test_every_exit_status_is_documented(document: str) -> None:
     (table,) = tables(section(document, "Exit status"), "status")
     assert [int(code(row[0])) for row in table.rows] == sorted(ExitStatus)
 
 
 def test_interpolation_is_as_the_table_says() -> None:
-    (table,) = tables(read("docs/apps.md"), "text")
+    (table,) = tables(read("docs/reference/apps.md"), "text")
     for text, *outcomes in table.rows:
         for variables, outcome in zip(({"NAME": "x"}, {"NAME": ""}, {}), outcomes, strict=True):
             try:
@@ -118,7 +118,7 @@ def test_every_message_is_one_of_the_program() -> None:
     texts = [text for path in SOURCES.rglob("*.py") for text in templates(path)]
     messages = [
         code(row[0])
-        for document in ("docs/stores.md", "docs/registry.md", "docs/sources.md")
+        for document in PAGES
         for table in tables(read(document), "message")
         for row in table.rows
     ]
