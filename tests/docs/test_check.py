@@ -9,11 +9,10 @@ from jsonschema import Draft202012Validator
 
 from layerscan.fit import device_file
 from layerscan.fit.policies import Policy
-from tests.docs.reader import DEVICES, code, documented, fields, read, section, tables
+from tests.docs.reader import DEVICES, code, command_page, documented, fields, read, tables
 from tests.docs.workbench import Workbench
 
 GUIDE = "docs/guides/check.md"
-COMMANDS = "docs/reference/commands.md"
 
 RUNS = {
     "check": "check --app 1043/shop --installed 1042/shop --format json "
@@ -30,7 +29,7 @@ def schema(name: str) -> Draft202012Validator:
 @pytest.mark.parametrize("name", RUNS)
 def test_json_is_what_the_program_writes(name: str, tmp_path: Path) -> None:
     real = json.loads(Workbench.build(tmp_path).run("layerscan", *RUNS[name].split()).stdout)
-    example = documented(COMMANDS, name)
+    example = documented(name)
     schema(name).validate(example)
     for report in (example, real):
         # How well a bundle is compressed is zlib's matter.
@@ -41,8 +40,8 @@ def test_json_is_what_the_program_writes(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", RUNS)
 def test_every_field_is_described(name: str) -> None:
-    (table,) = tables(section(COMMANDS, name), "field")
-    example = documented(COMMANDS, name)
+    (table,) = tables(read(command_page(name)), "field")
+    example = documented(name)
     if name == "check":
         example |= {"warnings": [""], "missing_others": {"blobs": 0, "size": 0}}
     else:
@@ -51,7 +50,7 @@ def test_every_field_is_described(name: str) -> None:
 
 
 def test_device_file_is_one() -> None:
-    document = documented(GUIDE, "device")
+    document = documented("device")
     schema("device").validate(document)
     device, _ = device_file.loads(json.dumps(document).encode(), "device.json")
     example, _ = device_file.load(str(DEVICES / "emmc-8gb-two-volumes.json"))

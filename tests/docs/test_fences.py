@@ -14,6 +14,7 @@ import pytest
 
 from layerscan.apps.compose import read_services
 from tests.docs.reader import (
+    COMMANDS,
     DOCUMENTS,
     KINDS,
     PAGES,
@@ -187,7 +188,10 @@ def test_every_page_is_of_a_kind() -> None:
 
 @pytest.mark.parametrize("document", ["README.md", "docs/README.md"])
 def test_every_page_is_listed(document: str) -> None:
-    assert {*PAGES} <= linked(document) | {document}
+    listed = linked(document)
+    if document == "README.md":
+        listed |= linked(f"{COMMANDS}/README.md")
+    assert {*PAGES} <= listed | {document}
 
 
 def linked(document: str) -> set[str]:
