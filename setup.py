@@ -1,6 +1,6 @@
 """How the compiled extensions are built; the rest is in pyproject.toml.
 
-Switches, each an environment variable (docs/development.md shows their use):
+Switches, each an environment variable (docs/explanation/development.md shows their use):
 
 LAYERSCAN_BUILD_DEBUG=1           bounds checks on, no optimisation, debug info
 LAYERSCAN_BUILD_SANITIZE=NAMES    sanitizers: address,undefined or thread; fuzzer-no-link of clang

@@ -1,6 +1,6 @@
 """The report: one table for the terminal, one for the docs, and where they go.
 
-Owns the layout of tables and the markers between which docs/benchmarks.md and
+Owns the layout of tables and the markers between which docs/measurements/benchmarks.md and
 README.md get theirs. ``python -m benchmarks.report`` puts the last run's
 figures there again. Nothing here measures.
 """
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 BEGIN = "<!-- benchmark table -->"
 END = "<!-- /benchmark table -->"
-DOCS = os.path.join(settings.CHECKOUT, "docs", "benchmarks.md")
+DOCS = os.path.join(settings.CHECKOUT, "docs", "measurements", "benchmarks.md")
 README = os.path.join(settings.CHECKOUT, "README.md")
-PICTURE = os.path.join(settings.CHECKOUT, "docs", "benchmarks.svg")
+PICTURE = os.path.join(settings.CHECKOUT, "docs", "measurements", "benchmarks.svg")
 
 _CAPTION = "How many times as long as layerscan others take"
 _SUMMARY_HEADER = (

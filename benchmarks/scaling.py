@@ -209,7 +209,7 @@ def main() -> int:
             told = ", ".join(f"{x:,.0f}: {y * 1000:.1f} ms" for x, y in points)
             print(f"{title}: {name} by {across}: {told}")
     in_docs = size is Size.LARGE and settings.may_write_docs()
-    folder = os.path.join(settings.CHECKOUT, "docs") if in_docs else settings.OUT
+    folder = os.path.join(settings.CHECKOUT, "docs", "measurements") if in_docs else settings.OUT
     path = os.path.join(folder, "scaling.svg")
     draw_lines(panels, path, logarithmic=(True, False, False))
     print(f"drawn: {os.path.relpath(path, settings.CHECKOUT)}")

@@ -33,7 +33,7 @@ _ARCHITECTURE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 
 
 class LayerMeta(NamedTuple):
-    """What one layer costs, in bytes; the rules are those of accounting.md.
+    """What one layer costs, in bytes; the rules are those of docs/explanation/accounting.md.
 
     Attributes:
         size: content of its files, without block rounding.

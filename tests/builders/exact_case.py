@@ -9,7 +9,7 @@ ALLOWED_SHARE = 0.0005
 
 
 def assert_meets(prediction: int, truth: int) -> None:
-    """At or above the true figure, and by so much at the most as accounting.md allows."""
+    """At or above the true figure, and by so much at the most as the page on accounting allows."""
     over = prediction - truth
     allowed = int(truth * ALLOWED_SHARE) + ALLOWED_BYTES
     print(f"true {truth:,}, predicted {prediction:,}: {over:+,} of {allowed:,}")

@@ -252,7 +252,7 @@ def _write(at: int, name: bytes, op: File | Sparse) -> None:
 
 
 def docker_size(ops: Iterable[Op]) -> int:
-    """What Docker records as the layer's size in bytes, see accounting.md.
+    """What Docker records as the layer's size in bytes, see docs/explanation/accounting.md.
 
     The lengths of all that is no folder, symbolic links counting their
     target's length, every inode once.

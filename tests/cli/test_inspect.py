@@ -356,9 +356,9 @@ def test_totals_know_what_they_lack() -> None:
 
 
 def test_every_field_of_the_report_is_described() -> None:
-    from tests.docs.reader import code, section, tables
+    from tests.docs.reader import code, command_page, read, tables
 
-    (table,) = tables(section("docs/commands.md", "inspect"), "field")
+    (table,) = tables(read(command_page("inspect")), "field")
     assert [code(row[0]) for row in table.rows] == paths(SCHEMA)
 
 

@@ -11,8 +11,17 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "src" / "layerscan"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]
-DOCUMENTS += sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
+KINDS = ("guides", "reference", "explanation", "measurements")
+"""What a page of docs/ can be: it lies in the folder of that name."""
+
+DEVICES = ROOT / "docs" / "guides" / "devices"
+"""Device files, for the guide of `check`."""
+
+COMMANDS = "docs/reference/commands"
+"""A page for each command, and README.md about all of them."""
+
+PAGES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md"))
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", *PAGES]
 
 _FENCE = re.compile(r"^```(\S*) *(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -41,9 +50,9 @@ def blocks(document: str) -> list[Block]:
     return [Block(*match.groups()) for match in _FENCE.finditer(read(document))]
 
 
-def documented(document: str, title: str) -> Any:  # noqa: ANN401 - JSON
-    """The JSON of the block that is titled so."""
-    (text,) = [block.text for block in blocks(document) if block.title == title]
+def documented(title: str) -> Any:  # noqa: ANN401 - JSON
+    """The JSON of the block that is titled so, on whichever page it is."""
+    (text,) = [block.text for page in PAGES for block in blocks(page) if block.title == title]
     return json.loads(text)
 
 
@@ -77,6 +86,11 @@ def code(cell: str) -> str:
     """The one code span that a cell is."""
     assert re.fullmatch(r"`[^`]+`", cell), cell
     return cell.strip("`")
+
+
+def command_page(name: str) -> str:
+    """The document about a command."""
+    return f"{COMMANDS}/{name}.md"
 
 
 def section(document: str, heading: str) -> str:

@@ -35,7 +35,8 @@ def fill(registry: OpenRegistry, folder: Path) -> None:
     write_tar(docker_save(Saved(image, ("fleet/player:1043",))), folder / "player.tar")
     app = folder / "fleet" / "signage"
     app.mkdir(parents=True)
-    (text,) = [block.text for block in blocks("docs/publish.md") if block.language == "yaml"]
+    page = blocks("docs/guides/publish.md")
+    (text,) = [block.text for block in page if block.language == "yaml"]
     compose_file = text.replace("registry.example/", f"{registry.address}/")
     (app / "docker-compose.yml").write_text(compose_file)
     layers: dict[str, list[str]] = {"amd64": [], "arm64": []}

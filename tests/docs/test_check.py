@@ -1,4 +1,4 @@
-"""docs/check.md, and the JSON of `check` and `diff` in docs/commands.md, are true."""
+"""The guide of `check`, and the JSON of `check` and `diff` in the reference, are true."""
 
 import json
 from importlib import resources
@@ -9,8 +9,10 @@ from jsonschema import Draft202012Validator
 
 from layerscan.fit import device_file
 from layerscan.fit.policies import Policy
-from tests.docs.reader import code, documented, fields, read, section, tables
+from tests.docs.reader import DEVICES, code, command_page, documented, fields, read, tables
 from tests.docs.workbench import Workbench
+
+GUIDE = "docs/guides/check.md"
 
 RUNS = {
     "check": "check --app 1043/shop --installed 1042/shop --format json "
@@ -27,7 +29,7 @@ def schema(name: str) -> Draft202012Validator:
 @pytest.mark.parametrize("name", RUNS)
 def test_json_is_what_the_program_writes(name: str, tmp_path: Path) -> None:
     real = json.loads(Workbench.build(tmp_path).run("layerscan", *RUNS[name].split()).stdout)
-    example = documented("docs/commands.md", name)
+    example = documented(name)
     schema(name).validate(example)
     for report in (example, real):
         # How well a bundle is compressed is zlib's matter.
@@ -38,8 +40,8 @@ def test_json_is_what_the_program_writes(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", RUNS)
 def test_every_field_is_described(name: str) -> None:
-    (table,) = tables(section("docs/commands.md", name), "field")
-    example = documented("docs/commands.md", name)
+    (table,) = tables(read(command_page(name)), "field")
+    example = documented(name)
     if name == "check":
         example |= {"warnings": [""], "missing_others": {"blobs": 0, "size": 0}}
     else:
@@ -48,15 +50,15 @@ def test_every_field_is_described(name: str) -> None:
 
 
 def test_device_file_is_one() -> None:
-    document = documented("docs/check.md", "device")
+    document = documented("device")
     schema("device").validate(document)
     device, _ = device_file.loads(json.dumps(document).encode(), "device.json")
-    example, _ = device_file.load("docs/devices/emmc-8gb-two-volumes.json")
+    example, _ = device_file.load(str(DEVICES / "emmc-8gb-two-volumes.json"))
     assert device._replace(source="") == example._replace(source="")
 
 
 def test_every_key_of_the_device_file_is_described() -> None:
-    (table,) = tables(read("docs/check.md"), "key")
+    (table,) = tables(read(GUIDE), "key")
     whole = json.loads(json.dumps(schema("device").schema))
     properties = whole["properties"]
     volume = whole["$defs"]["volume"]["properties"]
@@ -69,7 +71,7 @@ def test_every_key_of_the_device_file_is_described() -> None:
 
 
 def test_watermarks_are_as_the_table_says() -> None:
-    (table,) = tables(read("docs/check.md"), "policy")
+    (table,) = tables(read(GUIDE), "policy")
     described = {code(row[0]): row[2] for row in table.rows}
     assert described == {
         policy.value: f"{policy.watermarks.lowest} to {policy.watermarks.highest}, "
@@ -79,6 +81,6 @@ def test_watermarks_are_as_the_table_says() -> None:
 
 
 def test_examples_of_devices_are_listed() -> None:
-    (table,) = tables(read("docs/check.md"), "file")
+    (table,) = tables(read(GUIDE), "file")
     listed = [row[0].partition("]")[0].strip("[") for row in table.rows]
-    assert sorted(listed) == sorted(path.name for path in Path("docs/devices").iterdir())
+    assert sorted(listed) == sorted(path.name for path in DEVICES.iterdir())

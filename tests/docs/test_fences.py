@@ -1,7 +1,7 @@
 """The documents' commands and snippets run, and their links lead somewhere.
 
-What the test does with a fenced block is said in docs/development.md, "Rules of
-the documents". What their JSON and tables say is held by the files beside it.
+What the test does with a fenced block is said in docs/explanation/development.md,
+"Rules of the documents". What their JSON and tables say is held by the files beside it.
 """
 
 import importlib.util
@@ -14,7 +14,10 @@ import pytest
 
 from layerscan.apps.compose import read_services
 from tests.docs.reader import (
+    COMMANDS,
     DOCUMENTS,
+    KINDS,
+    PAGES,
     PROJECT,
     ROOT,
     Block,
@@ -42,6 +45,8 @@ NOT_RUN = {
     "tests/engines/install": "it installs packages",
 }
 
+# A page of ours, not one of another project.
+_PAGE = r"(?<!stargz-snapshotter, )\bdocs/[\w./-]+\.(?:md|svg|json)\b"
 _FIGURE = r"\d[\d,]*(?:\.\d+)? (?:B|KiB|MiB|GiB)"
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
@@ -156,7 +161,8 @@ def test_sessions_are_as_printed(document: str, workbench: Workbench) -> None:
 def test_cython_snippet_compiles_and_walks(workbench: Workbench) -> None:
     for package in ("Cython", "setuptools"):
         require(importlib.util.find_spec(package), f"{package} is not installed")
-    (snippet,) = [block.text for block in blocks("docs/library.md") if block.language == "pyx"]
+    page = blocks("docs/reference/library.md")
+    (snippet,) = [block.text for block in page if block.language == "pyx"]
     (workbench.folder / "snippet.pyx").write_text(snippet)
     done = workbench.run("python", "-m", "Cython.Build.Cythonize", "-i", "-3", "snippet.pyx")
     assert done.returncode == 0, done.stdout
@@ -166,7 +172,7 @@ def test_cython_snippet_compiles_and_walks(workbench: Workbench) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_block_is_of_a_kind_that_is_tested(document: str) -> None:
-    (table,) = tables(read("docs/development.md"), "fence")
+    (table,) = tables(read("docs/explanation/development.md"), "fence")
     kinds = {code(row[0]).split()[0] for row in table.rows}
     assert {block.language for block in blocks(document)} <= kinds
 
@@ -176,6 +182,33 @@ def test_the_compose_file_can_be_read() -> None:
         for block in blocks(document):
             if block.language == "yaml":
                 assert read_services(block.text, document)
+
+
+def test_every_page_is_of_a_kind() -> None:
+    assert {path.name for path in (ROOT / "docs").iterdir()} == {"README.md", *KINDS}
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/README.md"])
+def test_every_page_is_listed(document: str) -> None:
+    listed = linked(document)
+    if document == "README.md":
+        listed |= linked(f"{COMMANDS}/README.md")
+    assert {*PAGES} <= listed | {document}
+
+
+def linked(document: str) -> set[str]:
+    """The files that a document links to, as paths in the project."""
+    paths = (target.partition("#")[0] for target in links(document) if "//" not in target)
+    return {os.path.normpath(os.path.join(os.path.dirname(document), path)) for path in paths}
+
+
+def test_pages_that_sources_name_are_there() -> None:
+    files = [ROOT / name for name in ("setup.py", "pyproject.toml", "Makefile")]
+    for folder in ("src", "tests", "benchmarks"):
+        files += [*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.p[xy][xdi]")]
+    for file in files:
+        for page in re.findall(_PAGE, file.read_text()):
+            assert (ROOT / page).exists(), (file, page)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

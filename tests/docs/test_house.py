@@ -10,6 +10,8 @@ import pytest
 
 from tests.docs.reader import PROJECT, SOURCES, blocks, code, read, section, tables
 
+PAGE = "docs/explanation/development.md"
+
 
 def imported(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
@@ -20,7 +22,7 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def test_modules_import_what_the_house_map_says() -> None:
-    (table,) = tables(read("docs/development.md"), "room or module")
+    (table,) = tables(read(PAGE), "room or module")
     allowed = {code(row[0]): set(row[2].replace("`", "").split()) for row in table.rows}
     # What is compiled imports none of the others.
     found: dict[str, set[str]] = {path.stem: set() for path in SOURCES.glob("_*.pyx")}
@@ -38,10 +40,10 @@ def test_modules_import_what_the_house_map_says() -> None:
 
 
 def test_the_picture_of_the_house_is_that_of_the_imports() -> None:
-    (table,) = tables(read("docs/development.md"), "room or module")
+    (table,) = tables(read(PAGE), "room or module")
     allowed = {code(row[0]): set(row[2].replace("`", "").split()) for row in table.rows}
     rooms = [name for name in allowed if (SOURCES / name).is_dir()]
-    (picture,) = [block for block in blocks("docs/development.md") if block.language == "mermaid"]
+    (picture,) = [block for block in blocks(PAGE) if block.language == "mermaid"]
     arrows = re.findall(r"^ +(\w+) --> (\w+)$", picture.text, re.MULTILINE)
     below: dict[str, set[str]] = {}
     for room in reversed(rooms):
@@ -76,7 +78,7 @@ def imported_files(path: Path, files: Container[str]) -> Iterator[str]:
 
 
 def test_modules_of_each_kind_of_store_are_those_described() -> None:
-    (table,) = tables(read("docs/development.md"), "package of `stores`")
+    (table,) = tables(read(PAGE), "package of `stores`")
     described = {code(row[0]): set(re.findall(r"`(\w+)`", row[1])) for row in table.rows}
     common = {"__init__", "store", "reading", "footprint"}
     found = {
@@ -103,7 +105,7 @@ def test_modules_of_each_kind_of_store_are_those_described() -> None:
     ],
 )
 def test_every_dependency_has_a_reason(heading: str, packages: list[str]) -> None:
-    (table,) = tables(section("docs/dependencies.md", heading), "package")
+    (table,) = tables(section("docs/reference/dependencies.md", heading), "package")
     named = [re.split("[^a-z0-9-]", package)[0] for package in packages]
     assert sorted(code(row[0]) for row in table.rows) == sorted(named)
     assert all(row[1] for row in table.rows)

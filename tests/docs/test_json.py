@@ -1,14 +1,12 @@
-"""The JSON of docs/commands.md is what the program writes, and each of its fields is described."""
+"""The JSON of the reference is what the program writes, and each of its fields is described."""
 
 import json
 from importlib import resources
-from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.docs import reader
-from tests.docs.reader import code, fields, section, tables
+from tests.docs.reader import code, command_page, documented, fields, read, tables
 from tests.docs.workbench import Workbench, workbench
 from tests.requirements import require
 
@@ -23,10 +21,6 @@ def sample(workbench: Workbench) -> Workbench:
     return workbench
 
 
-def documented(title: str) -> Any:  # noqa: ANN401 - JSON
-    return reader.documented("docs/commands.md", title)
-
-
 def without_usage(value: object) -> object:
     """`value` without the figures that are the file system's."""
     if isinstance(value, dict):
@@ -39,6 +33,12 @@ def without_usage(value: object) -> object:
 def test_documents_fit_their_schemas(name: str) -> None:
     schema = resources.files("layerscan").joinpath("schemas", f"{name}.schema.json").read_text()
     Draft202012Validator(json.loads(schema)).validate(documented(name))
+
+
+def test_every_schema_is_listed() -> None:
+    (table,) = tables(read("docs/reference/documents.md"), "schema")
+    shipped = [file.name for file in resources.files("layerscan").joinpath("schemas").iterdir()]
+    assert sorted(code(row[0]) for row in table.rows) == sorted(shipped)
 
 
 @pytest.mark.slow
@@ -61,12 +61,12 @@ def test_json_is_what_the_program_writes(sample: Workbench) -> None:
 
 
 def test_every_field_of_the_report_is_described() -> None:
-    (table,) = tables(section("docs/commands.md", "scan"), "field")
+    (table,) = tables(read(command_page("scan")), "field")
     report = documented("report") | {"problems": [{"where": "", "what": ""}]}
     assert [code(row[0]) for row in table.rows] == list(fields(report, ""))
-    (table,) = tables(section("docs/commands.md", "stores"), "field")
+    (table,) = tables(read(command_page("stores")), "field")
     assert [code(row[0]) for row in table.rows] == list(fields(documented("stores"), ""))
-    (table,) = tables(section("docs/commands.md", "du"), "field")
+    (table,) = tables(read(command_page("du")), "field")
     (entry,) = documented("du")
     entry["errors"] = [{"path": "", "errno": 0}]
     assert [code(row[0]) for row in table.rows] == list(fields(entry, ""))

@@ -12,7 +12,7 @@ from layerscan.apps.interpolation import interpolate
 from layerscan.cli.parser import build_parser
 from layerscan.cli.status import ExitStatus
 from layerscan.errors import ComposeError
-from tests.docs.reader import SOURCES, code, read, section, tables
+from tests.docs.reader import COMMANDS, PAGES, SOURCES, code, command_page, read, section, tables
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
@@ -40,7 +40,8 @@ def invocation(action: argparse.Action) -> tuple[str, str]:
 
 @pytest.mark.parametrize("name", parsers())
 def test_every_option_is_documented_and_every_documented_option_exists(name: str) -> None:
-    text = section("docs/commands.md", name)
+    general = name == "General options"
+    text = section(f"{COMMANDS}/README.md", name) if general else read(command_page(name))
     described = {}
     for table in tables(text, "option") + tables(text, "argument"):
         for row in table.rows:
@@ -51,7 +52,7 @@ def test_every_option_is_documented_and_every_documented_option_exists(name: str
         invocation(action)
         for action in parsers()[name]._actions
         if not isinstance(action, argparse._SubParsersAction)
-        and (name == "General options" or not GENERAL & {*action.option_strings})
+        and (general or not GENERAL & {*action.option_strings})
     )
     assert described == exists
 
@@ -70,18 +71,21 @@ def test_help_names_the_default(name: str) -> None:
 
 
 def test_every_command_is_documented() -> None:
-    (table,) = tables(read("docs/commands.md"), "command")
-    assert [row[0] for row in table.rows] == [f"[`{name}`](#{name})" for name in [*parsers()][1:]]
+    names = [*parsers()][1:]
+    (table,) = tables(read(f"{COMMANDS}/README.md"), "command")
+    assert [row[0] for row in table.rows] == [f"[`{name}`]({name}.md)" for name in names]
+    pages = {path for path in PAGES if path.startswith(COMMANDS)}
+    assert pages == {*map(command_page, [*names, "README"])}
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/commands.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/reference/exit-status.md"])
 def test_every_exit_status_is_documented(document: str) -> None:
-    (table,) = tables(section(document, "Exit status"), "status")
+    (table,) = tables(read(document), "status")
     assert [int(code(row[0])) for row in table.rows] == sorted(ExitStatus)
 
 
 def test_interpolation_is_as_the_table_says() -> None:
-    (table,) = tables(read("docs/apps.md"), "text")
+    (table,) = tables(read("docs/reference/apps.md"), "text")
     for text, *outcomes in table.rows:
         for variables, outcome in zip(({"NAME": "x"}, {"NAME": ""}, {}), outcomes, strict=True):
             try:
@@ -118,7 +122,7 @@ def test_every_message_is_one_of_the_program() -> None:
     texts = [text for path in SOURCES.rglob("*.py") for text in templates(path)]
     messages = [
         code(row[0])
-        for document in ("docs/stores.md", "docs/registry.md", "docs/sources.md")
+        for document in PAGES
         for table in tables(read(document), "message")
         for row in table.rows
     ]

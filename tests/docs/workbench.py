@@ -15,7 +15,7 @@ from tests.builders.machine import Machine
 from tests.builders.published_apps import put_fleet
 from tests.builders.registry_server import OpenRegistry
 from tests.cli_runner import Fleet, environment
-from tests.docs.reader import ROOT, blocks
+from tests.docs.reader import DEVICES, ROOT, blocks
 from tests.docs.registry import fill
 
 # Programs that a document takes to be on PATH, and what they are here.
@@ -54,7 +54,8 @@ class Workbench:
         (customized / "sitecustomize.py").write_text(SITE_CUSTOMIZE)
         folder = root / "work"
         (folder / "apps" / "shop").mkdir(parents=True)
-        (app,) = [block.text for block in blocks("docs/apps.md") if block.language == "yaml"]
+        page = blocks("docs/reference/apps.md")
+        (app,) = [block.text for block in page if block.language == "yaml"]
         (folder / "apps" / "shop" / "docker-compose.yml").write_text(app)
         write_versions(folder)
         machine = Machine(str(root / "machine"))
@@ -106,7 +107,7 @@ class Workbench:
 
 def write_versions(folder: Path) -> None:
     """Two versions of an App as dry runs, the new one as a store of blobs; and devices."""
-    shutil.copytree(ROOT / "docs" / "devices", folder / "devices")
+    shutil.copytree(DEVICES, folder / "devices")
     base = [Layer("base", 29_124_181, 80_412_672), Layer("python", 45_881_376, 131_784_704)]
     for tag, top in (("1042", Layer("1042", 1_904_118, 5_992_448)), ("1043", LATEST)):
         app = App({"web": {"arm64": [*base, top]}, "db": {"arm64": [base[0]]}})

@@ -23,7 +23,7 @@ from tests.builders.device_case import A, B, document, loads
 from tests.builders.fit_apps import Layer
 from tests.builders.overlay2 import StoreBuilder, blob_digest
 from tests.builders.tree import File
-from tests.docs.reader import ROOT
+from tests.docs.reader import DEVICES
 from tests.requirements import require, require_root
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def test_what_is_written_is_read_again(
     Draft202012Validator(SCHEMA).validate(json.loads(raw))
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "devices").glob("*.json")), ids=str)
+@pytest.mark.parametrize("path", sorted(DEVICES.glob("*.json")), ids=str)
 def test_examples_are_devices(path: Path) -> None:
     Draft202012Validator(SCHEMA).validate(json.loads(path.read_text()))
     device, _ = device_file.load(str(path))

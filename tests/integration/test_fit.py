@@ -47,7 +47,7 @@ DISK = 512 * MEBIBYTE
 BLOCK = 4096
 ALLOWED_BYTES = 256 * 1024
 ALLOWED_SHARE = 0.0005
-"""By how much exact may be wrong, as accounting.md says."""
+"""By how much exact may be wrong, as docs/explanation/accounting.md says."""
 
 
 IMAGES = {

@@ -90,7 +90,7 @@ def ext4(block_size: int) -> Kind:
         FOR_EXT4,
         layer=Bound(0.001, 8 * KIBIBYTE),
         total=Bound(0.0002),
-        # By so much it is more than what is true, see accounting.md.
+        # By so much it is more than what is true, see docs/explanation/accounting.md.
         over=Bound(0.0005 + 0.0002, 256 * KIBIBYTE),
         under=Bound(0.0002),
         scanned=tuple(Accounting),

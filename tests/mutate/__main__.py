@@ -2,7 +2,7 @@
 
     python -m tests.mutate --seed 1 --sample 150
 
-docs/development.md, "Faults put in on purpose", says how it works. A run that was
+docs/explanation/development.md, "Small faults", says how it works. A run that was
 stopped goes on where it was.
 """
 

@@ -28,5 +28,5 @@ def test_a_target_takes_its_whole_corpus(name: str) -> None:
 
 
 def test_each_target_was_run_for_long() -> None:
-    (table,) = tables(section("docs/measurements.md", "Fuzzing"), "target")
+    (table,) = tables(section("docs/measurements/fuzzing.md", "Fuzzing"), "target")
     assert [code(row[0]) for row in table.rows] == TARGETS

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class ExitStatus(IntEnum):
-    """What the program ends with; docs/commands.md has the table."""
+    """What the program ends with; docs/reference/exit-status.md has the table."""
 
     DONE = 0
     DOES_NOT_FIT = 1

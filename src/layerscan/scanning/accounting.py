@@ -2,7 +2,7 @@
 
 The docker rule is what update clients expect today: ``du -sk`` of the layer's
 folder, times 1024, plus the length of its tar-split file. The exact rule is
-every block that a pull of the layer makes the engine use. docs/accounting.md
+every block that a pull of the layer makes the engine use. docs/explanation/accounting.md
 has both, with the measurements behind them.
 """
 

@@ -4,8 +4,8 @@ Docker and containers/storage keep with each layer a document from which they ca
 make its tar again (`_tar_split.pxd` writes it), and compress it. Docker uses Go's
 own compressor, which `_goflate` follows to the byte. The other one's is not at
 hand here, but two others are, and for nearly all layers what they make of such a
-document tells how long the file is (docs/predict.md has the measurements): a fast
-one, which reads all of it, and one that is nearer but slow, which reads samples.
+document tells how long the file is (docs/measurements/prediction.md): a fast one,
+which reads all of it, and one that is nearer but slow, which reads samples.
 """
 
 import math
