@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
     from layerscan.cli.progress import PredictProgress
-    from layerscan.prediction.images import predict_sources
+    from layerscan.prediction.images import gather_images, predict_images
     from layerscan.registry import RegistryClient
     from layerscan.sources import open_source
 
@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
         progress,
     ):
         sources = [opened.enter_context(open_source(name, lambda: client)) for name in names]
-        result = predict_sources(sources, wanted, target, how)
+        result = predict_images(gather_images(sources, wanted), target, how)
     for note in result.notes:
         complain("warning", note)
     _write(result, wanted, options)
