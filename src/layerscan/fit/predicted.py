@@ -20,7 +20,7 @@ from layerscan.prediction.filesystems import file_system
 from layerscan.prediction.images import FoundImage, PredictionTarget, gather_images, predict_images
 from layerscan.prediction.layers import ReadOptions
 from layerscan.prediction.stores.model import store_model
-from layerscan.scanning.accounting import Accounting
+from layerscan.stores.accounting import Accounting
 
 
 def model_of(device: Device, policy: Policy, fs: str, store: str | None) -> PredictionTarget:

@@ -23,8 +23,8 @@ from layerscan.prediction.layers import (
     WantedLayer,
 )
 from layerscan.prediction.stores.model import LayerFigures, Position, StoreModel, store_model
-from layerscan.scanning.accounting import Accounting
 from layerscan.sources.model import Source, SourceImage
+from layerscan.stores.accounting import Accounting
 from layerscan.text import printable
 
 _MOST_LISTINGS = 8
