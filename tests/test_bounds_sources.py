@@ -81,7 +81,7 @@ def test_a_challenge(length: int) -> None:
     realm = "x" * (length - len('Bearer realm=""'))
     # What is cut off is malformed.
     whole = {"realm": realm} if length <= 16_384 else {}
-    assert challenge.parse([f'Bearer realm="{realm}"']) == [Challenge("bearer", whole)]
+    assert challenge.parse_challenges([f'Bearer realm="{realm}"']) == [Challenge("bearer", whole)]
 
 
 @pytest.mark.usefixtures("quick", "docker_config")
@@ -242,7 +242,10 @@ def test_a_table_and_a_tar_split_by_one_request(
     # The table has 10 bytes; what is between it and the tar-split is at the bound, or the whole.
     gap, split = (20 + more, 1) if bound == "_GAP" else (10, 20 + more)
     blob: Any = Blob(bytes(range(100)))
-    places = [toc_zstd_chunked._Place(5, 10, 10), toc_zstd_chunked._Place(15 + gap, split, split)]
+    places = [
+        toc_zstd_chunked._DocumentPlace(5, 10, 10),
+        toc_zstd_chunked._DocumentPlace(15 + gap, split, split),
+    ]
     found = toc_zstd_chunked._fetch(blob, blob, *places)
     assert found == tuple(blob.content[place.offset : place.end] for place in places)
     assert len(blob.asked) == (2 if more > 0 else 1)

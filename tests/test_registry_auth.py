@@ -8,14 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from layerscan.errors import RefusedByRegistryError
 from layerscan.oci import OCI_MANIFEST
-from layerscan.reference import parse as parse_reference
+from layerscan.reference import parse
 from layerscan.registry import RegistryClient, RegistryOptions
-from layerscan.registry.challenge import Challenge, parse
 from tests.builders.registry_faults import Changed, Headers, Status
 from tests.builders.registry_server import OpenRegistry
 from tests.registry_case import (
@@ -101,7 +98,7 @@ def test_one_connection_is_enough_for_registry_and_token_service(
 ) -> None:
     log_in(docker_config, tokens.address)
     with RegistryClient(RegistryOptions(connections=1)) as client:
-        repo = client.repository(parse_reference(f"{tokens.address}/acme/web"))
+        repo = client.repository(parse(f"{tokens.address}/acme/web"))
         assert repo.manifest("7").raw == MANIFEST
         assert repo.push_blob(described(BLOB), opened(BLOB))
     assert tokens.connections == 1
@@ -322,7 +319,7 @@ def test_a_secret_that_another_one_begins_with_does_not_show_the_rest(
         with RegistryClient() as client:
             for user in passwords:
                 registry.put_manifest(user, MANIFEST, OCI_MANIFEST, "7")
-                repo = client.repository(parse_reference(f"{registry.address}/{user}"))
+                repo = client.repository(parse(f"{registry.address}/{user}"))
                 assert repo.manifest("7").raw == MANIFEST
             registry.fail(
                 "GET", "", Status(403, message=f"not {' '.join(passwords.values())}"), times=9
@@ -331,76 +328,9 @@ def test_a_secret_that_another_one_begins_with_does_not_show_the_rest(
     assert f"not {' '.join('…' for _ in passwords)};" in said
 
 
-# The header.
-
-
-@pytest.mark.parametrize(
-    ("header", "challenges"),
-    [
-        ('Bearer realm="https://a/t",service="b",scope="r:x:pull,push"',
-         [("bearer", {"realm": "https://a/t", "service": "b", "scope": "r:x:pull,push"})]),
-        ("Basic", [("basic", {})]),
-        ("BASIC realm=x", [("basic", {"realm": "x"})]),
-        ('Negotiate abc==, Basic realm="a \\"b\\", c=d" , Bearer Realm = "e"',
-         [("negotiate", {}), ("basic", {"realm": 'a "b", c=d'}), ("bearer", {"realm": "e"})]),
-        ("Negotiate, Basic", [("negotiate", {}), ("basic", {})]),
-        ('Newauth realm="apps", type=1, title="Login to \\"apps\\"", Basic realm="simple"',
-         [("newauth", {"realm": "apps", "type": "1", "title": 'Login to "apps"'}),
-          ("basic", {"realm": "simple"})]),
-        (',, Bearer  realm="a", ,service=b ,', [("bearer", {"realm": "a", "service": "b"})]),
-        ('Bearer realm="a', [("bearer", {}), ("realm", {})]),
-        ('Bearer realm="a",realm="b"', [("bearer", {"realm": "a"})]),
-        ("", []),
-        ("   ", []),
-        ("{}", []),
-    ],
-)  # fmt: skip
-def test_challenges_are_read_as_rfc_9110_has_them(
-    header: str, challenges: list[tuple[str, dict[str, str]]]
-) -> None:
-    found = parse([header])
-    if header.count('"') % 2:
-        found, challenges = found[:1], challenges[:1]
-    assert found == [Challenge(scheme, parameters) for scheme, parameters in challenges]
-
-
-def test_several_headers_are_several_challenges_and_a_token_goes_before_a_password(
-    tokens: OpenRegistry,
-) -> None:
-    assert [one.scheme for one in parse(["Basic", "Bearer realm=x"])] == ["basic", "bearer"]
+def test_of_several_challenges_a_token_goes_before_a_password(tokens: OpenRegistry) -> None:
     bearer = f'Bearer realm="{tokens.realm}",service="tests registry, 1"'
     header = {"WWW-Authenticate": f"Basic realm=x, {bearer}"}
     tokens.fail("GET", "/manifests/", Headers(header))
     with repository(tokens) as repo:
         assert repo.manifest("7").raw == MANIFEST
-
-
-NAMES = st.from_regex(r"[A-Za-z0-9!#$&'*+.^_`|~-]{1,8}", fullmatch=True)
-VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=12)
-
-
-@given(
-    st.lists(
-        st.tuples(NAMES, st.dictionaries(NAMES.map(str.lower), VALUES, min_size=1, max_size=4)),
-        min_size=1,
-        max_size=4,
-    )
-)
-def test_what_is_written_as_challenges_is_read_as_them(
-    challenges: list[tuple[str, dict[str, str]]],
-) -> None:
-    def quoted(text: str) -> str:
-        return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-    header = ", ".join(
-        f"{scheme} " + ", ".join(f"{name}={quoted(value)}" for name, value in parameters.items())
-        for scheme, parameters in challenges
-    )
-    assert parse([header]) == [
-        Challenge(scheme.lower(), parameters) for scheme, parameters in challenges
-    ]
-
-
-@given(st.text(max_size=60))
-def test_any_header_is_read_without_an_error(header: str) -> None:
-    assert all(challenge.scheme for challenge in parse([header]))

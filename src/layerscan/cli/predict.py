@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from layerscan.cli.app_options import add_app_arguments, images_of_apps, warn_of_tag
-from layerscan.cli.arch_option import add_arch_argument, architectures
+from layerscan.cli.arch_option import add_arch_argument, asked_architectures
 from layerscan.cli.model_options import (
     add_model_arguments,
     add_reading_arguments,
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
 
     check_outputs(options.out_file, options.format)
     warn_of_tag(options)
-    wanted = architectures(options)
+    wanted = asked_architectures(options)
     target = model(options)
     names = [*options.sources, *_images_of_apps(options)]
     if not names:
