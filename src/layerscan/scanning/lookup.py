@@ -65,7 +65,7 @@ def look_up(client: RegistryClient, chosen: Sequence[Chosen], *, workers: int = 
         if repository and _is_lacking(one.image, repository)
     ]
     found = in_parallel(
-        [partial(_task, client, chosen[number], repository) for number, repository in wanted],
+        [partial(_find, client, chosen[number], repository) for number, repository in wanted],
         workers=workers,
     )
     looked = list(chosen)
@@ -89,11 +89,7 @@ def _completed(image: Image, repository: str, found: tuple[str, ...]) -> Image:
     return image._replace(digests={**image.digests, repository: digests})
 
 
-def _task(client: RegistryClient, one: Chosen, repository: str, _: object) -> _FoundDigests:
-    return _find(client, one, repository)
-
-
-def _find(client: RegistryClient, one: Chosen, repository: str) -> _FoundDigests:
+def _find(client: RegistryClient, one: Chosen, repository: str, _: object) -> _FoundDigests:
     # A name by digest cannot have moved to another image.
     names = sorted(
         (name for name in one.image.names if name.repository == repository),
