@@ -6,6 +6,7 @@ Where a bound is lowered here or in other tests, its own figure is in `FIGURES`.
 from __future__ import annotations
 
 import gzip
+import json
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,12 @@ import pytest
 from layerscan import jsondoc
 from layerscan.apps import document, environment, ignore, interpolation, published
 from layerscan.cli import registry_options, tables
+from layerscan.digest import sha256
 from layerscan.errors import ComposeError, DocumentError, ReferenceSyntaxError
 from layerscan.files.safefs import Fault
 from layerscan.files.writing import write_file
 from layerscan.fit import contents
-from layerscan.oci import Descriptor, blobs, platforms
+from layerscan.oci import Descriptor, Manifest, blobs, documents, platforms
 from layerscan.reference import parse
 from layerscan.sources import toc_headers, toc_json, toc_model
 from layerscan.sources.toc_model import TableFault
@@ -37,6 +39,7 @@ FIGURES = {
     "apps.bundle.DEEPEST": 100,
     "apps.bundle.LONGEST_IGNORE_FILE": 256 * KIBIBYTE,
     "apps.bundle.MOST_FILES": 100_000,
+    "apps.bundle._MOST_LINKS": 40,
     "apps.compose.MOST_MERGES": 100_000,
     "apps.document.LONGEST_APP_MANIFEST": 50 * KIBIBYTE,
     "apps.document.LONGEST_FOR_OLD_CLIENTS": 2010,
@@ -66,20 +69,26 @@ FIGURES = {
     "fit.live._MOST_BLOBS": 1_000_000,
     "fit.sources._LONGEST_APP_MANIFEST": 64 * KIBIBYTE,
     "jsondoc.MAX_INTEGER": MOST,
+    "prediction.cache._MOST_NOTES": 10,
     "prediction.layers.MAX_LAYER": 64 * GIBIBYTE,
     "layersmeta.MAX_DOCUMENT": 64 * MEBIBYTE,
     "oci.blobs.MOST_FILES": 1000,
     "oci.documents.MAX_CONFIG": 8 * MEBIBYTE,
     "oci.documents.MAX_MANIFEST": 4 * MEBIBYTE,
     "oci.documents.MOST_IMAGES": 200,
+    "oci.documents._MOST_ENTRIES": 10_000,
     "oci.images.DEEPEST": 8,
+    "registry.auth._LONGEST_TOKEN_ANSWER": MEBIBYTE,
+    "registry.challenge._LONGEST": 16 * KIBIBYTE,
     "registry.credential_helper._LONGEST_ANSWER": MEBIBYTE,
     "registry.faults.MAX_ERROR_BODY": 64 * KIBIBYTE,
+    "registry.login_files._LONGEST_FILE": MEBIBYTE,
     "registry.retry.ATTEMPTS": 5,
     "registry.transport.MOST_REDIRECTS": 5,
     "scanning.scanner._ATTEMPTS": 4,
     "sources.archive.MAX_UNPACKED": 1 << 40,
     "sources.archive.MOST_MEMBERS": 100_000,
+    "sources.archive._MOST_LINKS": 8,
     "sources.docker_archive._MOST_NAMES": 10_000,
     "sources.toc_json.LONGEST": 4 * MEBIBYTE,
     "sources.toc_json._MOST_MEMBERS": 100,
@@ -105,6 +114,7 @@ FIGURES = {
     "stores.containers_storage.documents._MOST_MANIFESTS": 100,
     "stores.containers_storage.records._LONGEST": 64 * MEBIBYTE,
     "stores.overlay2.distribution._LONGEST": MEBIBYTE,
+    "stores.overlay2.distribution._MOST_ENTRIES": 50,
     "stores.overlay2.imagedb._LONGEST_CONFIG": 8 * MEBIBYTE,
     "stores.overlay2.imagedb._LONGEST_REPOSITORIES": 64 * MEBIBYTE,
     "stores.overlay2.imagedb._MOST_LAYERS": 1000,
@@ -223,7 +233,7 @@ def test_parts_of_a_platform(parts: int) -> None:
 @pytest.mark.parametrize("number", [5, 6, 7])
 def test_architectures_of_an_app(number: int) -> None:
     with refused_if(number > 6, DocumentError, "of which clients take 6"):
-        document.check_architectures([f"a{one}" for one in range(number)])
+        document.check_architecture_count([f"a{one}" for one in range(number)])
 
 
 @pytest.mark.parametrize("number", [2, 3, 4])
@@ -341,3 +351,20 @@ def test_an_unpacked_bundle(monkeypatch: pytest.MonkeyPatch, length: int) -> Non
     forward = published._Forward(published._Gzip(gzip.compress(bytes(length))), "b")
     with refused_if(length > 4096, DocumentError, "unpacks to more than 4096 bytes"):
         assert len(forward.read(4097)) == length
+
+
+@pytest.mark.parametrize("number", [2, 3, 4])
+def test_layers_of_documents_of_images(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    monkeypatch.setattr(documents, "_MOST_ENTRIES", 3)
+    entry = {"mediaType": "l", "digest": sha256(b""), "size": 0}
+    manifest = {"schemaVersion": 2, "config": entry, "layers": [entry] * number}
+    index = {"schemaVersion": 2, "manifests": [entry] * number}
+    config = {"rootfs": {"diff_ids": [sha256(b"")] * number}}
+    with refused_if(number > 3, DocumentError, r"m: \$.layers: has more than 3 entries"):
+        read = documents.loads(json.dumps(manifest).encode(), "m")
+        assert isinstance(read, Manifest)
+        assert len(read.layers) == number
+    with refused_if(number > 3, DocumentError, r"i: \$.manifests: has more than 3 entries"):
+        assert len(documents.loads(json.dumps(index).encode(), "i").manifests) == number
+    with refused_if(number > 3, DocumentError, "has more than 3 entries"):
+        assert len(documents.loads_config(json.dumps(config).encode(), "c").diff_ids) == number

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from layerscan.layersmeta import LayerMeta, LayersMeta, merge
     from layerscan.prediction.images import Prediction, predict
     from layerscan.problem import Problem
-    from layerscan.scanning.accounting import Accounting
     from layerscan.scanning.scanner import LayerCost, Scan, scan
     from layerscan.scanning.selection import Selection, Wanted, want
     from layerscan.sources import open_source
     from layerscan.stores import open_store
+    from layerscan.stores.accounting import Accounting
     from layerscan.stores.model import Image, Layer, Store
     from layerscan.walking.table import Kind, block_histogram, file_table, usage_with_block_size
     from layerscan.walking.walker import Progress, Usage, WalkError, walk, walk_many
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "Accounting": "scanning.accounting",
+    "Accounting": "stores.accounting",
     "Image": "stores.model",
     "Kind": "walking.table",
     "Layer": "stores.model",

@@ -1,5 +1,6 @@
 """The program: ``python -m layerscan``, and the console script, which calls `main` too."""
 
+import os
 import sys
 
 try:
@@ -7,7 +8,12 @@ try:
 except KeyboardInterrupt:  # while it is imported: there is nothing to tell it with
     sys.exit(130)
 except MemoryError:
-    sys.stderr.write("layerscan: error: there is not enough memory to start\n")
+    try:
+        os.write(2, b"layerscan: error: there is not enough memory to start\n")
+    except BrokenPipeError:
+        sys.exit(141)
+    except OSError:
+        pass  # there is nowhere to tell it
     sys.exit(2)
 
 if __name__ == "__main__":

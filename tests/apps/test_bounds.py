@@ -15,6 +15,8 @@ from layerscan.errors import ComposeError, DocumentError
 from layerscan.files.safefs import Fault, Folder
 from layerscan.fit import device_file, sources
 from layerscan.prediction import cache as prediction_cache
+from layerscan.prediction.cache import KnownLayer
+from layerscan.prediction.stores.model import LayerFigures
 from layerscan.publishing import publish
 from tests.builders.bounds_case import refused_if
 from tests.builders.bundle_case import BUNDLE, entry, tar_of, with_compose_file
@@ -150,3 +152,19 @@ def test_figures_that_are_kept(tmp_path: Path, length: int) -> None:
             assert prediction_cache._read(folder, "f", "p") == bytes(length)
     finally:
         os.close(folder)
+
+
+@pytest.mark.parametrize("number", [9, 10, 11])
+def test_notes_that_are_kept_of_a_layer(number: int) -> None:
+    known = KnownLayer(LayerFigures(1, 2, 3, 4, 5, 6), is_whole=True, notes=("n",) * number)
+    raw = prediction_cache._dumps({}, known)
+    with refused_if(number > 10, DocumentError, r"f: \$.notes: has more than 10 entries"):
+        assert prediction_cache._loads(raw, "f", {}) == known
+
+
+@pytest.mark.parametrize("number", [1, 39, 40, 41])
+def test_links_of_a_bundle(number: int) -> None:
+    """Linux follows no more of them (path_resolution(7)), so they lead nowhere on a device."""
+    links = {str(one): str(one + 1) for one in range(number - 1)}
+    links[str(number - 1)] = "../.."
+    assert bundle._leads_out("0", links) == (number <= 40)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerscan.cli import main, merge, scan
-from tests.cli_runner import PROGRAM, environment
+from tests.cli_runner import PROGRAM, Result, environment, python
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +46,52 @@ def test_one_line_and_with_v_where(
         assert last == line
         assert traceback[0] == "Traceback (most recent call last):"
         assert any("in failing" in step for step in traceback)
+
+
+# The program, in which a scan fails as nobody foresaw.
+FAULTY = """
+import sys
+from layerscan import cli
+from layerscan.cli import scan
+def failing(_):
+    raise RuntimeError("x")
+scan.run = failing
+sys.exit(cli.main())
+"""
+
+# The program, where the memory runs out while it is imported.
+STARVED = """
+import runpy, sys
+class Starving:
+    def find_spec(self, name, path, target=None):
+        if name == "layerscan.cli":
+            raise MemoryError
+sys.meta_path.insert(0, Starving())
+runpy.run_module("layerscan", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("unbuffered", [[], ["-u"]])
+@pytest.mark.parametrize("program", [[FAULTY], [FAULTY, "-v"], [STARVED]])
+def test_where_it_cannot_be_told(program: list[str], unbuffered: list[str]) -> None:
+    command = [sys.executable, *unbuffered, "-c", *program]
+
+    def status(stderr: int) -> int:
+        return subprocess.run(command, check=False, env=environment(), stderr=stderr).returncode
+
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert status(writer) == 141
+    os.close(writer)
+    with open("/dev/full", "wb") as full:
+        assert status(full.fileno()) == 2
+    closed = ["bash", "-c", '"$@" 2>&-', "bash", *command]
+    assert subprocess.run(closed, check=False, env=environment()).returncode == 2
+
+
+def test_without_memory_to_start() -> None:
+    result = python(["-c", STARVED])
+    assert result == Result(2, b"", ["layerscan: error: there is not enough memory to start"])
 
 
 def test_what_is_wrong_with_the_input_needs_no_traceback(

@@ -231,7 +231,7 @@ def test_schema_is_one() -> None:
 
 def here(tmp_path: Path, **more: bool) -> Device:
     options = {"with_engine": False} | more
-    return live.this_machine(str(tmp_path / "store"), str(tmp_path / "docker"), **options)
+    return live.this_device(str(tmp_path / "store"), str(tmp_path / "docker"), **options)
 
 
 def test_disk_is_what_statvfs_says(tmp_path: Path) -> None:
@@ -318,10 +318,10 @@ def test_volumes_are_told_apart(tmp_path: Path) -> None:
     shared = "/dev/shm"
     apart = os.path.isdir(shared) and os.stat(shared).st_dev != os.stat(tmp_path).st_dev
     require(apart, f"{shared} is no file system of its own")
-    device = live.this_machine(str(tmp_path / "store"), "/dev/shm/docker", with_engine=False)
+    device = live.this_device(str(tmp_path / "store"), "/dev/shm/docker", with_engine=False)
     assert device.docker_root == "/dev/shm"
     assert device.docker_parent == "/dev/shm" != device.store_parent
-    mounted = live.this_machine(str(tmp_path / "store"), "/dev/shm", with_engine=False)
+    mounted = live.this_device(str(tmp_path / "store"), "/dev/shm", with_engine=False)
     assert mounted.docker_root == "/dev/shm" != mounted.docker_parent
 
 
@@ -396,7 +396,7 @@ def test_ext4_withholds_blocks(tmp_path: Path) -> None:
 
     require_programs(*loop.PROGRAMS)
     with loop.ext4(str(tmp_path / "disk"), 64 << 20, "-b", "4096", "-m", "0") as disk:
-        device = live.this_machine(f"{disk}/store", f"{disk}/docker", with_engine=False)
+        device = live.this_device(f"{disk}/store", f"{disk}/docker", with_engine=False)
         found = os.statvfs(disk)
         assert device.store.withheld_blocks == found.f_bfree - found.f_bavail > 0
         assert device.store_root == disk

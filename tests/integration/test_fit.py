@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from layerscan.layersmeta import LayersMeta, dumps_by_arch
-from layerscan.scanning.accounting import Accounting
 from layerscan.scanning.scanner import scan
 from layerscan.scanning.selection import Selection, want
 from layerscan.stores import open_store
+from layerscan.stores.accounting import Accounting
 from tests.builders.fit_apps import JSON, app_manifest, bundle, descriptor
 from tests.builders.registry_server import OCTETS
 from tests.builders.tree import File, many

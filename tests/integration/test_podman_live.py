@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerscan.scanning.accounting import Accounting
 from layerscan.scanning.scanner import scan
 from layerscan.scanning.selection import Selection, want
 from layerscan.stores import open_store
+from layerscan.stores.accounting import Accounting
 from tests.builders.exact_case import assert_meets
 from tests.conftest import require_programs
 from tests.engines import loop

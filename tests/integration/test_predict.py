@@ -16,10 +16,10 @@ from layerscan.prediction.filesystems import file_system
 from layerscan.prediction.images import predict
 from layerscan.prediction.stores.model import store_model
 from layerscan.registry import RegistryClient
-from layerscan.scanning.accounting import Accounting
 from layerscan.scanning.scanner import scan
 from layerscan.sources import open_source
 from layerscan.stores import open_store
+from layerscan.stores.accounting import Accounting
 from tests.builders.shapes_case import FOR_EXT4, FOR_OTHERS, Shapes
 from tests.conftest import require_programs
 from tests.engines import loop

@@ -20,11 +20,11 @@ from layerscan.prediction.filesystems import file_system
 from layerscan.prediction.images import predict
 from layerscan.prediction.stores.model import LayerFigures, Position, store_model
 from layerscan.registry import RegistryClient
-from layerscan.scanning.accounting import Accounting
 from layerscan.scanning.scanner import scan
 from layerscan.sources import open_source
 from layerscan.sources.decompress import decompressed
 from layerscan.stores import open_store
+from layerscan.stores.accounting import Accounting
 from layerscan.tar._tar import TarScanner
 from layerscan.tar.tarsplit import tar_split_length
 from tests.builders import tars

@@ -15,10 +15,10 @@ from layerscan.prediction.images import predict
 from layerscan.prediction.layers import ReadProgress
 from layerscan.prediction.stores.model import store_model
 from layerscan.registry import RegistryClient
-from layerscan.scanning.accounting import Accounting
 from layerscan.scanning.scanner import scan
 from layerscan.sources import open_source
 from layerscan.stores import open_store
+from layerscan.stores.accounting import Accounting
 from tests.builders import tree
 from tests.builders.image_archives import (
     Image,

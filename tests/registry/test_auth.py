@@ -10,7 +10,7 @@ import pytest
 
 from layerscan.errors import RefusedByRegistryError
 from layerscan.oci import OCI_MANIFEST
-from layerscan.reference import parse as parse_reference
+from layerscan.reference import parse
 from layerscan.registry import RegistryClient, RegistryOptions
 from tests.builders.registry_case import (
     MANIFEST,
@@ -23,7 +23,7 @@ from tests.builders.registry_case import (
     opened,
     repository,
 )
-from tests.builders.registry_faults import Changed, Status
+from tests.builders.registry_faults import Changed, Headers, Status
 from tests.builders.registry_server import OpenRegistry
 
 pytestmark = pytest.mark.usefixtures("quick", "docker_config")
@@ -81,7 +81,7 @@ def test_one_connection_is_enough_for_registry_and_token_service(
 ) -> None:
     log_in(docker_config, tokens.address)
     with RegistryClient(RegistryOptions(connections=1)) as client:
-        repo = client.repository(parse_reference(f"{tokens.address}/acme/web"))
+        repo = client.repository(parse(f"{tokens.address}/acme/web"))
         assert repo.manifest("7").raw == MANIFEST
         assert repo.push_blob(described(BLOB), opened(BLOB))
     assert tokens.connections == 1
@@ -302,10 +302,18 @@ def test_a_secret_that_another_one_begins_with_does_not_show_the_rest(
         with RegistryClient() as client:
             for user in passwords:
                 registry.put_manifest(user, MANIFEST, OCI_MANIFEST, "7")
-                repo = client.repository(parse_reference(f"{registry.address}/{user}"))
+                repo = client.repository(parse(f"{registry.address}/{user}"))
                 assert repo.manifest("7").raw == MANIFEST
             registry.fail(
                 "GET", "", Status(403, message=f"not {' '.join(passwords.values())}"), times=9
             )
             said = fault(lambda: repo.manifest("7"), RefusedByRegistryError)
     assert f"not {' '.join('…' for _ in passwords)};" in said
+
+
+def test_of_several_challenges_a_token_goes_before_a_password(tokens: OpenRegistry) -> None:
+    bearer = f'Bearer realm="{tokens.realm}",service="tests registry, 1"'
+    header = {"WWW-Authenticate": f"Basic realm=x, {bearer}"}
+    tokens.fail("GET", "/manifests/", Headers(header))
+    with repository(tokens) as repo:
+        assert repo.manifest("7").raw == MANIFEST

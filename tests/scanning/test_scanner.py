@@ -9,10 +9,10 @@ import pytest
 from layerscan.errors import LayerscanError
 from layerscan.layersmeta import LayerMeta
 from layerscan.scanning import scanner
-from layerscan.scanning.accounting import Accounting
 from layerscan.scanning.scanner import scan
 from layerscan.scanning.selection import Selection, want
 from layerscan.stores import open_store
+from layerscan.stores.accounting import Accounting
 from layerscan.walking.walker import Progress, Usage, walk_many
 from tests.builders.overlay2 import StoreBuilder, blob_digest, sha256
 from tests.builders.tree import File

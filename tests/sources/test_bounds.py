@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import gzip
 import os
+import tarfile
+from contextlib import closing
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from layerscan.digest import sha256
-from layerscan.errors import DocumentError, SourceError
-from layerscan.registry import credential_helper, faults, verify
+from layerscan.errors import DocumentError, RegistryError, SourceError
+from layerscan.jsondoc import Place
+from layerscan.oci import OCI_MANIFEST
+from layerscan.registry import challenge, credential_helper, faults, login_files, verify
+from layerscan.registry.challenge import Challenge
 from layerscan.sources import archive, toc_estargz, toc_json, toc_model, toc_zstd_chunked
 from layerscan.sources.extents import Extent
 from layerscan.sources.toc_model import Content, Part, TableFault, TableOfContents
 from tests.builders.bounds_case import refused_if
 from tests.builders.bundle_case import entry, tar_of
+from tests.builders.registry_case import MANIFEST, repository
+from tests.builders.registry_faults import Changed
+from tests.builders.registry_server import OpenRegistry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +67,37 @@ def test_the_answer_of_a_credential_helper(monkeypatch: pytest.MonkeyPatch, leng
         assert credential_helper._answer(b"{}".ljust(length), "p") is None
 
 
+@pytest.mark.parametrize("length", [19, 20, 21])
+def test_a_file_of_logins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, length: int) -> None:
+    monkeypatch.setattr(login_files, "_LONGEST_FILE", 20)
+    (tmp_path / "config.json").write_bytes(b'{"auths": {}}'.ljust(length))
+    path = str(tmp_path / "config.json")
+    with refused_if(length > 20, DocumentError, "is longer than 20 bytes"):
+        assert login_files._read(Place(path)) == {"auths": {}}
+
+
+@pytest.mark.parametrize("length", [16_383, 16_384, 16_385])
+def test_a_challenge(length: int) -> None:
+    realm = "x" * (length - len('Bearer realm=""'))
+    # What is cut off is malformed.
+    whole = {"realm": realm} if length <= 16_384 else {}
+    assert challenge.parse_challenges([f'Bearer realm="{realm}"']) == [Challenge("bearer", whole)]
+
+
+@pytest.mark.usefixtures("quick", "docker_config")
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_the_answer_of_a_token_service(more: int) -> None:
+    length = (1 << 20) + more
+    with OpenRegistry(auth="token", anonymous_pull=True) as registry:
+        registry.put_manifest("acme/web", MANIFEST, OCI_MANIFEST, "7")
+        registry.fail("GET", "/token", Changed(lambda raw: raw.ljust(length)), times=9)
+        with (
+            repository(registry) as found,
+            refused_if(more > 0, RegistryError, "sends more than the 1048576 bytes"),
+        ):
+            assert found.manifest("7").raw == MANIFEST
+
+
 # Archives.
 
 
@@ -74,6 +113,20 @@ def test_members_of_an_archive(
         refused_if(number > 3, SourceError, "a: has more than 3 members"),
     ):
         assert len(archive._index(file.fileno(), len(content), "a")) == number
+
+
+@pytest.mark.parametrize("number", [1, 7, 8, 9])
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_links_of_an_archive(tmp_path: Path, kind: bytes, number: int) -> None:
+    links = [entry(str(one), kind, str(one + 1)) for one in range(number)]
+    content = tar_of((entry(str(number)), b"content"), *((link, b"") for link in links))
+    (tmp_path / "a.tar").write_bytes(content)
+    opened = archive.Archive(str(tmp_path / "a.tar"))
+    with (
+        closing(opened),
+        refused_if(number > 8, SourceError, "0: links to other links more than 8 times"),
+    ):
+        assert opened.find("0").read(10) == b"content"
 
 
 @pytest.mark.parametrize("length", [16_383, 16_384, 16_385])
@@ -189,7 +242,10 @@ def test_a_table_and_a_tar_split_by_one_request(
     # The table has 10 bytes; what is between it and the tar-split is at the bound, or the whole.
     gap, split = (20 + more, 1) if bound == "_GAP" else (10, 20 + more)
     blob: Any = Blob(bytes(range(100)))
-    places = [toc_zstd_chunked._Place(5, 10, 10), toc_zstd_chunked._Place(15 + gap, split, split)]
+    places = [
+        toc_zstd_chunked._DocumentPlace(5, 10, 10),
+        toc_zstd_chunked._DocumentPlace(15 + gap, split, split),
+    ]
     found = toc_zstd_chunked._fetch(blob, blob, *places)
     assert found == tuple(blob.content[place.offset : place.end] for place in places)
     assert len(blob.asked) == (2 if more > 0 else 1)

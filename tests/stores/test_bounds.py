@@ -14,11 +14,12 @@ from layerscan.oci import Platform
 from layerscan.stores.containerd import bolt, content
 from layerscan.stores.containerd import records as containerd_records
 from layerscan.stores.containers_storage import documents
-from layerscan.stores.overlay2 import imagedb, layerdb
+from layerscan.stores.overlay2 import distribution, imagedb, layerdb
 from tests.builders.bolt import branch, database, leaf
 from tests.builders.bolt_case import plain, read
 from tests.builders.bolt_pages_case import with_root
 from tests.builders.bounds_case import MOST, refused_if
+from tests.builders.tree import File, apply
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,3 +122,17 @@ def test_levels_of_a_buckets_tree(
         for found in (lambda: plain(opened.root), lambda: {b"a": opened.root.get(b"a")}):
             with refused_if(levels > 3, Fault, "a bucket is nested too deeply"):
                 assert found() == {b"a": b"1"}
+
+
+@pytest.mark.parametrize("number", [49, 50, 51])
+def test_digests_of_a_layer(tmp_path: Path, number: int) -> None:
+    """Docker keeps the last 50: what is before these is passed over, whatever it is."""
+    digests = [f"sha256:{one:064x}" for one in range(number)]
+    entries = [{"Digest": digest, "SourceRepository": ""} for digest in digests]
+    if number > 50:
+        entries[0] = {}
+    file = f"image/distribution/v2metadata-by-diffid/{DIGEST.replace(':', '/')}"
+    apply(tmp_path, File(file, json.dumps(entries).encode()))
+    with Folder(str(tmp_path / "image")) as folder, distribution.Distribution(folder) as opened:
+        known = opened.read(DIGEST)
+    assert known.digests == tuple(digests[-50:])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from layerscan import walk, walk_many
-from layerscan.walking.walker import WalkError
+from layerscan.walking.walker import Progress, WalkError
 from tests.builders.tree import Dir, File, apply, many
 from tests.builders.user import as_nobody
 from tests.builders.walk_case import (
@@ -89,6 +89,22 @@ def test_a_wide_tree_under_a_low_limit(tmp_path: Path) -> None:
     with descriptors_limited(open_descriptors() + 12):
         for threads in (1, 4, 32):
             assert walk(tmp_path, threads=threads) == expected
+
+
+def test_what_is_below_a_folder_of_which_the_rest_is_still_to_be_read(tmp_path: Path) -> None:
+    # The names of `tmp_path` take several buffers. Folders in it were closed and are opened
+    # again by way of it, while its own descriptor must stay for the names that are left.
+    names = [f"{number:0200}" for number in range(100)]
+    apply(tmp_path, *(Dir(f"{name}/{way}") for name in names for way in ("a/a", "a/b", "b/a")))
+    folders = 1 + 6 * len(names)
+
+    def look(progress: Progress) -> None:
+        # Who lost the place in a folder reads it again and again.
+        assert progress.entries <= folders
+
+    with descriptors_limited(open_descriptors() + 8):
+        usage = walk(tmp_path, threads=1, on_progress=look)
+    assert (usage.directories, usage.errors, usage.vanished) == (folders, (), 0)
 
 
 def test_one_large_folder(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ _KINDS = {
 }
 
 
-class _Found(NamedTuple):
+class _ListedEntry(NamedTuple):
     """Something in the App's folder: its path in there, and what lstat(2) says.
 
     Attributes:
@@ -76,7 +76,7 @@ def write_bundle(app: App, pinned: bytes, target: BinaryIO) -> Descriptor:
             a device has no use for, or leads out of the folder.
     """
     rules = _rules(app)
-    hashing = _Hashing(target)
+    hashing = _HashedTarget(target)
     archive = BundleArchive(hashing)
     with _told(), Folder(app.folder, follow=True) as root:
         kept = _kept(root, rules)
@@ -103,7 +103,7 @@ def _told() -> Iterator[None]:
         raise ComposeError(f"{printable(fault.where)}: {fault.what}") from None
 
 
-class _Hashing:
+class _HashedTarget:
     """Passes on what is written, and knows its digest and size."""
 
     def __init__(self, target: BinaryIO) -> None:
@@ -125,9 +125,9 @@ def _rules(app: App) -> IgnoreRules:
     return IgnoreRules(text, printable(path))
 
 
-def _kept(root: Folder, rules: IgnoreRules) -> dict[str, _Found]:
+def _kept(root: Folder, rules: IgnoreRules) -> dict[str, _ListedEntry]:
     """What goes into the bundle, by name; a folder also for what is kept inside."""
-    kept: dict[str, _Found] = {}
+    kept: dict[str, _ListedEntry] = {}
     for path in _walk(root, rules, ()):
         # The folders that it is in come with it, for their modes.
         kept.update((found.name, found) for found in path)
@@ -137,8 +137,8 @@ def _kept(root: Folder, rules: IgnoreRules) -> dict[str, _Found]:
 
 
 def _walk(
-    folder: Folder, rules: IgnoreRules, above: tuple[_Found, ...]
-) -> Iterator[tuple[_Found, ...]]:
+    folder: Folder, rules: IgnoreRules, above: tuple[_ListedEntry, ...]
+) -> Iterator[tuple[_ListedEntry, ...]]:
     """All that is kept below a folder, each with the folders that it is in.
 
     No symlink is followed. A folder that is left out is entered only where a
@@ -159,11 +159,11 @@ def _walk(
                 yield from _walk(inner, rules, (*above, found))
 
 
-def _listed(folder: Folder, prefix: str) -> list[_Found]:
+def _listed(folder: Folder, prefix: str) -> list[_ListedEntry]:
     try:
         with os.scandir(folder.fd) as entries:
             return [
-                _Found(
+                _ListedEntry(
                     prefix + entry.name,
                     entry.stat(follow_symlinks=False),
                     os.readlink(entry.name, dir_fd=folder.fd) if entry.is_symlink() else "",
@@ -174,7 +174,7 @@ def _listed(folder: Folder, prefix: str) -> list[_Found]:
         raise Fault(folder.path, reason(error)) from None
 
 
-def _add(archive: BundleArchive, root: Folder, found: _Found, links: dict[str, str]) -> None:
+def _add(archive: BundleArchive, root: Folder, found: _ListedEntry, links: dict[str, str]) -> None:
     where = root.where(found.name)
     try:
         found.name.encode()
@@ -198,7 +198,7 @@ def _add(archive: BundleArchive, root: Folder, found: _Found, links: dict[str, s
         )
 
 
-def _check_target(where: str, link: _Found, links: dict[str, str]) -> None:
+def _check_target(where: str, link: _ListedEntry, links: dict[str, str]) -> None:
     """Make sure that a symlink leads to nowhere outside the App's folder.
 
     A target that is not there is the author's business.
@@ -243,7 +243,7 @@ def _leads_out(name: str, links: dict[str, str]) -> bool:
     return False
 
 
-def _add_file(archive: BundleArchive, folder: Folder, name: str, found: _Found) -> None:
+def _add_file(archive: BundleArchive, folder: Folder, name: str, found: _ListedEntry) -> None:
     """Add a regular file, of which never more than a chunk is in memory."""
     where = folder.where(name)
     descriptor, size = folder.open(name)
@@ -261,7 +261,7 @@ def _add_file(archive: BundleArchive, folder: Folder, name: str, found: _Found) 
     archive.pad(size)
 
 
-def _check_unchanged(descriptor: int, where: str, found: _Found) -> None:
+def _check_unchanged(descriptor: int, where: str, found: _ListedEntry) -> None:
     """Make sure that an open file is the one that was listed, and nobody has written to it."""
     now = os.fstat(descriptor)
     written = (now.st_size, now.st_mtime_ns, now.st_mode)

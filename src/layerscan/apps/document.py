@@ -112,7 +112,7 @@ def descriptor_of(raw: bytes, media_type: str, architecture: str | None = None) 
     return Descriptor(media_type, digests.sha256(raw), len(raw), platform)
 
 
-def check_architectures(architectures: Sequence[str]) -> None:
+def check_architecture_count(architectures: Sequence[str]) -> None:
     """Make sure that an App may have so many architectures.
 
     Raises:

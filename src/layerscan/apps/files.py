@@ -5,9 +5,9 @@ the Apps root once all symlinks are followed.
 """
 
 import os
-import stat
 
 from layerscan.errors import ComposeError
+from layerscan.files.safefs import open_regular
 from layerscan.text import printable
 
 
@@ -52,17 +52,13 @@ def _read(path: str, root: str, longest: int) -> bytes:
     real, real_root = os.path.realpath(path, strict=True), os.path.realpath(root, strict=True)
     if os.path.commonpath([real, real_root]) != real_root:
         raise _outside(path, root)
-    # O_NONBLOCK: opening a FIFO must not wait for its writer.
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
-    descriptor = os.open(real, flags)
+    descriptor, _ = open_regular(real)
     try:
         # Where it is that was opened: since it was looked up, another folder or a link
         # may have come into its place.
         opened = os.readlink(f"/proc/self/fd/{descriptor}")
         if os.path.commonpath([opened, real_root]) != real_root:
             raise _outside(path, root)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ComposeError(f"{printable(path)}: is no regular file")
         with open(descriptor, "rb", closefd=False) as file:
             content = file.read(longest + 1)
     finally:

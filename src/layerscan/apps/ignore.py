@@ -29,7 +29,7 @@ _ANY_DEPTH = None
 _Names = list[re.Pattern[str] | None]
 
 
-class _Rule(NamedTuple):
+class _IgnoreRule(NamedTuple):
     """A line of the file: any of `ways` to read its pattern may match."""
 
     keeps: bool
@@ -48,7 +48,7 @@ class IgnoreRules:
     """
 
     def __init__(self, text: str, source: str) -> None:
-        self._rules: list[_Rule] = []
+        self._rules: list[_IgnoreRule] = []
         lines = text.removeprefix("\ufeff").splitlines()
         if len(lines) > MOST_PATTERNS:
             raise ComposeError(f"{source}: has more than {MOST_PATTERNS} lines")
@@ -80,7 +80,7 @@ class _PatternError(Exception):
     """What is wrong with a pattern."""
 
 
-def _rule(pattern: str) -> _Rule:
+def _rule(pattern: str) -> _IgnoreRule:
     keeps = pattern.startswith("!")
     if keeps:
         pattern = pattern[1:].strip()
@@ -97,7 +97,7 @@ def _rule(pattern: str) -> _Rule:
         readings = _readings(name)
         ways = [[*way, *reading] for way in ways for reading in readings]
     # What is below a folder that matches goes with it.
-    return _Rule(keeps, tuple([*way, _ANY_DEPTH] for way in ways))
+    return _IgnoreRule(keeps, tuple([*way, _ANY_DEPTH] for way in ways))
 
 
 def _readings(name: str) -> list[_Names]:

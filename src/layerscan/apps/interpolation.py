@@ -59,12 +59,12 @@ def interpolate(text: str, variables: Mapping[str, str]) -> Interpolated:
             set, or the result would be longer than `LONGEST_RESULT`. The
             message has the text and the place in it.
     """
-    run = _Run(text, variables)
+    run = _Interpolation(text, variables)
     run.expand(0, len(text), depth=0)
     return Interpolated("".join(run.pieces), tuple(run.used), tuple(run.unset))
 
 
-class _Run:
+class _Interpolation:
     """One interpolation under way."""
 
     def __init__(self, text: str, variables: Mapping[str, str]) -> None:

@@ -123,7 +123,7 @@ def read_tree(text: str, source: str) -> tuple[Node, bool]:
         raise ComposeError(f"{source}: is no YAML: {what}") from None
     if builder.root is None:
         raise ComposeError(f"{source}: is empty")
-    return _Resolver(source).resolve(builder.root, 0), builder.is_yaml_1_1
+    return _MergeResolver(source).resolve(builder.root, 0), builder.is_yaml_1_1
 
 
 def write_tree(node: Node) -> str:
@@ -201,7 +201,7 @@ def _line(event: "Event") -> int:
     return event.start_mark.line + 1 if event.start_mark else 0
 
 
-class _Resolver:
+class _MergeResolver:
     """Follows merges and sorts keys, within bounds."""
 
     def __init__(self, source: str) -> None:

@@ -10,7 +10,7 @@ import signal
 import sys
 
 from layerscan import __version__
-from layerscan.cli.output import complain, drop_output
+from layerscan.cli.output import complain, drop_output, write_message
 from layerscan.cli.status import ExitStatus
 from layerscan.errors import LayerscanError
 from layerscan.walking.implementation import implementation_name
@@ -38,17 +38,24 @@ def main(argv: "Sequence[str] | None" = None) -> int:
     try:
         return _run(arguments)
     except BrokenPipeError:
-        # Whoever read the output has enough.
-        drop_output()
-        return ExitStatus.PIPE_CLOSED
+        return _pipe_closed()
     except Exception as error:  # noqa: BLE001 - whatever it is, the user gets one line
         where = _where(error) if _is_verbose(arguments) else ""
         what = _unforeseen(error)
     # Only here the memory is free that the failed call held.
     drop_output()
-    sys.stderr.write(where)
-    complain("error", what)
+    try:
+        write_message(where)
+        complain("error", what)
+    except BrokenPipeError:
+        return _pipe_closed()
     return ExitStatus.BAD_INPUT
+
+
+def _pipe_closed() -> int:
+    """Whoever read the output or the messages has enough."""
+    drop_output()
+    return ExitStatus.PIPE_CLOSED
 
 
 def _unforeseen(error: Exception) -> str:

@@ -12,7 +12,7 @@ def add_arch_argument(
     parser.add_argument("--arch", metavar="ARCH,…", help=meaning)
 
 
-def architectures(options: argparse.Namespace) -> frozenset[str] | None:
+def asked_architectures(options: argparse.Namespace) -> frozenset[str] | None:
     """The architectures that are asked for, None for all.
 
     Raises:

@@ -180,7 +180,7 @@ def _device(
     if options.device is not None:
         device, files = device_file.load(options.device)
     else:
-        device = live.this_machine(*roots(options), with_engine=policy.asks_engine)
+        device = live.this_device(*roots(options), with_engine=policy.asks_engine)
     architecture = options.arch or device.architecture
     if architecture is None:
         raise LayerscanError(f"{device.source}: does not say its architecture; give it with --arch")

@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     from layerscan.fit import device_file, live
 
     check_out_file(options.out_file)
-    device = live.this_machine(*roots(options), with_engine=True)
+    device = live.this_device(*roots(options), with_engine=True)
     for note in device.notes:
         complain("warning", note)
     write_data(options.out_file, device_file.dumps(device))

@@ -25,7 +25,7 @@ def roots(options: argparse.Namespace) -> tuple[str, str]:
     Raises:
         LayerscanError: Docker's configuration cannot be read.
     """
-    from layerscan.stores import docker_root
+    from layerscan.stores.places import docker_root
 
     store_root = options.store_root if options.store_root is not None else _STORE_ROOT
     engine_root = options.docker_root if options.docker_root is not None else docker_root()

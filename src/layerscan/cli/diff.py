@@ -43,12 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
-    from layerscan.fit.difference import architectures, compare
+    from layerscan.fit.difference import common_architectures, compare
     from layerscan.registry import RegistryClient
 
     with RegistryClient(registry_options(options)) as client:
         old, new = (_contents(name, options.arch, client) for name in (options.old, options.new))
-    found = [compare(old, new, name) for name in architectures(old, new, options.arch)]
+    found = [compare(old, new, name) for name in common_architectures(old, new, options.arch)]
     if options.format == "json":
         _print_json(found)
     else:

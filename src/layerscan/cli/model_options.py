@@ -94,7 +94,7 @@ def model(options: argparse.Namespace) -> "PredictionTarget":
     from layerscan.prediction.filesystems import file_system
     from layerscan.prediction.images import PredictionTarget
     from layerscan.prediction.stores.model import store_model
-    from layerscan.scanning.accounting import Accounting
+    from layerscan.stores.accounting import Accounting
 
     return PredictionTarget(
         file_system(options.fs, options.block_size),

@@ -19,9 +19,17 @@ def complain(kind: str, message: str) -> None:
     Raises:
         BrokenPipeError: stderr is a pipe that nobody reads.
     """
-    line = printable(message, longest=None)
+    write_message(f"layerscan: {kind}: {printable(message, longest=None)}\n")
+
+
+def write_message(text: str) -> None:
+    """Write lines that are fit to print to stderr.
+
+    Raises:
+        BrokenPipeError: stderr is a pipe that nobody reads.
+    """
     try:
-        print(f"layerscan: {kind}: {line}", file=sys.stderr)
+        sys.stderr.write(text)
     except OSError as error:
         if error.errno == EPIPE:
             raise

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from layerscan.cli.app_options import add_app_arguments, images_of_apps, warn_of_tag
-from layerscan.cli.arch_option import add_arch_argument, architectures
+from layerscan.cli.arch_option import add_arch_argument, asked_architectures
 from layerscan.cli.model_options import (
     add_model_arguments,
     add_reading_arguments,
@@ -72,13 +72,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
     from layerscan.cli.progress import PredictProgress
-    from layerscan.prediction.images import predict_sources
+    from layerscan.prediction.images import gather_images, predict_images
     from layerscan.registry import RegistryClient
     from layerscan.sources import open_source
 
     check_outputs(options.out_file, options.format)
     warn_of_tag(options)
-    wanted = architectures(options)
+    wanted = asked_architectures(options)
     target = model(options)
     names = [*options.sources, *_images_of_apps(options)]
     if not names:
@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
         progress,
     ):
         sources = [opened.enter_context(open_source(name, lambda: client)) for name in names]
-        result = predict_sources(sources, wanted, target, how)
+        result = predict_images(gather_images(sources, wanted), target, how)
     for note in result.notes:
         complain("warning", note)
     _write(result, wanted, options)

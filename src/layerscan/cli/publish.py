@@ -5,7 +5,7 @@ import os
 from typing import TYPE_CHECKING
 
 from layerscan.cli.app_options import add_factory_arguments
-from layerscan.cli.arch_option import add_arch_argument, architectures
+from layerscan.cli.arch_option import add_arch_argument, asked_architectures
 from layerscan.cli.model_options import add_model_arguments, add_reading_arguments, model, reading
 from layerscan.cli.output import check_out_file, complain, is_for_people, write_data
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
@@ -214,7 +214,7 @@ def _settings(options: argparse.Namespace) -> "Settings":
         environment=os.environ,
         tag=_checked_tag(options.tag),
         factory_registry=registry_host(options.factory_registry),
-        architectures=architectures(options),
+        architectures=asked_architectures(options),
         pinned_images=_pinned_images(options.pinned_image),
         allow_missing_meta=options.allow_missing_meta,
     )

@@ -10,7 +10,7 @@ from layerscan.text import printable_path
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from layerscan.stores.detection import Found
+    from layerscan.stores.detection import FoundStore
     from layerscan.stores.model import Layer
 
 HELP = "the image stores on this machine"
@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     return ExitStatus.PARTIAL if partial else ExitStatus.DONE
 
 
-def _listed(found: "Found") -> _Listed:
+def _listed(found: "FoundStore") -> _Listed:
     from layerscan.errors import StoreError
 
     place = found.place

@@ -2,7 +2,7 @@
 
 Owns how a file is opened: relative to the open folder it is in, never through
 a symbolic link, never waiting for a FIFO, at most so many bytes. Knows nothing
-of what the folder is: a store, an App, a cache.
+of what the folder is: a store, an App, a layout, a cache.
 """
 
 import errno
@@ -11,6 +11,7 @@ import stat
 from types import TracebackType
 from typing import NamedTuple, Self
 
+# O_NONBLOCK: opening a FIFO must not wait for its writer.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -30,6 +31,10 @@ class Fault(Exception):  # noqa: N818 - kept as a value more often than raised
         self.where = where
         self.what = what
         self.gone = gone
+
+
+class IrregularFileError(OSError):
+    """A regular file was to be opened, and what is there is none."""
 
 
 class FolderEntry(NamedTuple):
@@ -116,13 +121,9 @@ class Folder:
             Fault: it cannot be opened, or is no regular file.
         """
         try:
-            file = os.open(name, _FILE, dir_fd=self.fd)
+            file, found = open_regular(name, self.fd)
         except OSError as error:
             raise _fault(error, self.where(name), name, self.fd, stat.S_IFREG) from error
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode):
-            os.close(file)
-            raise Fault(self.where(name), "is no regular file")
         return file, found.st_size
 
     def read(self, name: str, limit: int) -> bytes:
@@ -214,6 +215,33 @@ class Folder:
             return sorted(os.listdir(self.fd))
         except OSError as error:
             raise Fault(self.path, reason(error)) from error
+
+
+def open_regular(
+    name: str, within: int | None = None, *, follow: bool = False
+) -> tuple[int, os.stat_result]:
+    """Open a regular file to read it.
+
+    Args:
+        name: its name in the folder `within`, or without that its path.
+        within: descriptor of the folder.
+        follow: whether the last component may be a symbolic link; for a path that the
+            user gave.
+
+    Returns:
+        Its descriptor, for the caller to close, and what it is.
+
+    Raises:
+        IrregularFileError: it is no regular file.
+        OSError: it cannot be opened.
+        ValueError: the name has a NUL character.
+    """
+    file = os.open(name, _FILE & ~os.O_NOFOLLOW if follow else _FILE, dir_fd=within)
+    found = os.fstat(file)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(file)
+        raise IrregularFileError(errno.EINVAL, "is no regular file")
+    return file, found
 
 
 def _fault(error: OSError, where: str, name: str, at: int | None, wanted: int) -> Fault:

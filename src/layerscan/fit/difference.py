@@ -80,7 +80,7 @@ def compare(old: AppContents, new: AppContents, architecture: str) -> Difference
     )
 
 
-def architectures(old: AppContents, new: AppContents, asked: str | None) -> list[str]:
+def common_architectures(old: AppContents, new: AppContents, asked: str | None) -> list[str]:
     """The architectures to compare: the one that is asked for, or all that both have.
 
     Raises:

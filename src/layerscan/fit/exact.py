@@ -24,7 +24,7 @@ _COMPRESSION = 5
 """How many times its blob a layer is taken to need where nothing is known of it."""
 
 
-class _Layer(NamedTuple):
+class _LackingLayer(NamedTuple):
     """A layer that the engine lacks; `key` is its chain_id, or its digest if only that is known."""
 
     key: str
@@ -37,7 +37,7 @@ class _Layer(NamedTuple):
 class _Stack(NamedTuple):
     """The layers of one image that the engine lacks, bottom up; or of metadata, in no order."""
 
-    layers: tuple[_Layer, ...]
+    layers: tuple[_LackingLayer, ...]
     ordered: bool
 
 
@@ -148,8 +148,8 @@ def _stacks(app: AppContents, figures: Figures | None, device: Device) -> list[_
 
 def _lacking(
     layers: Iterable[tuple[Blob, str | None]], figures: Figures | None, device: Device
-) -> tuple[_Layer, ...]:
-    lacking: list[_Layer] = []
+) -> tuple[_LackingLayer, ...]:
+    lacking: list[_LackingLayer] = []
     counted: set[str] = set()
     for blob, chain in layers:
         if _engine_has(device, blob.digest, chain):
@@ -163,9 +163,9 @@ def _lacking(
     return tuple(lacking)
 
 
-def _distinct(stacks: Iterable[_Stack]) -> list[_Layer]:
+def _distinct(stacks: Iterable[_Stack]) -> list[_LackingLayer]:
     """All layers of `stacks`, each once; of figures that differ, the larger."""
-    found: dict[str, _Layer] = {}
+    found: dict[str, _LackingLayer] = {}
     for layer in (layer for stack in stacks for layer in stack.layers):
         known = found.setdefault(layer.key, layer)
         if layer.usage > known.usage:
@@ -183,10 +183,10 @@ def _engine_has(device: Device, digest: str, chain: str | None) -> bool:
     return chain in device.engine.chain_ids
 
 
-def _layer(blob: Blob, key: str, figures: Figures | None) -> _Layer:
+def _layer(blob: Blob, key: str, figures: Figures | None) -> _LackingLayer:
     known = figures.layers.get(blob.digest) if figures is not None else None
     usage = _COMPRESSION * blob.size if known is None else known.usage
-    return _Layer(key, blob.digest, blob.size, usage, estimated=known is None)
+    return _LackingLayer(key, blob.digest, blob.size, usage, estimated=known is None)
 
 
 def _blobs(app: AppContents, figures: Figures | None) -> dict[str, Blob]:
@@ -254,7 +254,7 @@ def _document_sizes(image: ImageContents) -> tuple[int, ...]:
     return (image.config.size, *(blob.size for blob in reversed(image.documents)))
 
 
-def _kept_blobs(layers: Iterable[_Layer], device: Device) -> int:
+def _kept_blobs(layers: Iterable[_LackingLayer], device: Device) -> int:
     known = device.engine.digests if device.engine is not None else frozenset()
     sizes = {layer.digest: layer.archive_size for layer in layers}
     return sum(device.docker.rounded(size) for digest, size in sizes.items() if digest not in known)

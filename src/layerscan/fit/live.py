@@ -39,7 +39,7 @@ class _Disk(NamedTuple):
     unit: int
 
 
-def this_machine(store_root: str, docker_root: str, *, with_engine: bool) -> Device:
+def this_device(store_root: str, docker_root: str, *, with_engine: bool) -> Device:
     """This machine as it is now.
 
     Args:

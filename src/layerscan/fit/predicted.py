@@ -17,10 +17,10 @@ from layerscan.fit.policies import Policy
 from layerscan.fit.sources import FoundApp
 from layerscan.oci import Platform, platforms
 from layerscan.prediction.filesystems import file_system
-from layerscan.prediction.images import FoundImage, PredictionTarget, find_images, predict_images
+from layerscan.prediction.images import FoundImage, PredictionTarget, gather_images, predict_images
 from layerscan.prediction.layers import ReadOptions
 from layerscan.prediction.stores.model import store_model
-from layerscan.scanning.accounting import Accounting
+from layerscan.stores.accounting import Accounting
 
 
 def model_of(device: Device, policy: Policy, fs: str, store: str | None) -> PredictionTarget:
@@ -67,12 +67,16 @@ def with_prediction(
     references = list(dict.fromkeys(names.values()))
     with ExitStack() as opened:
         sources = [opened.enter_context(source.images.source(name)) for name in references]
-        found = find_images(sources, {architecture})
-        usual = [
-            _usual([image for image in found if image.source is one], architecture, name.familiar)
+        gathered = gather_images(sources, {architecture})
+        usual = tuple(
+            _usual(
+                [image for image in gathered.images if image.source is one],
+                architecture,
+                name.familiar,
+            )
             for name, one in zip(references, sources, strict=True)
-        ]
-        prediction = predict_images(usual, model, reading)
+        )
+        prediction = predict_images(gathered._replace(images=usual), model, reading)
     note = (
         f"{app.name}: its layers metadata is predicted, for {model.fs.name} with blocks of "
         f"{model.fs.block_size} bytes and the store {model.store.name}"

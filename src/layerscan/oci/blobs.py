@@ -11,6 +11,7 @@ from typing import Protocol
 
 from layerscan import digest as digests
 from layerscan.errors import AbsentBlobError, DocumentError
+from layerscan.files.safefs import IrregularFileError, open_regular
 from layerscan.oci import MAX_MANIFEST, Descriptor
 from layerscan.text import printable
 
@@ -19,9 +20,6 @@ APP_MANIFEST_FILE = "manifest.json"
 
 MOST_FILES = 1000
 """Files in the folder of a dry run that are looked at."""
-
-# O_NONBLOCK: opening a FIFO must not wait for its writer.
-_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class Blobs(Protocol):
@@ -177,15 +175,13 @@ def open_file(path: str, *, follow: bool = False) -> tuple[int, int]:
         DocumentError: it cannot be opened, or is no regular file.
     """
     try:
-        file = os.open(path, _FILE if follow else _FILE | os.O_NOFOLLOW)
+        file, found = open_regular(path, follow=follow)
     except FileNotFoundError as error:
         raise AbsentBlobError(str(_unreadable(path, error))) from None
+    except IrregularFileError as error:
+        raise DocumentError(f"{printable(path)}: {error.strerror}") from None
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
-    found = os.fstat(file)
-    if not stat.S_ISREG(found.st_mode):
-        os.close(file)
-        raise DocumentError(f"{printable(path)}: is no regular file")
     return file, found.st_size
 
 

@@ -148,7 +148,7 @@ def _texts(passed_over: Iterable[PassedOver]) -> str:
     return ", ".join(sorted({platform_text(one.platform) for one in passed_over}))
 
 
-class _Entry(NamedTuple):
+class _Candidate(NamedTuple):
     """A manifest that may be an image's."""
 
     descriptor: Descriptor
@@ -191,7 +191,7 @@ class _Lister:
         self._matcher = matcher
         self._configs = configs
         # In the order in which they stand: what is to be read yet, and what need not be.
-        self._found: list[_Entry | PassedOver] = []
+        self._found: list[_Candidate | PassedOver] = []
         self._seen: set[tuple[str, Platform | None]] = set()
         # Digests of the manifests of images that are taken for what is asked for.
         self._assumed: set[str] = set()
@@ -199,9 +199,9 @@ class _Lister:
         self._indexes = 0
 
     def listing(self, workers: int) -> Listing:
-        entries = [one for one in self._found if isinstance(one, _Entry)]
+        entries = [one for one in self._found if isinstance(one, _Candidate)]
         read = iter(in_parallel([partial(self._task, entry) for entry in entries], workers=workers))
-        found = [next(read) if isinstance(one, _Entry) else one for one in self._found]
+        found = [next(read) if isinstance(one, _Candidate) else one for one in self._found]
         images = [one for one in found if isinstance(one, IndexedImage)]
         passed_over = [one for one in found if isinstance(one, PassedOver)]
         told = [one for one in images if one.descriptor.digest not in self._assumed]
@@ -230,7 +230,7 @@ class _Lister:
             self._images += 1
             self._bound(descriptor, above)
             manifest = document if isinstance(document, Manifest) else None
-            self._found.append(_Entry(descriptor, manifest, platform, above))
+            self._found.append(_Candidate(descriptor, manifest, platform, above))
         elif descriptor.media_type in INDEX_TYPES:
             self._indexes += 1
             self._bound(descriptor, above)
@@ -293,12 +293,12 @@ class _Lister:
             else:
                 self.add(entry, None, told, (*above, descriptor))
 
-    def _task(self, entry: _Entry, _: object) -> IndexedImage | PassedOver:
+    def _task(self, entry: _Candidate, _: object) -> IndexedImage | PassedOver:
         return _or_passed_over(
             lambda: self._read(entry), entry.descriptor, entry.platform, entry.indexes
         )
 
-    def _read(self, entry: _Entry) -> IndexedImage | PassedOver:
+    def _read(self, entry: _Candidate) -> IndexedImage | PassedOver:
         descriptor, platform = entry.descriptor, entry.platform
         manifest = entry.document or self._reader.document(descriptor)
         assert isinstance(manifest, Manifest)  # noqa: S101 - its type was looked at

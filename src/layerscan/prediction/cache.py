@@ -8,7 +8,6 @@ not there: figures decide whether an update fits.
 
 import json
 import os
-import stat
 import threading
 import weakref
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import NamedTuple
 from layerscan import digest as digests
 from layerscan import jsondoc
 from layerscan.errors import DocumentError, LayerscanError
+from layerscan.files.safefs import open_regular
 from layerscan.files.writing import is_others, open_folder, replace
 from layerscan.jsondoc import Place
 from layerscan.prediction.stores.model import LayerFigures
@@ -31,9 +31,6 @@ _LONGEST = 4096
 
 _MOST_NOTES = 10
 _OTHERS = "others can write to it; only what you or root alone can write is used"
-
-# O_NONBLOCK: opening a FIFO must not wait for its writer.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class CacheConditions(NamedTuple):
@@ -221,17 +218,14 @@ def _read(folder: int, name: str, path: str) -> bytes | None:
     """Content of a file, which messages call `path`; None if there is none.
 
     Raises:
-        DocumentError: it is too long, no regular file, or others can have written it.
-        OSError: it cannot be read.
+        DocumentError: it is too long, or others can have written it.
+        OSError: it cannot be read, or is no regular file.
     """
     try:
-        file = os.open(name, _FILE, dir_fd=folder)
+        file, found = open_regular(name, folder)
     except FileNotFoundError:
         return None
     try:
-        found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode):
-            raise DocumentError(f"{printable(path)}: is no regular file")
         if is_others(found):
             raise DocumentError(f"{printable(path)}: {_OTHERS}")
         raw = os.read(file, _LONGEST + 1)

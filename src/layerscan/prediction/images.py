@@ -17,14 +17,14 @@ from layerscan.prediction.filesystems import file_system
 from layerscan.prediction.filesystems.filesystem import FileSystem
 from layerscan.prediction.layers import (
     MAX_LAYER,
+    LayerReader,
     ReadOptions,
     ReadProgress,
     WantedLayer,
-    read_layers,
 )
 from layerscan.prediction.stores.model import LayerFigures, Position, StoreModel, store_model
-from layerscan.scanning.accounting import Accounting
 from layerscan.sources.model import Source, SourceImage
+from layerscan.stores.accounting import Accounting
 from layerscan.text import printable
 
 _MOST_LISTINGS = 8
@@ -50,6 +50,18 @@ class FoundImage(NamedTuple):
 
     source: Source
     image: SourceImage
+
+
+class GatheredImages(NamedTuple):
+    """The images of several sources.
+
+    Attributes:
+        images: in the order of the sources.
+        notes: what the user should know of them, a line each.
+    """
+
+    images: tuple[FoundImage, ...]
+    notes: tuple[str, ...]
 
 
 class PredictedLayer(NamedTuple):
@@ -176,35 +188,17 @@ def predict(
         Accounting(accounting),
     )
     reading = ReadOptions(cache, workers, limit, with_toc, on_progress)
-    return predict_sources(sources, architectures, model, reading)
+    return predict_images(gather_images(sources, architectures), model, reading)
 
 
-def predict_sources(
-    sources: Sequence[Source],
-    architectures: Collection[str] | None,
-    model: PredictionTarget,
-    reading: ReadOptions,
-) -> Prediction:
-    """As `predict`."""
-    found = find_images(sources, architectures)
-    prediction = predict_images(found, model, reading)
-    lacking = [
-        f"{printable(source.name)}: has no image for {architecture}"
-        for source in sources
-        for architecture in sorted(frozenset(architectures or ()) - architectures_of(found, source))
-    ]
-    return prediction._replace(notes=(*lacking, *prediction.notes))
-
-
-def architectures_of(found: Iterable[FoundImage], source: Source) -> frozenset[str]:
-    """The architectures of the images of `source` among those that were found."""
-    return frozenset(one.image.platform.architecture for one in found if one.source is source)
-
-
-def find_images(
+def gather_images(
     sources: Sequence[Source], architectures: Collection[str] | None = None
-) -> list[FoundImage]:
-    """The images of `sources`, in their order.
+) -> GatheredImages:
+    """The images of `sources`, which are asked several at a time.
+
+    Args:
+        sources: where the images are.
+        architectures: only images of one of these; None for all.
 
     Raises:
         LayerscanError: one of them cannot be read, or has no such image.
@@ -214,23 +208,38 @@ def find_images(
         return lambda _: source.images(architectures)
 
     listed = in_parallel([listing(source) for source in sources], workers=_MOST_LISTINGS)
-    return [
-        FoundImage(source, image)
-        for source, images in zip(sources, listed, strict=True)
-        for image in images
-    ]
+    images: list[FoundImage] = []
+    lacking: list[str] = []
+    for source, found in zip(sources, listed, strict=True):
+        images += (FoundImage(source, image) for image in found)
+        there = {image.platform.architecture for image in found}
+        lacking += (
+            f"{printable(source.name)}: has no image for {architecture}"
+            for architecture in sorted({*(architectures or ())} - there)
+        )
+    # What a source notes, it knows when its images are listed.
+    notes = [note for source in sources for note in source.notes]
+    return GatheredImages(tuple(images), (*lacking, *notes))
 
 
 def predict_images(
-    found: Sequence[FoundImage], model: PredictionTarget, reading: ReadOptions
+    gathered: GatheredImages, model: PredictionTarget, reading: ReadOptions
 ) -> Prediction:
-    """As `predict`, of images that are found already."""
-    figures, faults = read_layers(_wanted(found), model.fs, model.store, reading)
+    """Predict what the layers of images cost.
+
+    Args:
+        gathered: the images.
+        model: what to predict for.
+        reading: how to read the layers.
+
+    Raises:
+        LayerscanError: a layer cannot be had, or is damaged.
+    """
+    found = gathered.images
+    figures, faults = LayerReader(model.fs, model.store, reading).figures(_wanted(found))
     images = _merged(_image(one.image, figures, model) for one in found)
-    sources = {id(one.source): one.source for one in found}.values()
-    notes = [note for source in sources for note in source.notes]
-    notes += _too_many_layers(found, model.store)
-    return Prediction(model, tuple(images), tuple(dict.fromkeys([*notes, *faults])))
+    notes = (*gathered.notes, *_too_many_layers(found, model.store), *faults)
+    return Prediction(model, tuple(images), tuple(dict.fromkeys(notes)))
 
 
 def _too_many_layers(found: Iterable[FoundImage], store: StoreModel) -> Iterator[str]:

@@ -72,25 +72,14 @@ class WantedLayer(NamedTuple):
     owner: str
 
 
-def read_layers(
-    wanted: Sequence[WantedLayer], fs: FileSystem, store: StoreModel, reading: ReadOptions
-) -> tuple[dict[str, LayerFigures], list[str]]:
-    """The figures of each layer by its digest, and what the user should know of them.
+class LayerReader:
+    """One reading of layers.
 
     Args:
-        wanted: each digest once.
         fs: the file system that the figures are of.
         store: the image store, which may want to know more.
         reading: how to read.
-
-    Raises:
-        LayerscanError: a layer cannot be had, or is damaged.
     """
-    return _Run(fs, store, reading).figures(wanted)
-
-
-class _Run:
-    """One reading of layers."""
 
     def __init__(self, fs: FileSystem, store: StoreModel, reading: ReadOptions) -> None:
         self.fs = fs
@@ -103,6 +92,14 @@ class _Run:
         self.lock = threading.Lock()
 
     def figures(self, wanted: Sequence[WantedLayer]) -> tuple[dict[str, LayerFigures], list[str]]:
+        """The figures of each layer by its digest, and what the user should know of them.
+
+        Args:
+            wanted: each digest once.
+
+        Raises:
+            LayerscanError: a layer cannot be had, or is damaged.
+        """
         found = {one.layer.digest: self._known(one.layer) for one in wanted}
         known = {digest: one for digest, one in found.items() if one is not None}
         left = [one for one in wanted if one.layer.digest not in known]

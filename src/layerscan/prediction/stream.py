@@ -145,7 +145,7 @@ def _plain(blob: Iterator[bytes], where: str) -> Iterator[bytes]:
         yield chunk
 
 
-class _Scan:
+class _LayerScan:
     """A scanner, and beside it the length of the file that restores the tar."""
 
     def __init__(self, *, tar_split: TarSplit) -> None:
@@ -177,7 +177,7 @@ def _scanned(
     tar_split: TarSplit,
 ) -> LayerContent:
     digest = None if _is_plain(layer) else digests.hashing(layer.diff_id)
-    scan = _Scan(tar_split=tar_split)
+    scan = _LayerScan(tar_split=tar_split)
     for chunk in tar:
         if cancel.is_set():
             raise StoppedError
@@ -206,7 +206,7 @@ def read_table(
         LayerscanError: the table cannot be had.
         StoppedError: `cancel` was set.
     """
-    scan = _Scan(tar_split=tar_split)
+    scan = _LayerScan(tar_split=tar_split)
     try:
         for part in table.parts():
             if cancel.is_set():

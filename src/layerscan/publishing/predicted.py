@@ -14,7 +14,7 @@ from layerscan.prediction.images import (
     PredictedImage,
     Prediction,
     PredictionTarget,
-    find_images,
+    gather_images,
     predict_images,
 )
 from layerscan.prediction.layers import ReadOptions
@@ -61,8 +61,8 @@ def predict_apps(
                     opened.enter_context(_source(image, client))
                     for image in {one.asked: one for one in planned.resolved.values()}.values()
                 ]
-                found = find_images(sources, planned.architectures)
-                predicted = predict_images(found, model, reading)
+                gathered = gather_images(sources, planned.architectures)
+                predicted = predict_images(gathered, model, reading)
         except LayerscanError as error:
             failures[planned.app.name] = str(error)
             continue

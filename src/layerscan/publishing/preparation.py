@@ -285,7 +285,7 @@ def _architectures(
         among = "" if settings.architectures is None else " among those of --arch"
         raise DocumentError(f"no architecture{among} that the images of all services have ({have})")
     names = tuple(sorted(wanted))
-    documents.check_architectures(names)
+    documents.check_architecture_count(names)
     missing = sorted((settings.architectures or frozenset()) - common)
     if not missing:
         return names, []

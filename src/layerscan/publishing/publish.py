@@ -193,7 +193,7 @@ class _Work(NamedTuple):
         try:
             prepared = prepare(planned, run.settings, bundle)
             if run.dry_run is None:
-                upload = _Upload(prepared, self.client.repository(target), self.counter)
+                upload = _AppUpload(prepared, self.client.repository(target), self.counter)
                 result = upload.run(target, run.layers_manifests)
             else:
                 result = _write_out(prepared, run.dry_run, run.layers_manifests)
@@ -216,7 +216,7 @@ class _Result(NamedTuple):
     refused: str = ""
 
 
-class _Upload:
+class _AppUpload:
     """One App on its way into the repository."""
 
     def __init__(self, prepared: Prepared, repository: Repository, counter: _Counter) -> None:

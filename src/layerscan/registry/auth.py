@@ -17,14 +17,14 @@ from urllib.parse import urlencode, urlsplit
 from layerscan import jsondoc
 from layerscan.errors import DocumentError, RefusedByRegistryError, RegistryError
 from layerscan.jsondoc import Place
-from layerscan.registry.challenge import Challenge, parse
+from layerscan.registry.challenge import Challenge, parse_challenges
 from layerscan.registry.faults import is_temporary, refusal
 from layerscan.registry.login import Login, Secret
 from layerscan.registry.pace import Deadline
 from layerscan.registry.redaction import redacted
 from layerscan.registry.retry import retry_after
 from layerscan.registry.transport import Answer, Request
-from layerscan.registry.verify import read, read_error
+from layerscan.registry.verify import read_body, read_error
 from layerscan.text import printable
 
 _CLIENT = "layerscan"
@@ -93,7 +93,7 @@ class Authorizer:
         Raises:
             RegistryError: a token is needed and cannot be had.
         """
-        challenge = _choose(parse(answer.response.headers.get_list("WWW-Authenticate")))
+        challenge = _choose(parse_challenges(answer.response.headers.get_list("WWW-Authenticate")))
         with self._lock:
             if challenge is None:
                 return None
@@ -164,7 +164,7 @@ class Authorizer:
         with self._send(request, authorization) as answer:
             if answer.status != HTTPStatus.OK:
                 raise self._token_refusal(answer, where, login)
-            raw = read(answer.response, where, limit=_LONGEST_TOKEN_ANSWER, deadline=deadline)
+            raw = read_body(answer.response, where, limit=_LONGEST_TOKEN_ANSWER, deadline=deadline)
         return self._token(raw, where, login)
 
     def _token_request(

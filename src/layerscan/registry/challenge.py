@@ -31,7 +31,7 @@ class Challenge(NamedTuple):
     parameters: Mapping[str, str]
 
 
-def parse(headers: Iterable[str]) -> list[Challenge]:
+def parse_challenges(headers: Iterable[str]) -> list[Challenge]:
     """The challenges of an answer, in order; what is malformed ends its header."""
     return [challenge for header in headers for challenge in _parse(header[:_LONGEST])]
 

@@ -20,7 +20,7 @@ from layerscan.registry.faults import TemporaryError
 from layerscan.registry.pace import Deadline, Headway
 from layerscan.registry.transport import Answer, Request
 from layerscan.registry.upload import Upload
-from layerscan.registry.verify import Verifier, check_length, parts, read
+from layerscan.registry.verify import Verifier, body_parts, check_length, read_body
 from layerscan.text import printable
 
 T = TypeVar("T")
@@ -151,7 +151,7 @@ class Repository:
             if answer.status != HTTPStatus.PARTIAL_CONTENT:
                 return None
             _check_range(answer, f"bytes {offset}-{end - 1}/{descriptor.size}", where)
-            content = read(answer.response, where, limit=length)
+            content = read_body(answer.response, where, limit=length)
             if len(content) != length:
                 raise TemporaryError(
                     f"{where}: the registry sends {len(content)} bytes of the {length} asked for"
@@ -273,7 +273,7 @@ class Repository:
 
         def consume(answer: Answer) -> Fetched:
             media_type = _media_type(answer, where)
-            raw = read(answer.response, where, limit=limit, deadline=deadline)
+            raw = read_body(answer.response, where, limit=limit, deadline=deadline)
             digest = digests.sha256(raw)
             _check_digest(answer, digest, where)
             return Fetched(raw, digest, media_type)
@@ -336,7 +336,7 @@ class Repository:
         ) as answer:
             position = begun if answer.status == HTTPStatus.PARTIAL_CONTENT else 0
             check_length(answer.response, descriptor.size - position, where)
-            for part in parts(answer.response, where):
+            for part in body_parts(answer.response, where):
                 # All over again, from a server that knows no ranges.
                 new = part[max(begun - position, 0) :]
                 position += len(part)

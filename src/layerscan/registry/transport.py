@@ -94,7 +94,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-class _Kind(NamedTuple):
+class _ConnectionKind(NamedTuple):
     """What connections have in common that share a pool.
 
     Attributes:
@@ -154,7 +154,7 @@ class Transport:
         self.options = options
         self.stop = threading.Event()
         self._lock = threading.Lock()
-        self._clients: dict[_Kind, httpx.Client] = {}
+        self._clients: dict[_ConnectionKind, httpx.Client] = {}
         self._slots = threading.BoundedSemaphore(options.connections)
         self._sockets: WeakSet[socket.socket] = WeakSet()
 
@@ -267,7 +267,7 @@ class Transport:
     def _client(self, url: "httpx.URL", certificates: Certificates) -> "httpx.Client":
         """The pool for hosts like that of `url`."""
         is_tls = url.scheme == "https"
-        kind = _Kind(
+        kind = _ConnectionKind(
             # Without TLS there is nothing to verify, and reading the authorities takes time.
             verified=is_tls and registry_name(url) not in self.options.insecure,
             # No proxy has any business with this machine's own addresses.
@@ -281,7 +281,7 @@ class Transport:
                 self._clients[kind] = self._new_client(kind)
             return self._clients[kind]
 
-    def _new_client(self, kind: "_Kind") -> "httpx.Client":
+    def _new_client(self, kind: "_ConnectionKind") -> "httpx.Client":
         from http.cookiejar import CookieJar, DefaultCookiePolicy
 
         import httpx

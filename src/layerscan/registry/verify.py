@@ -70,7 +70,7 @@ class Verifier:
             )
 
 
-def parts(response: "httpx.Response", where: str) -> Iterator[bytes]:
+def body_parts(response: "httpx.Response", where: str) -> Iterator[bytes]:
     """The body of `response`, as received.
 
     Raises:
@@ -82,7 +82,7 @@ def parts(response: "httpx.Response", where: str) -> Iterator[bytes]:
     return response.iter_raw()
 
 
-def read(
+def read_body(
     response: "httpx.Response", where: str, *, limit: int, deadline: Deadline | None = None
 ) -> bytes:
     """The whole body of `response`.
@@ -100,7 +100,7 @@ def read(
     length = announced(response)
     body = bytearray()
     if length is None or length <= limit:
-        for part in parts(response, where):
+        for part in body_parts(response, where):
             if deadline is not None:
                 deadline.check()
             body += part

@@ -41,7 +41,7 @@ class Looked(NamedTuple):
     warnings: tuple[str, ...]
 
 
-class _Found(NamedTuple):
+class _FoundDigests(NamedTuple):
     """The digests of an image's layers in one repository, or why there are none."""
 
     digests: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ def look_up(client: RegistryClient, chosen: Sequence[Chosen], *, workers: int = 
         if repository and _is_lacking(one.image, repository)
     ]
     found = in_parallel(
-        [partial(_task, client, chosen[number], repository) for number, repository in wanted],
+        [partial(_find, client, chosen[number], repository) for number, repository in wanted],
         workers=workers,
     )
     looked = list(chosen)
@@ -89,11 +89,7 @@ def _completed(image: Image, repository: str, found: tuple[str, ...]) -> Image:
     return image._replace(digests={**image.digests, repository: digests})
 
 
-def _task(client: RegistryClient, one: Chosen, repository: str, _: object) -> _Found:
-    return _find(client, one, repository)
-
-
-def _find(client: RegistryClient, one: Chosen, repository: str) -> _Found:
+def _find(client: RegistryClient, one: Chosen, repository: str, _: object) -> _FoundDigests:
     # A name by digest cannot have moved to another image.
     names = sorted(
         (name for name in one.image.names if name.repository == repository),
@@ -110,8 +106,8 @@ def _find(client: RegistryClient, one: Chosen, repository: str) -> _Found:
             )
             continue
         if digests is not None:
-            return _Found(digests)
-    return _Found(
+            return _FoundDigests(digests)
+    return _FoundDigests(
         warning=failure
         or f"image {one.label}: what {repository} has under its name is another image (rebuilt or "
         "retagged since?); its layers' digests are not taken"

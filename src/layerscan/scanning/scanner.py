@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from layerscan.errors import LayerscanError
 from layerscan.layersmeta import LayerMeta, LayersMeta, check_architectures, of_images
 from layerscan.problem import Problem
-from layerscan.scanning.accounting import Accounting, image_usage, layer_usage
+from layerscan.scanning.costs import image_usage, layer_usage
 from layerscan.scanning.damage import found_damage
 from layerscan.scanning.selection import (
     Choice,
@@ -23,6 +23,7 @@ from layerscan.scanning.selection import (
     architectures,
     choose,
 )
+from layerscan.stores.accounting import Accounting
 from layerscan.stores.model import Image, Layer, Store
 from layerscan.text import printable_path
 from layerscan.walking.walker import Progress, Usage, walk_many

@@ -139,7 +139,7 @@ def choose(images: Sequence[Image], selection: Selection) -> Choice:
             if meant or (selection.dangling and not image.has_name):
                 repositories[place] = _repositories(meant)
     else:
-        index = _Index(images, selection)
+        index = _ImagesByName(images, selection)
         for wanted in selection.wanted:
             found = index.find(wanted)
             if not found:
@@ -186,7 +186,7 @@ def _repositories(names: Iterable[Reference | str]) -> set[str]:
     return {name.repository if isinstance(name, Reference) else "" for name in names} or {""}
 
 
-class _Index:
+class _ImagesByName:
     """The images of a store by all that one may be asked for by."""
 
     def __init__(self, images: Sequence[Image], selection: Selection) -> None:

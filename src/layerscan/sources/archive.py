@@ -91,7 +91,7 @@ class Archive:
     def _followed(self, path: str, where: str) -> _Member:
         """The member `path`, or that which it is a link to."""
         name = path
-        for _ in range(_MOST_LINKS):
+        for _ in range(_MOST_LINKS + 1):
             member = self._members.get(name)
             if member is None:
                 what = (

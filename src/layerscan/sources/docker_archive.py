@@ -45,7 +45,7 @@ _NOTE = (
 )
 
 
-class _Entry(NamedTuple):
+class _SavedImage(NamedTuple):
     """One image, as ``manifest.json`` says it.
 
     Attributes:
@@ -107,7 +107,7 @@ class DockerArchive(Local):
         """Close the archive. Idempotent."""
         self._archive.close()
 
-    def _chosen(self) -> Sequence[_Entry]:
+    def _chosen(self) -> Sequence[_SavedImage]:
         """The images that are meant."""
         entries = self._entries()
         if self._wanted is None:
@@ -125,7 +125,7 @@ class DockerArchive(Local):
             )
         return found
 
-    def _entries(self) -> list[_Entry]:
+    def _entries(self) -> list[_SavedImage]:
         if not self._archive.has(MANIFEST):
             hint = "; did you mean oci-archive:?" if self._archive.has("index.json") else ""
             raise SourceError(
@@ -137,7 +137,7 @@ class DockerArchive(Local):
         images = jsondoc.array(document, top, longest=oci.MOST_IMAGES)
         return [_entry(image, top.key(number)) for number, image in enumerate(images)]
 
-    def _image(self, entry: _Entry, matcher: ForLinux) -> SourceImage | PassedOver:
+    def _image(self, entry: _SavedImage, matcher: ForLinux) -> SourceImage | PassedOver:
         extent = self._archive.find(normal(entry.config))
         content = extent.read(oci.MAX_CONFIG)
         image_id = _verified(content, normal(entry.config), printable(extent.where))
@@ -175,9 +175,9 @@ class DockerArchive(Local):
         return Descriptor("", digest, extent.length)
 
 
-def _entry(value: object, at: Place) -> _Entry:
+def _entry(value: object, at: Place) -> _SavedImage:
     document = jsondoc.mapping(value, at)
-    return _Entry(
+    return _SavedImage(
         jsondoc.text(document, "Config", at),
         _texts(document.get("RepoTags", []), at.key("RepoTags")),
         _texts(document.get("Layers", []), at.key("Layers")),

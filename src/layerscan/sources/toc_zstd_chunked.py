@@ -54,7 +54,7 @@ _SPLIT_FILE, _SPLIT_SEGMENT = 1, 2
 _CHECKSUM_LENGTH = 8
 
 
-class _Place(NamedTuple):
+class _DocumentPlace(NamedTuple):
     """Where a document is in the blob, and its bytes unpacked."""
 
     offset: int
@@ -106,14 +106,14 @@ def read(source: Source, layer: SourceLayer, given: Mapping[str, str]) -> TableO
     return TableOfContents(is_exact=True, make=lambda: _split_parts(packed_split))
 
 
-def _places(given: Mapping[str, str]) -> tuple[_Place, _Place | None]:
+def _places(given: Mapping[str, str]) -> tuple[_DocumentPlace, _DocumentPlace | None]:
     """Where the table and the tar-split are; not every writer has the second."""
     *place, kind = _numbers(given, POSITION, 4)
     if kind != _CRFS:
         raise TableFault(f"the table of contents is of type {kind}, which is not known")
     if SPLIT_POSITION not in given:
-        return _Place(*place), None
-    return _Place(*place), _Place(*_numbers(given, SPLIT_POSITION, 3))
+        return _DocumentPlace(*place), None
+    return _DocumentPlace(*place), _DocumentPlace(*_numbers(given, SPLIT_POSITION, 3))
 
 
 def _numbers(given: Mapping[str, str], key: str, count: int) -> list[int]:
@@ -124,7 +124,7 @@ def _numbers(given: Mapping[str, str], key: str, count: int) -> list[int]:
 
 
 def _fetch(
-    source: Source, layer: SourceLayer, place: _Place, split: _Place | None
+    source: Source, layer: SourceLayer, place: _DocumentPlace, split: _DocumentPlace | None
 ) -> tuple[bytes, bytes] | None:
     """The table and the tar-split, packed; by one request if that fetches little else."""
     if split is None:

@@ -10,17 +10,10 @@ from layerscan.errors import LayerscanError
 from layerscan.stores.kinds import AUTO, KINDS, StoreKind
 
 if TYPE_CHECKING:
-    from layerscan.stores.detection import Found
+    from layerscan.stores.detection import FoundStore
     from layerscan.stores.model import Store
 
-__all__ = ["AUTO", "KINDS", "docker_root", "list_stores", "open_store"]
-
-
-def docker_root() -> str:
-    """The data root of this machine's Docker; see `layerscan.stores.places`."""
-    from layerscan.stores import places
-
-    return places.docker_root()
+__all__ = ["AUTO", "KINDS", "list_stores", "open_store"]
 
 
 def open_store(
@@ -46,7 +39,7 @@ def open_store(
         StoreError: there is no such store, or there are several with images;
             the message says what was looked at.
     """
-    from layerscan.stores.detection import at, choose, find, opened
+    from layerscan.stores.detection import at, choose_store, find, opened
 
     options: dict[str, object] = {"namespace": namespace, "platform": platform}
     options = {name: value for name, value in options.items() if value is not None}
@@ -54,10 +47,10 @@ def open_store(
     options["exact"] = exact
     if kind != AUTO and root is not None:
         return opened(kinds[kind], at(kinds[kind], root), options)
-    return choose(find(kinds, options, root), named=root is not None)
+    return choose_store(find(kinds, options, root), named=root is not None)
 
 
-def list_stores() -> "list[Found]":
+def list_stores() -> "list[FoundStore]":
     """What is at each place where a store may be, other users' stores included."""
     from layerscan.stores.detection import find
 

@@ -58,7 +58,7 @@ def opened(kind: StoreKind, place: StorePlace, options: Mapping[str, object]) ->
     return made(place.root, **{key: given[key] for key in ("exact", *kind.takes) if key in given})
 
 
-class Found(NamedTuple):
+class FoundStore(NamedTuple):
     """What is at a place where a store may be.
 
     Attributes:
@@ -78,7 +78,7 @@ class Found(NamedTuple):
 
 def find(
     kinds: Mapping[str, StoreKind], options: Mapping[str, object], root: str | None = None
-) -> list[Found]:
+) -> list[FoundStore]:
     """What is where stores of `kinds` may be: in the folder `root`, or where engines keep them.
 
     Raises:
@@ -86,18 +86,18 @@ def find(
     """
     if root is not None:
         root = real_folder(root)
-    found: list[Found] = []
+    found: list[FoundStore] = []
     for name, kind in kinds.items():
         try:
             looked = places_of(kind) if root is None else [StorePlace(root, "")]
         except StoreError as error:
-            found.append(Found(name, StorePlace("", ""), None, str(error)))
+            found.append(FoundStore(name, StorePlace("", ""), None, str(error)))
             continue
         found += [_look(name, kind, place, options, named=root is not None) for place in looked]
     return found
 
 
-def choose(found: Sequence[Found], *, named: bool) -> "Store":
+def choose_store(found: Sequence[FoundStore], *, named: bool) -> "Store":
     """The store that is meant among `found`: the one that has images.
 
     Args:
@@ -120,19 +120,21 @@ def choose(found: Sequence[Found], *, named: bool) -> "Store":
 
 def _look(
     name: str, kind: StoreKind, place: StorePlace, options: Mapping[str, object], *, named: bool
-) -> Found:
+) -> FoundStore:
     try:
         if not any(_is_there(os.path.join(place.root, mark)) for mark in kind.marks):
             what = "no image store here" if os.path.isdir(place.root) else "there is no such folder"
-            return Found(name, place, None, f"{place.root}: {what}", kind.marks[0])
+            return FoundStore(name, place, None, f"{place.root}: {what}", kind.marks[0])
     except PermissionError:
-        return Found(name, place, None, f"{place.root}: permission denied; use sudo")
+        return FoundStore(name, place, None, f"{place.root}: permission denied; use sudo")
     except (OSError, ValueError):
         pass  # opening it says what is wrong
     try:
-        return Found(name, place, opened(kind, at(kind, place.root) if named else place, options))
+        return FoundStore(
+            name, place, opened(kind, at(kind, place.root) if named else place, options)
+        )
     except StoreError as error:
-        return Found(name, place, None, str(error))
+        return FoundStore(name, place, None, str(error))
 
 
 def _is_there(path: str) -> bool:
@@ -143,7 +145,7 @@ def _is_there(path: str) -> bool:
     return True
 
 
-def _choice(filled: Iterable[Found]) -> str:
+def _choice(filled: Iterable[FoundStore]) -> str:
     stores = ", ".join(f"{one.kind} in {_root(one)}" for one in filled)
     kinds = [one.kind for one in filled]
     ways = [
@@ -153,17 +155,17 @@ def _choice(filled: Iterable[Found]) -> str:
     return f"several image stores have images: {stores}; choose one with {' or '.join(ways)}"
 
 
-def _root(one: Found) -> str:
+def _root(one: FoundStore) -> str:
     return one.place.root if one.store is None else one.store.root
 
 
-def _looked_for(found: Sequence[Found]) -> list[str]:
+def _looked_for(found: Sequence[FoundStore]) -> list[str]:
     """Why a folder that the user named is no store of any kind."""
     marks = ", ".join(one.absent for one in found)
     return [f"{found[0].reason}: looked for {marks} in it"]
 
 
-def _none(found: Sequence[Found], *, named: bool) -> str:
+def _none(found: Sequence[FoundStore], *, named: bool) -> str:
     """Why there is no store."""
     own = [one for one in found if one.place.own]
     closed = dict.fromkeys(one.reason for one in own if not one.absent)

@@ -55,7 +55,7 @@ class Owner(NamedTuple):
     environment: Mapping[str, str]
 
 
-class _Settings(NamedTuple):
+class _StorageSettings(NamedTuple):
     """What a ``storage.conf`` says, as it is written there; empty where it does not."""
 
     source: str = ""
@@ -112,26 +112,26 @@ def user_location(owner: Owner) -> Location:
         "containers/storage",
     )
     if environment.get(_CONFIG_VARIABLE):
-        own: _Settings | None = system
+        own: _StorageSettings | None = system
     else:
         folder = environment.get("XDG_CONFIG_HOME") or os.path.join(owner.home, ".config")
         own = _read(os.path.join(folder, "containers/storage.conf"))
     if own is None:
         # Of the system's settings no additional store holds for a user.
-        return _location(_Settings(system.source), default, owner)
+        return _location(_StorageSettings(system.source), default, owner)
     return _location(own, own.root or own.rootless_root or default, owner)
 
 
-def _system_settings(environment: Mapping[str, str]) -> _Settings:
+def _system_settings(environment: Mapping[str, str]) -> _StorageSettings:
     named = environment.get(_CONFIG_VARIABLE)
     for path in (named,) if named else SYSTEM_CONFIGS:
         settings = _read(path)
         if settings is not None:
             return settings
-    return _Settings()
+    return _StorageSettings()
 
 
-def _read(path: str) -> _Settings | None:
+def _read(path: str) -> _StorageSettings | None:
     """What the file `path` says, None if there is none.
 
     Raises:
@@ -164,7 +164,7 @@ def _parse_toml(raw: bytes, path: str) -> dict[str, object]:
         raise StoreError(f"{path}: is no TOML: {error}") from None
 
 
-def _settings(document: dict[str, object], path: str) -> _Settings:
+def _settings(document: dict[str, object], path: str) -> _StorageSettings:
     storage = _table(document, "storage", "storage", path)
     options = _table(storage, "options", "storage.options", path)
     listed = options.get("additionalimagestores", [])
@@ -173,7 +173,7 @@ def _settings(document: dict[str, object], path: str) -> _Settings:
     # The place of the images, if it is another than that of the containers.
     image_store = _text(storage, "imagestore", path)
     named = {str(index): entry for index, entry in enumerate(listed)}
-    return _Settings(
+    return _StorageSettings(
         source=path,
         root=_text(storage, "graphroot", path),
         rootless_root=_text(storage, "rootless_storage_path", path),
@@ -198,12 +198,12 @@ def _text(table: dict[str, object], key: str, path: str, name: str = "") -> str:
     return value
 
 
-def _location(settings: _Settings, root: str, owner: Owner | None) -> Location:
+def _location(settings: _StorageSettings, root: str, owner: Owner | None) -> Location:
     additional = [_path(path, settings, owner) for path in settings.additional if path]
     return Location(_path(root, settings, owner), tuple(additional))
 
 
-def _path(text: str, settings: _Settings, owner: Owner | None) -> str:
+def _path(text: str, settings: _StorageSettings, owner: Owner | None) -> str:
     """The path that `text` stands for: variables in it are replaced.
 
     Raises:

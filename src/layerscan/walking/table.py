@@ -21,8 +21,8 @@ from layerscan.walking.walker import (
     checked_threads,
     load_compiled,
     os_error,
+    progress_callback,
     refuse_cancelled,
-    told,
 )
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def file_table(
         os.fsencode(path),
         checked_threads(threads),
         not one_file_system,
-        told(on_progress),
+        progress_callback(on_progress),
         PROGRESS_INTERVAL,
         cancel,
     )

@@ -216,7 +216,7 @@ def walk_many(
         not one_file_system,
         count_once,
         count_once and not all(map(_is_directory, roots)),
-        told(on_progress),
+        progress_callback(on_progress),
         PROGRESS_INTERVAL,
         cancel,
     )
@@ -251,7 +251,7 @@ def checked_threads(threads: int | None) -> int:
     return threads or 0
 
 
-def told(
+def progress_callback(
     on_progress: Callable[[Progress], object] | None,
 ) -> Callable[[int, int], object] | None:
     """The callback as the compiled walk calls it."""

@@ -12,7 +12,7 @@ import pytest
 
 from layerscan.errors import LayerscanError
 from layerscan.prediction.stores.model import LayerFigures, Position, store_model
-from layerscan.scanning.accounting import Accounting
+from layerscan.stores.accounting import Accounting
 from layerscan.stores.containerd import footprint as containerd_footprint
 from layerscan.stores.containers_storage import footprint as containers_storage_footprint
 from layerscan.stores.overlay2 import footprint as overlay2_footprint

@@ -122,7 +122,7 @@ class F2fs:
         return _DOTS + per_inode(tree.name_directories, _name_slots(tree), len(tree.kinds))
 
 
-class _Bucket(NamedTuple):
+class _Overflow(NamedTuple):
     """What the names are like that find no place before a level of a folder.
 
     Attributes:
@@ -141,12 +141,12 @@ class _Bucket(NamedTuple):
             return self.any * (self.mean > limit)
         return self.any * 0.5 * (1 + math.erf((self.mean - limit) / math.sqrt(2 * self.variance)))
 
-    def beyond(self, limit: float) -> "_Bucket":
+    def beyond(self, limit: float) -> "_Overflow":
         """Those of a bucket of the next level, where a bucket takes up to `limit`."""
         excess = self.mean - limit
         likely = self.above(limit)
         if likely == 0:
-            return _Bucket(0, 0, 0)
+            return _Overflow(0, 0, 0)
         if self.variance == 0:
             mean, square = excess, excess**2
         else:
@@ -158,7 +158,7 @@ class _Bucket(NamedTuple):
             square = self.variance + excess**2 + share * excess * deviation * density
         # Each name's hash takes it to one of two buckets.
         some = likely * (1 - 2**-mean)
-        return _Bucket(some, mean / 2, (square - mean**2 + mean) / 4)
+        return _Overflow(some, mean / 2, (square - mean**2 + mean) / 4)
 
 
 def _folder_blocks(names: int, fit: float, slots: float) -> int:
@@ -168,7 +168,7 @@ def _folder_blocks(names: int, fit: float, slots: float) -> int:
     of two blocks; a name goes to the first level whose bucket, by its hash, has
     room for it.
     """
-    bucket = _Bucket(1, names + _DOTS / slots, 0)
+    bucket = _Overflow(1, names + _DOTS / slots, 0)
     blocks = 0.0
     level = 0
     while bucket.any * 2**level >= 0.5:  # noqa: PLR2004 - not one block on average

@@ -1,7 +1,7 @@
 """What lies around the content of layers in each kind of image store, as arithmetic.
 
-Owns both rules of `usage` for layers that no store has yet: they are those of
-`layerscan.scanning.accounting`, and say right after a pull the same. What a store keeps of a
+Owns what counts of layers that no store has yet; the rules are those of
+`layerscan.stores.accounting`, and say right after a pull the same. What a store keeps of a
 layer and of an image is in the module of its kind. What all layers of a store share
 grows by what the ``stores`` have measured.
 """
@@ -13,15 +13,20 @@ from typing import ClassVar, NamedTuple
 
 from layerscan.errors import LayerscanError
 from layerscan.prediction.filesystems.filesystem import FileCosts, FileSystem
-from layerscan.scanning.accounting import Accounting
 from layerscan.stores import KINDS
+from layerscan.stores.accounting import (
+    Accounting,
+    docker_layer_usage,
+    exact_image_usage,
+    exact_layer_usage,
+    whole_blocks,
+)
 from layerscan.stores.model import Growth, Layer
 from layerscan.tar.tarsplit import TarSplit
 
 OVERLAY_LINK = "A" * 26
 """Like the name that a layer of an overlay store has in the folder ``l``."""
 
-_KIB = 1024
 _CHAIN_ID = f"sha256:{'0' * 64}"
 
 
@@ -90,10 +95,13 @@ class StoreModel(ABC):
             accounting: by which rule.
         """
         if accounting is Accounting.DOCKER:
-            whole = layer.content + self._folder(position, fs)
-            return -(-whole // _KIB) * _KIB + layer.tar_split
-        kept = _blocks(self._kept(layer, position, fs), fs)
-        return layer.content + layer.overhead + kept + self.growth.layer_bytes
+            return docker_layer_usage(layer.content + self._folder(position, fs), layer.tar_split)
+        return exact_layer_usage(
+            layer.content + layer.overhead,
+            self._kept(layer, position, fs),
+            block_size=fs.block_size,
+            growth=self.growth,
+        )
 
     def image_usage(self, documents: Sequence[int], fs: FileSystem, accounting: Accounting) -> int:
         """Bytes of disk that an image takes beside its layers; 0 by the docker rule.
@@ -106,8 +114,8 @@ class StoreModel(ABC):
         """
         if accounting is Accounting.DOCKER:
             return 0
-        shared = self.growth.image_bytes + self.growth.image_blocks * fs.block_size
-        return self.document_usage(documents, fs) + shared
+        kept = self._kept_of_image(documents, fs)
+        return exact_image_usage(kept, block_size=fs.block_size, growth=self.growth)
 
     def document_usage(self, documents: Sequence[int], fs: FileCosts) -> int:
         """Bytes of disk of what the store keeps of an image itself, beside its layers.
@@ -118,9 +126,11 @@ class StoreModel(ABC):
             documents: as for `image_usage`.
             fs: the file system.
         """
+        return whole_blocks(self._kept_of_image(documents, fs), fs.block_size)
+
+    def _kept_of_image(self, documents: Sequence[int], fs: FileCosts) -> Iterable[int]:
         # Archives may be without manifests, but each pull has one.
-        pulled = documents if len(documents) > 1 else (*documents, 0)
-        return _blocks(self._documents(pulled, fs), fs)
+        return self._documents(documents if len(documents) > 1 else (*documents, 0), fs)
 
     @abstractmethod
     def _folder(self, position: Position, fs: FileSystem) -> int:
@@ -170,8 +180,3 @@ def overlay_lower(position: Position, fs: FileSystem) -> int:
     """
     listed = len("l/") + len(OVERLAY_LINK) + len(":")
     return fs.file(listed * position.depth - 1) if position.depth else 0
-
-
-def _blocks(taken: Iterable[int], fs: FileCosts) -> int:
-    """Bytes of all, each by itself, and one block at the least, see `scanning.accounting`."""
-    return sum(max(one, fs.block_size) for one in taken)

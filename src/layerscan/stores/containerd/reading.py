@@ -63,7 +63,7 @@ class ContainerdReading:
         self._machine = this_machine()
         self._exact = exact
         self._losses = Losses()
-        self._found: dict[tuple[str, tuple[str, ...]], _Found] = {}
+        self._found: dict[tuple[str, tuple[str, ...]], _GatheredImage] = {}
         self._packed: dict[str, set[str]] = defaultdict(set)
         if namespace is not None:
             self._namespace = namespace
@@ -136,7 +136,7 @@ class ContainerdReading:
         meant = self._meant(unpacked)
         for one in unpacked:
             key = (one.config_digest, one.layers)
-            image = self._found.setdefault(key, _Found(one))
+            image = self._found.setdefault(key, _GatheredImage(one))
             image.add(group, one, foreign=meant is not None and one is not meant)
 
     def _is_unpacked(self, variant: Variant, group: list[Names]) -> bool:
@@ -219,7 +219,7 @@ class ContainerdReading:
                 self.images.append(found.image(whole, paths))
 
 
-class _Found:
+class _GatheredImage:
     """An image while its names are gathered: a config, and the same archives."""
 
     def __init__(self, variant: Variant) -> None:

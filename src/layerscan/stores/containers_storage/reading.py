@@ -35,7 +35,7 @@ from layerscan.text import shown
 _SHORT_ID = 12
 
 
-class _Found(NamedTuple):
+class _RecordedImage(NamedTuple):
     """An image while its layers are looked up.
 
     Attributes:
@@ -118,7 +118,7 @@ class StorageReading:
 
     def _read(self, stores: list[tuple[Folder, StorageRecords]]) -> None:
         with LayerStores(stores) as layer_stores:
-            found: dict[str, _Found] = {}
+            found: dict[str, _RecordedImage] = {}
             for folder, records in stores:
                 for fault in records.faults:
                     self._losses.note(fault)
@@ -136,7 +136,7 @@ class StorageReading:
 
     def _read_images(
         self, root: Folder, records: StorageRecords, layer_stores: LayerStores
-    ) -> list[_Found]:
+    ) -> list[_RecordedImage]:
         if not records.images:
             return []
         found = []
@@ -164,7 +164,7 @@ class StorageReading:
                     for digest in documents.digests
                 ]
                 found.append(
-                    _Found(
+                    _RecordedImage(
                         label=label,
                         record=record,
                         documents=documents,
@@ -188,7 +188,7 @@ class StorageReading:
                 self._losses.note(Fault(where, str(error)))
         return names
 
-    def _owners(self, found: dict[str, _Found]) -> dict[Reference, str]:
+    def _owners(self, found: dict[str, _RecordedImage]) -> dict[Reference, str]:
         """Which image each name means.
 
         Names are given to one image; but the digest of an index leads to an
@@ -209,7 +209,7 @@ class StorageReading:
         return owners
 
     def _add_image(
-        self, one: _Found, layers: dict[str, Layer | Fault], owners: dict[Reference, str]
+        self, one: _RecordedImage, layers: dict[str, Layer | Fault], owners: dict[Reference, str]
     ) -> None:
         stack = [layers[chain] for chain in one.chains]
         whole = tuple(layer for layer in stack if isinstance(layer, Layer))
@@ -236,7 +236,7 @@ class StorageReading:
     # Layers.
 
     def _read_layers(
-        self, found: Iterable[_Found], layer_stores: LayerStores
+        self, found: Iterable[_RecordedImage], layer_stores: LayerStores
     ) -> dict[str, Layer | Fault]:
         """The layer of each chain_id, or why it cannot be read.
 
@@ -327,7 +327,7 @@ def _label(record: ImageRecord, names: list[Reference]) -> str:
     return next((name for name in names if name.tag), names[0]).familiar
 
 
-def _merged(one: _Found, other: _Found) -> _Found:
+def _merged(one: _RecordedImage, other: _RecordedImage) -> _RecordedImage:
     """One image of what two stores, or two records of one, have of it."""
     return one._replace(
         given=(*one.given, *other.given), by_digest=(*one.by_digest, *other.by_digest)
@@ -341,7 +341,7 @@ def _chains(diff_ids: Iterable[str]) -> list[str]:
     return chains
 
 
-def _digests(one: _Found, names: Iterable[Reference]) -> dict[str, tuple[str | None, ...]]:
+def _digests(one: _RecordedImage, names: Iterable[Reference]) -> dict[str, tuple[str | None, ...]]:
     """The digest of each layer in each repository that `names` are of.
 
     The store does not record what repository a manifest is from, unless the

@@ -81,7 +81,7 @@ def _add_name(names: dict[Reference, str], text: str, image_id: object) -> None:
         raise ValueError(f"{name.familiar} names two images, {names[name]} and {image_id}")
 
 
-def list_images(content: Folder) -> tuple[list[str], list[Fault]]:
+def list_image_ids(content: Folder) -> tuple[list[str], list[Fault]]:
     """The ids of the images in ``imagedb/content/sha256``, sorted.
 
     Returns:

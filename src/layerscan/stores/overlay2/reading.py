@@ -17,7 +17,7 @@ from layerscan.stores.overlay2.distribution import UNKNOWN, Distribution, KnownD
 from layerscan.stores.overlay2.footprint import image_paths, layer_paths
 from layerscan.stores.overlay2.imagedb import (
     REPOSITORIES,
-    list_images,
+    list_image_ids,
     read_config,
     read_names,
 )
@@ -86,7 +86,7 @@ class Overlay2Reading:
         nameless = self._read_names()
         try:
             with self._image_root.folder("imagedb", "content", "sha256") as content:
-                image_ids, faults = list_images(content)
+                image_ids, faults = list_image_ids(content)
                 for stray in faults:
                     self._losses.note(stray)
                 # Those with a name that are not there, too: reading them says so.

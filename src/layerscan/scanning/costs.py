@@ -1,0 +1,62 @@
+"""What a layer or an image costs, from what a walk found and what the store keeps of it.
+
+Owns where on the disk the figures are. What becomes of them by each rule,
+`layerscan.stores.accounting` says.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+
+from layerscan.stores.accounting import (
+    Accounting,
+    docker_layer_usage,
+    exact_image_usage,
+    exact_layer_usage,
+)
+from layerscan.stores.model import Growth, Image, Layer
+from layerscan.walking.walker import BLOCK, Usage
+
+
+def layer_usage(
+    layer: Layer, walked: Usage, accounting: Accounting, *, block_size: int, growth: Growth
+) -> int:
+    """Bytes of disk that `layer` takes.
+
+    Args:
+        layer: the layer.
+        walked: what the walk found in its folder.
+        accounting: by which rule.
+        block_size: of the store's file system, in bytes.
+        growth: of the store's shared files.
+
+    Raises:
+        OSError: a file of the layer's metadata cannot be looked at.
+    """
+    if accounting is Accounting.DOCKER:
+        tar_split = sum(os.lstat(path).st_size for path in layer.metadata_files)
+        return docker_layer_usage(walked.usage, tar_split)
+    content = walked.child or walked
+    # A build can leave holes in a file; a pull writes them out as zeros.
+    taken = content.blocks * BLOCK + content.holes
+    beside = _taken(layer.exact_paths)
+    return exact_layer_usage(taken, beside, block_size=block_size, growth=growth)
+
+
+def image_usage(image: Image, accounting: Accounting, *, block_size: int, growth: Growth) -> int:
+    """Bytes of disk that `image` takes beside its layers; 0 by the docker rule.
+
+    Raises:
+        OSError: a file of the image's metadata cannot be looked at.
+    """
+    if accounting is Accounting.DOCKER:
+        return 0
+    return exact_image_usage(_taken(image.exact_paths), block_size=block_size, growth=growth)
+
+
+def _taken(paths: Iterable[str]) -> Iterator[int]:
+    """Bytes by ``st_blocks`` of each of `paths`, 0 for one that is not there."""
+    for path in paths:
+        try:
+            yield os.lstat(path).st_blocks * BLOCK
+        except FileNotFoundError:
+            yield 0

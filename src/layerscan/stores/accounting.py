@@ -1,0 +1,73 @@
+"""The rules of ``usage``, the same for layers that are there and for those that are predicted.
+
+The docker rule is what update clients expect today: ``du -sk`` of the layer's
+folder, times 1024, plus the length of its tar-split file. The exact rule is
+every block that a pull of the layer makes the engine use. docs/explanation/accounting.md
+has both, with the measurements behind them.
+
+Owns the arithmetic. What the files take, `layerscan.scanning.costs` finds on disk and
+`layerscan.prediction.stores.model` computes.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from layerscan.stores.model import Growth
+
+_KIB = 1024
+
+
+class Accounting(StrEnum):
+    """The rules that there are."""
+
+    DOCKER = "docker"
+    EXACT = "exact"
+
+
+def docker_layer_usage(folder: int, tar_split: int) -> int:
+    """Bytes of disk that a layer takes, by the docker rule; images take nothing beside.
+
+    Args:
+        folder: bytes by ``st_blocks`` of the layer's folder and all that is in it.
+        tar_split: length of its tar-split file; 0 if it has none.
+    """
+    return -(-folder // _KIB) * _KIB + tar_split
+
+
+def exact_layer_usage(
+    content: int, beside: Iterable[int], *, block_size: int, growth: Growth
+) -> int:
+    """Bytes of disk that a layer takes, by the exact rule.
+
+    Args:
+        content: bytes that its files take.
+        beside: bytes of each file and folder that the store keeps of it, see `whole_blocks`.
+        block_size: of the store's file system, in bytes.
+        growth: of the store's shared files.
+    """
+    return content + whole_blocks(beside, block_size) + growth.layer_bytes
+
+
+def exact_image_usage(beside: Iterable[int], *, block_size: int, growth: Growth) -> int:
+    """Bytes of disk that an image takes beside its layers, by the exact rule.
+
+    Args:
+        beside: bytes of each file and folder that the store keeps of it, see `whole_blocks`.
+        block_size: of the store's file system, in bytes.
+        growth: of the store's shared files.
+    """
+    shared = growth.image_bytes + growth.image_blocks * block_size
+    return whole_blocks(beside, block_size) + shared
+
+
+def whole_blocks(taken: Iterable[int], block_size: int) -> int:
+    """Bytes of disk of files and folders, each by itself, and one block at the least.
+
+    What needs no block here, a short symlink or an empty file, may need one on the
+    file system that the layer is for.
+
+    Args:
+        taken: bytes of each by ``st_blocks``; 0 also for one that is not there.
+        block_size: of the file system, in bytes.
+    """
+    return sum(max(one, block_size) for one in taken)
