@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         (RuntimeError("no\nthread"), "this is a fault of layerscan: RuntimeError: no\\nthread; "),
         (RecursionError("deep"), "this is a fault of layerscan: RecursionError: deep; "),
         (AssertionError(), "this is a fault of layerscan: AssertionError: ; "),
+        (ValueError("\x1b[2J"), "this is a fault of layerscan: ValueError: \\x1b[2J; "),
         (KeyError("x"), "this is a fault of layerscan: KeyError: 'x'; "),
     ],
 )
@@ -42,7 +43,9 @@ def test_one_line_and_with_v_where(
     assert line.startswith(f"layerscan: error: {said}")
     for option in ("-v", "--verbose"):
         assert main([option]) == 2
-        *traceback, last = capsys.readouterr().err.splitlines()
+        written = capsys.readouterr().err
+        assert "\x1b" not in written
+        *traceback, last = written.splitlines()
         assert last == line
         assert traceback[0] == "Traceback (most recent call last):"
         assert any("in failing" in step for step in traceback)

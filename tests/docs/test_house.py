@@ -65,6 +65,29 @@ def test_no_file_imports_one_that_imports_it() -> None:
     assert len(list(TopologicalSorter(imports).static_order())) >= len(files)
 
 
+@pytest.mark.parametrize("command", ["scan", "predict", "publish", "check"])
+def test_a_command_is_read_file_by_file_without_looking_back(command: str) -> None:
+    walk = section(PAGE, "Four commands, file by file")
+    (table,) = tables(walk, command)
+    names = [code(row[0]) for row in table.rows]
+    everything = {str(path.relative_to(SOURCES)): path for path in SOURCES.rglob("*.py*")}
+    assert names[0] == f"cli/{command}.py"
+    assert set(names) <= everything.keys()
+    for place, name in enumerate(names):
+        text = everything[name].read_text()
+        back = [above for above in names[:place] if mentions(text, above)]
+        assert not back, f"{name} leads back to {back}"
+
+
+def mentions(text: str, file: str) -> bool:
+    """Whether a source imports another file, if only for type checkers."""
+    package, _, module = ("layerscan/" + file.partition(".")[0]).replace("/", ".").rpartition(".")
+    return bool(
+        re.search(rf"^ *from {package}\.{module} import", text, re.MULTILINE)
+        or re.search(rf"^ *from {package} import .*\b{module}\b", text, re.MULTILINE)
+    )
+
+
 def imported_files(path: Path, files: Container[str]) -> Iterator[str]:
     """What a file imports when it runs, not for type checkers alone."""
     tree = ast.parse(path.read_text())

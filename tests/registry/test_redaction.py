@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from layerscan.registry.redaction import redacted
@@ -47,6 +47,9 @@ def test_no_form_of_it_is_shown(form: str) -> None:
 
 
 @given(printable_ascii, st.sampled_from(sorted(FORMS)))
+@example("000000\\\\", "as it is")
+@example("\\" * 9, "json")
+@example("%25%25%2525", "twice")
 def test_any_secret(secret: str, form: str) -> None:
     written = FORMS[form](secret)
     assert written not in redacted(f"<{written}>", [secret]) or written == "…"

@@ -70,7 +70,11 @@ def _where(error: Exception) -> str:
     """Where in the program an error comes from."""
     import traceback
 
-    return "".join(traceback.format_exception(error))
+    from layerscan.text import printable
+
+    # What the error says may come from a store or a registry.
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    return "".join(f"{printable(line, longest=None)}\n" for line in lines)
 
 
 def _is_verbose(arguments: list[str]) -> bool:

@@ -38,18 +38,20 @@ def _without(text: str, secret: str) -> str:
 
 def _end(lowered: str, at: int, secret: str, least: int) -> int | None:
     """Where the secret ends that begins at `at`, or what is there of it; None for nothing."""
-    matched = 0
+    # One text can be read in several ways: two backslashes are two characters, or one in JSON.
+    ends, matched = {at}, 0
     for character in secret:
-        form = next((f for f in _forms(character) if lowered.startswith(f, at)), None)
-        if form is None:
+        forms = _forms(character)
+        further = {end + len(f) for end in ends for f in forms if lowered.startswith(f, end)}
+        if not further:
             break
-        at += len(form)
+        ends = further
         matched += 1
-    return at if matched >= least else None
+    return max(ends) if matched >= least else None
 
 
 def _forms(character: str) -> tuple[str, ...]:
-    """How a character is written, in lower case: the longest first."""
+    """How a character may be written, in lower case."""
     code = ord(character)
     once = "".join(f"%{byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
     units = character.encode("utf-16-be", "surrogatepass").hex()
