@@ -277,3 +277,11 @@ def test_what_it_makes_nobody_else_can_write_to_whatever_the_umask(tmp_path: Pat
         os.umask(before)
     cache = PredictionCache(str(tmp_path / "new" / "cache"))
     assert (cache.find(LAYER, EXT4), cache.notes) == (FIGURES, ())
+
+
+def test_the_folder_is_closed_with_the_cache(tmp_path: Path) -> None:
+    before = os.listdir("/proc/self/fd")
+    kept = PredictionCache(str(tmp_path))
+    assert len(os.listdir("/proc/self/fd")) == len(before) + 1
+    del kept
+    assert os.listdir("/proc/self/fd") == before

@@ -3,6 +3,7 @@
 import shutil
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -266,3 +267,14 @@ def test_the_folders_are_those_of_the_engines(monkeypatch: pytest.MonkeyPatch) -
         "/home/me/.config/containers/certs.d",
         "/x/docker/certs.d",
     )
+
+
+def test_where_the_machine_has_no_authorities_those_of_httpx_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nowhere: dict[str, Any] = {"cafile": None, "capath": None}
+    paths = ssl.get_default_verify_paths()._replace(**nowhere)
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    found = tls.settings(tls.Certificates("registry.example", (), None), verified=True)
+    assert found.verify_mode == ssl.CERT_REQUIRED
+    assert found.cert_store_stats()["x509_ca"] > 100
