@@ -44,7 +44,7 @@ def draw(rows: Iterable["Row"], path: str) -> None:
     pairs = [shown[at : at + 2] for at in range(0, len(shown), 2)]
     heights = [max(map(len, pair)) + 2.5 for pair in pairs]
     with mpl.rc_context(_SETTINGS):
-        figure = Figure(figsize=(9, 0.2 * sum(heights)), layout="constrained")
+        figure = Figure(figsize=(10, 0.2 * sum(heights)), layout="constrained")
         axes = figure.subplots(len(pairs), 2, squeeze=False, height_ratios=heights).flatten()
         for axis in axes[len(shown) :]:
             axis.set_visible(False)

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from statistics import linear_regression, median
 
+import pytest
+
 from benchmarks import contestants as who
 from benchmarks.contestants import Contestant
 from benchmarks.corpus import Tree
@@ -51,6 +53,11 @@ def exponent(line: Mapping[int, float]) -> float:
     return linear_regression(*zip(*logs, strict=True)).slope
 
 
+@pytest.fixture(autouse=True)
+def _new_line() -> None:
+    print()
+
+
 def _duel(ours: Contestant, peer: Contestant, path: str) -> Duel:
     return Duel(partial(ours.run, path), partial(peer.run, path))
 
@@ -64,14 +71,14 @@ def _measure(duels: Iterable[Duel], rounds: int) -> None:
 def _tell(name: str, across: str, sides: Mapping[int, Side]) -> dict[int, float]:
     line = {at: median(side.seconds) for at, side in sides.items()}
     told = ", ".join(f"{at:,}: {seconds(y)}" for at, y in line.items())
-    print(f"\n{name} by {across}: {told}", end="")
+    print(f"{name} by {across}: {told}")
     return line
 
 
 def _power(name: str, sides: Mapping[int, Side]) -> float:
     line = _tell(name, "entries", sides)
     power = exponent({at: y for at, y in line.items() if at >= _LINEAR_FROM[SIZE]})
-    print(f"; entries to the power of {power:.3f}")
+    print(f"    as entries to the power of {power:.3f}")
     return power
 
 
@@ -85,7 +92,7 @@ def test_a_walk_is_linear_and_its_memory_bounded() -> None:
         _power("bare loop in C", {at: duel.peer for at, duel in by_loop.items()})
         power = _power("layerscan", {at: duel.ours for at, duel in by_du.items()})
         peaks = [duel.ours.peak for duel in by_du.values()]
-        print(f"layerscan's memory by entries: {', '.join(f'{peak >> 10} KiB' for peak in peaks)}")
+        print(f"    with {', '.join(f'{peak >> 10} KiB' for peak in peaks)} of memory")
         if power <= MOST_EXPONENT:
             break
     assert power <= MOST_EXPONENT
@@ -112,7 +119,7 @@ def test_an_image_on_the_same_layers_costs_next_to_nothing() -> None:
         _measure(duels, rounds=7)
         _tell("layerscan scan", "images", dict(zip(_IMAGES, (d.peer for d in duels), strict=True)))
         each = (duels[-1].ratio - 1) / (_IMAGES[-1] - 1)
-        print(f"; each of them costs {each:.2%} of the first")
+        print(f"    each of them costs {each:.2%} of the first")
         if each <= MOST_FOR_AN_IMAGE:
             break
     assert each <= MOST_FOR_AN_IMAGE
