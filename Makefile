@@ -45,12 +45,13 @@ test: lint sanitize engines $(BENCH) ## run all tests, real engines included
 
 bench: $(BENCH) ## measure against du and other tools; SIZE=small takes two minutes
 	benchmarks/install
-	@mkdir -p build/bench
-	$(BENCHMARK) pytest benchmarks -q -rfE --timeout=3600 -p no:cacheprovider \
-	    --benchmark-quiet --benchmark-json=build/bench/pytest-benchmark.json
+	@mkdir -p build/bench && rm -f build/bench/pytest-benchmark.json
+	$(BENCHMARK) pytest benchmarks -q -rfEs --timeout=3600 -p no:cacheprovider \
+	    --benchmark-quiet --benchmark-json=build/bench/pytest-benchmark.json; \
+	    status=$$?; $(BIN)/python -m benchmarks.report && exit $$status
 
 bench-scaling: $(BENCH) ## measure how cost grows with files, threads and images
-	$(BENCHMARK) benchmarks.scaling
+	$(BENCHMARK) pytest benchmarks/scaling.py -q -s --timeout=3600 -p no:cacheprovider
 
 bench-compare: $(BENCH) ## measure the commit REV against HEAD, in turns
 	@test -n "$(REV)" || { echo "which commit? make bench-compare REV=HEAD~1" >&2; exit 2; }

@@ -4,11 +4,10 @@
  *
  * getdents64 and statx for each entry, directories on one shared stack, the
  * entries of each read sorted by inode. Nothing else: no errors, no limit on
- * memory, no progress, no second total. Inodes with several names are counted
- * once, so that the answer can be held against du's.
+ * memory, no progress, no second total, and an inode with several names counts
+ * for each of them.
  */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -19,9 +18,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { BUFFER = 32 * 1024, MOST = BUFFER / 24, LINKS = 1 << 22 };
+enum { BUFFER = 32 * 1024, MOST = BUFFER / 24 };
 
-struct entry { uint64_t ino; const char *name; };
 struct record { uint64_t ino; int64_t off; unsigned short len; unsigned char type; char name[]; };
 struct directory { struct directory *next; char path[]; };
 
@@ -30,23 +28,16 @@ static pthread_cond_t more = PTHREAD_COND_INITIALIZER;
 static struct directory *stack;
 static int busy, waiting;
 static uint64_t total;
-static uint64_t *links; /* open addressing, 0 is free */
-
-static int first_name(uint64_t ino) {
-    uint64_t i = ino * 0x9e3779b97f4a7c15u >> 42;
-    while (links[i] && links[i] != ino)
-        i = (i + 1) & (LINKS - 1);
-    int first = links[i] == 0;
-    links[i] = ino;
-    return first;
-}
 
 static int by_inode(const void *a, const void *b) {
-    uint64_t x = ((const struct entry *)a)->ino, y = ((const struct entry *)b)->ino;
+    uint64_t x = (*(struct record **)a)->ino, y = (*(struct record **)b)->ino;
     return (x > y) - (x < y);
 }
 
-static void push(struct directory *found) {
+static void push(const char *folder, const char *name) {
+    size_t length = strlen(folder) + strlen(name) + 2;
+    struct directory *found = malloc(sizeof *found + length);
+    snprintf(found->path, length, "%s/%s", folder, name);
     pthread_mutex_lock(&lock);
     found->next = stack;
     stack = found;
@@ -55,28 +46,19 @@ static void push(struct directory *found) {
     pthread_mutex_unlock(&lock);
 }
 
-static uint64_t measure(int fd, const char *path, const char *name) {
+static uint64_t measure(int fd, const char *folder, const char *name) {
     struct statx st;
     if (statx(fd, name, AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC,
               STATX_TYPE | STATX_NLINK | STATX_INO | STATX_BLOCKS, &st) != 0)
         return 0;
-    if (S_ISDIR(st.stx_mode)) {
-        size_t length = strlen(path) + strlen(name) + 2;
-        struct directory *found = malloc(sizeof *found + length);
-        snprintf(found->path, length, "%s/%s", path, name);
-        push(found);
-    } else if (st.stx_nlink > 1) {
-        pthread_mutex_lock(&lock);
-        int first = first_name(st.stx_ino);
-        pthread_mutex_unlock(&lock);
-        return first ? st.stx_blocks : 0;
-    }
+    if (S_ISDIR(st.stx_mode))
+        push(folder, name);
     return st.stx_blocks;
 }
 
 static uint64_t read_directory(const char *path) {
     static __thread char buffer[BUFFER];
-    static __thread struct entry entries[MOST];
+    static __thread struct record *entries[MOST];
     uint64_t blocks = 0;
     long length;
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC);
@@ -88,11 +70,11 @@ static uint64_t read_directory(const char *path) {
             struct record *record = (struct record *)(buffer + at);
             at += record->len;
             if (strcmp(record->name, ".") && strcmp(record->name, ".."))
-                entries[count++] = (struct entry){record->ino, record->name};
+                entries[count++] = record;
         }
         qsort(entries, count, sizeof *entries, by_inode);
         for (int i = 0; i < count; i++)
-            blocks += measure(fd, path, entries[i].name);
+            blocks += measure(fd, path, entries[i]->name);
     }
     close(fd);
     return blocks;
@@ -128,17 +110,11 @@ static void *work(void *unused) {
 
 int main(int argc, char **argv) {
     struct statx st;
-    if (argc != 3 || statx(AT_FDCWD, argv[2], AT_SYMLINK_NOFOLLOW, STATX_BLOCKS, &st) != 0) {
-        fprintf(stderr, "usage: bare_loop THREADS PATH\n");
+    if (argc != 3 || statx(AT_FDCWD, argv[2], AT_SYMLINK_NOFOLLOW, STATX_BLOCKS, &st) != 0)
         return 2;
-    }
     int threads = atoi(argv[1]);
     pthread_t *pool = calloc(threads, sizeof *pool);
-    links = calloc(LINKS, sizeof *links);
-    size_t length = strlen(argv[2]) + 1;
-    stack = malloc(sizeof *stack + length);
-    stack->next = NULL;
-    memcpy(stack->path, argv[2], length);
+    push(argv[2], "");
     for (int i = 0; i < threads; i++)
         pthread_create(&pool[i], NULL, work, NULL);
     for (int i = 0; i < threads; i++)

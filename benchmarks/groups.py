@@ -1,23 +1,20 @@
-"""What is measured: groups of contestants that do the same work.
+"""What is measured: groups of contestants that do the same work, and the bounds they are held to.
 
-Owns which groups there are, on what they run, who takes part, and the check
-that all of them give the same answer. Making trees and stores is put off until
-a group is opened.
+Owns the order of things in a group: what is needed is made, all give their
+answer and are held to be equal, and only then anything is timed.
 """
 
-import ctypes
-import json
 import os
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
 
-from benchmarks import corpus, layouts, peers, stores, unpackers
-from benchmarks.contest import Contestant
-from benchmarks.peers import Role
-from benchmarks.settings import HERE, Size
+from benchmarks import contestants as who
+from benchmarks import layouts, machine, stores
+from benchmarks.contestants import Answer, Contestant
+from benchmarks.corpus import TREES, Made, Recipe
+from benchmarks.duel import Duel
+from benchmarks.settings import Size
 
 
 class RefusedError(Exception):
@@ -25,60 +22,107 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True)
-class Entrant:
-    """A contestant as it takes part in a group.
+class Gate:
+    """The least that a ratio may be.
 
     Attributes:
-        contestant: it.
-        role: tool or yardstick.
-        counts: what of its answer is compared with ours.
-        exact: that it gives another answer than ours is a fault.
-        part: of our answer, what it can be compared with.
+        large: at `Size.LARGE`.
+        small: at `Size.SMALL`; nothing where it would say nothing.
+        limit: a contestant that nothing on this machine can beat, or "". Where it
+            misses the bound too, the bound says nothing about us.
     """
 
-    contestant: Contestant
-    role: Role
-    counts: str
-    exact: bool
-    part: Callable[[Any], object] = lambda answer: answer
+    large: float = 0.0
+    small: float = 0.0
+    limit: str = ""
+
+    def least(self, size: Size) -> float:
+        """The bound at `size`, or nothing."""
+        return self.large if size is Size.LARGE else self.small
 
 
-@dataclass(frozen=True)
-class Ring:
-    """A group, opened: what it is about is on disk.
-
-    Attributes:
-        ours: the one to which ratios are.
-        entrants: the others that can be run, by name.
-        absent: why the rest cannot be run, by name.
-        path: of the tree or store, or None.
-        prepare: done before each run, outside its time.
-    """
-
-    ours: Contestant
-    entrants: Mapping[str, Entrant]
-    absent: Mapping[str, str] = field(default_factory=dict)
-    path: str | None = None
-    prepare: Callable[[], None] = lambda: None
+TOOLS = "each other tool"
+"""In the place of a name: whoever is no yardstick and has no gate of its own."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Contestants that do the same work.
 
     Attributes:
         name: as in the report.
-        about: what is timed.
-        names: of the contestants beside ours.
-        rounds: how often each runs, in turns with ours, by size.
-        open: makes what is needed; raises `RefusedError` where it cannot be.
+        on: what is measured on.
+        ours: the one to which ratios are.
+        others: who runs in turns with it.
+        rounds: how often, at least.
+        gates: what is held, by the name of the contestant or `TOOLS`.
+        memory: bytes that ours may have at most, or None.
+        cold: caches are dropped before each run.
     """
 
     name: str
-    about: str
-    names: tuple[str, ...]
-    rounds: Mapping[Size, int]
-    open: Callable[[Size, str], Ring]
+    on: Mapping[Size, Recipe]
+    ours: Contestant
+    others: tuple[Contestant, ...]
+    rounds: int
+    gates: Mapping[str, Gate] = field(default_factory=dict)
+    memory: int | None = None
+    cold: bool = False
+
+    def gate(self, contestant: Contestant) -> Gate:
+        """What the ratio of `contestant` is held to."""
+        own = self.gates.get(contestant.name)
+        return own or (Gate() if contestant.yardstick else self.gates.get(TOOLS, Gate()))
+
+    def verdict(self, contestant: Contestant, ratios: Mapping[str, float], size: Size) -> str:
+        """The gate of `contestant` and what came of it, or nothing where nothing is held.
+
+        Ends in ``MISSED`` or ``out of reach`` where the gate is not met.
+        """
+        gate, ratio = self.gate(contestant), ratios[contestant.name]
+        least = gate.least(size)
+        if ratio >= least:
+            return f"≥ {least:.2f}" if least else ""
+        in_reach = gate.limit not in ratios or ratio / ratios[gate.limit] >= least
+        return f"≥ {least:.2f} {'MISSED' if in_reach else 'out of reach'}"
+
+
+@cache
+def opened(group: Group, size: Size, root: str) -> tuple[Made, Answer]:
+    """What `group` is measured on, and our answer.
+
+    Raises:
+        RefusedError: it cannot be measured here.
+    """
+    if group.cold:
+        drop_caches()
+        if machine.file_system(root) == "tmpfs":
+            raise RefusedError("in memory; set LAYERSCAN_BENCH_CORPUS to a folder on a disk")
+    made = group.on[size].make(root)
+    return made, group.ours.answer(made.path)
+
+
+def start(group: Group, contestant: Contestant, size: Size, root: str) -> Duel:
+    """The duel of ours with `contestant`; both gave the same answer.
+
+    Raises:
+        RefusedError: it cannot be measured here, or gives another answer.
+        AssertionError: it gives another answer, and must not.
+    """
+    if not contestant.is_here:
+        raise RefusedError(f"{contestant.needs} is not installed")
+    made, answer = opened(group, size, root)
+    theirs = contestant.answer(made.path)
+    # Who reads less knows less.
+    ours = {key: answer.get(key) for key in theirs}
+    if theirs != ours:
+        told = f"not equal: gives {str(theirs)[:60]}, ours {str(ours)[:60]}"
+        raise AssertionError(told) if contestant.exact else RefusedError(told)
+    return Duel(
+        partial(group.ours.run, made.path),
+        partial(contestant.run, made.path),
+        drop_caches if group.cold else lambda: None,
+    )
 
 
 def drop_caches() -> None:
@@ -95,280 +139,97 @@ def drop_caches() -> None:
         raise RefusedError(f"caches cannot be dropped: {error.strerror}; run as root") from error
 
 
-def _tree(shape: str, names: tuple[str, ...], *, cold: bool = False) -> Callable[[Size, str], Ring]:
-    """The ring of the walks, timed without Python's start-up, on the tree of `shape`."""
+_WHOLE = (who.DU, who.GDU, who.NCDU, who.BFS)
+_WALKS = (who.BARE_LOOP, *_WHOLE, who.SCANDIR_RS, who.OS_SCANDIR)
+_COLD = (who.BARE_LOOP, who.DU, who.GDU, who.BFS, who.SCANDIR_RS)
+# Not the bare loop: it counts each name, and opens each folder by its whole path.
+_ODD = (who.DU, who.GDU, who.NCDU, who.BFS_UNIQUE, who.SCANDIR_RS, who.OS_SCANDIR)
+_LAYERS = (who.BARE, who.HASHED, who.TAR, who.TARFILE)
+_PROCESSES = (*(replace(one, inside=False) for one in _LAYERS), who.ONE_AT_A_TIME)
+_LIMIT = who.BARE_LOOP.name
+_NEAR = Gate(1 / 1.05)
 
-    def ring(size: Size, root: str) -> Ring:
-        if cold:
-            drop_caches()
-            _check_has_a_disk(root)
-        path = corpus.make(corpus.TREES[size][shape], root)
-        entrants, absent = _walkers(names, path)
-        ours = peers.OURS.on(path)
-        return Ring(ours, entrants, absent, path, drop_caches if cold else lambda: None)
-
-    return ring
-
-
-def _walkers(names: tuple[str, ...], path: str) -> tuple[dict[str, Entrant], dict[str, str]]:
-    walkers = [peers.WALKERS[name] for name in names]
-    absent = {peer.name: peer.absent for peer in walkers if peer.absent}
-    entrants = {
-        peer.name: Entrant(peer.on(path), peer.role, peer.counts, peer.exact)
-        for peer in walkers
-        if not peer.absent
-    }
-    return entrants, absent
-
-
-_TMPFS = 0x01021994
-
-
-def _check_has_a_disk(root: str) -> None:
-    os.makedirs(root, exist_ok=True)
-    # struct statfs begins with f_type, a long; no Python function has it.
-    buffer = (ctypes.c_long * 64)()
-    libc = ctypes.CDLL(None)
-    if libc.statfs(os.fsencode(root), buffer) == 0 and buffer[0] == _TMPFS:
-        raise RefusedError(f"{root} is in memory; set LAYERSCAN_BENCH_CORPUS to a folder on disk")
-
-
-def _program(*arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "layerscan", *arguments)
-
-
-def _script(name: str, *arguments: str) -> tuple[str, ...]:
-    return (sys.executable, "-P", os.path.join(HERE, name), *arguments)
-
-
-def _whole_du(size: Size, root: str) -> Ring:
-    path = corpus.make(corpus.TREES[size]["wide"], root)
-    entrants, absent = _walkers(_WHOLE, path)
-    return Ring(
-        Contestant("layerscan du", _program("du", path), peers.read_kib), entrants, absent, path
-    )
-
-
-def _scan(recipes: Mapping[str, stores.StoreRecipe]) -> Callable[[Size, str], Ring]:
-    def ring(size: Size, root: str) -> Ring:
-        path = stores.make_store(recipes[size], root)
-        command = _program("scan", "-s", "overlay2", "-d", path, "-o", "-")
-        return Ring(
-            Contestant("layerscan scan", command, json.loads),
-            {
-                _REPLACED: Entrant(
-                    Contestant(_REPLACED, _script("replaced.py", path), json.loads),
-                    Role.TOOL,
-                    "the whole document",
-                    exact=True,
-                )
-            },
-            path=path,
-        )
-
-    return ring
-
-
-def _merge(size: Size, root: str) -> Ring:
-    files = stores.make_documents({Size.SMALL: 2_000, Size.LARGE: 50_000}[size], root)
-    arguments = [f"{architecture}={file}" for architecture, file in files.items()]
-    return Ring(
-        Contestant("layerscan merge", _program("merge", *arguments), json.loads),
-        {
-            _PLAIN_MERGE: Entrant(
-                Contestant(_PLAIN_MERGE, _script("plain_merge.py", *arguments), json.loads),
-                Role.YARDSTICK,
-                "the whole document",
-                exact=True,
-            )
-        },
-    )
-
-
-def _start(size: Size, root: str) -> Ring:
-    del size, root
-
-    def nothing(_: bytes) -> None:
-        """There is no answer to compare: one prints its version, the other nothing."""
-
-    return Ring(
-        Contestant("layerscan --version", _program("--version"), nothing),
-        {
-            _BARE_PYTHON: Entrant(
-                Contestant(_BARE_PYTHON, (sys.executable, "-c", "pass"), nothing),
-                Role.YARDSTICK,
-                "nothing",
-                exact=True,
-            )
-        },
-    )
-
-
-def _table(size: Size, root: str) -> Ring:
-    path = corpus.make(corpus.TREES[size]["wide"], root)
-    table = Contestant(
-        _TABLE, peers.inside_command("file_table", path), peers.read_inside, inside=True
-    )
-    entrant = Entrant(table, Role.YARDSTICK, "the sum of its blocks", exact=True)
-    return Ring(peers.OURS.on(path), {_TABLE: entrant}, path=path)
-
-
-def _one_layer(packing: str) -> Callable[[Size, str], Ring]:
-    """The ring of those that read one layer, timed without Python's start-up."""
-
-    def ring(size: Size, root: str) -> Ring:
-        layout = layouts.make_layout(layouts.ONE_LAYER[packing][size], root)
-        ours = unpackers.reader("layerscan", "layerscan", layout, inside=True)
-        return Ring(ours, *_unpackers(layout, inside=True), path=layout.path)
-
-    return ring
-
-
-def _image(size: Size, root: str) -> Ring:
-    layout = layouts.make_layout(layouts.IMAGE[size], root)
-    command = _program("predict", f"oci:{layout.path}", "--format", "json")
-    entrants, absent = _unpackers(layout, inside=False)
-    entrants[unpackers.ONE_WORKER] = Entrant(
-        Contestant(unpackers.ONE_WORKER, (*command, "--threads", "1"), unpackers.read_report),
-        Role.YARDSTICK,
-        "the figures of each layer",
-        exact=True,
-    )
-    ours = Contestant("layerscan predict", command, unpackers.read_report)
-    return Ring(ours, entrants, absent, layout.path)
-
-
-def _unpackers(
-    layout: layouts.Layout, *, inside: bool
-) -> tuple[dict[str, Entrant], dict[str, str]]:
-    absent = {name: why for name, one in unpackers.UNPACKERS.items() if (why := one.absent(layout))}
-    entrants = {
-        name: Entrant(
-            one.on(layout, inside=inside),
-            one.role,
-            one.counts,
-            exact=True,
-            part=partial(one.part, layout),
-        )
-        for name, one in unpackers.UNPACKERS.items()
-        if name not in absent
-    }
-    return entrants, absent
-
-
-_REPLACED = "du twice per layer per image"
-_PLAIN_MERGE = "json module, nothing checked"
-_BARE_PYTHON = "python -c pass"
-_TABLE = "layerscan.file_table"
-
-_ELSEWHERE = ("pdu", "diskus", "dust", "dua")
-_WHOLE = ("du -sk", *_ELSEWHERE, "gdu", "ncdu", "bfs")
-_ALL = (*_WHOLE, "scandir-rs", "os.scandir", "bare loop in C")
-_FEW = ("du -sk", *_ELSEWHERE, "gdu", "bfs", "scandir-rs", "bare loop in C")
-# The bare loop is no limit there: it has one lock for all hard links, and opens
-# each folder by its whole path.
-_ODD = ("du -sk", *_ELSEWHERE, "gdu", "ncdu", "bfs -unique", "scandir-rs", "os.scandir")
-
-
-def _rounds(small: int, large: int) -> Mapping[Size, int]:
-    return {Size.SMALL: small, Size.LARGE: large}
-
-
-GROUPS: dict[str, Group] = {
-    group.name: group
-    for group in (
-        Group(
-            "walk, warm",
-            "folders of some 20 files, three levels",
-            _ALL,
-            _rounds(9, 7),
-            _tree("wide", _ALL),
-        ),
-        Group(
-            "walk, warm, flat",
-            "one folder with all files",
-            _ALL,
-            _rounds(9, 7),
-            _tree("flat", _ALL),
-        ),
-        Group(
-            "walk, cold",
-            "the tree of 'walk, warm', page cache dropped before each run",
-            _FEW,
-            _rounds(3, 3),
-            _tree("wide", _FEW, cold=True),
-        ),
-        Group(
-            "walk, warm, deep",
-            "chains of 1,000 folders, a file in each",
-            _ODD,
-            _rounds(5, 5),
-            _tree("deep", _ODD),
-        ),
-        Group(
-            "walk, warm, linked",
-            "each file has two names",
-            _ODD,
-            _rounds(5, 5),
-            _tree("linked", _ODD),
-        ),
-        Group(
-            "layerscan du",
-            "whole processes on the tree of 'walk, warm'",
-            _WHOLE,
-            _rounds(9, 7),
-            _whole_du,
-        ),
-        Group(
-            "scan, one base",
-            "a store of 32 images on one base, whole processes",
-            (_REPLACED,),
-            _rounds(5, 5),
-            _scan(stores.ONE_BASE),
-        ),
-        Group(
-            "scan, many images",
-            "a store of many images on a few bases, whole processes",
-            (_REPLACED,),
-            _rounds(3, 3),
-            _scan(stores.MANY),
-        ),
-        Group("start-up", "whole processes", (_BARE_PYTHON,), _rounds(21, 31), _start),
-        Group(
-            "merge",
-            "three documents of thousands of layers, whole processes",
-            (_PLAIN_MERGE,),
-            _rounds(5, 5),
-            _merge,
-        ),
-        Group(
-            "file table",
-            "a row for each inode, against the walk alone",
-            (_TABLE,),
-            _rounds(7, 7),
-            _table,
-        ),
-        Group(
-            "predict-one-layer, gzip",
-            "an OCI layout with one layer",
-            tuple(unpackers.UNPACKERS),
-            _rounds(9, 7),
-            _one_layer(layouts.GZIP),
-        ),
-        Group(
-            "predict-one-layer, zstd",
-            "the same tar, packed with zstd",
-            tuple(unpackers.UNPACKERS),
-            _rounds(9, 7),
-            _one_layer(layouts.ZSTD),
-        ),
-        Group(
-            "predict-image",
-            "an OCI layout with several layers, whole processes",
-            (*unpackers.UNPACKERS, unpackers.ONE_WORKER),
-            _rounds(5, 5),
-            _image,
-        ),
-    )
-}
-"""The groups by name, in the order of the report."""
+GROUPS = (
+    Group(
+        "walk, warm",
+        TREES["wide"],
+        who.OURS,
+        _WALKS,
+        rounds=9,
+        gates={_LIMIT: _NEAR, who.DU.name: Gate(2.0, 1.5), TOOLS: Gate(1.3)},
+        memory=64 << 20,
+    ),
+    Group(
+        "walk, warm, flat",
+        TREES["flat"],
+        who.OURS,
+        _WALKS,
+        rounds=9,
+        gates={who.DU.name: Gate(2.0), TOOLS: Gate(1.25)},
+    ),
+    Group(
+        "walk, cold",
+        TREES["wide"],
+        who.OURS,
+        _COLD,
+        rounds=3,
+        gates={_LIMIT: _NEAR, who.DU.name: Gate(4.0, limit=_LIMIT), TOOLS: Gate(1.4, limit=_LIMIT)},
+        cold=True,
+    ),
+    Group("walk, warm, deep", TREES["deep"], who.OURS, _ODD, rounds=5),
+    Group("walk, warm, linked", TREES["linked"], who.OURS, _ODD, rounds=5),
+    Group(
+        "layerscan du", TREES["wide"], who.LAYERSCAN_DU, _WHOLE, rounds=9, gates={TOOLS: Gate(1.2)}
+    ),
+    Group(
+        "scan, one base",
+        stores.ONE_BASE,
+        who.SCAN,
+        (who.REPLACED,),
+        rounds=5,
+        gates={TOOLS: Gate(35.0, 4.0)},
+    ),
+    Group("scan, many images", stores.MANY, who.SCAN, (who.REPLACED,), rounds=3),
+    Group(
+        "start-up",
+        stores.DOCUMENTS,  # neither looks at them
+        who.VERSION,
+        (who.BARE_PYTHON,),
+        rounds=21,
+        gates={who.BARE_PYTHON.name: Gate(1 / 2, 1 / 2)},
+    ),
+    Group("merge", stores.DOCUMENTS, who.MERGE, (who.PLAIN_MERGE,), rounds=5),
+    Group(
+        "file table",
+        TREES["wide"],
+        who.FILE_TABLE,
+        (who.OURS_ALONE,),
+        rounds=7,
+        gates={who.OURS_ALONE.name: Gate(1 / 2)},
+    ),
+    Group(
+        "predict-one-layer, gzip",
+        layouts.ONE_LAYER[layouts.GZIP],
+        who.OUR_READER,
+        _LAYERS,
+        rounds=9,
+        gates={who.BARE.name: Gate(0.95, 0.3), who.TARFILE.name: Gate(small=0.8)},
+    ),
+    Group(
+        "predict-one-layer, zstd",
+        layouts.ONE_LAYER[layouts.ZSTD],
+        who.OUR_READER,
+        _LAYERS,
+        rounds=9,
+        gates={who.BARE.name: Gate(0.95)},
+    ),
+    Group(
+        "predict-image",
+        layouts.IMAGE,
+        who.PREDICT,
+        _PROCESSES,
+        rounds=5,
+        gates={who.HASHED.name: Gate(1.2)},
+    ),
+)
+"""In the order of the report."""

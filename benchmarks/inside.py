@@ -2,8 +2,7 @@
 
 Run as a program of its own, so that each has a process to itself and their
 memory can be compared. The clock starts after the imports. Prints JSON:
-``seconds``, and what was found: ``usage`` in bytes of disk rounded up to whole
-KiB, ``entries`` where it is known.
+``seconds`` and ``usage``, bytes of disk rounded up to whole KiB.
 
 Imports nothing of the benchmarks: ``bench-compare`` runs it with the Python of
 another environment.
@@ -15,24 +14,23 @@ import sys
 import time
 from collections.abc import Callable
 
-_Found = dict[str, int]
-_Walk = Callable[[str, int | None], _Found]
+_Walk = Callable[[str], int]
 
 
 def _kib(blocks: int) -> int:
     return -(-blocks // 2) * 1024
 
 
-def _ours() -> _Walk:
+def _ours(threads: str = "") -> _Walk:
     import layerscan
 
-    walk = layerscan.walk
+    walk, count = layerscan.walk, int(threads) if threads else None
 
-    def run(path: str, threads: int | None) -> _Found:
-        usage = walk(path, threads=threads)
+    def run(path: str) -> int:
+        usage = walk(path, threads=count)
         if usage.errors:
             sys.exit(f"could not be read: {usage.errors[0]}")
-        return {"usage": usage.usage, "entries": usage.entries}
+        return usage.usage
 
     return run
 
@@ -41,29 +39,29 @@ def _file_table() -> _Walk:
     import layerscan
 
     file_table = layerscan.file_table
+    return lambda path: _kib(int(file_table(path)["blocks"].sum()))
 
-    def run(path: str, threads: int | None) -> _Found:
-        table = file_table(path, threads=threads)
-        return {"usage": _kib(int(table["blocks"].sum())), "entries": len(table)}
+
+def _scandir_rs() -> _Walk:
+    from scandir_rs import Count
+
+    def run(path: str) -> int:
+        count = Count(path, skip_hidden=False).collect().as_dict()
+        # It leaves the root itself out.
+        return _kib(count["usage"] // 512 + os.lstat(path).st_blocks)
 
     return run
 
 
-def _os_scandir() -> _Walk:
-    return _plain
-
-
-def _plain(path: str, _: int | None) -> _Found:
+def _os_scandir(path: str) -> int:
     """As one writes it in Python: os.scandir, and a stat for each entry."""
     blocks = os.lstat(path).st_blocks
-    entries = 1
     seen: set[tuple[int, int]] = set()
     folders = [path]
     while folders:
         with os.scandir(folders.pop()) as found:
             for entry in found:
                 st = entry.stat(follow_symlinks=False)
-                entries += 1
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(entry.path)
                 elif st.st_nlink > 1:
@@ -71,35 +69,23 @@ def _plain(path: str, _: int | None) -> _Found:
                         continue
                     seen.add((st.st_dev, st.st_ino))
                 blocks += st.st_blocks
-    return {"usage": _kib(blocks), "entries": entries}
+    return _kib(blocks)
 
 
-def _scandir_rs() -> _Walk:
-    from scandir_rs import Count
-
-    def run(path: str, _: int | None) -> _Found:
-        count = Count(path, skip_hidden=False).collect().as_dict()
-        # It leaves the root itself out.
-        return {"usage": _kib(count["usage"] // 512 + os.lstat(path).st_blocks)}
-
-    return run
-
-
-_WALKS: dict[str, Callable[[], _Walk]] = {
+_WALKS: dict[str, Callable[..., _Walk]] = {
     "layerscan": _ours,
-    "file_table": _file_table,
-    "os.scandir": _os_scandir,
+    "layerscan.file_table": _file_table,
     "scandir-rs": _scandir_rs,
+    "os.scandir": lambda: _os_scandir,
 }
 
 
-def main(name: str, path: str, threads: str | None = None) -> None:
-    walk = _WALKS[name]()
-    count = None if threads is None else int(threads)
+def main(name: str, path: str, *threads: str) -> None:
+    walk = _WALKS[name](*threads)
     start = time.perf_counter()
-    found = walk(path, count)
+    usage = walk(path)
     seconds = time.perf_counter() - start
-    print(json.dumps({"seconds": seconds, **found}))
+    print(json.dumps({"seconds": seconds, "usage": usage}))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
 """Running a program under the stopwatch: its time, its peak memory, its output.
 
-Owns the C helpers (``*.c`` beside this file, compiled when they are needed)
-and nothing of who competes with whom.
+Owns the C helpers: ``*.c`` beside this file, compiled when they are first needed.
 """
 
 import os
-import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 from benchmarks.settings import HERE, OUT
+
+_PASSED_ON = ("PATH", "HOME", "LANG")
+"""Of the environment: what is set for this Python is not to change the other's start."""
 
 
 class FailedError(Exception):
@@ -32,86 +35,55 @@ class Finished:
     output: bytes
 
 
-def run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Finished:
-    """Run `command` under the stopwatch.
+def run(command: Sequence[str]) -> Finished:
+    """Run `command` under the stopwatch; the C helpers are on its PATH.
 
     Its output goes to memory, so that no reader slows it down.
-
-    Args:
-        command: the program and its arguments.
-        environment: variables on top of those of this process.
 
     Raises:
         FailedError: it ended with an error.
     """
-    stopwatch = compiled("stopwatch")
+    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    environment["PATH"] = f"{helpers()}:{environment['PATH']}"
     report, told = os.pipe()
-    output = os.memfd_create("output")
-    try:
-        done = subprocess.run(
-            [stopwatch, str(told), *command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.PIPE,
-            pass_fds=[told],
-            env={**_environment(), **(environment or {})},
-            check=False,
-        )
-        os.close(told)
-        told = -1
-        facts = os.read(report, 200).split()
-        written = os.pread(output, os.fstat(output).st_size, 0)
-    finally:
-        for fd in (report, told, output):
-            if fd >= 0:
-                os.close(fd)
-    if done.returncode != 0 or len(facts) != 3 or facts[2] != b"0":
-        said = done.stderr.decode(errors="replace").strip()[-500:]
-        raise FailedError(f"{' '.join(command)}: status {facts[2:]}: {said}")
-    return Finished(int(facts[0]) / 1e9, int(facts[1]) * 1024, written)
+    with open(os.memfd_create("output"), "rb") as output, open(report, "rb") as facts:
+        with open(told, "wb"):
+            done = subprocess.run(
+                ["stopwatch", str(told), *command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.PIPE,
+                pass_fds=[told],
+                env=environment,
+                check=False,
+            )
+        nanoseconds, kibibytes, status = [int(word) for word in facts.read().split()] or [0, 0, -1]
+        if done.returncode != 0 or status != 0:
+            said = done.stderr.decode(errors="replace").strip()[-500:]
+            raise FailedError(f"{' '.join(command)}: wait status {status}: {said}")
+        output.seek(0)
+        return Finished(nanoseconds / 1e9, kibibytes * 1024, output.read())
 
 
-def _environment() -> dict[str, str]:
-    """This process's, without what makes Python start as no user's does.
-
-    An installed package has its byte code with it.
-    """
-    return {key: value for key, value in os.environ.items() if key not in _STRANGE}
-
-
-_STRANGE = {
-    "PYTHONDONTWRITEBYTECODE",
-    "PYTHONUNBUFFERED",
-    "PYTHONDEVMODE",
-    "PYTHONWARNINGS",
-    "PYTHONPROFILEIMPORTTIME",
-    "LAYERSCAN_WALK",
-}
-
-
-def compiled(name: str) -> str:
-    """The program made of ``NAME.c``, compiled unless it is there and newer.
+@cache
+def helpers() -> str:
+    """The folder of the programs made of ``*.c``, each compiled unless it is there and newer.
 
     Raises:
         FailedError: there is no C compiler, or it refuses.
     """
-    source = os.path.join(HERE, f"{name}.c")
-    program = os.path.join(OUT, "bin", name)
-    if os.path.exists(program) and os.path.getmtime(program) > os.path.getmtime(source):
-        return program
-    compiler = shutil.which(os.environ.get("CC") or "gcc") or shutil.which("cc")
-    if compiler is None:
-        raise FailedError(f"{name}.c: there is no C compiler; install gcc")
-    os.makedirs(os.path.dirname(program), exist_ok=True)
-    # Renamed into place: two runs at once must not see half of it.
-    half = f"{program}.{os.getpid()}"
-    done = subprocess.run(
-        [compiler, "-O2", "-std=gnu11", "-pthread", "-Wall", "-Werror", "-o", half, source],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise FailedError(f"{name}.c: {done.stderr.strip()[:500]}")
-    os.rename(half, program)
-    return program
+    folder = Path(OUT, "bin")
+    folder.mkdir(parents=True, exist_ok=True)
+    compiler = (os.environ.get("CC") or "cc", "-O2", "-std=gnu11", "-pthread", "-Wall", "-Werror")
+    for source in Path(HERE).glob("*.c"):
+        program = folder / source.stem
+        if program.exists() and program.stat().st_mtime > source.stat().st_mtime:
+            continue
+        # Renamed into place: two runs at once must not see half of it.
+        half = folder / f"{source.stem}.{os.getpid()}"
+        try:
+            subprocess.run([*compiler, "-o", str(half), str(source)], check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise FailedError(f"{source.name}: cannot be compiled: {error}") from error
+        half.rename(program)
+    return str(folder)

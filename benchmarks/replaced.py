@@ -13,21 +13,11 @@ import json
 import os
 import subprocess
 import sys
-from typing import Any
-
-
-def _load(*parts: str) -> Any:  # noqa: ANN401 - JSON
-    with open(os.path.join(*parts), encoding="utf-8") as file:
-        return json.load(file)
 
 
 def _read(*parts: str) -> str:
     with open(os.path.join(*parts), encoding="utf-8") as file:
         return file.read()
-
-
-def _hex(digest: str) -> str:
-    return digest.removeprefix("sha256:")
 
 
 def _du(folder: str) -> int:
@@ -37,29 +27,28 @@ def _du(folder: str) -> int:
 def _layers(root: str, image_id: str) -> dict[str, dict[str, int]]:
     """The layers of one image by the digest of the compressed layer."""
     image = os.path.join(root, "image", "overlay2")
-    config = _load(image, "imagedb", "content", "sha256", _hex(image_id))
+    config = json.loads(_read(image, "imagedb", "content", image_id.replace(":", "/")))
     layers = {}
     chain = ""
     for diff_id in config["rootfs"]["diff_ids"]:
-        together = f"{chain} {diff_id}" if chain else ""
-        chain = "sha256:" + hashlib.sha256(together.encode()).hexdigest() if chain else diff_id
-        layer = os.path.join(image, "layerdb", "sha256", _hex(chain))
+        together = f"{chain} {diff_id}".encode()
+        chain = "sha256:" + hashlib.sha256(together).hexdigest() if chain else diff_id
+        layer = os.path.join(image, "layerdb", chain.replace(":", "/"))
         folder = os.path.join(root, "overlay2", _read(layer, "cache-id"))
         usage = _du(folder)
         if _du(folder) != usage:
             sys.exit(f"{folder}: changes while it is measured")
-        known = os.path.join(image, "distribution", "v2metadata-by-diffid", "sha256")
-        digest = _load(known, _hex(diff_id))[-1]["Digest"]
+        known = os.path.join(image, "distribution", "v2metadata-by-diffid")
+        digest = json.loads(_read(known, diff_id.replace(":", "/")))[-1]["Digest"]
         tar_split = os.stat(os.path.join(layer, "tar-split.json.gz")).st_size
         layers[digest] = {"size": int(_read(layer, "size")), "usage": usage + tar_split}
     return layers
 
 
 def main(root: str) -> None:
-    repositories = _load(root, "image", "overlay2", "repositories.json")["Repositories"]
-    images = {image_id: None for names in repositories.values() for image_id in names.values()}
+    named = json.loads(_read(root, "image", "overlay2", "repositories.json"))["Repositories"]
     layers: dict[str, dict[str, int]] = {}
-    for image_id in images:
+    for image_id in {image_id: None for names in named.values() for image_id in names.values()}:
         layers.update(_layers(root, image_id))
     document = {"fs_block_size": os.statvfs(root).f_bsize, "layers": layers}
     print(json.dumps(document, indent=2, sort_keys=True))

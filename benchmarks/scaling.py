@@ -1,23 +1,24 @@
-"""How cost grows: ``python -m benchmarks.scaling`` (``make bench-scaling``).
+"""How cost grows: with the number of files, with threads, and with images that share their layers.
 
-With the number of files, with threads, and with the number of images that share
-their layers. Prints what it measures, draws it, and fails where the walk is not
-linear, its memory grows, or an image costs more for layers that another has too.
+``make bench-scaling`` runs it with pytest. Prints what it measures, and fails where
+the walk is not linear, its memory grows, or an image costs more for layers that
+another has too. What fails is measured again, and all rounds count.
 """
 
-import json
 import math
-import os
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from statistics import median
+from collections.abc import Iterable, Mapping
+from functools import partial
+from statistics import linear_regression, median
 
-from benchmarks import corpus, peers, settings, stores
-from benchmarks.contest import Contestant, Duel
-from benchmarks.corpus import Recipe
-from benchmarks.picture import Lines, draw_lines
-from benchmarks.settings import Size
+import pytest
+
+from benchmarks import contestants as who
+from benchmarks.contestants import Contestant
+from benchmarks.corpus import Tree
+from benchmarks.duel import Duel, Side
+from benchmarks.report import seconds
+from benchmarks.settings import CORPUS, SIZE, Size
+from benchmarks.stores import ONE_BASE, Store
 
 MOST_EXPONENT = 1.15
 """Seconds grow at most as entries to this power, from ten thousand files on.
@@ -36,7 +37,7 @@ It is its config and metadata that are read. Were its layers walked again, it
 would be near 1.
 """
 
-_RETRIES = 3
+_TRIES = 4
 _FILES = {
     Size.SMALL: (1_000, 3_000, 10_000, 30_000),
     Size.LARGE: (1_000, 10_000, 100_000, 1_000_000),
@@ -44,179 +45,81 @@ _FILES = {
 _LINEAR_FROM = {Size.SMALL: 1_000, Size.LARGE: 10_000}
 _THREADS = (1, 2, 4, 8, 16, 32)
 _IMAGES = (1, 4, 16, 64)
-_BASES = {Size.SMALL: (1_200, 600, 200), Size.LARGE: (12_000, 6_000, 2_000, 200)}
 
 
-@dataclass(frozen=True)
-class Check:
-    """Something that must hold; says so with its figure."""
-
-    words: str
-    holds: bool
-
-    def __str__(self) -> str:
-        return f"{'holds' if self.holds else 'FAILS'}: {self.words}"
+def exponent(line: Mapping[int, float]) -> float:
+    """The slope of the straight line through the logarithms of the points, least squares."""
+    logs = [(math.log(x), math.log(y)) for x, y in line.items()]
+    return linear_regression(*zip(*logs, strict=True)).slope
 
 
-def exponent(points: Sequence[tuple[float, float]]) -> float:
-    """The slope of the straight line through the logarithms of `points`, least squares."""
-    logs = [(math.log(x), math.log(y)) for x, y in points]
-    x_mean = sum(x for x, _ in logs) / len(logs)
-    y_mean = sum(y for _, y in logs) / len(logs)
-    covariance = sum((x - x_mean) * (y - y_mean) for x, y in logs)
-    return covariance / sum((x - x_mean) ** 2 for x, _ in logs)
+@pytest.fixture(autouse=True)
+def _new_line() -> None:
+    print()
 
 
-class Files:
-    """The walk of wide trees of growing size, against du and the bare loop."""
-
-    def __init__(self, size: Size, root: str) -> None:
-        self.linear_from = _LINEAR_FROM[size]
-        self.entries: dict[int, int] = {}
-        self.by_du: dict[int, Duel] = {}
-        self.by_loop: dict[int, Duel] = {}
-        for files in _FILES[size]:
-            path = corpus.make(Recipe("wide", files), root)
-            self.entries[files] = peers.OURS.on(path).run().entries or files
-            self.by_du[files] = Duel(peers.OURS.on(path), peers.DU.on(path))
-            self.by_loop[files] = Duel(peers.OURS.on(path), peers.BARE_LOOP.on(path))
-
-    def measure(self) -> None:
-        """Some more rounds, each tree once in each."""
-        for _ in range(5):
-            for duel in (*self.by_du.values(), *self.by_loop.values()):
-                duel.more(1)
-
-    def lines(self) -> dict[str, list[tuple[float, float]]]:
-        """Seconds by entries."""
-        return {
-            "layerscan": self._points(self.by_du, lambda duel: duel.our_seconds),
-            "du -sk": self._points(self.by_du, lambda duel: duel.peer_seconds),
-            "bare loop in C": self._points(self.by_loop, lambda duel: duel.peer_seconds),
-        }
-
-    def _points(
-        self, duels: dict[int, Duel], seconds: Callable[[Duel], list[float]]
-    ) -> list[tuple[float, float]]:
-        return [(self.entries[files], median(seconds(duel))) for files, duel in duels.items()]
-
-    def checks(self) -> Iterator[Check]:
-        """Linear, and memory bounded."""
-        exponents = {
-            name: exponent([point for point in points if point[0] >= self.linear_from])
-            for name, points in self.lines().items()
-        }
-        ours = exponents.pop("layerscan")
-        others = ", ".join(f"{name} {value:.3f}" for name, value in exponents.items())
-        yield Check(
-            f"seconds grow as entries to the power {ours:.3f}, at most {MOST_EXPONENT} ({others})",
-            ours <= MOST_EXPONENT,
-        )
-        peaks = [duel.our_peak for duel in self.by_du.values()]
-        growth = peaks[-1] - peaks[0]
-        yield Check(
-            f"peak memory grows by {growth / (1 << 20):.1f} MiB to {peaks[-1] / (1 << 20):.1f} MiB,"
-            f" at most by {MOST_GROWTH / (1 << 20):.0f}",
-            growth <= MOST_GROWTH,
-        )
+def _duel(ours: Contestant, peer: Contestant, path: str) -> Duel:
+    return Duel(partial(ours.run, path), partial(peer.run, path))
 
 
-def measure_threads(size: Size, root: str) -> Lines:
-    """Seconds of ours and the bare loop by the number of threads, on the largest tree."""
-    path = corpus.make(Recipe("wide", _FILES[size][-1]), root)
-    ours: list[tuple[float, float]] = []
-    loop: list[tuple[float, float]] = []
-    for threads in map(str, _THREADS):
-        duel = Duel(
-            Contestant(
-                "layerscan",
-                peers.inside_command("layerscan", path, threads),
-                peers.read_inside,
-                inside=True,
-            ),
-            Contestant("bare loop in C", (*peers.BARE_LOOP.command(path)[:1], threads, path), int),
-        )
-        duel.more(5)
-        ours.append((int(threads), median(duel.our_seconds)))
-        loop.append((int(threads), median(duel.peer_seconds)))
-    return {"layerscan": ours, "bare loop in C": loop}
+def _measure(duels: Iterable[Duel], rounds: int) -> None:
+    for _ in range(rounds):
+        for duel in duels:
+            duel.more(1)
 
 
-class Images:
-    """The scan of stores whose images all have the same layers, against one image."""
-
-    def __init__(self, size: Size, root: str) -> None:
-        self.duels: dict[int, Duel] = {}
-        scans = {}
-        for images in _IMAGES:
-            name = f"store-shared-{images}-{size}"
-            recipe = stores.StoreRecipe(name, images, 1, _BASES[size], ())
-            path = stores.make_store(recipe, root)
-            command = (sys.executable, "-m", "layerscan", "scan", "-s", "overlay2", "-d", path)
-            scans[images] = Contestant(name, (*command, "-o", "-"), json.loads)
-        for images, scan in scans.items():
-            self.duels[images] = Duel(scans[1], scan)
-
-    def measure(self) -> None:
-        """Some more rounds."""
-        for _ in range(7):
-            for duel in self.duels.values():
-                duel.more(1)
-
-    def lines(self) -> Lines:
-        """Seconds by images."""
-        return {
-            "layerscan scan": [
-                (images, median(duel.peer_seconds)) for images, duel in self.duels.items()
-            ]
-        }
-
-    def checks(self) -> Iterator[Check]:
-        """A further image costs next to nothing."""
-        most = max(self.duels)
-        each = (self.duels[most].ratio - 1) / (most - 1)
-        yield Check(
-            f"each of {most} images on the same layers costs {each:.2%} of the first, "
-            f"at most {MOST_FOR_AN_IMAGE:.0%}",
-            each <= MOST_FOR_AN_IMAGE,
-        )
+def _tell(name: str, across: str, sides: Mapping[int, Side]) -> dict[int, float]:
+    line = {at: median(side.seconds) for at, side in sides.items()}
+    told = ", ".join(f"{at:,}: {seconds(y)}" for at, y in line.items())
+    print(f"{name} by {across}: {told}")
+    return line
 
 
-def settled(part: Files | Images) -> list[Check]:
-    """Measure until all checks hold; what fails is measured again, all rounds count."""
-    for _ in range(1 + _RETRIES):
-        part.measure()
-        checks = list(part.checks())
-        if all(check.holds for check in checks):
+def _power(name: str, sides: Mapping[int, Side]) -> float:
+    line = _tell(name, "entries", sides)
+    power = exponent({at: y for at, y in line.items() if at >= _LINEAR_FROM[SIZE]})
+    print(f"    as entries to the power of {power:.3f}")
+    return power
+
+
+def test_a_walk_is_linear_and_its_memory_bounded() -> None:
+    trees = [Tree("wide", files).make(CORPUS) for files in _FILES[SIZE]]
+    by_du = {tree.entries or 0: _duel(who.OURS, who.DU, tree.path) for tree in trees}
+    by_loop = {tree.entries or 0: _duel(who.OURS, who.BARE_LOOP, tree.path) for tree in trees}
+    for _ in range(_TRIES):
+        _measure([*by_du.values(), *by_loop.values()], rounds=5)
+        _power("du -sk", {at: duel.peer for at, duel in by_du.items()})
+        _power("bare loop in C", {at: duel.peer for at, duel in by_loop.items()})
+        power = _power("layerscan", {at: duel.ours for at, duel in by_du.items()})
+        peaks = [duel.ours.peak for duel in by_du.values()]
+        print(f"    with {', '.join(f'{peak >> 10} KiB' for peak in peaks)} of memory")
+        if power <= MOST_EXPONENT:
             break
-    return checks
+    assert power <= MOST_EXPONENT
+    assert peaks[-1] - peaks[0] <= MOST_GROWTH
 
 
-def main() -> int:
-    """Measure, draw, judge; returns the exit status."""
-    size, root = settings.size(), settings.corpus_root()
-    files, images = Files(size, root), Images(size, root)
-    checks = settled(files)
-    threads = measure_threads(size, root)
-    checks += settled(images)
-    panels = [
-        ("Files", "entries", "seconds", files.lines()),
-        ("Threads", "threads", "seconds", threads),
-        ("Images on the same layers", "images", "seconds", images.lines()),
-    ]
-    for title, across, _, lines in panels:
-        for name, points in lines.items():
-            told = ", ".join(f"{x:,.0f}: {y * 1000:.1f} ms" for x, y in points)
-            print(f"{title}: {name} by {across}: {told}")
-    in_docs = size is Size.LARGE and settings.may_write_docs()
-    folder = os.path.join(settings.CHECKOUT, "docs", "measurements") if in_docs else settings.OUT
-    path = os.path.join(folder, "scaling.svg")
-    draw_lines(panels, path, logarithmic=(True, False, False))
-    print(f"drawn: {os.path.relpath(path, settings.CHECKOUT)}")
-    for check in checks:
-        print(check)
-    return 0 if all(check.holds for check in checks) else 1
+def test_threads() -> None:
+    path = Tree("wide", _FILES[SIZE][-1]).make(CORPUS).path
+    duels = {
+        threads: _duel(who.walk("layerscan", str(threads)), who.bare_loop(threads), path)
+        for threads in _THREADS
+    }
+    _measure(duels.values(), rounds=5)
+    _tell("layerscan", "threads", {at: duel.ours for at, duel in duels.items()})
+    _tell("bare loop in C", "threads", {at: duel.peer for at, duel in duels.items()})
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def test_an_image_on_the_same_layers_costs_next_to_nothing() -> None:
+    base = ONE_BASE[SIZE].base_files
+    stores = [Store(f"store-shared-{n}-{SIZE}", n, 1, base, ()) for n in _IMAGES]
+    scans = [partial(who.SCAN.run, store.make(CORPUS).path) for store in stores]
+    duels = [Duel(scans[0], scan) for scan in scans]
+    for _ in range(_TRIES):
+        _measure(duels, rounds=7)
+        _tell("layerscan scan", "images", dict(zip(_IMAGES, (d.peer for d in duels), strict=True)))
+        each = (duels[-1].ratio - 1) / (_IMAGES[-1] - 1)
+        print(f"    each of them costs {each:.2%} of the first")
+        if each <= MOST_FOR_AN_IMAGE:
+            break
+    assert each <= MOST_FOR_AN_IMAGE

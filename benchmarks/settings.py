@@ -1,10 +1,4 @@
-"""Where benchmarks keep what they make, and how large they are.
-
-Owns the environment variables: ``LAYERSCAN_BENCH_SIZE`` (``small`` or
-``large``), ``LAYERSCAN_BENCH_CORPUS`` (folder of the trees and stores),
-``LAYERSCAN_BENCH_OUT`` (folder of results) and ``LAYERSCAN_BENCH_DOCS``
-(``no``: leave docs and README alone).
-"""
+"""Where the benchmarks keep what they make, and how large it is: their environment variables."""
 
 import os
 from enum import StrEnum
@@ -14,7 +8,11 @@ CHECKOUT = os.path.dirname(HERE)
 OUT = os.path.abspath(
     os.environ.get("LAYERSCAN_BENCH_OUT") or os.path.join(CHECKOUT, "build", "bench")
 )
-"""Results, pictures that are not published, compiled helpers."""
+"""Results and compiled helpers."""
+CORPUS = os.path.abspath(
+    os.environ.get("LAYERSCAN_BENCH_CORPUS") or os.path.join(CHECKOUT, "build", "corpus")
+)
+"""Trees, stores and layouts, kept from one run to the next."""
 
 
 class Size(StrEnum):
@@ -24,17 +22,5 @@ class Size(StrEnum):
     LARGE = "large"
 
 
-def size() -> Size:
-    """The size asked for; large unless told otherwise."""
-    return Size(os.environ.get("LAYERSCAN_BENCH_SIZE") or "large")
-
-
-def corpus_root() -> str:
-    """The folder in which trees and stores are kept from one run to the next."""
-    default = os.path.join(CHECKOUT, "build", "corpus")
-    return os.path.abspath(os.environ.get("LAYERSCAN_BENCH_CORPUS") or default)
-
-
-def may_write_docs() -> bool:
-    """Whether figures may go into docs/ and README.md."""
-    return os.environ.get("LAYERSCAN_BENCH_DOCS") != "no"
+SIZE = Size(os.environ.get("LAYERSCAN_BENCH_SIZE") or "large")
+"""The size asked for."""

@@ -8,9 +8,7 @@
  * Python. This program is so small that its own does not show.
  */
 #define _GNU_SOURCE
-#include <errno.h>
 #include <fcntl.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -18,10 +16,10 @@
 #include <time.h>
 #include <unistd.h>
 
-static int64_t now(void) {
+static long long now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
 int main(int argc, char **argv) {
@@ -30,17 +28,14 @@ int main(int argc, char **argv) {
     int report = atoi(argv[1]), status = 0;
     struct rusage used = {0};
     fcntl(report, F_SETFD, FD_CLOEXEC);
-    int64_t start = now();
+    long long start = now();
     pid_t child = vfork();
     if (child == 0) {
         execvp(argv[2], argv + 2);
         _exit(127);
     }
-    if (child < 0)
+    if (child < 0 || wait4(child, &status, 0, &used) < 0)
         return 1;
-    while (wait4(child, &status, 0, &used) < 0)
-        if (errno != EINTR)
-            return 1;
-    dprintf(report, "%lld %ld %d\n", (long long)(now() - start), used.ru_maxrss, status);
+    dprintf(report, "%lld %ld %d\n", now() - start, used.ru_maxrss, status);
     return 0;
 }

@@ -1,26 +1,20 @@
-"""Complete overlay2 stores to scan, and layers metadata documents to merge.
+"""Complete overlay2 stores to scan, and layers metadata documents to merge; from a seed."""
 
-Made once from a seed and kept, like the trees of ``corpus``, whose mark they
-use: it holds the hash of the recipe and of the names and lengths of what was
-made, and both are checked before a store is used again.
-"""
-
-import hashlib
 import json
 import os
 import random
-import shutil
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
-from benchmarks import corpus
+from benchmarks.corpus import Made, kept
+from benchmarks.settings import Size
 from tests.builders.overlay2 import BuiltLayer, StoreBuilder
 from tests.builders.tree import File, Link, Op, Symlink
 
 
 @dataclass(frozen=True)
-class StoreRecipe:
-    """What a store looks like.
+class Store:
+    """An overlay2 store.
 
     Attributes:
         name: of its folder.
@@ -28,7 +22,6 @@ class StoreRecipe:
         bases: how many bases they are on, in turns.
         base_files: files in each layer of a base, bottom up.
         own_files: files in each layer that an image has on top for itself.
-        seed: of names and lengths.
     """
 
     name: str
@@ -36,44 +29,28 @@ class StoreRecipe:
     bases: int
     base_files: tuple[int, ...]
     own_files: tuple[int, ...]
-    seed: int = 1
 
-    @property
-    def layers(self) -> int:
-        """How many layers there are, each counted once."""
-        return self.bases * len(self.base_files) + self.images * len(self.own_files)
+    def make(self, root: str) -> Made:
+        """The store below `root`."""
+        return kept(root, self.name, lambda folder: _build(self, folder))
 
 
 ONE_BASE = {
-    "small": StoreRecipe("store-one-base-small", 32, 1, (1200, 600, 200), (20, 5)),
-    "large": StoreRecipe("store-one-base", 32, 1, (12_000, 6_000, 2_000, 200), (200, 20)),
+    Size.SMALL: Store("store-one-base-small", 32, 1, (1200, 600, 200), (20, 5)),
+    Size.LARGE: Store("store-one-base", 32, 1, (12_000, 6_000, 2_000, 200), (200, 20)),
 }
 """The store of the target: 32 images on one base, of a full distribution at large."""
 
 MANY = {
-    "small": StoreRecipe("store-many-small", 40, 4, (300, 100), (20, 5, 1)),
-    "large": StoreRecipe("store-many", 300, 6, (3_000, 1_000, 300, 50), (60, 15)),
+    Size.SMALL: Store("store-many-small", 40, 4, (300, 100), (20, 5, 1)),
+    Size.LARGE: Store("store-many", 300, 6, (3_000, 1_000, 300, 50), (60, 15)),
 }
 """Many images on a few bases: hundreds at large."""
 
 
-def make_store(recipe: StoreRecipe, root: str) -> str:
-    """The folder of the store of `recipe` below `root`, made unless it is there whole."""
-    folder = os.path.join(root, recipe.name)
-    mark = folder + corpus.MARK
-    wanted = hashlib.sha256(repr(astuple(recipe)).encode()).hexdigest()
-    if corpus.read_mark(mark) == f"{wanted} {corpus.listing_digest(corpus.listing(folder))}":
-        return folder
-    shutil.rmtree(folder, ignore_errors=True)
-    os.makedirs(root, exist_ok=True)
-    _build(recipe, folder)
-    corpus.write_mark(mark, f"{wanted} {corpus.listing_digest(corpus.listing(folder))}")
-    return folder
-
-
-def _build(recipe: StoreRecipe, folder: str) -> None:
-    store = StoreBuilder(folder, seed=recipe.seed)
-    dice = random.Random(recipe.seed)  # noqa: S311 - to be the same each time
+def _build(recipe: Store, folder: str) -> None:
+    store = StoreBuilder(folder, seed=1)
+    dice = random.Random(1)  # noqa: S311 - to be the same each time
     bases = [
         _stack(store, None, f"base{number}", recipe.base_files, dice)
         for number in range(recipe.bases)
@@ -118,22 +95,33 @@ def _files(folder: str, count: int, dice: random.Random) -> Iterator[Op]:
             yield File(path, size=dice.randint(0, 3000), seed=dice.getrandbits(30))
 
 
-def make_documents(layers: int, root: str, seed: int = 1) -> dict[str, str]:
-    """Layers metadata of three architectures with so many layers each: file by architecture."""
-    dice = random.Random(seed)  # noqa: S311 - to be the same each time
-    os.makedirs(root, exist_ok=True)
-    files = {}
-    for architecture in ("amd64", "arm", "arm64"):
-        document = {"fs_block_size": 4096, "layers": dict(_layers(layers, dice))}
-        path = os.path.join(root, f"layers-{layers}-{architecture}.json")
-        with open(path, "w", encoding="utf-8") as file:
+ARCHITECTURES = ("amd64", "arm", "arm64")
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Layers metadata of three architectures, with so many layers each."""
+
+    layers: int
+
+    def make(self, root: str) -> Made:
+        """The documents below `root`."""
+        return kept(
+            root, f"documents-{self.layers}", lambda folder: _write_documents(self.layers, folder)
+        )
+
+
+DOCUMENTS = {Size.SMALL: Documents(2_000), Size.LARGE: Documents(50_000)}
+
+
+def _write_documents(layers: int, folder: str) -> None:
+    dice = random.Random(1)  # noqa: S311 - to be the same each time
+    for architecture in ARCHITECTURES:
+        found = {}
+        for _ in range(layers):
+            size = dice.randint(0, 200_000_000)
+            usage = size + dice.randint(0, 1_000_000)
+            found[f"sha256:{dice.getrandbits(256):064x}"] = {"size": size, "usage": usage}
+        document = {"fs_block_size": 4096, "layers": found}
+        with open(os.path.join(folder, f"{architecture}.json"), "w", encoding="utf-8") as file:
             json.dump(document, file, indent=2, sort_keys=True)
-        files[architecture] = path
-    return files
-
-
-def _layers(count: int, dice: random.Random) -> Iterator[tuple[str, dict[str, int]]]:
-    for _ in range(count):
-        size = dice.randint(0, 200_000_000)
-        usage = size + dice.randint(0, 1_000_000)
-        yield f"sha256:{dice.getrandbits(256):064x}", {"size": size, "usage": usage}

@@ -1,7 +1,7 @@
 """What the benchmarks measure on, and how they run and understand programs."""
 
+import hashlib
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,16 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import peers, process, unpackers
-from benchmarks.corpus import MARK, Recipe, digest, listing, listing_digest, make
-from benchmarks.layouts import GZIP, ZSTD, Layout, LayoutRecipe, make_layout
-from benchmarks.stores import StoreRecipe, make_documents, make_store
+from benchmarks import contestants as who
+from benchmarks import process
+from benchmarks.contestants import Contestant
+from benchmarks.corpus import Tree
+from benchmarks.layouts import GZIP, ZSTD, Layout
+from benchmarks.stores import Documents, Store
 from tests.requirements import require
 
-SHAPES = [Recipe(shape, 1500) for shape in ("wide", "flat", "deep", "linked")]
-
-
-# The corpus.
+TREES = [Tree(shape, 1500) for shape in ("wide", "flat", "deep", "linked")]
 
 
 @pytest.fixture
@@ -33,140 +32,92 @@ def tmp_path() -> Iterator[Path]:
         subprocess.run(["rm", "-rf", root], check=True)
 
 
-@pytest.mark.parametrize("recipe", SHAPES, ids=lambda recipe: recipe.shape)
-def test_a_tree_is_what_its_recipe_says(recipe: Recipe, tmp_path: Path) -> None:
-    folder = make(recipe, str(tmp_path))
-    files = [path for path, _ in listing(folder) if not path.endswith(("/", "~"))]
-    assert len(files) == recipe.files
-    assert listing_digest(listing(folder)) == listing_digest(
-        listing(make(recipe, str(tmp_path / "again")))
-    )
+def found(path: str) -> dict[str, int]:
+    """All that is in a folder: lengths of files, by their paths."""
+    command = ["find", path, "-mindepth", "1", "-printf", "%P\t%y\t%s\n"]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    entries = (line.split("\t") for line in lines)
+    return {name: int(size) if kind == "f" else 0 for name, kind, size in entries}
 
 
-def test_a_recipe_gives_the_same_anywhere() -> None:
+@pytest.mark.parametrize("tree", TREES, ids=lambda tree: tree.shape)
+def test_a_tree_is_what_it_says(tree: Tree, tmp_path: Path) -> None:
+    made = tree.make(str(tmp_path))
+    declared = {path.rstrip("/"): size for path, size in tree.entries()}
+    # A second name has the length of the first.
+    declared |= {path: declared[path[:-1]] for path in declared if path.endswith("~")}
+    assert found(made.path) == declared
+    assert made.entries == len(declared) + 1
+    assert sum("." in path or "file" in path for path in declared if path[-1] != "~") == 1500
+
+
+def test_a_tree_is_the_same_anywhere() -> None:
     # A changed generator makes figures incomparable: then give the trees new names.
-    assert [digest(recipe)[:12] for recipe in SHAPES] == [
+    digests = [
+        hashlib.sha256("".join(f"{path}\0{size}\n" for path, size in tree.entries()).encode())
+        for tree in TREES
+    ]
+    assert [digest.hexdigest()[:12] for digest in digests] == [
         "62d860f0199d",
         "ba8cf606240e",
         "533802d48b07",
         "6ca06c4c9850",
     ]
-    assert digest(Recipe("wide", 1500, seed=2)) != digest(Recipe("wide", 1500))
 
 
-def test_a_tree_that_was_changed_is_made_again(tmp_path: Path) -> None:
-    folder = Path(make(SHAPES[1], str(tmp_path)))
-    (folder / "file-0000007").unlink()
-    (folder / "new").touch()
-    assert make(SHAPES[1], str(tmp_path)) == str(folder)
-    assert not (folder / "new").exists()
-    assert (folder / "file-0000007").exists()
+def test_what_is_whole_is_kept_and_what_is_half_is_made_again(tmp_path: Path) -> None:
+    made = TREES[1].make(str(tmp_path))
+    before = Path(made.path).stat().st_ino
+    assert TREES[1].make(str(tmp_path)) == made
+    assert Path(made.path).stat().st_ino == before
+    Path(f"{made.path}.made").unlink()
+    (Path(made.path) / "new").touch()
+    assert TREES[1].make(str(tmp_path)) == made
+    assert not (Path(made.path) / "new").exists()
 
 
-def test_a_tree_that_is_whole_is_kept(tmp_path: Path) -> None:
-    folder = Path(make(SHAPES[0], str(tmp_path)))
-    before = folder.stat().st_ino
-    make(SHAPES[0], str(tmp_path))
-    assert folder.stat().st_ino == before
-    Path(str(folder) + MARK).unlink()
-    make(SHAPES[0], str(tmp_path))
-    assert Path(str(folder) + MARK).exists()
-
-
-STORE = StoreRecipe("store", 5, 2, (40, 7), (60, 3))
-
-
-def test_a_store_is_made_once_and_whole(tmp_path: Path) -> None:
-    folder = Path(make_store(STORE, str(tmp_path)))
-    inode = folder.stat().st_ino
-    assert make_store(STORE, str(tmp_path)) == str(folder)
-    assert folder.stat().st_ino == inode
-    assert len(list((folder / "image/overlay2/layerdb/sha256").iterdir())) == STORE.layers
-    shutil.rmtree(folder / "overlay2/l")
-    make_store(STORE, str(tmp_path))
-    assert len(list((folder / "overlay2/l").iterdir())) == STORE.layers
-
-
-def test_images_without_layers_of_their_own_are_different_images(tmp_path: Path) -> None:
-    folder = Path(make_store(replace(STORE, own_files=()), str(tmp_path)))
-    assert len(list((folder / "image/overlay2/imagedb/content/sha256").iterdir())) == 5
+STORE = Store("store", 5, 2, (40, 7), (60, 3))
 
 
 def test_the_old_way_gives_the_document_that_scan_gives(tmp_path: Path) -> None:
-    folder = make_store(STORE, str(tmp_path))
-    scan = ("-m", "layerscan", "scan", "-s", "overlay2", "-d", folder, "-o", "-")
-    ours = process.run([sys.executable, *scan]).output
-    old = process.run([sys.executable, "-P", "benchmarks/replaced.py", folder]).output
-    assert json.loads(old) == json.loads(ours)
-    assert len(json.loads(ours)["layers"]) == STORE.layers
+    path = STORE.make(str(tmp_path)).path
+    ours = who.SCAN.answer(path)
+    assert who.REPLACED.answer(path) == ours
+    assert len(ours["document"]["layers"]) == 2 * 2 + 5 * 2
 
 
-def test_documents_are_the_same_each_time(tmp_path: Path) -> None:
-    first, second = make_documents(20, str(tmp_path / "a")), make_documents(20, str(tmp_path / "b"))
-    assert list(first) == ["amd64", "arm", "arm64"]
-    for one, other in zip(first.values(), second.values(), strict=True):
-        assert Path(one).read_bytes() == Path(other).read_bytes()
+def test_images_without_layers_of_their_own_are_different_images(tmp_path: Path) -> None:
+    path = Path(replace(STORE, own_files=()).make(str(tmp_path)).path)
+    assert len(list((path / "image/overlay2/imagedb/content/sha256").iterdir())) == 5
 
 
-LAYOUTS = [
-    LayoutRecipe(f"layout-{packing}", packing, (300_000, 90_000)) for packing in (GZIP, ZSTD)
-]
+def test_documents_are_merged_in_both_ways(tmp_path: Path) -> None:
+    path = Documents(20).make(str(tmp_path)).path
+    ours = who.MERGE.answer(path)
+    assert who.PLAIN_MERGE.answer(path) == ours
+    assert [len(one["layers"]) for one in ours["document"].values()] == [20, 20, 20]
 
 
-@pytest.mark.parametrize("recipe", LAYOUTS, ids=lambda recipe: recipe.packing)
-def test_a_layout_is_made_once_and_the_same_anywhere(recipe: LayoutRecipe, tmp_path: Path) -> None:
-    made = make_layout(recipe, str(tmp_path))
-    before = [Path(blob).stat().st_ino for blob in made.blobs]
-    assert make_layout(recipe, str(tmp_path)) == made
-    assert [Path(blob).stat().st_ino for blob in made.blobs] == before
-    assert make_layout(recipe, str(tmp_path / "again")).layers == made.layers
-    Path(made.blobs[0]).unlink()
-    assert make_layout(recipe, str(tmp_path)) == made
-    assert Path(made.blobs[0]).stat().st_size == made.layers[0].packed
+@pytest.fixture(scope="module", params=[GZIP, ZSTD])
+def layout(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    layers = Layout("layout", request.param, (2, 1))
+    return layers.make(str(tmp_path_factory.mktemp("layouts"))).path
 
 
-def test_layers_are_packed_as_real_ones(tmp_path: Path) -> None:
-    for recipe in LAYOUTS:
-        (layer, _) = make_layout(replace(recipe, layers=(2_000_000, 1)), str(tmp_path)).layers
-        assert 2 < layer.tar / layer.packed < 4
+@pytest.mark.parametrize(
+    "reader", [who.BARE, who.HASHED, who.TAR, who.TARFILE, who.PREDICT], ids=lambda one: one.name
+)
+def test_those_that_read_layers_agree(layout: str, reader: Contestant) -> None:
+    require(reader.is_here, f"{reader.needs} is not installed")
+    ours, theirs = who.OUR_READER.answer(layout), reader.answer(layout)
+    assert theirs == {key: ours[key] for key in theirs}
+    assert theirs
 
 
-@pytest.fixture(scope="module", params=LAYOUTS, ids=lambda recipe: recipe.packing)
-def layout(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Layout, unpackers.Answer]:
-    """A layout, and our answer."""
-    made = make_layout(request.param, str(tmp_path_factory.mktemp("layouts")))
-    answer = unpackers.reader("ours", "layerscan", made, inside=True).run().answer
-    assert answer == {
-        "diff_ids": [layer.diff_id for layer in made.layers],
-        "files": sum(layer.files for layer in made.layers),
-        "size": sum(layer.size for layer in made.layers),
-    }
-    return made, answer
-
-
-@pytest.mark.parametrize("name", list(unpackers.UNPACKERS))
-def test_those_that_read_layers_agree(layout: tuple[Layout, unpackers.Answer], name: str) -> None:
-    made, ours = layout
-    peer = unpackers.UNPACKERS[name]
-    absent = peer.absent(made)
-    require(absent is None, str(absent))
-    assert peer.on(made, inside=True).run().answer == peer.part(made, ours)
-
-
-def test_the_report_of_a_prediction_says_the_same(
-    layout: tuple[Layout, unpackers.Answer],
-) -> None:
-    made, ours = layout
-    report = ("-m", "layerscan", "predict", f"oci:{made.path}", "--format", "json")
-    assert unpackers.read_report(process.run([sys.executable, *report]).output) == ours
-
-
-def test_a_program_that_is_not_here_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nowhere")
-    layout = Layout("/nowhere", ZSTD, ())
-    assert unpackers.UNPACKERS[unpackers.TAR].absent(layout) == "no tar and no zstd on PATH"
+def test_layers_are_packed_as_real_ones(layout: str) -> None:
+    lengths = json.loads(Path(layout, "tars.json").read_text())
+    packed = sum(layer.stat().st_size for layer in Path(layout, "layers").iterdir())
+    assert 2 < sum(map(int, lengths)) / packed < 4
 
 
 # Running and reading.
@@ -209,45 +160,40 @@ NCDU = b"""[1,2,{"progname":"ncdu","progver":"1.18","timestamp":1},
 
 
 @pytest.mark.parametrize(
-    ("reader", "output", "expected"),
+    ("read", "output", "usage"),
     [
-        (peers.read_kib, b"12156\t/some/wide 1\n", 12_447_744),
-        (peers.read_bytes, b" 12447744 wide-20000-1\n", 12_447_744),
-        (peers.read_bytes, b"12447744\n", 12_447_744),
-        (peers.read_bytes, b"12447744B   \xe2\x94\x8c\xe2\x94\x80\xe2\x94\x80 w\n", 12_447_744),
-        (peers.read_bytes, b"12447300 b w\n", 12_447_744),
-        (peers.read_blocks, b"8\n0\n9\n", 9216),
-        (peers.read_ncdu, NCDU, 12_288),
-        (
-            peers.read_pdu,
-            b'{"unit":"bytes","tree":{"name":"t","size":12447744,"children":[{"size":1}]}}',
-            12_447_744,
-        ),
-        (peers.read_inside, b'{"seconds": 0.1, "usage": 4096, "entries": 3}\n', 4096),
+        (who.read_kib, b"12156\t/some/wide 1\n", 12_447_744),
+        (who.read_bytes, b" 12447744 wide-20000-1\n", 12_447_744),
+        (who.read_bytes, b"12447300 wide-20000-1\n", 12_447_744),
+        (who.read_blocks, b"8\n0\n9\n", 9216),
+        (who.read_ncdu, NCDU, 12_288),
+        (who.read_inside, b'{"seconds": 0.1, "usage": 4096}\n', 4096),
     ],
 )
-def test_outputs_are_understood(reader: object, output: bytes, expected: int) -> None:
-    assert callable(reader)
-    assert reader(output) == expected
+def test_outputs_are_understood(read: who.Read, output: bytes, usage: int) -> None:
+    assert read(output) == {"usage": usage}
 
 
 def test_no_number_is_no_answer() -> None:
     with pytest.raises(process.FailedError):
-        peers.read_bytes(b"nothing\n")
+        who.read_bytes(b"nothing\n")
 
 
-def test_what_is_not_here_says_so() -> None:
-    program = replace(peers.DU, needs="no-such-program")
-    module = replace(peers.OURS, needs="no_such_module")
-    assert program.absent == "no no-such-program on PATH"
-    assert module.absent == "no Python module no_such_module here"
-    assert peers.DU.absent is None
+def test_what_is_not_here_is_not_run() -> None:
+    assert not replace(who.DU, needs="no-such-program").is_here
+    assert replace(who.DU, needs="pytest").is_here
 
 
-@pytest.mark.parametrize("recipe", SHAPES, ids=lambda recipe: recipe.shape)
-@pytest.mark.parametrize("name", ["du -sk", "os.scandir", "bare loop in C"])
-def test_those_that_must_agree_do(recipe: Recipe, name: str, tmp_path: Path) -> None:
-    path = make(recipe, str(tmp_path))
-    ours = peers.OURS.on(path).run()
-    assert peers.WALKERS[name].on(path).run().answer == ours.answer
-    assert ours.entries == sum(1 for _ in listing(path)) + 1
+@pytest.mark.parametrize("tree", TREES, ids=lambda tree: tree.shape)
+@pytest.mark.parametrize(
+    "walk", [who.DU, who.OS_SCANDIR, who.BARE_LOOP, who.FILE_TABLE], ids=lambda one: one.name
+)
+def test_those_that_must_agree_do(tree: Tree, walk: Contestant, tmp_path: Path) -> None:
+    path = tree.make(str(tmp_path)).path
+    if (walk, tree.shape) == (who.BARE_LOOP, "linked"):
+        # It counts each name, as bfs does.
+        walk, ours = who.BFS, who.BARE_LOOP
+        require(walk.is_here, "bfs is not installed")
+        assert walk.answer(path) == ours.answer(path)
+    else:
+        assert walk.answer(path) == who.OURS.answer(path)
