@@ -95,6 +95,7 @@ class Image:
 
     Attributes:
         changes: go into its manifest, `config_changes` into its config.
+        ready_config: the config, where it is not made of the rest.
         annotations: of its descriptor.
     """
 
@@ -103,6 +104,7 @@ class Image:
     variant: str = ""
     changes: Document = field(default_factory=dict)
     config_changes: Document = field(default_factory=dict)
+    ready_config: bytes | None = None
     config_type: str = CONFIG
     media_type: str = MANIFEST
     system: str = "linux"
@@ -126,6 +128,8 @@ class Image:
 
     @property
     def config(self) -> bytes:
+        if self.ready_config is not None:
+            return self.ready_config
         rootfs = {"type": "layers", "diff_ids": self.diff_ids}
         return encoded({**self.platform, "rootfs": rootfs, "config": {}, **self.config_changes})
 
