@@ -131,7 +131,7 @@ class Image:
         if self.ready_config is not None:
             return self.ready_config
         rootfs = {"type": "layers", "diff_ids": self.diff_ids}
-        return encoded({**self.platform, "rootfs": rootfs, "config": {}, **self.config_changes})
+        return encoded({**self.platform, "rootfs": rootfs, **self.config_changes})
 
     @property
     def document(self) -> bytes:
