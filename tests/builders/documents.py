@@ -34,7 +34,12 @@ def encoded(document: object) -> bytes:
 
 def descriptor(content: bytes, media_type: str, /, **more: object) -> Document:
     """What a document says of `content`; `more` may override it."""
-    return {"mediaType": media_type, "digest": sha256(content), "size": len(content), **more}
+    return {**descriptor_of(sha256(content), media_type, len(content)), **more}
+
+
+def descriptor_of(digest: str, media_type: str, size: int) -> Document:
+    """What a document says of what need not be there."""
+    return {"mediaType": media_type, "digest": digest, "size": size}
 
 
 def manifest(config: Document, layers: Iterable[Document], /, **more: object) -> bytes:

@@ -21,6 +21,7 @@ from tests.builders.documents import (
     OCTETS,
     Document,
     descriptor,
+    descriptor_of,
     encoded,
     index,
     manifest,
@@ -58,7 +59,7 @@ class Layer:
 
     @property
     def descriptor(self) -> Document:
-        return {"mediaType": LAYER, "digest": self.digest, "size": self.archive_size}
+        return descriptor_of(self.digest, LAYER, self.archive_size)
 
 
 def chains(layers: Sequence[Layer]) -> list[str]:

@@ -10,8 +10,8 @@ from tests.builders.documents import (
     LAYER,
     MANIFEST,
     OCTETS,
-    Document,
     descriptor,
+    descriptor_of,
     encoded,
     sha256,
 )
@@ -83,17 +83,17 @@ class AppBuilder:
             registry.put_blob(path, blob)
         manifests = []
         for name, layers in metadata.items() if self.with_layers_manifests else ():
-            raw = layers_manifest(name, [_described(*one) for one in sorted(layers.items())])
+            described = [
+                descriptor_of(digest, LAYER, figures["archive_size"])
+                for digest, figures in sorted(layers.items())
+            ]
+            raw = layers_manifest(name, described)
             registry.put_manifest(path, raw, INDEX)
             platform = {"architecture": name, "os": ""}
             manifests.append(descriptor(raw, INDEX, platform=platform))
         raw = app_manifest(parts, manifests)
         registry.put_manifest(path, raw, MANIFEST, tag)
         return raw
-
-
-def _described(digest: str, figures: Figures) -> Document:
-    return {"mediaType": LAYER, "digest": digest, "size": figures["archive_size"]}
 
 
 def put_fleet(registry: OpenRegistry, store: StoreBuilder, base: BuiltLayer) -> None:
