@@ -14,7 +14,8 @@ from layerscan.sources.decompress import decompressed
 from layerscan.sources.toc import TableFault, table_of_contents
 from tests.builders.image_archives import write_layout
 from tests.builders.images import Image, Layer
-from tests.builders.toc_case import Tree, member, repeats, scanned, tar
+from tests.builders.members import member, tar
+from tests.builders.toc_case import Tree, repeats, scanned
 from tests.builders.tree import (
     Device,
     Dir,

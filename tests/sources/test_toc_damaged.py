@@ -27,7 +27,8 @@ from tests.builders.chunked import (
     zstd_chunked,
 )
 from tests.builders.documents import sha256
-from tests.builders.toc_case import member, scanned, tar
+from tests.builders.members import member, tar
+from tests.builders.toc_case import scanned
 from tests.builders.zstd import zstd
 
 CONTENT = tar(member("a", b"content"), member("b", kind=tarfile.SYMTYPE, linkname="a"), member("c"))
