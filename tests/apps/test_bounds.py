@@ -19,9 +19,10 @@ from layerscan.prediction.cache import KnownLayer
 from layerscan.prediction.stores.model import LayerFigures
 from layerscan.publishing import publish
 from tests.builders.bounds_case import refused_if
-from tests.builders.bundle_case import BUNDLE, entry, tar_of, with_compose_file
+from tests.builders.bundle_case import BUNDLE, with_compose_file
 from tests.builders.device_case import document as device_document
 from tests.builders.device_case import loads
+from tests.builders.members import member, tar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +85,7 @@ def test_the_compose_file_of_a_bundle(monkeypatch: pytest.MonkeyPatch, length: i
 @pytest.mark.parametrize("number", [2, 3, 4])
 def test_entries_of_a_bundle(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(published, "MOST_FILES", 3)
-    raw = gzip.compress(tar_of(*((entry(str(one)), b"") for one in range(number))))
+    raw = gzip.compress(tar(*(member(str(one)) for one in range(number))))
     with refused_if(number > 3, DocumentError, "has more than 3 entries"):
         assert len(published.bundle_files(raw, "b")) == number
 

@@ -16,8 +16,9 @@ from layerscan.apps.published import (
 )
 from layerscan.errors import ComposeError, DocumentError, LayerscanError
 from layerscan.reference import parse
-from tests.builders.bundle_case import entry, tar_of, with_compose_file
+from tests.builders.bundle_case import with_compose_file
 from tests.builders.compose_apps import HEX
+from tests.builders.members import member, tar
 
 DIGEST = f"sha256:{HEX}"
 
@@ -28,14 +29,14 @@ DIGEST = f"sha256:{HEX}"
 @pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
 def test_files_of_a_bundle(form: int) -> None:
     long = "d/" + "n" * 200
-    raw = tar_of(
-        (entry("d", tarfile.DIRTYPE), b""),
-        (entry(long), b"12345"),
-        (entry("s", tarfile.SYMTYPE, "/etc/passwd"), b""),
-        (entry("h", tarfile.LNKTYPE, "s"), b""),
-        (entry("f", tarfile.FIFOTYPE), b""),
-        (entry("../up\x1b[31m"), b""),
-        format=form,
+    raw = tar(
+        member("d", kind=tarfile.DIRTYPE),
+        member(long, b"12345"),
+        member("s", kind=tarfile.SYMTYPE, linkname="/etc/passwd"),
+        member("h", kind=tarfile.LNKTYPE, linkname="s"),
+        member("f", kind=tarfile.FIFOTYPE),
+        member("../up\x1b[31m"),
+        form=form,
     )
     assert bundle_files(gzip.compress(raw), "b") == [
         BundleFile("d", "folder", 0o644, 0, ""),
@@ -48,14 +49,14 @@ def test_files_of_a_bundle(form: int) -> None:
 
 
 def test_a_file_of_less_than_no_bytes_is_refused() -> None:
-    header = entry("docker-compose.yml")
+    header = tarfile.TarInfo("docker-compose.yml")
     header.size = -1
     raw = gzip.compress(header.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
     assert bundle_fault(raw) == "b: is no gzip'd tar: has a file of less than no bytes"
 
 
 def test_only_files_have_a_size_whatever_a_header_says() -> None:
-    header = entry("d", tarfile.DIRTYPE)
+    header, _ = member("d", kind=tarfile.DIRTYPE)
     header.size = -5
     raw = header.tobuf(tarfile.GNU_FORMAT) + bytes(1024)
     assert bundle_files(gzip.compress(raw), "b") == [BundleFile("d", "folder", 0o644, 0, "")]
@@ -74,9 +75,9 @@ def test_images_of_a_bundle(name: str) -> None:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (gzip.compress(tar_of((entry("a"), b""))), "b: has no docker-compose.yml"),
+        (gzip.compress(tar(member("a"))), "b: has no docker-compose.yml"),
         (
-            gzip.compress(tar_of((entry("docker-compose.yml", tarfile.SYMTYPE, "x"), b""))),
+            gzip.compress(tar(member("docker-compose.yml", kind=tarfile.SYMTYPE, linkname="x"))),
             "b: has no docker-compose.yml",
         ),
         (
@@ -107,8 +108,8 @@ def bundle_fault(raw: bytes) -> str:
 
 
 def test_what_is_no_bundle() -> None:
-    whole = gzip.compress(tar_of((entry("a"), bytes(range(256)) * 4000)))
-    for raw in (b"", b"x" * 1000, whole[:100], whole[:-2000], gzip.compress(b"x" * 2000), tar_of()):
+    whole = gzip.compress(tar(member("a", bytes(range(256)) * 4000)))
+    for raw in (b"", b"x" * 1000, whole[:100], whole[:-2000], gzip.compress(b"x" * 2000), tar()):
         assert bundle_fault(raw).startswith("b: is no gzip'd tar: ")
     damaged = bytearray(whole)
     damaged[len(whole) // 2] ^= 0xFF
@@ -117,7 +118,7 @@ def test_what_is_no_bundle() -> None:
 
 @given(st.binary(max_size=600))
 def test_any_bytes_in_a_tar_are_a_list_or_an_error(noise: bytes) -> None:
-    whole = tar_of((entry("a" * 120), b"12345"), (entry("b"), b"1"), format=tarfile.PAX_FORMAT)
+    whole = tar(member("a" * 120, b"12345"), member("b", b"1"))
     for raw in (noise, noise + whole, whole[:512] + noise + whole[512:]):
         try:
             bundle_files(gzip.compress(raw, 1), "b")
@@ -127,14 +128,14 @@ def test_any_bytes_in_a_tar_are_a_list_or_an_error(noise: bytes) -> None:
 
 def test_a_bomb_is_refused_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(published, "MAX_UNPACKED", 10 << 20)
-    bomb = gzip.compress(tar_of((entry("a"), bytes(20 << 20)), (entry("b"), b"")))
+    bomb = gzip.compress(tar(member("a", bytes(20 << 20)), member("b")))
     begun = time.process_time()
     assert bundle_fault(bomb) == f"b: unpacks to more than {10 << 20} bytes"
     assert time.process_time() - begun < 1
 
 
 def test_a_name_as_long_as_a_bomb_is_never_in_memory() -> None:
-    header = entry("a")
+    header = tarfile.TarInfo("a")
     for kind in (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE):
         header.type, header.size = kind, 1 << 30
         raw = header.tobuf(tarfile.GNU_FORMAT) + bytes(100_000)
@@ -143,7 +144,7 @@ def test_a_name_as_long_as_a_bomb_is_never_in_memory() -> None:
 
 def test_too_many_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(published, "MOST_FILES", 3)
-    raw = gzip.compress(tar_of(*((entry(str(number)), b"") for number in range(4))))
+    raw = gzip.compress(tar(*(member(str(number)) for number in range(4))))
     assert bundle_fault(raw) == "b: has more than 3 entries"
 
 

@@ -5,8 +5,7 @@ writer makes; what real ones make, `tests/integration/test_toc.py` has. Nothing 
 layerscan is used here::
 
     layer = estargz(tar)                 # or zstd_chunked(tar, split=TABLE)
-    layer.blob, layer.annotations        # what a registry has
-    layer.tar                            # what the blob unpacks to
+    Image.of(layer)                      # it is a layer as others are
     layer.table                          # the JSON
 
 `Blobs` is a source of such layers that counts what is asked of it.
@@ -18,17 +17,18 @@ import base64
 import contextlib
 import functools
 import gzip
-import hashlib
 import io
 import json
 import struct
 import tarfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from layerscan.errors import SourceError
 from layerscan.sources.model import Closing, SourceLayer
+from tests.builders.documents import sha256
+from tests.builders.images import Layer
 from tests.builders.tar_split import checksum
 from tests.builders.zstd import zstd
 
@@ -61,19 +61,14 @@ _TYPES = {
 
 
 @dataclass(frozen=True)
-class Chunked:
-    """A layer; see the module."""
+class Chunked(Layer):
+    """A layer and its table of contents; see the module."""
 
-    blob: bytes
-    tar: bytes
-    table: bytes
-    annotations: dict[str, str]
+    table: bytes = b""
 
     @property
     def layer(self) -> SourceLayer:
-        return SourceLayer(
-            sha256(self.blob), sha256(self.tar), len(self.blob), annotations=self.annotations
-        )
+        return SourceLayer(self.digest, self.diff_id, len(self.blob), annotations=self.annotations)
 
     def with_annotations(self, **changed: str | None) -> Chunked:
         """The same with annotations changed by the ends of their names; None takes one away."""
@@ -83,11 +78,7 @@ class Chunked:
             new = changed.get(end, value)
             if new is not None:
                 annotations[key] = new
-        return Chunked(self.blob, self.tar, self.table, annotations)
-
-
-def sha256(content: bytes) -> str:
-    return "sha256:" + hashlib.sha256(content).hexdigest()
+        return replace(self, annotations=annotations)
 
 
 def estargz(
@@ -128,7 +119,10 @@ def estargz(
     end = file.tobuf() + table + bytes(-len(table) % 512) + bytes(1024)
     footer = _footer(len(blob), old=old)
     blob += gzip.compress(end, mtime=0)
-    return Chunked(bytes(blob) + footer, bytes(whole) + end, table, {TOC_DIGEST: sha256(table)})
+    annotations = {TOC_DIGEST: sha256(table)}
+    return Chunked(
+        bytes(whole) + end, annotations=annotations, ready=bytes(blob) + footer, table=table
+    )
 
 
 def _footer(offset: int, *, old: bool) -> bytes:
@@ -201,7 +195,7 @@ def zstd_chunked(
         blob += _frame(packed_split)
         footer += [position, len(packed_split), 1]
     blob += _frame(b"".join(number.to_bytes(8, "little") for number in footer) + b"GNUlInUx")
-    return Chunked(bytes(blob), tar, table, annotations)
+    return Chunked(tar, "zstd", None, annotations, ready=bytes(blob), table=table)
 
 
 def _frame(content: bytes) -> bytes:
@@ -303,7 +297,7 @@ class Blobs(Closing):
 
     @classmethod
     def of(cls, layer: Chunked, *, knows_parts: bool = True) -> Blobs:
-        return cls({sha256(layer.blob): layer.blob}, knows_parts)
+        return cls({layer.digest: layer.blob}, knows_parts)
 
     def images(self, _architectures: object = None) -> tuple[()]:
         return ()

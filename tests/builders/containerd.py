@@ -5,23 +5,27 @@ files of a layer are declared with ``tree``, the databases are written with
 ``bolt``. Archives of layers are made up.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from tests.builders import bolt, tree
+from tests.builders.documents import (
+    CONFIG,
+    INDEX,
+    LAYER,
+    MANIFEST,
+    descriptor_of,
+    index,
+    manifest,
+    sha256,
+)
+from tests.builders.images import Image
 
 CONTENT = "io.containerd.content.v1.content/blobs/sha256"
 METADATA = "io.containerd.metadata.v1.bolt/meta.db"
 SNAPSHOTTER = "io.containerd.snapshotter.v1.overlayfs"
-
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-INDEX = "application/vnd.oci.image.index.v1+json"
-CONFIG = "application/vnd.oci.image.config.v1+json"
-LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 # Of Go's time.MarshalBinary: containerd keeps two in each record.
 WHEN = bytes.fromhex("010000000edd3d5e8805e69d15ffff")
@@ -53,17 +57,8 @@ class Descriptor:
     platform: dict[str, str] | None = None
 
     def document(self) -> dict[str, object]:
-        found: dict[str, object] = {
-            "mediaType": self.media_type,
-            "digest": self.digest,
-            "size": self.size,
-        }
+        found = descriptor_of(self.digest, self.media_type, self.size)
         return found if self.platform is None else found | {"platform": self.platform}
-
-
-def sha256(content: bytes | str) -> str:
-    data = content.encode() if isinstance(content, str) else content
-    return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def uvarint(value: int) -> bytes:
@@ -220,41 +215,25 @@ class ContainerdBuilder:
             digests: of the layers' archives, by default the layers' own.
             extra: further keys of the config; they override the others.
         """
-        config: dict[str, object] = {
-            "architecture": architecture,
-            "os": "linux",
-            "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
-        }
-        if variant:
-            config["variant"] = variant
-        config_descriptor = self.blob(compact(config | dict(extra or {})), CONFIG, namespace)
+        rootfs = {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]}
+        changes = {"rootfs": rootfs, **(extra or {})}
+        image = Image(architecture, variant=variant, config_changes=changes)
+        config = self.blob(image.config, CONFIG, namespace)
         archives = digests or [layer.digest for layer in layers]
-        document = {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST,
-            "config": config_descriptor.document(),
-            "layers": [{"mediaType": LAYER, "digest": one, "size": 99} for one in archives],
-        }
-        found = self.blob(compact(document), MANIFEST, namespace)
-        config_digest = config_descriptor.digest
-        self.label(found.digest, "gc.ref.content.config", config_digest, namespace)
+        described = [descriptor_of(one, LAYER, 99) for one in archives]
+        found = self.blob(manifest(config.document(), described), MANIFEST, namespace)
+        self.label(found.digest, "gc.ref.content.config", config.digest, namespace)
         for number, archive in enumerate(archives):
             self.label(found.digest, f"gc.ref.content.l.{number}", archive, namespace)
-        found.platform = {"architecture": architecture, "os": "linux"}
-        if variant:
-            found.platform["variant"] = variant
+        found.platform = image.platform
         return found
 
     def index(self, manifests: Iterable[Descriptor], namespace: str = "default") -> Descriptor:
         """An index of `manifests`."""
-        document: dict[str, Any] = {
-            "schemaVersion": 2,
-            "mediaType": INDEX,
-            "manifests": [manifest.document() for manifest in manifests],
-        }
-        found = self.blob(compact(document), INDEX, namespace)
-        for number, manifest in enumerate(document["manifests"]):
-            self.label(found.digest, f"gc.ref.content.m.{number}", manifest["digest"], namespace)
+        entries = list(manifests)
+        found = self.blob(index(one.document() for one in entries), INDEX, namespace)
+        for number, one in enumerate(entries):
+            self.label(found.digest, f"gc.ref.content.m.{number}", one.digest, namespace)
         return found
 
     def name(self, name: str | bytes, target: Descriptor, namespace: str = "default") -> None:
@@ -325,7 +304,3 @@ def measured(folder: str) -> tuple[int, int]:
 def archive_of(diff_id: str, which: str = "") -> bytes:
     """A made-up archive of a layer."""
     return f"archive {which} of {diff_id}".encode()
-
-
-def compact(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layerscan.scanning.scanner import scan
-from tests.builders.containerd import ContainerdBuilder, compact
 from tests.builders.containerd_case import names, opened
+from tests.builders.documents import encoded
 
 if TYPE_CHECKING:
-    from tests.builders.containerd import BuiltLayer, Descriptor
+    from tests.builders.containerd import BuiltLayer, ContainerdBuilder, Descriptor
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Case:
 
     def replace(self, content: object) -> str:
         """Give ``one:1`` another manifest; its path."""
-        manifest = self.built.blob(compact(content), self.manifest.media_type)
+        manifest = self.built.blob(encoded(content), self.manifest.media_type)
         self.built.name("docker.io/library/one:1", manifest)
         return self.built.blob_path(manifest.digest)
 

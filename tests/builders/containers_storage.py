@@ -8,19 +8,23 @@ the tar-split files and the digests of archives are made up.
 import base64
 import gzip
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.builders import tree
-from tests.builders.overlay2 import CREATED, _compact, _config, _tar_split, blob_digest, sha256
-
-LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
-MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
-INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
-CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+from tests.builders.documents import (
+    CONFIG,
+    LAYER,
+    MANIFEST,
+    descriptor,
+    descriptor_of,
+    index,
+    manifest,
+    sha256,
+)
+from tests.builders.overlay2 import CREATED, _compact, _config, _tar_split, blob_digest
 
 
 @dataclass(frozen=True)
@@ -270,33 +274,13 @@ class StoreBuilder:
 
 def manifest_of(raw_config: bytes, digests: Sequence[str]) -> bytes:
     """The manifest of an image with this config, whose layers have these digests."""
-    return json.dumps(
-        {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST_TYPE,
-            "config": {
-                "mediaType": CONFIG_TYPE,
-                "digest": sha256(raw_config),
-                "size": len(raw_config),
-            },
-            "layers": [
-                {"mediaType": LAYER_TYPE, "digest": digest, "size": 1} for digest in digests
-            ],
-        }
-    ).encode()
+    layers = [descriptor_of(digest, LAYER, 1) for digest in digests]
+    return manifest(descriptor(raw_config, CONFIG), layers)
 
 
 def index_of(*manifests: str) -> bytes:
     """An index that refers to the manifests with these digests."""
-    return json.dumps(
-        {
-            "schemaVersion": 2,
-            "mediaType": INDEX_TYPE,
-            "manifests": [
-                {"mediaType": MANIFEST_TYPE, "digest": digest, "size": 1} for digest in manifests
-            ],
-        }
-    ).encode()
+    return index(descriptor_of(digest, MANIFEST, 1) for digest in manifests)
 
 
 def _hex(digest: str) -> str:

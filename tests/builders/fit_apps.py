@@ -7,24 +7,37 @@ here: a layer is a digest and figures. Images may be for several architectures.
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import os
-import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from layerscan.digest import chain_id, sha256
-from layerscan.oci import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
-from tests.builders.registry_server import LAYER, OCTETS
+from tests.builders.documents import (
+    CONFIG,
+    INDEX,
+    LAYER,
+    MANIFEST,
+    OCTETS,
+    Document,
+    descriptor,
+    descriptor_of,
+    encoded,
+    index,
+    manifest,
+)
+from tests.builders.images import Image
+from tests.builders.tree import File, tar_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from tests.builders.registry_server import OpenRegistry
 
 JSON = "application/json"
+
+encode = encoded
 
 
 @dataclass(frozen=True)
@@ -44,20 +57,16 @@ class Layer:
     def diff_id(self) -> str:
         return sha256(f"tar {self.name}".encode())
 
+    @property
+    def descriptor(self) -> Document:
+        return descriptor_of(self.digest, LAYER, self.archive_size)
+
 
 def chains(layers: Sequence[Layer]) -> list[str]:
     found: list[str] = []
     for layer in layers:
         found.append(chain_id(found[-1] if found else None, layer.diff_id))
     return found
-
-
-def encode(document: object) -> bytes:
-    return json.dumps(document).encode()
-
-
-def descriptor(raw: bytes, kind: str, **more: object) -> dict[str, object]:
-    return {"mediaType": kind, "digest": sha256(raw), "size": len(raw), **more}
 
 
 @dataclass
@@ -83,7 +92,7 @@ class App:
     blobs: dict[str, bytes] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
 
-    def put(self, raw: bytes, kind: str) -> dict[str, object]:
+    def put(self, raw: bytes, kind: str) -> Document:
         self.blobs[sha256(raw)] = raw
         self.kinds[sha256(raw)] = kind
         return descriptor(raw, kind)
@@ -117,35 +126,25 @@ class App:
             layers.append(self.put(raw, JSON) | {"annotations": {"layers-meta": "v1"}})
         manifests = []
         for architecture in self.architectures if self.layers_manifests else ():
-            raw = layers_manifest(self, architecture)
+            described = [layer.descriptor for layer in self.layers(architecture)]
+            raw = layers_manifest(architecture, described)
             platform = {"architecture": architecture, "os": ""}
-            manifests.append(self.put(raw, OCI_INDEX) | {"platform": platform})
-        self.put(b"", OCI_CONFIG)
-        manifest = app_manifest(layers, manifests)
-        self.put(manifest, OCI_MANIFEST)
-        return manifest
+            manifests.append(self.put(raw, INDEX) | {"platform": platform})
+        self.put(b"", CONFIG)
+        raw = app_manifest(layers, manifests)
+        self.put(raw, MANIFEST)
+        return raw
 
     def _image(self, service: str) -> str:
         entries = []
         for architecture, layers in sorted(self.images[service].items()):
-            platform = {"architecture": architecture, "os": "linux"}
-            config = self.put(
-                encode({**platform, "rootfs": {"diff_ids": [layer.diff_id for layer in layers]}}),
-                OCI_CONFIG,
-            )
-            manifest = encode(
-                {
-                    "schemaVersion": 2,
-                    "mediaType": OCI_MANIFEST,
-                    "config": config,
-                    "layers": [_of_layer(layer) for layer in layers],
-                }
-            )
-            entries.append(self.put(manifest, OCI_MANIFEST) | {"platform": platform})
+            rootfs = {"diff_ids": [layer.diff_id for layer in layers]}
+            image = Image(architecture, config_changes={"rootfs": rootfs})
+            raw = manifest(self.put(image.config, CONFIG), [layer.descriptor for layer in layers])
+            entries.append(self.put(raw, MANIFEST) | {"platform": image.platform})
         digest = entries[0]["digest"]
         if self.index:
-            index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
-            digest = self.put(encode(index), OCI_INDEX)["digest"]
+            digest = self.put(index(entries), INDEX)["digest"]
         return f"{self.repository}/{service}@{digest}"
 
     def store(self, root: Path) -> str:
@@ -174,29 +173,18 @@ class App:
         paths = ["fleet/app", *(f"fleet/{service}" for service in self.images)]
         for path in paths:
             for digest, raw in self.blobs.items():
-                if self.kinds[digest] in (OCI_MANIFEST, OCI_INDEX):
+                if self.kinds[digest] in (MANIFEST, INDEX):
                     registry.put_manifest(path, raw, self.kinds[digest])
                 else:
                     registry.put_blob(path, raw)
-        registry.put_manifest("fleet/app", manifest, OCI_MANIFEST, tag)
+        registry.put_manifest("fleet/app", manifest, MANIFEST, tag)
         return f"{registry.address}/fleet/app:{tag}"
 
 
-def app_manifest(
-    layers: Sequence[Mapping[str, object]], manifests: Sequence[Mapping[str, object]] = ()
-) -> bytes:
-    document: dict[str, object] = {
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "config": descriptor(b"", OCI_CONFIG),
-        "layers": layers,
-        "annotations": {"compose-app": "v1"},
-    }
-    return encode(document | ({"manifests": manifests} if manifests else {}))
-
-
-def _of_layer(layer: Layer) -> dict[str, object]:
-    return {"mediaType": LAYER, "digest": layer.digest, "size": layer.archive_size}
+def app_manifest(layers: Iterable[Document], manifests: Sequence[Document] = ()) -> bytes:
+    more = {"manifests": manifests} if manifests else {}
+    config = descriptor(b"", CONFIG)
+    return manifest(config, layers, annotations={"compose-app": "v1"}, **more)
 
 
 def right_metadata(app: App) -> bytes:
@@ -217,13 +205,13 @@ def metadata_of(layers: Sequence[Layer], fs_block_size: int = 4096) -> dict[str,
     }
 
 
-def layers_manifest(app: App, architecture: str) -> bytes:
-    return encode(
+def layers_manifest(architecture: str, layers: Sequence[Document]) -> bytes:
+    return encoded(
         {
             "schemaVersion": 2,
-            "mediaType": OCI_INDEX,
+            "mediaType": INDEX,
             "platform": {"architecture": architecture, "os": ""},
-            "layers": [_of_layer(layer) for layer in app.layers(architecture)],
+            "layers": layers,
             "annotations": {"compose-app-layers": "v1"},
         }
     )
@@ -233,13 +221,7 @@ def bundle(references: Mapping[str, str], filling: int = 0) -> bytes:
     lines = ["services:"]
     for service, reference in references.items():
         lines += [f"  {service}:", f"    image: {reference}"]
-    files = {"docker-compose.yml": "\n".join(lines).encode() + b"\n"}
+    files = [File("docker-compose.yml", "\n".join(lines).encode() + b"\n")]
     if filling:
-        files["filling"] = os.urandom(filling)
-    tar = io.BytesIO()
-    with tarfile.open(fileobj=tar, mode="w") as out:
-        for name, content in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            out.addfile(entry, io.BytesIO(content))
-    return gzip.compress(tar.getvalue(), mtime=0)
+        files.append(File("filling", os.urandom(filling)))
+    return gzip.compress(tar_of(*files), mtime=0)

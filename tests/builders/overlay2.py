@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.builders import tree
+from tests.builders.documents import sha256
 
 CREATED = "2024-01-02T03:04:05.678901234Z"
 
@@ -35,11 +36,6 @@ class BuiltLayer:
         """What the file ``lower`` of a layer on top of this one holds."""
         here = "l/" + self.link
         return here if self.parent is None else f"{here}:{self.parent.lower}"
-
-
-def sha256(content: bytes | str) -> str:
-    data = content.encode() if isinstance(content, str) else content
-    return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def blob_digest(diff_id: str, repository: str = "") -> str:

@@ -1,18 +1,27 @@
 """A published App in a registry of the tests, written down without layerscan's publisher."""
 
-import gzip
-import io
-import json
-import tarfile
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
-from layerscan.digest import sha256
-from layerscan.oci import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor
-from tests.builders.registry_server import LAYER, OCTETS, OpenRegistry
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.builders.documents import (
+    INDEX,
+    LAYER,
+    MANIFEST,
+    OCTETS,
+    descriptor,
+    descriptor_of,
+    encoded,
+    sha256,
+)
+from tests.builders.fit_apps import JSON, app_manifest, layers_manifest
+from tests.builders.images import Image, Index, Layer
+from tests.builders.tree import File, Op, Symlink, tar_of
 
 if TYPE_CHECKING:
     from tests.builders.overlay2 import BuiltLayer, StoreBuilder
+    from tests.builders.registry_server import OpenRegistry
 
 WEB = f"registry.example/acme/web@{sha256(b'web')}"
 COMPOSE = f"services:\n  web:\n    image: {WEB}\n"
@@ -20,49 +29,22 @@ COMPOSE = f"services:\n  web:\n    image: {WEB}\n"
 Figures = dict[str, int]
 
 
-def encoded(document: object) -> bytes:
-    return json.dumps(document).encode()
-
-
-def plain(descriptor: Descriptor, **more: object) -> dict[str, Any]:
-    """A descriptor as a document has it."""
-    return {
-        "mediaType": descriptor.media_type,
-        "digest": descriptor.digest,
-        "size": descriptor.size,
-        **more,
-    }
-
-
-def bundle(files: dict[str, tuple[bytes, int]]) -> bytes:
-    """A gzip'd tar of files: content and mode by name; a name may end in ``-> TARGET``."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, (content, mode) in files.items():
-            entry = tarfile.TarInfo(name.partition(" -> ")[0])
-            entry.mode, entry.size = mode, len(content)
-            if " -> " in name:
-                entry.type, entry.linkname = tarfile.SYMTYPE, name.partition(" -> ")[2]
-            tar.addfile(entry, io.BytesIO(content))
-    return gzip.compress(out.getvalue(), mtime=0)
-
-
 @dataclass
 class AppBuilder:
     """An App; `put` publishes it.
 
     Attributes:
-        files: of its bundle, see `bundle`.
+        files: of its bundle.
         metadata: by architecture and digest, what each layer costs; None for none.
         with_layers_manifests: whether it has a layers manifest for each.
     """
 
-    files: dict[str, tuple[bytes, int]] = field(
-        default_factory=lambda: {
-            "docker-compose.yml": (COMPOSE.encode(), 0o644),
-            "start.sh": (b"#!/bin/sh\n", 0o755),
-            "latest -> start.sh": (b"", 0o777),
-        }
+    files: list[Op] = field(
+        default_factory=lambda: [
+            File("docker-compose.yml", COMPOSE.encode()),
+            File("start.sh", b"#!/bin/sh\n", mode=0o755),
+            Symlink("latest", "start.sh"),
+        ]
     )
     metadata: dict[str, dict[str, Figures]] | None = field(
         default_factory=lambda: {
@@ -78,9 +60,15 @@ class AppBuilder:
     with_layers_manifests: bool = False
     raw_metadata: bytes | None = None
 
+    @property
+    def bundle(self) -> bytes:
+        """A gzip'd tar."""
+        return Layer.of(*self.files).blob
+
     def put(self, registry: OpenRegistry, path: str = "fleet/shop", tag: str = "1") -> bytes:
         """Put all of it into `registry`; the App manifest."""
-        parts = [plain(registry.put_blob(path, bundle(self.files), OCTETS))]
+        blobs = [self.bundle, b""]
+        parts = [descriptor(self.bundle, OCTETS)]
         metadata = self.metadata or {}
         if self.metadata is not None or self.raw_metadata is not None:
             raw = self.raw_metadata or encoded(
@@ -89,72 +77,31 @@ class AppBuilder:
                     for name, layers in metadata.items()
                 }
             )
-            blob = registry.put_blob(path, raw, "application/json")
-            parts.append(plain(blob, annotations={"layers-meta": "v1"}))
-        empty = registry.put_blob(path, b"", OCI_CONFIG)
-        document: dict[str, object] = {
-            "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST,
-            "config": plain(empty),
-            "layers": parts,
-            "annotations": {"compose-app": "v1"},
-        }
-        if self.with_layers_manifests:
-            document["manifests"] = [
-                self._layers_manifest(registry, path, name, layers)
-                for name, layers in metadata.items()
+            blobs.append(raw)
+            parts.append(descriptor(raw, JSON, annotations={"layers-meta": "v1"}))
+        for blob in blobs:
+            registry.put_blob(path, blob)
+        manifests = []
+        for name, layers in metadata.items() if self.with_layers_manifests else ():
+            described = [
+                descriptor_of(digest, LAYER, figures["archive_size"])
+                for digest, figures in sorted(layers.items())
             ]
-        raw = encoded(document)
-        registry.put_manifest(path, raw, OCI_MANIFEST, tag)
+            raw = layers_manifest(name, described)
+            registry.put_manifest(path, raw, INDEX)
+            platform = {"architecture": name, "os": ""}
+            manifests.append(descriptor(raw, INDEX, platform=platform))
+        raw = app_manifest(parts, manifests)
+        registry.put_manifest(path, raw, MANIFEST, tag)
         return raw
 
-    def _layers_manifest(
-        self, registry: OpenRegistry, path: str, architecture: str, layers: dict[str, Figures]
-    ) -> dict[str, Any]:
-        platform = {"architecture": architecture, "os": ""}
-        document = {
-            "schemaVersion": 2,
-            "mediaType": OCI_INDEX,
-            "platform": platform,
-            "layers": [
-                plain(Descriptor(LAYER, digest, layer["archive_size"]))
-                for digest, layer in sorted(layers.items())
-            ],
-            "annotations": {"compose-app-layers": "v1"},
-        }
-        manifest = registry.put_manifest(path, encoded(document), OCI_INDEX)
-        return plain(manifest, platform=platform)
 
-
-def put_image(
-    registry: OpenRegistry, path: str, architecture: str, *layers: tuple[bytes, str]
-) -> dict[str, Any]:
-    """An image for ``linux`` of these blobs and diff_ids; its descriptor, with the platform."""
-    platform = {"architecture": architecture, "os": "linux"}
-    rootfs = {"type": "layers", "diff_ids": [diff_id for _, diff_id in layers]}
-    document = {
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "config": plain(
-            registry.put_blob(path, encoded({**platform, "rootfs": rootfs}), OCI_CONFIG)
-        ),
-        "layers": [plain(registry.put_blob(path, blob, LAYER)) for blob, _ in layers],
-    }
-    return plain(registry.put_manifest(path, encoded(document), OCI_MANIFEST), platform=platform)
-
-
-def put_index(registry: OpenRegistry, path: str, tag: str, *images: dict[str, Any]) -> None:
-    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": images}
-    registry.put_manifest(path, encoded(document), OCI_INDEX, tag)
-
-
-def put_fleet(registry: OpenRegistry, store: "StoreBuilder", base: "BuiltLayer") -> None:
+def put_fleet(registry: OpenRegistry, store: StoreBuilder, base: BuiltLayer) -> None:
     """What the documents look at: an App, an image, and one that `store` has no digest of."""
     AppBuilder(with_layers_manifests=True).put(registry, "fleet/door", "1043")
-    blobs = [(bytes(size), sha256(bytes(size))) for size in (1_600_000, 400)]
-    images = [put_image(registry, "fleet/web", name, *blobs) for name in ("amd64", "arm64")]
-    put_index(registry, "fleet/web", "7", *images)
-    pushed = put_image(registry, "fleet/kiosk", "amd64", (b"kiosk", base.diff_id))
-    put_index(registry, "fleet/kiosk", "7", pushed)
+    web = [Layer(bytes(size), "", LAYER) for size in (1_600_000, 400)]
+    Index.of({"amd64": web, "arm64": web}).put(registry, "fleet/web:7")
+    kiosk = Layer(tar_of(*base.ops), ready=b"kiosk")
+    Index((Image.of(kiosk),)).put(registry, "fleet/kiosk:7")
     name = f"{registry.address}/fleet/kiosk:7"
     store.image([base], names=[name], extra={"comment": "built here, pushed by another tool"})

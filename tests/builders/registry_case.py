@@ -16,18 +16,15 @@ import pytest
 
 from layerscan.digest import sha256
 from layerscan.errors import RegistryError
-from layerscan.oci import OCI_CONFIG, OCI_MANIFEST, Descriptor
+from layerscan.oci import OCI_MANIFEST, Descriptor
 from layerscan.reference import parse
 from layerscan.registry import RegistryClient, RegistryOptions, Repository, endpoint, transport
-from tests.builders.registry_server import OCTETS, OpenRegistry
+from tests.builders.documents import CONFIG, OCTETS, descriptor, manifest
+from tests.builders.registry_server import OpenRegistry
 
 PASSWORD = "correct horse"  # noqa: S105 - the tests' own
 USERS = {"me": PASSWORD}
-MANIFEST = b'{"schemaVersion":2,"mediaType":"%s","config":{"mediaType":"%s","digest":"%s",' % (
-    OCI_MANIFEST.encode(),
-    OCI_CONFIG.encode(),
-    sha256(b"{}").encode(),
-) + (b'"size":2},"layers":[]}')
+MANIFEST = manifest(descriptor(b"{}", CONFIG), [])
 """A manifest that needs only the config ``{}``."""
 
 

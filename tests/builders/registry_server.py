@@ -33,11 +33,9 @@ from typing import Self
 
 from layerscan.digest import sha256
 from layerscan.oci import Descriptor
+from tests.builders.documents import LAYER
 from tests.builders.registry_faults import Fault
 from tests.builders.registry_protocol import Handler, Refusal
-
-LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
-OCTETS = "application/octet-stream"
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,10 @@ from layerscan.errors import LayerscanError
 from layerscan.registry import RegistryClient
 from layerscan.sources import open_source
 from layerscan.sources.decompress import decompressed
-from tests.builders.image_archives import (
-    Files,
-    Image,
-    Index,
-    attestation,
-    sha256,
-    tar_of,
-    write_tar,
-)
+from tests.builders.documents import sha256
+from tests.builders.image_archives import Files, write_tar
+from tests.builders.images import Image, Index, attestation
+from tests.builders.tree import File, tar_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -27,9 +22,9 @@ if TYPE_CHECKING:
 
     from layerscan.sources import Source, SourceImage, SourceLayer
 
-BASE = tar_of(base=b"of both" * 50)
-AMD64 = Image.of(BASE, tar_of(one=b"1" * 2000))
-ARM64 = Image("arm64", Image.of(BASE, tar_of(one=b"2" * 3000)).layers)
+BASE = tar_of(File("base", b"of both" * 50))
+AMD64 = Image.of(BASE, tar_of(File("one", b"1" * 2000)))
+ARM64 = Image.of(BASE, tar_of(File("one", b"2" * 3000)), platform="arm64")
 INDEX = Index((AMD64, attestation(AMD64), ARM64, attestation(ARM64).descriptor))
 
 

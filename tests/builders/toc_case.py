@@ -1,8 +1,6 @@
 """What the tests of tables of contents share: trees, from a table and from the whole."""
 
-import io
 import json
-import tarfile
 from collections.abc import Iterable
 from typing import Any
 
@@ -56,26 +54,3 @@ def of_the_table(layer: Chunked) -> Tree | str:
         return scanned(table.parts(), tar_split=False)[0]
     except TarFault:
         return "refused"
-
-
-def tar(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
-    """A tar of `members`."""
-    out = io.BytesIO()
-    with tarfile.open(
-        fileobj=out, mode="w", format=tarfile.PAX_FORMAT, errors="surrogateescape"
-    ) as writer:
-        for info, content in members:
-            info.size = len(content)
-            writer.addfile(info, io.BytesIO(content))
-    return out.getvalue()
-
-
-def member(
-    name: str, content: bytes = b"", kind: bytes = tarfile.REGTYPE, **fields: object
-) -> tuple[tarfile.TarInfo, bytes]:
-    """One of a tar's members; the fields are those of TarInfo."""
-    info = tarfile.TarInfo(name)
-    info.type = kind
-    for field, value in fields.items():
-        setattr(info, field, value)
-    return info, content

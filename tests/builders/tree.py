@@ -296,6 +296,11 @@ def tar_stream(ops: Iterable[Op]) -> Iterator[bytes]:
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 
+def tar_of(*ops: Op) -> bytes:
+    """The whole of that tar."""
+    return b"".join(tar_stream(ops))
+
+
 def tar_headers(ops: Iterable[Op]) -> Iterator[tuple[bytes, str, int]]:
     """Header bytes, name and content length of each entry of that tar."""
     for op in with_parents(ops):

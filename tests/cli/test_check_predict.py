@@ -8,12 +8,13 @@ import pytest
 
 from tests.builders import tree
 from tests.builders.compose_apps import put
-from tests.builders.predict_case import BASE, TOP, packed, put_index
+from tests.builders.images import Index, Layer
+from tests.builders.predict_case import BASE, TOP
 from tests.builders.registry_server import OpenRegistry
 from tests.cli_runner import run_here
 
-base, top = packed(*BASE), packed(*TOP)
-arm = packed(tree.File("arm", size=100_000))
+base, top = Layer.of(*BASE), Layer.of(*TOP)
+arm = Layer.of(tree.File("arm", size=100_000))
 ENGINE = {"store": "overlay2", "keeps_blobs": False, "chain_ids": [], "digests": []}
 
 
@@ -24,7 +25,7 @@ class Published:
         self.registry = registry
         self.root = root
         images = {"amd64": [base, top], "arm/v6": [base], "arm/v7": [arm, top]}
-        put_index(registry, "acme/web:7", images)
+        Index.of(images).put(registry, "acme/web:7")
         text = f"services:\n  web:\n    image: {registry.address}/acme/web:7\n"
         put(root / "apps" / "shop", {"docker-compose.yml": text})
         self.device()

@@ -11,57 +11,44 @@ from layerscan.errors import DocumentError
 from layerscan.fit.contents import Depth, read_app
 from layerscan.fit.policies import Policy
 from layerscan.fit.sources import find_app
-from layerscan.oci import OCI_INDEX, OCI_MANIFEST
+from layerscan.oci import OCI_INDEX
 from layerscan.registry import RegistryClient
+from tests.builders import images
 from tests.builders.fit_apps import App, Layer, encode
-from tests.builders.publish_case import Bench, digest_of, encoded, plain, put_image
+from tests.builders.images import Image, Index
+from tests.builders.publish_case import WEB, Bench
 from tests.cli_runner import run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layerscan.oci import Descriptor
     from tests.builders.registry_server import OpenRegistry
 
 pytestmark = pytest.mark.slow
 
-
-AMD64 = {"architecture": "amd64", "os": "linux"}
-LAYERS = sorted(map(digest_of, ("base", "web")))
-FORMS = ("plain", "nested", "silent", "beside")
+LAYERS = sorted(layer.digest for layer in WEB.layers)
+BILL_OF_MATERIALS = Image(
+    layers=(images.Layer(b"sbom", "", "text/spdx"),),
+    changes={"artifactType": "application/spdx+json"},
+    ready_config=b"{}",
+    config_type="application/vnd.oci.empty.v1+json",
+)
+FORMS = {
+    "plain": Index((WEB,)),
+    "nested": Index((Index((WEB,)),)),
+    "silent": Index((WEB.bare,)),
+    "beside": Index((WEB, BILL_OF_MATERIALS.bare)),
+}
 
 
 @pytest.fixture
 def bench(open_registry: OpenRegistry, tmp_path: Path) -> Bench:
     made = Bench(open_registry, tmp_path)
-    for form in FORMS:
-        image = plain(put_image(open_registry, "acme/one", ["base", "web"], arch="amd64"))
-        says = image | {"platform": AMD64}
-        entries = {
-            "plain": [says],
-            "nested": [plain(put_entries(open_registry, [says], "inner"))],
-            "silent": [image],
-            "beside": [says, plain(bill_of_materials(open_registry))],
-        }[form]
-        put_entries(open_registry, entries, form)
+    for image in (WEB, BILL_OF_MATERIALS):
+        image.put(open_registry, "acme/one")
+    for form, index in FORMS.items():
+        index.put(open_registry, f"acme/one:{form}")
     return made
-
-
-def put_entries(registry: OpenRegistry, entries: list[dict[str, object]], tag: str) -> Descriptor:
-    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
-    return registry.put_manifest("acme/one", encoded(document), OCI_INDEX, tag)
-
-
-def bill_of_materials(registry: OpenRegistry) -> Descriptor:
-    config = plain(registry.put_blob("acme/one", b"{}"))
-    document = {
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "artifactType": "application/spdx+json",
-        "config": config | {"mediaType": "application/vnd.oci.empty.v1+json"},
-        "layers": [plain(registry.put_blob("acme/one", b"sbom")) | {"mediaType": "text/spdx"}],
-    }
-    return registry.put_manifest("acme/one", encoded(document), OCI_MANIFEST)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -10,10 +11,13 @@ from jsonschema import Draft202012Validator
 
 from layerscan.digest import sha256
 from layerscan.layersmeta import LayerMeta
-from layerscan.oci import DOCKER_LIST, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor
-from tests.builders.published_apps import WEB, AppBuilder, bundle, encoded, plain
+from layerscan.oci import DOCKER_LIST, OCI_INDEX, OCI_MANIFEST
+from tests.builders.documents import LAYER, descriptor
+from tests.builders.images import Image, Index, Layer, attestation
+from tests.builders.published_apps import WEB, AppBuilder
 from tests.builders.registry_faults import Changed, Status, flipped
-from tests.builders.registry_server import LAYER, OpenRegistry
+from tests.builders.registry_server import OpenRegistry
+from tests.builders.tree import File, Symlink
 from tests.cli_runner import Result, error, run, run_here
 
 pytestmark = pytest.mark.usefixtures("docker_config")
@@ -41,34 +45,10 @@ def fault(registry: OpenRegistry, name: str = "fleet/shop:1", *options: str) -> 
     return line
 
 
-def put_image(
-    registry: OpenRegistry,
-    architecture: str,
-    *sizes: int,
-    tag: str | None = None,
-    config: dict[str, object] | None = None,
-    config_type: str = OCI_CONFIG,
-    layer_type: str = LAYER,
-) -> Descriptor:
-    """An image whose layers are so long, for ``linux``."""
-    layers = [
-        plain(registry.put_blob("acme/web", bytes([number]) * size, layer_type))
-        for number, size in enumerate(sizes)
-    ]
-    rootfs = {"diff_ids": [layer["digest"] for layer in layers]}
-    raw = encoded(config or {"architecture": architecture, "os": "linux", "rootfs": rootfs})
-    document = {
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "config": plain(registry.put_blob("acme/web", raw, config_type)),
-        "layers": layers,
-    }
-    return registry.put_manifest("acme/web", encoded(document), OCI_MANIFEST, tag)
-
-
-def put_index(registry: OpenRegistry, *entries: dict[str, Any], media_type: str = OCI_INDEX) -> str:
-    document = {"schemaVersion": 2, "mediaType": media_type, "manifests": entries}
-    return registry.put_manifest("acme/web", encoded(document), media_type, "1").digest
+def image_of(*sizes: int, platform: str = "amd64", media_type: str = LAYER) -> Image:
+    """An image whose layers are so long."""
+    layers = [Layer(bytes([at]) * size, "", media_type) for at, size in enumerate(sizes)]
+    return Image.of(*layers, platform=platform)
 
 
 def test_the_schema_is_one() -> None:
@@ -173,8 +153,8 @@ def test_figures_that_are_not_there_are_not_made_up(open_registry: OpenRegistry)
     ("app", "message"),
     [
         (AppBuilder(raw_metadata=b"[]"), "layers metadata: $: must be an object"),
-        (AppBuilder(files={"x": (b"", 0o644)}), "has no docker-compose.yml"),
-        (AppBuilder(files={"docker-compose.yml": (b"services: {a: {image: x}}", 0o644)}),
+        (AppBuilder(files=[File("x", b"")]), "has no docker-compose.yml"),
+        (AppBuilder(files=[File("docker-compose.yml", b"services: {a: {image: x}}")]),
          "docker-compose.yml:1: service a: x:latest is not pinned by a digest"),
     ],
 )  # fmt: skip
@@ -188,13 +168,13 @@ def test_an_app_that_is_malformed_is_an_error(
 def test_a_bundle_that_was_exchanged_is_an_error(open_registry: OpenRegistry) -> None:
     app = AppBuilder()
     app.put(open_registry)
-    open_registry.fail("GET", sha256(bundle(app.files)), Changed(flipped))
+    open_registry.fail("GET", sha256(app.bundle), Changed(flipped))
     assert "it was damaged or exchanged" in fault(open_registry)
 
 
 def test_names_in_a_bundle_cannot_play_with_the_terminal(open_registry: OpenRegistry) -> None:
     app = AppBuilder()
-    app.files["\x1b[31mred -> \x1b[0m"] = (b"", 0o644)
+    app.files.append(Symlink("\x1b[31mred", "\x1b[0m"))
     app.put(open_registry)
     for options in ((), ("--format", "json")):
         assert b"\x1b" not in inspect(open_registry, "fleet/shop:1", *options).out
@@ -214,11 +194,12 @@ def test_a_layers_manifest_is_told_by_its_digest(open_registry: OpenRegistry) ->
 
 
 def test_an_image_is_told_with_its_layers(open_registry: OpenRegistry) -> None:
-    manifest = put_image(open_registry, "arm64", 1000, 2000, tag="1")
+    made = image_of(1000, 2000, platform="arm64")
+    made.put(open_registry, "acme/web:1")
     found = report(open_registry, "acme/web:1")
     (image,) = found["images"]
-    assert (found["kind"], found["app"], found["digest"]) == ("image", None, manifest.digest)
-    assert (image["platform"], image["digest"]) == ("linux/arm64", manifest.digest)
+    assert (found["kind"], found["app"], found["digest"]) == ("image", None, made.digest)
+    assert (image["platform"], image["digest"]) == ("linux/arm64", made.digest)
     assert [layer["archive_size"] for layer in image["layers"]] == [1000, 2000]
     assert image["archive_size"] == 3000
     text = re.sub(r" +", " ", inspect(open_registry, "acme/web:1").text)
@@ -241,13 +222,14 @@ def test_an_image_is_told_with_its_layers(open_registry: OpenRegistry) -> None:
 def test_layers_are_shown_with_what_they_are_packed_with(
     open_registry: OpenRegistry, media_type: str, shown: str
 ) -> None:
-    put_image(open_registry, "amd64", 10, tag="1", layer_type=media_type)
+    image_of(10, media_type=media_type).put(open_registry, "acme/web:1")
     text = re.sub(r" +", " ", inspect(open_registry, "acme/web:1").text)
     assert f"{sha256(bytes(10))[7:19]} {shown} 10 B" in text
 
 
 def test_a_manifest_of_something_else_has_no_platform(open_registry: OpenRegistry) -> None:
-    put_image(open_registry, "", 10, tag="1", config={"x": 1}, config_type="application/json")
+    config: dict[str, Any] = {"ready_config": b'{"x": 1}', "config_type": "application/json"}
+    replace(image_of(10), **config).put(open_registry, "acme/web:1")
     (image,) = report(open_registry, "acme/web:1")["images"]
     assert (image["platform"], image["architecture"]) == ("unknown", "")
     assert "has no architecture amd64; it has: unknown" in fault(
@@ -257,19 +239,17 @@ def test_a_manifest_of_something_else_has_no_platform(open_registry: OpenRegistr
 
 @pytest.mark.parametrize("media_type", [OCI_INDEX, DOCKER_LIST])
 def test_an_index_is_told_image_by_image(open_registry: OpenRegistry, media_type: str) -> None:
-    amd64, arm = put_image(open_registry, "amd64", 10), put_image(open_registry, "arm", 20)
-    put_index(
-        open_registry,
-        plain(amd64),
-        plain(arm, platform={"architecture": "arm", "os": "linux", "variant": "v7"}),
-        plain(
-            put_image(open_registry, "x", 30),
-            platform={"architecture": "unknown", "os": "unknown"},
-            annotations={"vnd.docker.reference.digest": amd64.digest},
-        ),
-        plain(Descriptor("application/x", sha256(b"x"), 1)),
-        media_type=media_type,
+    amd64, arm = image_of(10), image_of(20, platform="arm")
+    for one in (amd64, arm):
+        one.put(open_registry, "acme/web")
+    v7 = {"architecture": "arm", "os": "linux", "variant": "v7"}
+    entries = (
+        amd64.bare,
+        arm.bare | {"platform": v7},
+        attestation(amd64),
+        descriptor(b"x", "application/x"),
     )
+    Index(entries, media_type).put(open_registry, "acme/web:1")
     found = report(open_registry, "acme/web:1")
     assert (found["kind"], found["media_type"]) == ("index", media_type)
     # One without a platform has that of its config.
@@ -288,12 +268,14 @@ def test_an_index_is_told_image_by_image(open_registry: OpenRegistry, media_type
 
 
 def test_an_index_of_too_many_images_wants_a_choice(open_registry: OpenRegistry) -> None:
-    image = put_image(open_registry, "amd64", 10)
-    platform = {"os": "linux", "architecture": "amd64"}
-    entries = [plain(image, platform={**platform, "variant": f"v{n}"}) for n in range(201)]
-    digest = put_index(open_registry, *entries, plain(image, platform={"architecture": "arm"}))
+    image = image_of(10)
+    image.put(open_registry, "acme/web")
+    platforms = [{**image.platform, "variant": f"v{number}"} for number in range(201)]
+    platforms.append({"architecture": "arm"})
+    index = Index(tuple(image.bare | {"platform": one} for one in platforms))
+    index.put(open_registry, "acme/web:1")
     assert fault(open_registry, "acme/web:1") == error(
-        f"{open_registry.address}/acme/web@{digest}: has more than 200 images; "
+        f"{open_registry.address}/acme/web@{index.digest}: has more than 200 images; "
         "choose one, or those for a platform with --platform or --arch"
     )
     found = report(open_registry, "acme/web:1", "--arch", "arm")
@@ -311,7 +293,7 @@ def test_raw_is_byte_for_byte_what_the_registry_has(open_registry: OpenRegistry)
 
 
 def test_a_reference_without_a_tag_is_latest(open_registry: OpenRegistry) -> None:
-    put_image(open_registry, "amd64", 10, tag="latest")
+    image_of(10).put(open_registry, "acme/web:latest")
     assert report(open_registry, "acme/web")["reference"].endswith("/acme/web:latest")
 
 

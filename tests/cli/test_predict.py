@@ -18,7 +18,8 @@ from jsonschema import Draft202012Validator
 from layerscan import layersmeta
 from tests.builders import tree
 from tests.builders.compose_apps import put
-from tests.builders.predict_case import BASE, TOP, packed, put_image, put_index
+from tests.builders.images import Image, Index, Layer
+from tests.builders.predict_case import BASE, TOP
 from tests.builders.registry_faults import Silent
 from tests.builders.registry_server import OpenRegistry
 from tests.cli_runner import (
@@ -32,21 +33,21 @@ from tests.cli_runner import (
     warning,
 )
 
-base, top = packed(*BASE), packed(*TOP)
-arm = packed(tree.File("arm", size=100))
+base, top = Layer.of(*BASE), Layer.of(*TOP)
+arm = Layer.of(tree.File("arm", size=100))
 
 
 @pytest.fixture
 def image(open_registry: OpenRegistry) -> str:
     """The source of an image of two layers."""
-    put_image(open_registry, "acme/web:7", [base, top])
+    Image.of(base, top).put(open_registry, "acme/web:7")
     return f"docker://{open_registry.address}/acme/web:7"
 
 
 @pytest.fixture
 def index(open_registry: OpenRegistry) -> str:
     """The source of one for two architectures."""
-    put_index(open_registry, "acme/many:7", {"amd64": [base, top], "arm/v7": [arm, top]})
+    Index.of({"amd64": [base, top], "arm/v7": [arm, top]}).put(open_registry, "acme/many:7")
     return f"docker://{open_registry.address}/acme/many:7"
 
 
@@ -188,7 +189,7 @@ def test_for_another_device(image: str, options: list[str], block_size: int) -> 
 
 
 def test_images_of_apps(open_registry: OpenRegistry, image: str, tmp_path: Path) -> None:
-    put_image(open_registry, "acme/web:8", [top])
+    Image.of(top).put(open_registry, "acme/web:8")
     name = image.removeprefix("docker://").removesuffix(":7")
     services = "services:\n  a:\n    image: {0}:7\n  b:\n    image: {0}\n  c: {{image: '{0}$X'}}\n"
     put(tmp_path, {"shop/docker-compose.yml": services.format(name)})
@@ -315,8 +316,8 @@ def test_a_signal_ends_it_promptly(open_registry: OpenRegistry, image: str) -> N
 
 @pytest.mark.slow
 def test_progress_is_shown_on_a_terminal_and_taken_away(open_registry: OpenRegistry) -> None:
-    layers = [packed(tree.File("f", size=4_000_000, seed=seed)) for seed in range(8)]
-    put_image(open_registry, "acme/web:7", layers)
+    layers = [Layer.of(tree.File("f", size=4_000_000, seed=seed)) for seed in range(8)]
+    Image.of(*layers).put(open_registry, "acme/web:7")
     source = f"docker://{open_registry.address}/acme/web:7"
     terminal, end = pty.openpty()
     with subprocess.Popen(
@@ -336,10 +337,12 @@ def test_progress_is_shown_on_a_terminal_and_taken_away(open_registry: OpenRegis
 
 # Prints the peak of this process's memory, in KiB, when it ends.
 MEASURED = """
-import resource, sys
+import sys
 from layerscan.cli import main
 status = main(sys.argv[1:])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# Not ru_maxrss, which begins with that of the process that started this one.
+with open("/proc/self/status") as lines:
+    print(*[line.split()[1] for line in lines if line.startswith("VmHWM:")])
 sys.exit(status)
 """
 
@@ -358,7 +361,7 @@ def peak(source: str) -> int:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_a_layer(open_registry: OpenRegistry, image: str) -> None:
-    big = packed(tree.Sparse("zeros", size=300 << 20), tree.File("x", size=20 << 20))
-    put_image(open_registry, "acme/big:7", [big])
+    big = (tree.Sparse("zeros", size=300 << 20), tree.File("x", size=20 << 20))
+    Image.of(Layer.of(*big)).put(open_registry, "acme/big:7")
     source = f"docker://{open_registry.address}/acme/big:7"
     assert peak(source) < peak(image) + (16 << 10)

@@ -8,14 +8,7 @@ import pytest
 from layerscan.apps.published import bundle_files, bundle_images, loads_app
 from layerscan.digest import sha256
 from layerscan.oci.blobs import DryRunFolder
-from tests.builders.publish_case import (
-    Bench,
-    blob_of,
-    digest_of,
-    put_image,
-    put_index,
-    requests_after,
-)
+from tests.builders.publish_case import Bench, image_of, index_of, layer_of, requests_after
 from tests.builders.registry_server import OpenRegistry
 from tests.cli_runner import Result, error, run
 
@@ -37,10 +30,10 @@ def note(text: str) -> str:
 
 def layers(**names: int) -> dict[str, dict[str, int]]:
     return {
-        digest_of(name): {
+        layer_of(name).digest: {
             "size": len(name),
             "usage": 4096 * len(name),
-            "archive_size": len(blob_of(name)),
+            "archive_size": len(layer_of(name).blob),
         }
         for name in names
     }
@@ -62,7 +55,7 @@ def test_an_app_is_published_whole(bench: Bench) -> None:
     assert [entry["platform"]["architecture"] for entry in app["manifests"]] == ["amd64", "arm64"]
     amd64 = bench.document(app["manifests"][0]["digest"])
     assert [layer["digest"] for layer in amd64["layers"]] == sorted(
-        digest_of(name) for name in ("base", "web", "db")
+        layer_of(name).digest for name in ("base", "web", "db")
     )
     raw = registry.blobs("fleet/shop")[bundle["digest"]]
     assert [file.name for file in bundle_files(raw, "b")] == [
@@ -166,7 +159,7 @@ def test_no_architecture_left(bench: Bench) -> None:
 
 
 def test_an_image_that_is_a_single_manifest(bench: Bench) -> None:
-    put_image(bench.registry, "acme/one", ["base", "one"], arch="amd64", tag="1")
+    image_of("base", "one").put(bench.registry, "acme/one:1")
     bench.write_meta(amd64=["base", "one", "db"])
     bench.app("shop", one="acme/one:1", db="acme/db:2")
     app = bench.document(digest_in(bench.publish()))
@@ -175,7 +168,7 @@ def test_an_image_that_is_a_single_manifest(bench: Bench) -> None:
 
 def test_more_architectures_than_clients_take(bench: Bench) -> None:
     names = [f"a{number}" + "x" * 50 for number in range(7)]
-    put_index(bench.registry, "acme/many", "1", {name: ["base"] for name in names})
+    index_of({name: ["base"] for name in names}).put(bench.registry, "acme/many:1")
     bench.write_meta(**{name: ["base"] for name in names})
     bench.app("shop", many="acme/many:1")
     assert "has 7 architectures" in bench.publish().lines[0]
@@ -190,13 +183,15 @@ def test_more_architectures_than_clients_take(bench: Bench) -> None:
 
 def test_of_several_variants_the_one_that_was_scanned_counts(bench: Bench) -> None:
     variants = {"arm/v6": ["six"], "arm/v7": ["seven"], "amd64": ["base"]}
-    put_index(bench.registry, "acme/v", "1", variants)
+    index_of(variants).put(bench.registry, "acme/v:1")
     bench.app("shop", v="acme/v:1")
     bench.write_meta(arm=["seven"], amd64=["base"])
     app = bench.document(digest_in(bench.publish()))
-    assert [*bench.document(app["layers"][1]["digest"])["arm"]["layers"]] == [digest_of("seven")]
+    assert [*bench.document(app["layers"][1]["digest"])["arm"]["layers"]] == [
+        layer_of("seven").digest
+    ]
     bench.write_meta(arm=["eight"], amd64=["base"])
-    assert f"layer {digest_of('six')} of service v" in bench.publish().lines[0]
+    assert f"layer {layer_of('six').digest} of service v" in bench.publish().lines[0]
 
 
 # Metadata that is not there.
@@ -206,8 +201,8 @@ def test_a_layer_that_no_scan_has(bench: Bench) -> None:
     bench.write_meta(amd64=["base", "web"], arm64=["armbase", "armweb", "armdb"])
     result = bench.publish()
     reason = (
-        f"layer {digest_of('db')} of service db ({bench.registry.address}/acme/db:2, amd64) is in "
-        "no scan: was the image rebuilt or retagged after the scan?"
+        f"layer {layer_of('db').digest} of service db ({bench.registry.address}/acme/db:2, amd64) "
+        "is in no scan: was the image rebuilt or retagged after the scan?"
     )
     assert (result.status, result.lines) == (2, [error(f"App shop: {reason}")])
     assert not bench.registry.manifests("fleet/shop")

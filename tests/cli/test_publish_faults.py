@@ -1,6 +1,5 @@
 """`publish` where something goes wrong: usage, Apps, registries that misbehave or die."""
 
-import json
 import os
 import signal
 import subprocess
@@ -11,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from layerscan.apps.published import bundle_images, loads_app
-from layerscan.oci import OCI_MANIFEST
-from tests.builders.publish_case import Bench, encoded, put_index
+from tests.builders.documents import MANIFEST, descriptor
+from tests.builders.images import Image, Index
+from tests.builders.publish_case import ARM_WEB, WEB, Bench, image_of
 from tests.builders.registry_case import PASSWORD, USERS, log_in
 from tests.builders.registry_faults import Drop, Headers, Status
 from tests.builders.registry_server import OpenRegistry
@@ -121,36 +121,28 @@ def test_variables_that_are_not_set_are_told(bench: Bench) -> None:
 
 @pytest.mark.slow
 def test_an_index_that_is_odd(bench: Bench) -> None:
-    nested = put_index(bench.registry, "acme/web", "in", {"amd64": ["base"]})
-    entry = {"mediaType": nested.media_type, "digest": nested.digest, "size": nested.size}
-    put_index(
-        bench.registry, "acme/web", "7", {}, [entry | {"platform": {"architecture": "amd64"}}]
-    )
+    image = image_of("base")
+    nested = Index((image,))
+    nested.put(bench.registry, "acme/web")
+    amd64 = {"platform": {"architecture": "amd64"}}
+    Index((nested.descriptor | amd64,)).put(bench.registry, "acme/web:7")
     # composectl cannot read an index in an index: the image is pinned itself.
     bench.write_meta(amd64=["base", "db"])
     bench.app("shop", web="acme/web:7")
-    inner = json.loads(bench.registry.manifests("acme/web")[nested.digest])
-    assert pinned(bench, bench.publish()) == inner["manifests"][0]["digest"]
+    assert pinned(bench, bench.publish()) == image.digest
     windows = {"platform": {"architecture": "amd64", "os": "windows"}}
-    put_index(bench.registry, "acme/web", "7", {}, [entry | windows])
+    Index((nested.descriptor | windows,)).put(bench.registry, "acme/web:7")
     assert "/acme/web:7: its index has no image for Linux" in bench.publish().lines[0]
 
 
 def test_an_index_without_end(bench: Bench) -> None:
-    entries: list[dict[str, object]] = [
-        {"mediaType": OCI_MANIFEST, "digest": f"sha256:{number:064}", "size": 1}
-        for number in range(201)
-    ]
-    put_index(bench.registry, "acme/web", "7", {}, entries)
+    entries = [descriptor(b"%d" % number, MANIFEST) for number in range(201)]
+    Index(tuple(entries)).put(bench.registry, "acme/web:7")
     assert "/acme/web:7: has more than 200 images" in bench.publish().lines[0]
 
 
 def test_an_index_that_does_not_say_the_architectures(bench: Bench) -> None:
-    digest = bench.registry.tags("acme/web")["7"]
-    index = json.loads(bench.registry.manifests("acme/web")[digest])
-    bare = [{key: entry[key] for key in ("mediaType", "digest", "size")}
-            for entry in index["manifests"][:2]]  # fmt: skip
-    put_index(bench.registry, "acme/web", "7", {}, bare)
+    Index((WEB.bare, ARM_WEB.bare)).put(bench.registry, "acme/web:7")
     # composectl cannot read such an index, and it is of two images.
     (line,) = bench.publish().lines
     assert "composectl cannot read its index" in line
@@ -158,18 +150,12 @@ def test_an_index_that_does_not_say_the_architectures(bench: Bench) -> None:
     assert no_app(bench)
     # Of the only one that is wanted, the manifest is pinned.
     bench.app("shop", web="acme/web:7")
-    assert pinned(bench, bench.publish("--arch", "arm64")) == bare[1]["digest"]
+    assert pinned(bench, bench.publish("--arch", "arm64")) == ARM_WEB.digest
 
 
 def test_a_config_that_is_none(bench: Bench) -> None:
-    config = bench.registry.put_blob("acme/web", encoded({"rootfs": {}}))
-    manifest = {
-        "schemaVersion": 2,
-        "config": {"mediaType": "x", "digest": config.digest, "size": config.size},
-        "layers": [],
-    }
-    media_type = "application/vnd.oci.image.manifest.v1+json"
-    bench.registry.put_manifest("acme/web", encoded(manifest), media_type, "7")
+    image = Image(ready_config=b'{"rootfs": {}}', config_type="x")
+    image.put(bench.registry, "acme/web:7")
     line = bench.publish().lines[0]
     assert line.endswith("/acme/web:7: nothing says its architecture; say it with --arch")
 

@@ -9,13 +9,14 @@ import pytest
 from layerscan import layersmeta
 from tests.builders import tree
 from tests.builders.compose_apps import put
-from tests.builders.predict_case import BASE, TOP, packed, put_image, put_index
+from tests.builders.images import Image, Index, Layer
+from tests.builders.predict_case import BASE, TOP
 from tests.builders.registry_server import OpenRegistry
 from tests.cli_runner import Result, error, run_here, warning
 
-base, top = packed(*BASE), packed(*TOP)
-arm, db = packed(tree.File("arm", size=100)), packed(tree.File("db", size=70_000))
-odd = packed(tree.File("odd", size=1))
+base, top = Layer.of(*BASE), Layer.of(*TOP)
+arm, db = Layer.of(tree.File("arm", size=100)), Layer.of(tree.File("db", size=70_000))
+odd = Layer.of(tree.File("odd", size=1))
 
 
 class Shop:
@@ -24,9 +25,9 @@ class Shop:
     def __init__(self, registry: OpenRegistry, root: Path) -> None:
         self.registry = registry
         self.root = root
-        put_index(registry, "acme/web:7", {"amd64": [base, top], "arm64": [arm, top]})
-        put_index(
-            registry, "acme/db:2", {"amd64": [base, db], "arm64": [arm, db], "riscv64": [odd]}
+        Index.of({"amd64": [base, top], "arm64": [arm, top]}).put(registry, "acme/web:7")
+        Index.of({"amd64": [base, db], "arm64": [arm, db], "riscv64": [odd]}).put(
+            registry, "acme/db:2"
         )
         self.app("shop", "acme/web:7", "acme/db:2")
 
@@ -107,7 +108,7 @@ def test_apps_share_what_is_read_and_what_is_kept(shop: Shop, tmp_path: Path) ->
 
 
 def test_one_app_that_fails_keeps_no_other_from_being_published(shop: Shop) -> None:
-    put_image(shop.registry, "acme/broken:1", [base, odd])
+    Image.of(base, odd).put(shop.registry, "acme/broken:1")
     del shop.registry.blobs("acme/broken")[odd.digest]
     shop.app("broken", "acme/broken:1")
     shop.app("missing", "acme/none:1")

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from layerscan.apps.discovery import COMPOSE_FILE
-from tests.builders.overlay2 import StoreBuilder, blob_digest, sha256
+from tests.builders.documents import sha256
+from tests.builders.overlay2 import StoreBuilder, blob_digest
 from tests.builders.tree import File
 from tests.cli_runner import (
     Fleet,

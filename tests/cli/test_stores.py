@@ -14,7 +14,7 @@ from layerscan import cli
 from tests.builders.detected_case import containerd, docker, storage
 from tests.builders.machine import Machine
 from tests.builders.overlay2 import StoreBuilder
-from tests.builders.tree import File, tar_stream
+from tests.builders.tree import File, tar_of
 from tests.builders.user import as_nobody
 from tests.cli_runner import error, open_to_all, warning
 from tests.requirements import require_root
@@ -51,7 +51,7 @@ def test_every_store_is_listed(machine: Machine, capsys: pytest.CaptureFixture[s
     built = docker(machine.docker, images=2)
     built.image([built.layer(None, File("big", size=5000))])
     storage(machine.storage)
-    tar = len(b"".join(tar_stream([File("y0")])))
+    tar = len(tar_of(File("y0")))
     status, found, lines = stores(capsys)
     assert (status, lines) == (0, [])
     assert found == [

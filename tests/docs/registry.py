@@ -6,16 +6,8 @@ One of the images is also in a layout, and in an archive of ``docker save``.
 from pathlib import Path
 
 from layerscan import layersmeta
-from tests.builders.image_archives import (
-    Image,
-    Saved,
-    docker_save,
-    layout,
-    named,
-    write_folder,
-    write_tar,
-)
-from tests.builders.publish_case import metadata, put_index, tar_of
+from tests.builders.image_archives import Saved, docker_save, write_layout, write_tar
+from tests.builders.publish_case import image_of, index_of, metadata
 from tests.builders.registry_server import OpenRegistry
 from tests.docs.reader import blocks
 
@@ -28,10 +20,9 @@ LAYERS = {
 def fill(registry: OpenRegistry, folder: Path) -> None:
     """Put the images there, and below `folder` the App and what scans say of its layers."""
     for name, images in LAYERS.items():
-        path, _, tag = name.partition(":")
-        put_index(registry, path, tag, images)
-    image = Image.of(*map(tar_of, LAYERS["fleet/player:1043"]["amd64"]))
-    write_folder(layout(named(image, "1043")), folder / "build" / "player")
+        index_of(images).put(registry, name)
+    image = image_of(*LAYERS["fleet/player:1043"]["amd64"])
+    write_layout(image, "1043", folder / "build" / "player")
     write_tar(docker_save(Saved(image, ("fleet/player:1043",))), folder / "player.tar")
     app = folder / "fleet" / "signage"
     app.mkdir(parents=True)

@@ -8,7 +8,6 @@ repositories as users' images have them.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import os
 import subprocess
@@ -20,6 +19,8 @@ from http import HTTPStatus
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from tests.builders import images
+from tests.builders.documents import encoded, sha256
 from tests.builders.tree import File
 from tests.engines.images import Image, add, write_context
 
@@ -64,8 +65,7 @@ class Inspected:
         chain_ids: list[str] = []
         for diff_id in self.diff_ids:
             both = f"{chain_ids[-1]} {diff_id}" if chain_ids else ""
-            hashed = "sha256:" + hashlib.sha256(both.encode()).hexdigest()
-            chain_ids.append(hashed if both else diff_id)
+            chain_ids.append(sha256(both) if both else diff_id)
         return chain_ids
 
     @property
@@ -243,16 +243,14 @@ class Builder:
     def recompressed(self, image: str, name: str) -> str:
         """The same image in another repository, its layers there of other digests."""
         path, _, tag = image.removeprefix(self.named("")).rpartition(":")
-        other, _, other_tag = name.rpartition(":")
+        other = name.rpartition(":")[0]
         manifest = json.loads(self.registry.get(f"{path}/manifests/{tag}", accept=MANIFEST))
         for layer in manifest["layers"]:
             blob = gzip.decompress(self.registry.get(f"{path}/blobs/{layer['digest']}"))
             fast = gzip.compress(blob, compresslevel=1, mtime=0)
             layer |= {"digest": self.upload(other, fast), "size": len(fast)}
         self.upload(other, self.registry.get(f"{path}/blobs/{manifest['config']['digest']}"))
-        document = json.dumps(manifest).encode()
-        url = f"http://{self.registry.address}/v2/{other}/manifests/{other_tag}"
-        send("PUT", url, document, kind=MANIFEST)
+        self.put_manifest(name, encoded(manifest), MANIFEST)
         # Of an image that it has, the engine would only take down the new name.
         self.docker.rmi(image)
         self.docker.pull(self.named(name))
@@ -261,27 +259,29 @@ class Builder:
 
     def upload(self, path: str, blob: bytes) -> str:
         """Put a blob into the repository `path`; its digest."""
-        digest = "sha256:" + hashlib.sha256(blob).hexdigest()
+        digest = sha256(blob)
         url = send("POST", f"http://{self.registry.address}/v2/{path}/blobs/uploads/")
         send("PUT", f"{url}&digest={digest}", blob)
         return digest
 
+    def put_manifest(self, name: str, document: bytes, media_type: str) -> None:
+        """Put a manifest or an index under ``PATH:TAG``."""
+        path, _, tag = name.rpartition(":")
+        url = f"http://{self.registry.address}/v2/{path}/manifests/{tag}"
+        send("PUT", url, document, kind=media_type)
+
     def of_tars(self, name: str, *tars: bytes) -> str:
         """An image of layers that no engine made, pushed under ``PATH:TAG``."""
-        path, _, tag = name.rpartition(":")
-        diff_ids = [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in tars]
-        rootfs = {"type": "layers", "diff_ids": diff_ids}
-        config = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": rootfs}).encode()
+        path = name.rpartition(":")[0]
         blobs = [gzip.compress(tar, compresslevel=1, mtime=0) for tar in tars]
-        kinds = [CONFIG, *[GZIP_LAYER] * len(blobs)]
-        described = [
-            {"mediaType": kind, "digest": self.upload(path, blob), "size": len(blob)}
-            for kind, blob in zip(kinds, (config, *blobs), strict=True)
+        layers = [
+            images.Layer(tar, media_type=GZIP_LAYER, ready=blob)
+            for tar, blob in zip(tars, blobs, strict=True)
         ]
-        manifest = {"mediaType": MANIFEST, "config": described[0], "layers": described[1:]}
-        document = json.dumps({"schemaVersion": 2} | manifest).encode()
-        url = f"http://{self.registry.address}/v2/{path}/manifests/{tag}"
-        send("PUT", url, document, kind=MANIFEST)
+        image = images.Image(layers=tuple(layers), config_type=CONFIG, media_type=MANIFEST)
+        for blob in (image.config, *blobs):
+            self.upload(path, blob)
+        self.put_manifest(name, image.document, MANIFEST)
         return self.named(name)
 
     def dangling(self, one: Image, other: Image, name: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import threading
 import time
 from dataclasses import dataclass
@@ -17,13 +16,14 @@ from layerscan.scanning.selection import Selection, want
 from layerscan.stores import open_store
 from layerscan.stores.containerd.store import ContainerdStore
 from tests.builders.containerd import ContainerdBuilder
+from tests.builders.documents import INDEX, descriptor, index
 from tests.builders.tree import File, many
 from tests.cli_runner import run
 from tests.conftest import require_programs
 from tests.engines import containerd as containerd_engine
 from tests.engines.containerd import Containerd
 from tests.engines.images import Image, add, oddities, siblings, tower
-from tests.engines.truth import MANIFEST, Builder, du, send
+from tests.engines.truth import MANIFEST, Builder, du
 from tests.requirements import require_root
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ pytestmark = [pytest.mark.engine, pytest.mark.root]
 MOST_LATE = 5 * 4096
 """Bytes by which a layer of the largest file here may differ from its record."""
 
-INDEX = "application/vnd.oci.image.index.v1+json"
 LIVE_ROUNDS = 12
 
 
@@ -103,22 +102,13 @@ def stage(
 
 def multi_platform(builder: Builder, registry: Registry, path: str) -> str:
     """An index of two images for two architectures, pushed."""
-    manifests = []
+    entries = []
     for architecture in ("amd64", "arm64"):
         builder.foreign(f"linux/{architecture}", f"{path}:{architecture}")
         raw = registry.get(f"{path}/manifests/{architecture}", accept=MANIFEST)
-        digest = subprocess.run(["sha256sum"], input=raw, capture_output=True, check=True)
-        manifests.append(
-            {
-                "mediaType": MANIFEST,
-                "digest": f"sha256:{digest.stdout.split()[0].decode()}",
-                "size": len(raw),
-                "platform": {"os": "linux", "architecture": architecture},
-            }
-        )
-    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
-    url = f"http://{registry.address}/v2/{path}/manifests/1"
-    send("PUT", url, json.dumps(index).encode(), kind=INDEX)
+        platform = {"os": "linux", "architecture": architecture}
+        entries.append(descriptor(raw, MANIFEST, platform=platform))
+    builder.put_manifest(f"{path}:1", index(entries), INDEX)
     return builder.named(f"{path}:1")
 
 

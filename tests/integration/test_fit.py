@@ -22,8 +22,8 @@ from layerscan.scanning.scanner import scan
 from layerscan.scanning.selection import Selection, want
 from layerscan.stores import open_store
 from layerscan.stores.accounting import Accounting
-from tests.builders.fit_apps import JSON, app_manifest, bundle, descriptor
-from tests.builders.registry_server import OCTETS
+from tests.builders.documents import OCTETS, descriptor
+from tests.builders.fit_apps import JSON, app_manifest, bundle
 from tests.builders.tree import File, many
 from tests.cli_runner import run
 from tests.conftest import require_programs

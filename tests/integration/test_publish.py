@@ -6,7 +6,6 @@ were pushed; nothing of layerscan is asked for it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -17,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from tests.builders.documents import INDEX, descriptor, index, sha256
+from tests.builders.image_archives import write_layout
+from tests.builders.images import Image, Index, Layer, attestation
 from tests.builders.tree import File
 from tests.cli_runner import run
 from tests.conftest import require_programs
-from tests.engines.images import Image, siblings
-from tests.engines.oci_layout import INDEX, Layout
+from tests.engines import images as built
 from tests.engines.skopeo import SECONDS, SKOPEO, call, raw, skopeo
-from tests.engines.truth import Builder, du, send
+from tests.engines.truth import Builder, du
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,10 +37,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.engine
 
 EMPTY = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-
-
-def digest_of(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 @dataclass
@@ -56,7 +53,7 @@ class Fleet:
     def blob(self, path: str, descriptor: Mapping[str, Any]) -> bytes:
         """A blob, whose digest and size are checked."""
         content = self.registry.get(f"{path}/blobs/{descriptor['digest']}")
-        assert (digest_of(content), len(content)) == (descriptor["digest"], descriptor["size"])
+        assert (sha256(content), len(content)) == (descriptor["digest"], descriptor["size"])
         return content
 
     def publish(self, app: Path, target: str, *arguments: object) -> Result:
@@ -70,23 +67,22 @@ class Fleet:
 def fleet(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Fleet:
     require_programs("skopeo", "tar")
     root = tmp_path_factory.mktemp("publish")
-    fleet, layout = Fleet(registry, root), Layout.new(root / "layout")
+    fleet = Fleet(registry, root)
     copy = ("copy", "--dest-tls-verify=false", "--all")
-    base = layout.layer(File("base", size=100_000, seed=1))
+    base = Layer.of(File("base", size=100_000, seed=1))
     images = [
-        layout.image(name, base, layout.layer(File("own", size=5000, seed=len(name))))
+        Image.of(base, Layer.of(File("own", size=5000, seed=len(name))), platform=name)
         for name in ("amd64", "arm64")
     ]
-    index = layout.index(*images, *(layout.attestation(image) for image in images))
-    skopeo(*copy, layout.name(index, "web"), f"docker://{fleet.at('shop/web:1')}")
-    bare = [
-        layout.image(name, layout.layer(File("bare", size=9000, seed=len(name)), packed=False))
+    web = write_layout(Index((*images, *map(attestation, images))), "web", root / "layout")
+    skopeo(*copy, web, f"docker://{fleet.at('shop/web:1')}")
+    bare = {
+        name: [Layer.of(File("bare", size=9000, seed=len(name)), packed="")]
         for name in ("arm64", "amd64", "riscv64")
-    ]
+    }
+    db = write_layout(Index.of(bare), "db", root / "layout")
     zstd = ("--dest-compress-format", "zstd")
-    skopeo(
-        *copy, *zstd, layout.name(layout.index(*bare), "db"), f"docker://{fleet.at('shop/db:1')}"
-    )
+    skopeo(*copy, *zstd, db, f"docker://{fleet.at('shop/db:1')}")
     documents: dict[str, Any] = {}
     for name in ("web", "db"):
         for entry in json.loads(raw(fleet.at(f"shop/{name}:1")))["manifests"]:
@@ -137,7 +133,7 @@ def published(fleet: Fleet, app: Path) -> str:
 
 def test_an_app_is_byte_for_byte_what_skopeo_gets(fleet: Fleet, published: str) -> None:
     content = raw(fleet.at("fleet/shop:1"))
-    assert digest_of(content) == published
+    assert sha256(content) == published
     assert raw(fleet.at(f"fleet/shop@{published}")) == content
     assert run("inspect", "--raw", fleet.at("fleet/shop:1")).out == content
     app = json.loads(content)
@@ -198,7 +194,7 @@ def test_its_bundle_is_unpacked_by_tar_and_names_images_by_digest(
     for name, service in services.items():
         repository, _, digest = service["image"].partition("@")
         assert repository == fleet.at(f"shop/{name}")
-        assert digest_of(raw(fleet.at(f"shop/{name}:1"))) == digest
+        assert sha256(raw(fleet.at(f"shop/{name}:1"))) == digest
         assert "build" not in service
         assert len(service["labels"]["io.compose-spec.config-hash"]) == 64
     assert services["web"]["environment"] == {"TZ": "UTC"}
@@ -208,10 +204,10 @@ def test_skopeo_copies_what_it_refers_to(fleet: Fleet, published: str, tmp_path:
     source = ("--src-tls-verify=false", f"docker://{fleet.at(f'fleet/shop@{published}')}")
     skopeo("copy", *source, f"dir:{tmp_path}/app")
     manifest = (tmp_path / "app" / "manifest.json").read_bytes()
-    assert digest_of(manifest) == published
+    assert sha256(manifest) == published
     for layer in json.loads(manifest)["layers"]:
         content = (tmp_path / "app" / layer["digest"].removeprefix("sha256:")).read_bytes()
-        assert digest_of(content) == layer["digest"]
+        assert sha256(content) == layer["digest"]
 
 
 def test_two_copies_of_an_app_have_one_digest_and_are_uploaded_once(
@@ -233,7 +229,7 @@ def test_a_dry_run_has_the_same_documents(
     never = ("--layers-manifests", "never")
     result = fleet.publish(app, "fleet/dry:1", "--dry-run", "--out-dir", tmp_path, *never)
     assert result.text.strip() == published
-    assert digest_of((tmp_path / "shop" / "manifest.json").read_bytes()) == published
+    assert sha256((tmp_path / "shop" / "manifest.json").read_bytes()) == published
     done = subprocess.run(
         [*SKOPEO, "inspect", "--raw", "--tls-verify=false", f"docker://{fleet.at('fleet/dry:1')}"],
         check=False,
@@ -252,7 +248,7 @@ class Chain:
     def __init__(self, builder: Builder, base: str) -> None:
         self.builder = builder
         self.names: dict[str, dict[str, str]] = {"amd64": {}, "arm64": {}}
-        for image in siblings("chain-web", "chain-db", base=base):
+        for image in built.siblings("chain-web", "chain-db", base=base):
             self._add("amd64", image.name, builder.pushed(image, f"chain/{image.name}:amd64"))
             other = builder.foreign("linux/arm64", f"chain/{image.name}:arm64")
             self._add("arm64", image.name, other)
@@ -261,17 +257,14 @@ class Chain:
     def _add(self, architecture: str, service: str, name: str) -> None:
         self.names[architecture][service] = name
 
-    def _index(self, image: Image) -> None:
+    def _index(self, image: built.Image) -> None:
         entries = []
         for architecture, names in self.names.items():
             content = raw(names[image.name])
             platform = {"architecture": architecture, "os": "linux"}
             media_type = json.loads(content)["mediaType"]
-            described = {"digest": digest_of(content), "size": len(content)}
-            entries.append({"mediaType": media_type, **described, "platform": platform})
-        index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}
-        url = f"http://{self.builder.registry.address}/v2/chain/{image.name}/manifests/7"
-        send("PUT", url, json.dumps(index).encode(), kind=INDEX)
+            entries.append(descriptor(content, media_type, platform=platform))
+        self.builder.put_manifest(f"chain/{image.name}:7", index(entries), INDEX)
 
     def scan(self, architecture: str, apps: Path, out: Path) -> dict[str, Any]:
         """As on the machine that built for this architecture: there, the tag is its image."""

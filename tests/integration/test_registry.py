@@ -17,12 +17,14 @@ import pytest
 from layerscan.errors import RefusedByRegistryError
 from layerscan.reference import parse
 from layerscan.registry import RegistryClient, retry
+from tests.builders.documents import sha256
+from tests.builders.image_archives import write_layout
+from tests.builders.images import Image, Index, Layer, attestation
 from tests.builders.registry_case import PASSWORD, described, fault, log_in, opened, repository
 from tests.builders.tree import File
 from tests.cli_runner import error, run
 from tests.conftest import require_programs
 from tests.engines.cutter import Cutter
-from tests.engines.oci_layout import Layout, sha256
 from tests.engines.registry import Registry
 from tests.engines.skopeo import call, raw, skopeo
 
@@ -33,22 +35,24 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.engine, pytest.mark.usefixtures("docker_config")]
 
-STATEMENT = "application/vnd.in-toto+json"
-
 
 @dataclass
 class Shelf:
-    """A registry and what lies in it: the descriptor of each image's manifest."""
+    """A registry, a folder for layouts, and images that lie in both, by architecture."""
 
     address: str
-    layout: Layout
-    images: dict[str, dict[str, Any]] = field(default_factory=dict)
+    folder: Path
+    images: dict[str, Image] = field(default_factory=dict)
 
     def raw(self, name: str) -> bytes:
         return raw(self.at(name))
 
     def at(self, name: str) -> str:
         return f"{self.address}/{name}"
+
+    def copy(self, what: Image | Index, name: str, *options: str) -> None:
+        """Have skopeo put it into the registry."""
+        copy(write_layout(what, "x", self.folder), self.at(name), *options)
 
     def report(self, name: str, *more: str) -> dict[str, Any]:
         result = run("inspect", self.at(name), "--format", "json", *more)
@@ -64,24 +68,19 @@ def copy(source: str, target: str, *options: str) -> None:
 @pytest.fixture(scope="module")
 def shelf(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Shelf:
     require_programs("skopeo", "buildah")
-    layout = Layout.new(tmp_path_factory.mktemp("shelf") / "layout")
-    shelf = Shelf(registry.address, layout)
-    base = layout.layer(File("base", size=300_000, seed=1), File("zeros", bytes(500_000)))
-    for architecture, variant in (("amd64", ""), ("arm64", ""), ("arm", "v7")):
-        own = layout.layer(File(f"own/{architecture}", size=50_000, seed=len(architecture)))
-        image = layout.image(architecture, base, own, variant=variant)
-        shelf.images[architecture] = image
-        copy(layout.name(image, architecture), shelf.at(f"acme/one:{architecture}"))
+    shelf = Shelf(registry.address, tmp_path_factory.mktemp("shelf"))
+    base = Layer.of(File("base", size=300_000, seed=1), File("zeros", bytes(500_000)))
+    for platform in ("amd64", "arm64", "arm/v7"):
+        architecture = platform.partition("/")[0]
+        own = Layer.of(File(f"own/{architecture}", size=50_000, seed=len(architecture)))
+        shelf.images[architecture] = Image.of(base, own, platform=platform)
+        shelf.copy(shelf.images[architecture], f"acme/one:{architecture}")
     # skopeo packs only what is not packed yet.
-    bare = [layout.layer(File(f"bare{n}", bytes(90_000)), packed=False) for n in range(2)]
-    unpacked = layout.name(layout.image("amd64", *bare), "bare")
-    copy(unpacked, shelf.at("acme/zstd:1"), "--dest-compress-format", "zstd")
-    amd64 = layout.name(shelf.images["amd64"], "amd64")
-    copy(amd64, shelf.at("acme/docker:1"), "--format", "v2s2")
-    index = layout.index(
-        *shelf.images.values(), *(layout.attestation(image) for image in shelf.images.values())
-    )
-    copy(layout.name(index, "index"), shelf.at("acme/index:1"), "--all")
+    bare = [Layer.of(File(f"bare{n}", bytes(90_000)), packed="") for n in range(2)]
+    shelf.copy(Image.of(*bare), "acme/zstd:1", "--dest-compress-format", "zstd")
+    shelf.copy(shelf.images["amd64"], "acme/docker:1", "--format", "v2s2")
+    images = shelf.images.values()
+    shelf.copy(Index((*images, *map(attestation, images))), "acme/index:1", "--all")
     make_list(shelf, tmp_path_factory.mktemp("buildah"))
     return shelf
 
@@ -93,8 +92,7 @@ def make_list(shelf: Shelf, folder: Path) -> None:
     call(*buildah, *storage, "manifest", "create", "list")
     for architecture in ("amd64", "arm64"):
         source = f"docker://{shelf.at('acme/docker')}:{architecture}"
-        copy(shelf.layout.name(shelf.images[architecture], "x"), source.removeprefix("docker://"),
-             "--format", "v2s2")  # fmt: skip
+        shelf.copy(shelf.images[architecture], f"acme/docker:{architecture}", "--format", "v2s2")
         call(*buildah, *storage, "manifest", "add", "--tls-verify=false", "list", source)
     target = f"docker://{shelf.at('acme/list:1')}"
     call(*buildah, *storage, "manifest", "push", "--tls-verify=false", "--all", "--format", "v2s2",
@@ -188,31 +186,23 @@ def test_a_manifest_list_of_buildah_is_an_index_too(shelf: Shelf) -> None:
 
 def test_layers_come_out_as_they_went_in(shelf: Shelf) -> None:
     manifest = json.loads(shelf.raw("acme/one:arm64"))
+    layers = shelf.images["arm64"].layers
+    assert [layer["digest"] for layer in manifest["layers"]] == [one.digest for one in layers]
     with repository(shelf.address, "acme/one") as repo:
-        for layer in manifest["layers"]:
-            path = shelf.layout.root / "blobs" / "sha256" / layer["digest"].removeprefix("sha256:")
-            content = path.read_bytes()
-            with repo.stream(described(content)) as chunks:
-                assert b"".join(chunks) == content
-            assert gzip.decompress(content)
+        for layer in layers:
+            with repo.stream(described(layer.blob)) as chunks:
+                assert gzip.decompress(b"".join(chunks)) == layer.tar
 
 
 def test_what_is_pushed_is_what_skopeo_gets(shelf: Shelf, tmp_path: Path) -> None:
     content = os.urandom(3_000_000)
-    config = b'{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["%s"]}}'
-    config %= sha256(content).encode()
-    layout = Layout.new(tmp_path / "layout")
-    layer = layout.blob(content, "application/vnd.oci.image.layer.v1.tar")
-    manifest = layout.manifest(
-        layout.blob(config, "application/vnd.oci.image.config.v1+json"), [layer]
-    )
-    raw = (layout.root / "blobs/sha256" / str(manifest["digest"])[7:]).read_bytes()
+    image = Image.of(Layer(content, ""))
     with repository(shelf.address, "acme/pushed") as repo:
-        for blob in (content, config):
+        for blob in (content, image.config):
             assert repo.push_blob(described(blob), opened(blob))
             assert not repo.push_blob(described(blob), opened(blob))
-        repo.push_manifest(raw, str(manifest["mediaType"]), "1")
-    assert shelf.raw("acme/pushed:1") == raw
+        repo.push_manifest(image.document, image.media_type, "1")
+    assert shelf.raw("acme/pushed:1") == image.document
     skopeo("copy", "--src-tls-verify=false", f"docker://{shelf.at('acme/pushed:1')}",
          f"dir:{tmp_path}/copy")  # fmt: skip
     assert (tmp_path / "copy" / sha256(content)[7:]).read_bytes() == content

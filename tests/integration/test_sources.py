@@ -14,11 +14,13 @@ import pytest
 
 from layerscan.registry import RegistryClient
 from layerscan.sources import open_source
+from tests.builders.documents import sha256
+from tests.builders.image_archives import write_layout
+from tests.builders.images import Image, Index, Layer, attestation
 from tests.builders.sources_case import fault, read_all
 from tests.builders.tree import File
 from tests.conftest import require_programs
 from tests.engines.images import siblings, write_context
-from tests.engines.oci_layout import Layout, sha256
 from tests.engines.skopeo import skopeo
 
 if TYPE_CHECKING:
@@ -61,12 +63,12 @@ def check_parts(text: str) -> None:
 def origin(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A layout with an index of two images, an attestation among them."""
     require_programs("skopeo")
-    layout = Layout.new(tmp_path_factory.mktemp("layout"))
-    base = layout.layer(File("base", b"of both" * 5000))
-    plain = layout.layer(File("plain", b"not packed" * 5000), packed=False)
-    amd64 = layout.image("amd64", base, layout.layer(File("one", b"1" * 9000)), plain)
-    arm64 = layout.image("arm64", base, layout.layer(File("two", b"2" * 9000)))
-    return layout.name(layout.index(amd64, layout.attestation(amd64), arm64), "web:1")
+    base = Layer.of(File("base", b"of both" * 5000))
+    plain = Layer.of(File("plain", b"not packed" * 5000), packed="")
+    amd64 = Image.of(base, Layer.of(File("one", b"1" * 9000)), plain)
+    arm64 = Image.of(base, Layer.of(File("two", b"2" * 9000)), platform="arm64")
+    index = Index((amd64, attestation(amd64), arm64))
+    return write_layout(index, "web:1", tmp_path_factory.mktemp("layout"))
 
 
 def test_every_transport_gives_the_same(origin: str, registry: Registry, tmp_path: Path) -> None:

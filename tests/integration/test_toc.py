@@ -12,7 +12,10 @@ from layerscan.registry import RegistryClient
 from layerscan.sources import open_source
 from layerscan.sources.decompress import decompressed
 from layerscan.sources.toc import TableFault, table_of_contents
-from tests.builders.toc_case import Tree, member, repeats, scanned, tar
+from tests.builders.image_archives import write_layout
+from tests.builders.images import Image, Layer
+from tests.builders.members import member, tar
+from tests.builders.toc_case import Tree, repeats, scanned
 from tests.builders.tree import (
     Device,
     Dir,
@@ -23,13 +26,12 @@ from tests.builders.tree import (
     Symlink,
     made_up,
     many,
-    tar_stream,
+    tar_of,
 )
 from tests.conftest import require_programs
 from tests.engines import chunked, containerd, podman
 from tests.engines.containerd import Containerd
 from tests.engines.images import NAMES
-from tests.engines.oci_layout import LAYER, Layout, sha256
 from tests.engines.podman import Podman
 from tests.engines.registry import Registry
 from tests.requirements import require_root
@@ -122,17 +124,14 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> str:
     """An image of odd layers, nothing of which is in a registry yet."""
     require_root()
     require_programs(*chunked.PROGRAMS)
-    layout = Layout.new(tmp_path_factory.mktemp("layout"))
-    packed = layout.blob(gzip.compress(PLAIN, mtime=0), LAYER), sha256(PLAIN)
-    odd = b"".join(tar_stream(ODD))
-    image = layout.image(
-        "amd64",
-        (layout.blob(gzip.compress(odd, 1, mtime=0), LAYER), sha256(odd)),
-        packed,
-        layout.layer(*many("many", 300, size=50), *SAME),
-        layout.layer(*NAMES.ops),
+    odd = tar_of(*ODD)
+    image = Image.of(
+        Layer(odd, ready=gzip.compress(odd, 1, mtime=0)),
+        Layer(PLAIN),
+        Layer.of(*many("many", 300, size=50), *SAME),
+        Layer.of(*NAMES.ops),
     )
-    return layout.name(image, "odd:1")
+    return write_layout(image, "odd:1", tmp_path_factory.mktemp("layout"))
 
 
 @pytest.fixture(scope="module")

@@ -17,11 +17,12 @@ from layerscan.prediction.images import Prediction
 from layerscan.prediction.stores.model import LayerFigures
 from layerscan.sources.model import SourceLayer
 from tests.builders import tree
-from tests.builders.predict_case import BASE, TOP, Packed, packed, predicted, put_image
+from tests.builders.images import Image, Layer
+from tests.builders.predict_case import BASE, TOP, predicted
 from tests.builders.registry_server import OpenRegistry
 from tests.requirements import require_root
 
-base, top = packed(*BASE), packed(*TOP)
+base, top = Layer.of(*BASE), Layer.of(*TOP)
 
 LAYER = SourceLayer("sha256:" + "1" * 64, "sha256:" + "2" * 64, 300)
 EXT4 = CacheConditions("ext4", 4096, "gzip")
@@ -30,11 +31,11 @@ FIGURES = KnownLayer(LayerFigures(1, 2, 3, 4, 300, 6), is_whole=True)
 
 @pytest.fixture
 def image(open_registry: OpenRegistry) -> OpenRegistry:
-    put_image(open_registry, "acme/web:7", [base, top])
+    Image.of(base, top).put(open_registry, "acme/web:7")
     return open_registry
 
 
-def reads(registry: OpenRegistry, layer: Packed) -> int:
+def reads(registry: OpenRegistry, layer: Layer) -> int:
     return registry.count("GET", f"/blobs/{layer.digest}")
 
 
@@ -51,7 +52,7 @@ def test_a_known_layer_is_not_asked_for(image: OpenRegistry, tmp_path: Path) -> 
     again = run(image, tmp_path / "new" / "cache")
     assert again.images == first.images
     assert (reads(image, base), reads(image, top)) == (1, 1)
-    put_image(image, "acme/web:7", [base, packed(tree.File("new", size=1))])
+    Image.of(base, Layer.of(tree.File("new", size=1))).put(image, "acme/web:7")
     changed = run(image, tmp_path / "new" / "cache")
     assert reads(image, base) == 1
     assert changed.images[0].layers[0] == first.images[0].layers[0]

@@ -1,6 +1,7 @@
 """Predictions of images in a registry, an archive, a layout: whole, right, each layer read once."""
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,8 +21,8 @@ from layerscan.sources import open_source
 from layerscan.stores import open_store
 from layerscan.stores.accounting import Accounting
 from tests.builders import tree
+from tests.builders.documents import LAYER
 from tests.builders.image_archives import (
-    Image,
     Saved,
     docker_save,
     layout,
@@ -29,24 +30,13 @@ from tests.builders.image_archives import (
     write_folder,
     write_tar,
 )
+from tests.builders.images import Image, Index, Layer
 from tests.builders.overlay2 import StoreBuilder
-from tests.builders.predict_case import (
-    BASE,
-    TOP,
-    Packed,
-    leftovers,
-    packed,
-    packed_tar,
-    predicted,
-    put_image,
-    put_index,
-    sources,
-)
+from tests.builders.predict_case import BASE, TOP, leftovers, predicted, sources
 from tests.builders.registry_server import OpenRegistry
-from tests.builders.zstd import zstd
 
-base, top = packed(*BASE), packed(*TOP)
-plain = packed(*TOP, pack=lambda tar: tar)
+base, top = Layer.of(*BASE), Layer.of(*TOP)
+plain = Layer.of(*TOP, packed="")
 
 
 def test_is_what_a_scan_of_the_unpacked_image_says(
@@ -63,7 +53,7 @@ def test_is_what_a_scan_of_the_unpacked_image_says(
         parent = store.layer(parent, *one)
         layers.append(parent)
     store.image(layers, names=["acme/web:7"], pushed={"docker.io/acme/web": None})
-    put_image(open_registry, "acme/web:7", [packed(*one) for one in ops])
+    Image.of(*(Layer.of(*one) for one in ops)).put(open_registry, "acme/web:7")
     scanned = scan(open_store("overlay2", store.root))
     found = predicted(open_registry, "acme/web:7")
     (image,) = found.images
@@ -79,7 +69,7 @@ def test_is_what_a_scan_of_the_unpacked_image_says(
 
 
 def test_document_has_the_digests_and_archive_sizes(open_registry: OpenRegistry) -> None:
-    put_image(open_registry, "acme/web:7", [base, top])
+    Image.of(base, top).put(open_registry, "acme/web:7")
     found = predicted(open_registry, "acme/web:7")
     document = found.document()
     assert document.fs_block_size == 4096
@@ -94,8 +84,8 @@ def test_document_has_the_digests_and_archive_sizes(open_registry: OpenRegistry)
 
 
 def test_several_architectures(open_registry: OpenRegistry) -> None:
-    arm = packed(tree.File("arm", size=1))
-    put_index(open_registry, "acme/web:7", {"amd64": [base, top], "arm64": [arm, top]})
+    arm = Layer.of(tree.File("arm", size=1))
+    Index.of({"amd64": [base, top], "arm64": [arm, top]}).put(open_registry, "acme/web:7")
     found = predicted(open_registry, "acme/web:7")
     assert found.architectures == ["amd64", "arm64"]
     documents = found.documents()
@@ -111,9 +101,9 @@ def test_several_architectures(open_registry: OpenRegistry) -> None:
 
 
 def test_a_layer_is_read_once_however_many_images_have_it(open_registry: OpenRegistry) -> None:
-    put_image(open_registry, "acme/web:7", [base, top])
-    put_image(open_registry, "acme/db:1", [base, packed(tree.File("db", size=9))])
-    put_image(open_registry, "other/web:7", [base, top])
+    Image.of(base, top).put(open_registry, "acme/web:7")
+    Image.of(base, Layer.of(tree.File("db", size=9))).put(open_registry, "acme/db:1")
+    Image.of(base, top).put(open_registry, "other/web:7")
     found = predicted(open_registry, "acme/web:7", "acme/db:1", "other/web:7")
     assert open_registry.count("GET", f"/blobs/{base.digest}") == 1
     assert open_registry.count("GET", f"/blobs/{top.digest}") == 1
@@ -122,9 +112,9 @@ def test_a_layer_is_read_once_however_many_images_have_it(open_registry: OpenReg
 
 
 def test_the_larger_usage_counts_in_the_document(open_registry: OpenRegistry) -> None:
-    stack = [packed(tree.File(f"f{number}", size=1)) for number in range(200)]
-    put_image(open_registry, "acme/low:1", [top])
-    put_image(open_registry, "acme/high:1", [*stack, top])
+    stack = [Layer.of(tree.File(f"f{number}", size=1)) for number in range(200)]
+    Image.of(top).put(open_registry, "acme/low:1")
+    Image.of(*stack, top).put(open_registry, "acme/high:1")
     found = predicted(open_registry, "acme/low:1", "acme/high:1")
     usage = [layer.usage for one in found.images for layer in one.layers if layer.size == 5000]
     assert usage[0] != usage[1]
@@ -152,7 +142,7 @@ class Target(NamedTuple):
     ],
 )
 def test_every_target(open_registry: OpenRegistry, target: Target) -> None:
-    put_image(open_registry, "acme/web:7", [base, top])
+    Image.of(base, top).put(open_registry, "acme/web:7")
     found = predicted(
         open_registry,
         "acme/web:7",
@@ -170,7 +160,7 @@ def test_every_target(open_registry: OpenRegistry, target: Target) -> None:
 
 
 def test_by_their_names(open_registry: OpenRegistry) -> None:
-    put_image(open_registry, "acme/web:7", [base])
+    Image.of(base).put(open_registry, "acme/web:7")
     by_name = predicted(open_registry, "acme/web:7", fs="xfs", store="containerd")
     assert (by_name.model.fs.name, by_name.model.store.name) == ("xfs", "containerd")
     with pytest.raises(LayerscanError, match="no store 'x'"):
@@ -179,20 +169,25 @@ def test_by_their_names(open_registry: OpenRegistry) -> None:
         predicted(open_registry, "acme/web:7", accounting="x")
 
 
-@pytest.mark.parametrize("pack", [None, lambda tar: tar])
-def test_how_a_layer_is_packed_does_not_count(open_registry: OpenRegistry, pack: object) -> None:
-    layer = packed(*BASE, pack=pack)  # type: ignore[arg-type]
-    put_image(open_registry, "acme/web:7", [layer])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        *(Layer(base.tar, form) for form in ("gzip", "zstd", "")),
+        Layer(base.tar, "", LAYER),
+    ],
+)
+def test_how_a_layer_is_packed_does_not_count(open_registry: OpenRegistry, layer: Layer) -> None:
+    Image.of(layer).put(open_registry, "acme/web:7")
     (image,) = predicted(open_registry, "acme/web:7").images
     assert image.layers[0].archive_size == len(layer.blob)
-    put_image(open_registry, "acme/other:7", [base])
+    Image.of(base).put(open_registry, "acme/other:7")
     (other,) = predicted(open_registry, "acme/other:7").images
     assert image.layers[0][4:] == other.layers[0][4:]
 
 
 def test_progress_is_of_the_bytes_of_blobs(open_registry: OpenRegistry) -> None:
-    layers = [packed(tree.File("f", size=3_000_000, seed=seed)) for seed in range(6)]
-    put_image(open_registry, "acme/web:7", layers)
+    layers = [Layer.of(tree.File("f", size=3_000_000, seed=seed)) for seed in range(6)]
+    Image.of(*layers).put(open_registry, "acme/web:7")
     told: list[ReadProgress] = []
     predicted(open_registry, "acme/web:7", workers=1, on_progress=told.append)
     assert {one.total for one in told} == {sum(len(one.blob) for one in layers)}
@@ -203,9 +198,9 @@ def test_progress_is_of_the_bytes_of_blobs(open_registry: OpenRegistry) -> None:
 def test_an_archive_and_a_layout_are_sources_too(
     open_registry: OpenRegistry, tmp_path: Path
 ) -> None:
-    put_image(open_registry, "acme/web:7", [base, top])
+    image = Image.of(base, top)
+    image.put(open_registry, "acme/web:7")
     (expected,) = predicted(open_registry, "acme/web:7").images
-    image = Image.of(*(gzip.decompress(one.blob) for one in (base, top)))
     write_tar(docker_save(Saved(image, ("acme/web:7",))), tmp_path / "web.tar")
     write_tar(layout(named(image, "7")), tmp_path / "layout.tar")
     write_folder(layout(named(image, "7")), tmp_path / "layout")
@@ -235,20 +230,20 @@ def refused(registry: OpenRegistry, *names: str, **options: object) -> str:
     return message.replace(registry.address, "registry")
 
 
-def spoilt(layer: Packed, blob: bytes) -> Packed:
+def spoilt(layer: Layer, blob: bytes) -> Layer:
     """Another blob under the same diff_id."""
-    return Packed(blob, layer.diff_id)
+    return replace(layer, ready=blob)
 
 
 def test_a_layer_that_is_missing(open_registry: OpenRegistry) -> None:
-    put_image(open_registry, "acme/web:7", [base, top])
+    Image.of(base, top).put(open_registry, "acme/web:7")
     del open_registry.blobs("acme/web")[top.digest]
     message = refused(open_registry, "acme/web:7")
     assert message.startswith(f"image registry/acme/web:7: registry/acme/web@{top.digest}: ")
 
 
 def test_a_blob_that_is_not_its_digest(open_registry: OpenRegistry) -> None:
-    put_image(open_registry, "acme/web:7", [base])
+    Image.of(base).put(open_registry, "acme/web:7")
     other = bytearray(base.blob)
     other[5] ^= 1  # gzip's time, which does not change what comes out
     open_registry.blobs("acme/web")[base.digest] = bytes(other)
@@ -261,7 +256,7 @@ def test_a_plain_tar_is_hashed_by_its_source_alone(
     open_registry: OpenRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(layerstream, "digests", None)
-    put_image(open_registry, "acme/web:7", [plain])
+    Image.of(plain).put(open_registry, "acme/web:7")
     assert predicted(open_registry, "acme/web:7").images[0].layers[0].size > 0
     damaged = bytearray(plain.blob)
     damaged[damaged.index(b"xxxxx")] ^= 1  # in a file, which the scanner passes over
@@ -271,9 +266,9 @@ def test_a_plain_tar_is_hashed_by_its_source_alone(
     assert "digest" in message
 
 
-@pytest.mark.parametrize("blob", [base.blob, zstd.compress(gzip.decompress(base.blob))])
+@pytest.mark.parametrize("blob", [base.blob, Layer(base.tar, "zstd").blob])
 def test_a_packed_blob_is_not_the_tar_in_it(open_registry: OpenRegistry, blob: bytes) -> None:
-    put_image(open_registry, "acme/web:7", [Packed(blob, sha256(blob))])
+    Image.of(Layer(blob, "", LAYER)).put(open_registry, "acme/web:7")
     assert refused(open_registry, "acme/web:7") == (
         f"image registry/acme/web:7: layer {sha256(blob)}: its blob is packed, and the image's "
         "config says the blob's own digest of the tar in it"
@@ -281,7 +276,7 @@ def test_a_packed_blob_is_not_the_tar_in_it(open_registry: OpenRegistry, blob: b
 
 
 def test_a_tar_that_is_not_its_diff_id(open_registry: OpenRegistry) -> None:
-    put_image(open_registry, "acme/web:7", [spoilt(top, base.blob)])
+    Image.of(spoilt(top, base.blob)).put(open_registry, "acme/web:7")
     assert refused(open_registry, "acme/web:7") == (
         f"image registry/acme/web:7: layer {base.digest}: its tar has the digest {base.diff_id}, "
         f"and the image's config says {top.diff_id}"
@@ -299,7 +294,7 @@ def test_a_tar_that_is_not_its_diff_id(open_registry: OpenRegistry) -> None:
     ],
 )
 def test_a_stream_that_is_damaged(open_registry: OpenRegistry, blob: bytes, what: str) -> None:
-    put_image(open_registry, "acme/web:7", [spoilt(base, blob)])
+    Image.of(spoilt(base, blob)).put(open_registry, "acme/web:7")
     message = refused(open_registry, "acme/web:7")
     layer = spoilt(base, blob).digest
     assert message.startswith(f"image registry/acme/web:7: layer {layer}: ")
@@ -307,9 +302,9 @@ def test_a_stream_that_is_damaged(open_registry: OpenRegistry, blob: bytes, what
 
 
 def test_a_bomb_is_stopped(open_registry: OpenRegistry) -> None:
-    bomb = packed_tar(b"".join(tree.tar_stream([tree.File("zeros", content=bytes(1 << 24))])))
+    bomb = Layer.of(tree.File("zeros", content=bytes(1 << 24)))
     assert len(bomb.blob) < 1 << 15
-    put_image(open_registry, "acme/web:7", [bomb])
+    Image.of(bomb).put(open_registry, "acme/web:7")
     assert refused(open_registry, "acme/web:7", limit=1 << 20) == (
         f"image registry/acme/web:7: layer {bomb.digest}: unpacks to more than {1 << 20} bytes; "
         "--max-layer-size takes a higher limit"
@@ -318,8 +313,8 @@ def test_a_bomb_is_stopped(open_registry: OpenRegistry) -> None:
 
 
 def test_images_that_contradict_each_other(open_registry: OpenRegistry) -> None:
-    put_image(open_registry, "acme/web:7", [base])
-    put_image(open_registry, "acme/db:7", [spoilt(top, base.blob)])
+    Image.of(base).put(open_registry, "acme/web:7")
+    Image.of(spoilt(top, base.blob)).put(open_registry, "acme/db:7")
     assert refused(open_registry, "acme/web:7", "acme/db:7") == (
         f"image registry/acme/db:7: layer {base.digest}: has the diff_id {top.diff_id} and "
         f"{len(base.blob)} bytes there, {base.diff_id} and {len(base.blob)} bytes in image "
@@ -329,22 +324,22 @@ def test_images_that_contradict_each_other(open_registry: OpenRegistry) -> None:
 
 
 def test_one_that_fails_ends_it_for_all(open_registry: OpenRegistry) -> None:
-    layers = [packed(tree.File("f", size=400_000, seed=seed)) for seed in range(20)]
-    put_image(open_registry, "acme/web:7", [spoilt(base, b"x" * 800_000), *layers])
+    layers = [Layer.of(tree.File("f", size=400_000, seed=seed)) for seed in range(20)]
+    Image.of(spoilt(base, b"x" * 800_000), *layers).put(open_registry, "acme/web:7")
     refused(open_registry, "acme/web:7", workers=2)
     assert sum(open_registry.count("GET", f"/blobs/{one.digest}") for one in layers) < 10
 
 
 def test_an_image_that_is_not_there(open_registry: OpenRegistry) -> None:
-    put_image(open_registry, "acme/web:7", [base])
+    Image.of(base).put(open_registry, "acme/web:7")
     assert "acme/none:1" in refused(open_registry, "acme/web:7", "acme/none:1")
     message = refused(open_registry, "acme/web:7", architectures={"riscv64"})
     assert "has no image for riscv64; it has: linux/amd64" in message
 
 
 def test_an_interrupt_ends_it(open_registry: OpenRegistry) -> None:
-    layers = [packed(tree.File("f", size=30_000_000, seed=seed), pack=bytes) for seed in (1, 2)]
-    put_image(open_registry, "acme/web:7", layers)
+    layers = [Layer.of(tree.File("f", size=30_000_000, seed=seed), packed="") for seed in (1, 2)]
+    Image.of(*layers).put(open_registry, "acme/web:7")
 
     def interrupt(_: ReadProgress) -> None:
         raise KeyboardInterrupt
@@ -360,7 +355,7 @@ def test_layer_that_memory_does_not_hold(
     def full(*_: object, **_more: object) -> None:
         raise MemoryError
 
-    put_image(open_registry, "acme/web:7", [base])
+    Image.of(base).put(open_registry, "acme/web:7")
     monkeypatch.setattr(layer_reading, "read_layer", full)
     with pytest.raises(LayerscanError, match=f"{base.digest}: there is not enough memory for all"):
         predicted(open_registry, "acme/web:7")

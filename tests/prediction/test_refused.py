@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.builders import tars
-from tests.builders.predict_case import Packed, packed_tar, put_image
+from tests.builders.images import Image, Layer
 from tests.builders.tars import Entry, record, special, tar
 from tests.cli_runner import run_here, warning
 
@@ -17,13 +17,11 @@ if TYPE_CHECKING:
     from tests.builders.registry_server import OpenRegistry
 
 NAME = "acme/web:7"
-LONG_LINK = packed_tar(tar(Entry(b"link", tars.SYMLINK, link=b"t" * 1023)))
-LONGER_LINK = packed_tar(
+LONG_LINK = Layer(tar(Entry(b"link", tars.SYMLINK, link=b"t" * 1023)))
+LONGER_LINK = Layer(
     tar(special(b"x", record(b"linkpath", b"t" * 1024)), Entry(b"link", tars.SYMLINK))
 )
-ATTRIBUTES = packed_tar(
-    tar(special(b"x", record(b"SCHILY.xattr.user.x", b"v" * 5000)), Entry(b"file"))
-)
+ATTRIBUTES = Layer(tar(special(b"x", record(b"SCHILY.xattr.user.x", b"v" * 5000)), Entry(b"file")))
 
 
 @pytest.mark.parametrize(
@@ -63,11 +61,11 @@ ATTRIBUTES = packed_tar(
 def test_what_the_file_system_cannot_hold_is_said(
     open_registry: OpenRegistry,
     tmp_path: Path,
-    layer: Packed,
+    layer: Layer,
     options: tuple[str, ...],
     why: str | None,
 ) -> None:
-    put_image(open_registry, NAME, [layer])
+    Image.of(layer).put(open_registry, NAME)
     image = f"{open_registry.address}/{NAME}"
     command = ("predict", f"docker://{image}", "--cache", tmp_path, *options, "-o", tmp_path / "o")
     first, again = run_here(*command), run_here(*command)
@@ -83,8 +81,8 @@ def test_what_the_file_system_cannot_hold_is_said(
     ("count", "store"), [(125, "overlay2"), (126, "overlay2"), (126, "containerd")]
 )
 def test_more_layers_than_docker_takes(open_registry: OpenRegistry, count: int, store: str) -> None:
-    layers = [packed_tar(tar(Entry(b"%d" % number))) for number in range(count)]
-    put_image(open_registry, NAME, layers)
+    layers = [Layer(tar(Entry(b"%d" % number))) for number in range(count)]
+    Image.of(*layers).put(open_registry, NAME)
     image = f"{open_registry.address}/{NAME}"
     done = run_here("predict", f"docker://{image}", "--store", store)
     assert done.status == 0

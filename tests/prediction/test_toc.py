@@ -1,6 +1,6 @@
 """Predictions of layers that carry a table of contents: it alone is read, where it will do."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,22 +12,22 @@ from layerscan.registry import RegistryClient
 from layerscan.sources import open_source
 from tests.builders import tree
 from tests.builders.chunked import Chunked, estargz, zstd_chunked
-from tests.builders.image_archives import Document, Image, Layer, layout, write_folder
-from tests.builders.predict_case import BASE, TOP, Packed, leftovers, predicted, put_image
+from tests.builders.image_archives import layout, write_folder
+from tests.builders.images import Image
+from tests.builders.predict_case import BASE, TOP, leftovers, predicted
 from tests.builders.registry_server import OpenRegistry
 from tests.cli_runner import run_here, warning
 
-TAR = b"".join(tree.tar_stream([*BASE, tree.File("big", size=2_000_000)]))
-SMALL = b"".join(tree.tar_stream(TOP))
+TAR = tree.tar_of(*BASE, tree.File("big", size=2_000_000))
+SMALL = tree.tar_of(*TOP)
 LAYERS = {"estargz": estargz(TAR), "zstd:chunked": zstd_chunked(TAR)}
 NAME = "acme/web:7"
 
 
 def put(registry: OpenRegistry, layer: Chunked) -> str:
     """The layer as an image; what its blob's requests have in their path."""
-    packed = Packed(layer.blob, layer.layer.diff_id, layer.annotations)
-    put_image(registry, NAME, [packed])
-    return f"/blobs/{packed.digest}"
+    Image.of(layer).put(registry, NAME)
+    return f"/blobs/{layer.digest}"
 
 
 def sent(registry: OpenRegistry, pattern: str) -> list[str | None]:
@@ -68,8 +68,7 @@ def test_a_table_that_is_damaged(open_registry: OpenRegistry, form: str) -> None
     found = predicted(open_registry, NAME)
     assert sent(open_registry, pattern)[-1] is None
     (note,) = found.notes
-    digest = layer.layer.digest
-    assert note.startswith(f"image {open_registry.address}/{NAME}: layer {digest}: ")
+    assert note.startswith(f"image {open_registry.address}/{NAME}: layer {layer.digest}: ")
     assert note.endswith("; all of it was read instead")
     done = run_here("predict", f"docker://{open_registry.address}/{NAME}", "-o", "-")
     assert (done.status, done.lines) == (0, [warning(note)])
@@ -93,27 +92,12 @@ def test_what_is_kept_of_a_table_is_not_all(open_registry: OpenRegistry, tmp_pat
     assert run(with_toc=False) == run(with_toc=True) == 0
 
 
-@dataclass(frozen=True)
-class WithTable(Layer):
-    """A layer that is packed in one of the forms."""
-
-    form: str = ""
-
-    @property
-    def blob(self) -> bytes:
-        return LAYERS[self.form].blob
-
-    @property
-    def descriptor(self) -> Document:
-        return {**super().descriptor, "annotations": LAYERS[self.form].annotations}
-
-
 @pytest.mark.parametrize("form", LAYERS)
 def test_what_is_on_this_machine_is_read_and_verified(
     open_registry: OpenRegistry, tmp_path: Path, form: str
 ) -> None:
     put(open_registry, LAYERS[form])
-    image = Image(layers=(WithTable(LAYERS[form].tar, form=form),))
+    image = Image.of(LAYERS[form])
 
     def local(**changes: object) -> Prediction:
         folder = write_folder(layout(replace(image, config_changes=changes)), tmp_path / "layout")
@@ -130,8 +114,7 @@ def test_what_is_on_this_machine_is_read_and_verified(
 def test_only_reading_it_shows_that_a_layer_is_not_what_its_table_says(
     open_registry: OpenRegistry,
 ) -> None:
-    layer = LAYERS["estargz"]
-    put_image(open_registry, NAME, [Packed(layer.blob, "sha256:" + "0" * 64, layer.annotations)])
+    Image.of(replace(LAYERS["estargz"], tar=b"another")).put(open_registry, NAME)
     assert figures(predicted(open_registry, NAME))
     with pytest.raises(LayerscanError, match="its tar has the digest"):
         predicted(open_registry, NAME, with_toc=False)

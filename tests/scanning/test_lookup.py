@@ -1,21 +1,24 @@
 """Digests that a store does not know, looked up in a registry that may say anything."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from layerscan.digest import sha256
-from layerscan.oci import DOCKER_MANIFEST, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor
+from layerscan.oci import DOCKER_MANIFEST
 from layerscan.reference import parse
 from layerscan.registry import RegistryClient
 from layerscan.scanning.lookup import Looked, look_up
 from layerscan.scanning.selection import Chosen
 from layerscan.stores.model import Image, Layer
+from tests.builders import images
+from tests.builders.documents import INDEX, MANIFEST, encoded
 from tests.builders.overlay2 import StoreBuilder
 from tests.builders.registry_faults import Status
-from tests.builders.registry_server import LAYER, OpenRegistry
+from tests.builders.registry_server import OpenRegistry
 from tests.builders.tree import File
 from tests.cli_runner import error, run, undigested, warning
 
@@ -24,52 +27,17 @@ pytestmark = pytest.mark.usefixtures("quick", "docker_config")
 DIFF_IDS = tuple(sha256(b"tar %d" % number) for number in range(3))
 
 
-def encoded(document: object) -> bytes:
-    return json.dumps(document).encode()
-
-
-def config_of(*diff_ids: str, architecture: str = "amd64", **more: object) -> bytes:
-    rootfs = {"type": "layers", "diff_ids": diff_ids}
-    return encoded({"architecture": architecture, "os": "linux", "rootfs": rootfs, **more})
-
-
-def put(
-    registry: OpenRegistry,
-    config: bytes,
-    tag: str | None = None,
-    *,
-    path: str = "acme/web",
-    media_type: str = OCI_MANIFEST,
-) -> Descriptor:
-    """Put an image in, with a layer for each diff_id of its config."""
-    diff_ids = json.loads(config)["rootfs"]["diff_ids"]
-    parts = [registry.put_blob(path, diff_id.encode(), LAYER) for diff_id in diff_ids]
-    registry.put_blob(path, config, OCI_CONFIG)
-    document = {
-        "schemaVersion": 2,
-        "mediaType": media_type,
-        "config": {"mediaType": OCI_CONFIG, "digest": sha256(config), "size": len(config)},
-        "layers": [
-            {"mediaType": LAYER, "digest": part.digest, "size": part.size} for part in parts
-        ],
-    }
-    return registry.put_manifest(path, encoded(document), media_type, tag)
-
-
-def put_index(registry: OpenRegistry, *entries: tuple[Descriptor, dict[str, str] | None]) -> None:
-    manifests = [
-        {"mediaType": entry.media_type, "digest": entry.digest, "size": entry.size}
-        | ({} if platform is None else {"platform": platform})
-        for entry, platform in entries
-    ]
-    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests}
-    registry.put_manifest("acme/web", encoded(document), OCI_INDEX, "1")
+def image_of(*diff_ids: str, **config: object) -> images.Image:
+    """An image whose layers have these diff_ids; their blobs are the texts of these."""
+    return images.Image(
+        layers=tuple(images.Layer(b"", ready=diff_id.encode()) for diff_id in diff_ids),
+        config_changes={"rootfs": {"type": "layers", "diff_ids": diff_ids}, **config},
+    )
 
 
 def an_image(
     registry: OpenRegistry,
     *names: str,
-    config: bytes | None = None,
     known: tuple[str | None, ...] | None = None,
     **more: Any,  # noqa: ANN401
 ) -> Chosen:
@@ -78,7 +46,7 @@ def an_image(
     repositories = tuple(sorted({name.repository for name in references}))
     layers = tuple(Layer(f"chain {one}", one, None, "/x", "diff") for one in DIFF_IDS)
     digests = {} if known is None else dict.fromkeys(repositories, known)
-    image_id = sha256(config or config_of(*DIFF_IDS))
+    image_id = sha256(image_of(*DIFF_IDS).config)
     image = Image(image_id, references, "amd64", "linux", "", layers, digests)
     return Chosen(image._replace(**more), repositories or ("",))
 
@@ -106,16 +74,17 @@ def refused(one: Chosen) -> str:
 EXPECTED = tuple(sha256(diff_id.encode()) for diff_id in DIFF_IDS)
 
 
-@pytest.mark.parametrize("media_type", [OCI_MANIFEST, DOCKER_MANIFEST])
+@pytest.mark.parametrize("media_type", [MANIFEST, DOCKER_MANIFEST])
 def test_an_image_is_known_by_its_config(open_registry: OpenRegistry, media_type: str) -> None:
-    put(open_registry, config_of(*DIFF_IDS), "1", media_type=media_type)
+    image = replace(image_of(*DIFF_IDS), media_type=media_type)
+    image.put(open_registry, "acme/web:1")
     assert found(an_image(open_registry, "acme/web:1")) == [EXPECTED]
     # Nothing of it is downloaded.
     assert open_registry.requests() == ["GET /v2/acme/web/manifests/1"]
 
 
 def test_an_image_is_known_by_the_layers_of_another_config(open_registry: OpenRegistry) -> None:
-    put(open_registry, config_of(*DIFF_IDS, comment="converted"), "1")
+    image_of(*DIFF_IDS, comment="converted").put(open_registry, "acme/web:1")
     assert found(an_image(open_registry, "acme/web:1")) == [EXPECTED]
 
 
@@ -126,7 +95,7 @@ def test_an_image_is_known_by_the_layers_of_another_config(open_registry: OpenRe
 def test_another_image_under_the_name_is_refused(
     open_registry: OpenRegistry, diff_ids: tuple[str, ...]
 ) -> None:
-    put(open_registry, config_of(*diff_ids), "1")
+    image_of(*diff_ids).put(open_registry, "acme/web:1")
     address = open_registry.address
     assert refused(an_image(open_registry, "acme/web:1")) == (
         f"image {address}/acme/web:1: what {address}/acme/web has under its name is another image "
@@ -135,7 +104,7 @@ def test_another_image_under_the_name_is_refused(
 
 
 def test_what_the_store_knows_stays(open_registry: OpenRegistry) -> None:
-    put(open_registry, config_of(*DIFF_IDS), "1")
+    image_of(*DIFF_IDS).put(open_registry, "acme/web:1")
     own = sha256(b"own")
     one = an_image(open_registry, "acme/web:1", known=(None, own, None))
     assert found(one) == [(EXPECTED[0], own, EXPECTED[2])]
@@ -150,9 +119,10 @@ def test_what_the_store_knows_stays(open_registry: OpenRegistry) -> None:
 def test_each_repository_is_looked_at_and_a_name_by_digest_first(
     open_registry: OpenRegistry,
 ) -> None:
-    pinned = put(open_registry, config_of(*DIFF_IDS))
-    put(open_registry, config_of(*DIFF_IDS[:1]), "1")
-    put(open_registry, config_of(*DIFF_IDS), "2", path="mirror/web")
+    pinned = image_of(*DIFF_IDS)
+    pinned.put(open_registry, "acme/web")
+    image_of(*DIFF_IDS[:1]).put(open_registry, "acme/web:1")
+    image_of(*DIFF_IDS).put(open_registry, "mirror/web:2")
     names = ("acme/web:1", f"acme/web@{pinned.digest}", "mirror/web:1", "mirror/web:2")
     assert found(an_image(open_registry, *names)) == [EXPECTED, EXPECTED]
     assert open_registry.requests("acme") == [f"GET /v2/acme/web/manifests/{pinned.digest}"]
@@ -167,29 +137,28 @@ AMD64 = {"architecture": "amd64", "os": "linux"}
 def test_the_platform_of_the_image_is_taken_from_an_index(
     open_registry: OpenRegistry, platform: dict[str, str] | None
 ) -> None:
-    other = put(open_registry, config_of(*DIFF_IDS[:1], architecture="arm64"))
-    mine = put(open_registry, config_of(*DIFF_IDS))
-    attestation = put(open_registry, config_of(DIFF_IDS[1]))
-    put_index(
-        open_registry,
-        (attestation, {"architecture": "unknown", "os": "unknown"}),
-        (other, {"architecture": "arm64", "os": "linux"}),
-        (mine, platform),
-    )
+    other = replace(image_of(*DIFF_IDS[:1]), architecture="arm64")
+    mine = image_of(*DIFF_IDS)
+    mine.put(open_registry, "acme/web")
+    entry = mine.bare | ({} if platform is None else {"platform": platform})
+    index = images.Index((images.attestation(mine), other, entry))
+    index.put(open_registry, "acme/web:1")
     assert found(an_image(open_registry, "acme/web:1")) == [EXPECTED]
     assert open_registry.count("GET") == 2
 
 
 def test_an_index_may_say_another_platform_than_the_config(open_registry: OpenRegistry) -> None:
-    mine = put(open_registry, config_of(*DIFF_IDS))
-    other = put(open_registry, config_of(*DIFF_IDS[:1]))
-    put_index(open_registry, (other, AMD64), (mine, {**AMD64, "architecture": "arm64"}))
+    mine, other = image_of(*DIFF_IDS), image_of(*DIFF_IDS[:1])
+    mine.put(open_registry, "acme/web")
+    arm64 = mine.bare | {"platform": {**AMD64, "architecture": "arm64"}}
+    images.Index((other, arm64)).put(open_registry, "acme/web:1")
     assert found(an_image(open_registry, "acme/web:1")) == [EXPECTED]
 
 
 def test_an_index_without_the_image_is_refused(open_registry: OpenRegistry) -> None:
-    rebuilt = put(open_registry, config_of(*DIFF_IDS[::-1]))
-    put_index(open_registry, (rebuilt, AMD64), (rebuilt, {**AMD64, "os": "windows"}))
+    rebuilt = image_of(*DIFF_IDS[::-1])
+    windows = rebuilt.bare | {"platform": {**AMD64, "os": "windows"}}
+    images.Index((rebuilt, windows)).put(open_registry, "acme/web:1")
     assert "is another image" in refused(an_image(open_registry, "acme/web:1"))
 
 
@@ -217,28 +186,28 @@ def test_a_registry_that_fails_is_a_warning_with_image_and_cause(
     [
         b"{}",
         b"no",
-        encoded({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": 7, "layers": []}),
-        encoded({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}),
+        encoded({"schemaVersion": 2, "mediaType": MANIFEST, "config": 7, "layers": []}),
+        encoded({"schemaVersion": 2, "mediaType": INDEX, "manifests": []}),
     ],
 )
 def test_a_manifest_that_is_none_is_a_warning(open_registry: OpenRegistry, raw: bytes) -> None:
-    open_registry.put_manifest("acme/web", raw, OCI_MANIFEST, "1")
+    open_registry.put_manifest("acme/web", raw, MANIFEST, "1")
     assert "cannot be looked up" in refused(an_image(open_registry, "acme/web:1"))
 
 
 def test_one_failing_name_does_not_keep_the_other_from_being_tried(
     open_registry: OpenRegistry,
 ) -> None:
-    put(open_registry, config_of(*DIFF_IDS), "2")
+    image_of(*DIFF_IDS).put(open_registry, "acme/web:2")
     assert found(an_image(open_registry, "acme/web:1", "acme/web:2")) == [EXPECTED]
 
 
 def test_many_images_are_looked_up_at_a_time(open_registry: OpenRegistry) -> None:
-    images = []
+    many = []
     for number in range(30):
-        put(open_registry, config_of(*DIFF_IDS), "1", path=f"acme/{number}")
-        images.append(an_image(open_registry, f"acme/{number}:1"))
-    result = looked(*images, an_image(open_registry, "acme/none:1"))
+        image_of(*DIFF_IDS).put(open_registry, f"acme/{number}:1")
+        many.append(an_image(open_registry, f"acme/{number}:1"))
+    result = looked(*many, an_image(open_registry, "acme/none:1"))
     assert len(result.warnings) == 1
     digests = [one.image.digests for one in result.chosen]
     assert digests[:-1] == [
@@ -257,7 +226,7 @@ def test_scan_takes_what_the_registry_knows(open_registry: OpenRegistry, tmp_pat
     web, draft = f"{open_registry.address}/acme/web:1", f"{open_registry.address}/acme/draft:1"
     store.image([base, top], names=[web])
     store.image([base], names=[draft], architecture="arm64")
-    put(open_registry, config_of(base.diff_id, top.diff_id), "1")
+    image_of(base.diff_id, top.diff_id).put(open_registry, "acme/web:1")
     scan = ("scan", "-d", store.root, "-o", "-", "--arch", "amd64")
     without = run(*scan)
     where = web.removesuffix(":1")

@@ -14,7 +14,8 @@ from layerscan.scanning.selection import Selection, want
 from layerscan.stores import open_store
 from layerscan.stores.accounting import Accounting
 from layerscan.walking.walker import Progress, Usage, walk_many
-from tests.builders.overlay2 import StoreBuilder, blob_digest, sha256
+from tests.builders.documents import sha256
+from tests.builders.overlay2 import StoreBuilder, blob_digest
 from tests.builders.tree import File
 from tests.cli_runner import Fleet, expected_usage, undigested
 

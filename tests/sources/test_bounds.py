@@ -21,7 +21,7 @@ from layerscan.sources import archive, toc_estargz, toc_json, toc_model, toc_zst
 from layerscan.sources.extents import Extent
 from layerscan.sources.toc_model import Content, Part, TableFault, TableOfContents
 from tests.builders.bounds_case import refused_if
-from tests.builders.bundle_case import entry, tar_of
+from tests.builders.members import member, tar
 from tests.builders.registry_case import MANIFEST, repository
 from tests.builders.registry_faults import Changed
 from tests.builders.registry_server import OpenRegistry
@@ -106,7 +106,7 @@ def test_members_of_an_archive(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
 ) -> None:
     monkeypatch.setattr(archive, "MOST_MEMBERS", 3)
-    content = tar_of(*((entry(str(one)), b"") for one in range(number)))
+    content = tar(*(member(str(one)) for one in range(number)))
     (tmp_path / "a.tar").write_bytes(content)
     with (
         (tmp_path / "a.tar").open("rb") as file,
@@ -207,7 +207,7 @@ def test_where_a_table_of_estargz_begins(offset: int) -> None:
 @pytest.mark.parametrize("missing", [-1, 0, 1])
 def test_a_table_of_estargz_that_is_cut_off(missing: int) -> None:
     content = bytes(range(100))
-    file = tar_of((entry(toc_estargz.FILE), content))[: 512 + 100 - missing]
+    file = tar(member(toc_estargz.FILE, content))[: 512 + 100 - missing]
     with refused_if(missing > 0, TableFault, "is cut off"):
         assert toc_estargz._content(file) == content
 
@@ -216,8 +216,8 @@ def test_a_table_of_estargz_that_is_cut_off(missing: int) -> None:
 def test_a_table_of_estargz(monkeypatch: pytest.MonkeyPatch, more: int) -> None:
     """All of its file counts, of which `_AROUND` may be beside the table."""
     monkeypatch.setattr(toc_estargz, "MAX_TABLE", 1000)
-    member = tar_of((entry(toc_estargz.FILE), b""))[:512]
-    packed = gzip.compress(member.ljust(1000 + 64 * 512 + more, b"\0"))
+    header = tar(member(toc_estargz.FILE))[:512]
+    packed = gzip.compress(header.ljust(1000 + 64 * 512 + more, b"\0"))
     blob: Any = Blob(packed + footer(0))
     with refused_if(more > 0, TableFault, f"more than {1000 + 64 * 512} bytes, unpacked"):
         assert toc_estargz.read(blob, blob) is not None

@@ -16,21 +16,19 @@ from layerscan.registry import RegistryClient
 from layerscan.sources import archive as archive_module
 from layerscan.sources import open_source
 from layerscan.sources.extents import FolderFiles
+from tests.builders.documents import encoded, sha256
 from tests.builders.image_archives import (
     Files,
     HardLink,
-    Image,
-    Layer,
     Saved,
     Symlink,
     blob_path,
     docker_save,
-    encoded,
     layout,
-    sha256,
     write_folder,
     write_tar,
 )
+from tests.builders.images import Image, Layer
 from tests.builders.sources_case import AMD64, fault, images, read_all
 from tests.builders.zstd import zstd
 
@@ -38,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LAYER = AMD64.layers[1].blob
-MANIFEST, CONFIG, LAYER_PATH = map(blob_path, (AMD64.manifest, AMD64.config, LAYER))
+MANIFEST, CONFIG, LAYER_PATH = map(blob_path, (AMD64.document, AMD64.config, LAYER))
 
 
 def without(path: str) -> Files:
@@ -65,10 +63,10 @@ LAYOUTS = [
     (changed("index.json", b"\xff"), "index.json: is not UTF-8"),
     (changed("index.json", b"[" * 100_000), "index.json: is nested too deeply"),
     (changed("index.json", b" " * (4 << 20) + b" "), "index.json: is longer than 4194304 bytes"),
-    (changed("index.json", AMD64.manifest), "index.json: is no index of images"),
+    (changed("index.json", AMD64.document), "index.json: is no index of images"),
     (changed("index.json", b'{"schemaVersion": 2, "manifests": []}'), "has no image for Linux"),
-    (changed(MANIFEST, AMD64.manifest + b" "), "it was fetched in part, or damaged"),
-    (changed(MANIFEST, flipped(AMD64.manifest)), "it has another digest than its name"),
+    (changed(MANIFEST, AMD64.document + b" "), "it was fetched in part, or damaged"),
+    (changed(MANIFEST, flipped(AMD64.document)), "it has another digest than its name"),
     (changed(CONFIG, flipped(AMD64.config)), "it has another digest than its name"),
     (changed(LAYER_PATH, LAYER[:-1]), "it was fetched in part, or damaged"),
     (changed(LAYER_PATH, LAYER + b"x"), "it was fetched in part, or damaged"),
@@ -316,7 +314,7 @@ def test_damaged_archives_of_docker_save(files: Files, words: str, tmp_path: Pat
 
 
 def test_a_blob_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
-    image = Image(layers=(Layer(bytes(1 << 20), ""),))
+    image = Image.of(Layer(bytes(1 << 20), ""))
     folder = write_folder(layout(image), tmp_path / "a")
     with open_source(f"oci:{folder}", RegistryClient) as source:
         (found,) = source.images()

@@ -10,22 +10,18 @@ import pytest
 from layerscan.oci import Platform
 from layerscan.registry import RegistryClient
 from layerscan.sources import open_source
+from tests.builders.documents import sha256
 from tests.builders.image_archives import (
-    Document,
-    Image,
-    Index,
-    Layer,
     Saved,
     docker_save,
     docker_save_25,
     layout,
     named,
-    put,
-    sha256,
-    tar_of,
     write_folder,
+    write_layout,
     write_tar,
 )
+from tests.builders.images import Image, Index, Layer
 from tests.builders.sources_case import AMD64, ARM64, BASE, INDEX, fault, images, read_all, saved
 
 if TYPE_CHECKING:
@@ -36,12 +32,12 @@ if TYPE_CHECKING:
 
 
 def in_registry(_: Path, registry: OpenRegistry) -> str:
-    put(registry, "acme/web", AMD64, "1")
+    AMD64.put(registry, "acme/web:1")
     return f"docker://{registry.address}/acme/web:1"
 
 
 def in_folder(tmp_path: Path, _: OpenRegistry) -> str:
-    return f"oci:{write_folder(layout(named(AMD64, 'web:1')), tmp_path / 'layout')}:web:1"
+    return write_layout(AMD64, "web:1", tmp_path / "layout")
 
 
 def in_archive(tmp_path: Path, _: OpenRegistry) -> str:
@@ -78,7 +74,7 @@ def test_the_same_image_everywhere(
     assert [layer.archive_size for layer in image.layers] == [len(blob) for blob in blobs]
     assert image.documents[0] == len(AMD64.config)
     is_saved = place in {*AS_TARS, saved_from_containerd}
-    assert image.documents[1:] == (() if is_saved else (len(AMD64.manifest),))
+    assert image.documents[1:] == (() if is_saved else (len(AMD64.document),))
 
 
 @pytest.mark.parametrize("place", EVERYWHERE)
@@ -137,7 +133,7 @@ def test_nothing_is_left_of_an_unpacked_archive(
 
 @pytest.mark.parametrize("packed", ["gzip", "zstd", ""])
 def test_layers_may_be_packed_in_any_way(tmp_path: Path, packed: str) -> None:
-    image = Image(layers=(Layer(BASE, packed), Layer(tar_of(), packed), Layer(b"", "")))
+    image = Image.of(Layer(BASE, packed), Layer.of(packed=packed), Layer(b"", ""))
     write_folder(layout(image), tmp_path / "a")
     ((found, tars),) = read_all(f"oci:{tmp_path / 'a'}")
     assert list(tars) == image.diff_ids == [layer.diff_id for layer in found.layers]
@@ -149,9 +145,7 @@ def test_packed_layers_of_docker_save_have_their_own_digest(tmp_path: Path) -> N
         if name.endswith("/layer.tar") and isinstance(content, bytes):
             files[name] = Layer(content).blob
     ((found, tars),) = read_all(saved(tmp_path, files))
-    assert [layer.digest for layer in found.layers] == [
-        sha256(layer.blob) for layer in AMD64.layers
-    ]
+    assert [layer.digest for layer in found.layers] == [layer.digest for layer in AMD64.layers]
     assert list(tars) == AMD64.diff_ids
 
 
@@ -161,20 +155,20 @@ def test_packed_layers_of_docker_save_have_their_own_digest(tmp_path: Path) -> N
 def test_an_index_gives_all_its_images_but_attestations(
     tmp_path: Path, open_registry: OpenRegistry
 ) -> None:
-    put(open_registry, "acme/web", INDEX, "1")
+    INDEX.put(open_registry, "acme/web:1")
     write_folder(layout(INDEX), tmp_path / "layout")
     for text in (f"docker://{open_registry.address}/acme/web:1", f"oci:{tmp_path / 'layout'}"):
         found = images(text)
         assert [one.platform.architecture for one in found] == ["amd64", "arm64"]
-        assert found[1].documents == (len(ARM64.config), len(ARM64.manifest), len(INDEX.document))
+        assert found[1].documents == (len(ARM64.config), len(ARM64.document), len(INDEX.document))
 
 
 def test_only_the_architectures_that_are_wanted_are_fetched(open_registry: OpenRegistry) -> None:
-    put(open_registry, "acme/web", INDEX, "1")
+    INDEX.put(open_registry, "acme/web:1")
     text = f"docker://{open_registry.address}/acme/web:1"
     (found,) = images(text, {"arm64"})
     assert found.platform.architecture == "arm64"
-    assert open_registry.count("GET", sha256(AMD64.manifest)) == 0
+    assert open_registry.count("GET", sha256(AMD64.document)) == 0
     assert len(images(text, {"arm64", "amd64"})) == 2
     assert fault(text, {"riscv64"}).endswith(
         "has no image for riscv64; it has: linux/amd64, linux/arm64"
@@ -206,13 +200,9 @@ def test_more_images_than_are_looked_at(tmp_path: Path) -> None:
     assert "more than 200 images; choose one, or" in fault(f"oci:{tmp_path / 'a'}")
 
 
-def without_platform(image: Image) -> Document:
-    return {key: value for key, value in image.descriptor.items() if key != "platform"}
-
-
 def test_the_index_says_what_an_image_is_for_or_else_the_config(tmp_path: Path) -> None:
     # The index gives no platform, or a wrong one.
-    files = layout(Index((AMD64, without_platform(ARM64))), ARM64)
+    files = layout(Index((AMD64, ARM64.bare)), ARM64)
     write_folder(files, tmp_path / "a")
     found = images(f"oci:{tmp_path / 'a'}:@0")
     assert [one.platform.architecture for one in found] == ["amd64", "arm64"]
@@ -230,8 +220,8 @@ def test_images_for_other_systems_are_passed_over(tmp_path: Path) -> None:
     windows = Image(system="windows")
     write_folder(layout(Index((windows.descriptor, AMD64))), tmp_path / "a")
     assert [one.image_id for one in images(f"oci:{tmp_path / 'a'}")] == [sha256(AMD64.config)]
-    for what in (windows, Index((windows,)), Index((without_platform(windows),))):
-        folder = write_folder(layout(what, windows), tmp_path / sha256(what.blobs[0])[7:])
+    for what in (windows, Index((windows,)), Index((windows.bare,))):
+        folder = write_folder(layout(what, windows), tmp_path / what.digest[7:])
         assert "is for windows/amd64, and only Linux" in fault(f"oci:{folder}")
         assert "is for windows/amd64, and only Linux" in fault(f"oci:{folder}", {"arm64"})
     write_folder(layout(Index(())), tmp_path / "d")

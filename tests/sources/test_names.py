@@ -8,20 +8,16 @@ import pytest
 
 from layerscan.oci import Descriptor
 from layerscan.sources import oci_layout, open_source
+from tests.builders.documents import CONFIG, sha256
 from tests.builders.image_archives import (
-    CONFIG,
-    Image,
-    Layer,
     Saved,
     docker_save,
-    encoded,
     layout,
     named,
-    put,
-    sha256,
     write_folder,
     write_tar,
 )
+from tests.builders.images import Image, Layer
 from tests.builders.sources_case import AMD64, ARM64, INDEX, fault, images, read_all, saved
 
 if TYPE_CHECKING:
@@ -89,9 +85,9 @@ def test_names_in_docker_save(tmp_path: Path) -> None:
 
 
 def test_a_digest_counts_more_than_a_tag(open_registry: OpenRegistry) -> None:
-    put(open_registry, "acme/web", AMD64, "1")
-    put(open_registry, "acme/web", ARM64, "2")
-    name = f"docker://{open_registry.address}/acme/web:1@{sha256(ARM64.manifest)}"
+    AMD64.put(open_registry, "acme/web:1")
+    ARM64.put(open_registry, "acme/web:2")
+    name = f"docker://{open_registry.address}/acme/web:1@{sha256(ARM64.document)}"
     (found,) = images(name)
     assert found.platform.architecture == "arm64"
     assert found.layers[0].media_type == "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -155,13 +151,9 @@ def test_documents_of_docker_are_read_too(tmp_path: Path) -> None:
             Layer(one.tar, "gzip", f"{docker}image.rootfs.diff.tar.gzip") for one in AMD64.layers
         ),
         config_type=f"{docker}container.image.v1+json",
-        changes={"mediaType": f"{docker}distribution.manifest.v2+json"},
+        media_type=f"{docker}distribution.manifest.v2+json",
     )
-    files = layout(image)
-    index = {"mediaType": f"{docker}distribution.manifest.v2+json"}
-    entry = {**image.descriptor, **index}
-    files["index.json"] = encoded({"schemaVersion": 2, "manifests": [entry]})
-    write_folder(files, tmp_path / "a")
+    write_folder(layout(image), tmp_path / "a")
     ((found, tars),) = read_all(f"oci:{tmp_path / 'a'}")
     assert list(tars) == image.diff_ids
     assert found.layers[0].media_type.startswith(docker)

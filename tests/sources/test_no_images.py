@@ -6,16 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.builders.image_archives import (
-    Image,
-    Index,
-    Layer,
-    blob_path,
-    encoded,
-    layout,
-    sha256,
-    write_folder,
-)
+from tests.builders.documents import INDEX, descriptor, encoded, sha256
+from tests.builders.image_archives import blob_path, index_json, layout, write_folder
+from tests.builders.images import Image, Index, Layer
 from tests.builders.sources_case import AMD64, BASE, fault, read_all
 
 if TYPE_CHECKING:
@@ -54,7 +47,7 @@ def test_layers_that_cannot_be_unpacked(media_type: str, words: str, tmp_path: P
     ],
 )
 def test_foreign_layers(media_type: str, tmp_path: Path) -> None:
-    image = Image(layers=(Layer(BASE, "gzip", media_type),))
+    image = Image.of(Layer(BASE, "gzip", media_type))
     files = layout(image)
     folder = write_folder(files, tmp_path / "a")
     assert len(read_all(f"oci:{folder}")) == 1
@@ -102,22 +95,13 @@ def test_what_is_no_image(image: Image, words: str, tmp_path: Path) -> None:
     ],
 )
 def test_entries_that_are_no_manifests(media_type: str, words: str, tmp_path: Path) -> None:
-    files = layout(AMD64)
-    entry = {**AMD64.descriptor, "mediaType": media_type}
-    files["index.json"] = encoded({"schemaVersion": 2, "manifests": [entry]})
+    files = layout(AMD64) | index_json({**AMD64.descriptor, "mediaType": media_type})
     assert words in fault(f"oci:{write_folder(files, tmp_path / 'a')}")
 
 
 def test_a_layers_manifest_is_no_image(tmp_path: Path) -> None:
-    files = layout(Index(()))
-    document = {
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.index.v1+json",
-        "layers": [Layer(BASE).descriptor],
-    }
+    document = {"schemaVersion": 2, "mediaType": INDEX, "layers": [Layer(BASE).descriptor]}
     content = encoded(document)
-    files[blob_path(content)] = content
-    entry = {"mediaType": document["mediaType"], "digest": sha256(content), "size": len(content)}
-    files["index.json"] = encoded({"schemaVersion": 2, "manifests": [entry]})
+    files = layout() | {blob_path(content): content} | index_json(descriptor(content, INDEX))
     message = fault(f"oci:{write_folder(files, tmp_path / 'a')}")
     assert "is a layers manifest of a Compose App, no image" in message

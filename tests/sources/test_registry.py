@@ -9,7 +9,8 @@ import pytest
 from layerscan.errors import RegistryError
 from layerscan.registry import RegistryClient
 from layerscan.sources import open_source
-from tests.builders.image_archives import MANIFEST, Image, Index, Layer, put, sha256
+from tests.builders.documents import MANIFEST, sha256
+from tests.builders.images import Image, Index, Layer
 from tests.builders.registry_case import USERS, log_in
 from tests.builders.registry_faults import Changed, Cut, Fault, Headers, Status, flipped
 from tests.builders.registry_server import OpenRegistry
@@ -19,7 +20,7 @@ SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 
 
 def named(registry: OpenRegistry, image: Image | Index = AMD64) -> str:
-    put(registry, "acme/web", image, "1")
+    image.put(registry, "acme/web:1")
     return f"docker://{registry.address}/acme/web:1"
 
 
@@ -27,9 +28,7 @@ def test_layers_are_not_fetched_before_they_are_read(open_registry: OpenRegistry
     assert len(images(named(open_registry, Index((AMD64, ARM64))))) == 2
     # The index, two manifests, two configs.
     assert open_registry.count("GET") == 5
-    assert not any(
-        sha256(layer.blob) in one.path for one in open_registry.seen for layer in AMD64.layers
-    )
+    assert not any(layer.digest in one.path for one in open_registry.seen for layer in AMD64.layers)
 
 
 def test_layers_are_read_by_several_threads(open_registry: OpenRegistry) -> None:
@@ -59,9 +58,9 @@ def test_credentials_are_used(docker_config: object) -> None:
     ("pattern", "wrong", "words"),
     [
         (sha256(AMD64.config), Changed(flipped), "it was damaged or exchanged"),
-        (sha256(AMD64.layers[0].blob), Changed(flipped), "it was damaged or exchanged"),
-        (sha256(AMD64.layers[0].blob), Changed(lambda raw: raw + b"x"), "and it must have"),
-        (sha256(AMD64.layers[1].blob), Status(404, code="BLOB_UNKNOWN"), "BLOB_UNKNOWN"),
+        (AMD64.layers[0].digest, Changed(flipped), "it was damaged or exchanged"),
+        (AMD64.layers[0].digest, Changed(lambda raw: raw + b"x"), "and it must have"),
+        (AMD64.layers[1].digest, Status(404, code="BLOB_UNKNOWN"), "BLOB_UNKNOWN"),
         ("/manifests/1", Status(404, code="MANIFEST_UNKNOWN"), "MANIFEST_UNKNOWN"),
         ("/manifests/1", Headers({"Content-Type": SCHEMA_1}), f"something of type {SCHEMA_1}"),
     ],
@@ -84,7 +83,7 @@ def test_a_damaged_manifest(open_registry: OpenRegistry) -> None:
 
 @pytest.mark.usefixtures("quick")
 def test_a_lost_connection_is_taken_up_again(open_registry: OpenRegistry) -> None:
-    image = Image(layers=(Layer(BASE * 300, ""),))
+    image = Image.of(Layer(BASE * 300, ""))
     text = named(open_registry, image)
     for length in (1000, 70_000, 5):
         open_registry.fail("GET", sha256(BASE * 300), Cut(length))
@@ -94,10 +93,10 @@ def test_a_lost_connection_is_taken_up_again(open_registry: OpenRegistry) -> Non
 
 def test_foreign_layers_are_looked_for(open_registry: OpenRegistry) -> None:
     kind = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
-    image = Image(layers=(Layer(BASE, "gzip", kind),))
+    image = Image.of(Layer(BASE, "gzip", kind))
     text = named(open_registry, image)
     assert len(read_all(text)) == 1
-    del open_registry.blobs("acme/web")[sha256(image.layers[0].blob)]
+    del open_registry.blobs("acme/web")[image.layers[0].digest]
     assert "is a foreign one, which is kept elsewhere" in fault(text)
 
 

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from layerscan.errors import LayerscanError
-from layerscan.oci import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
 from layerscan.oci.blobs import BlobFolder
 from layerscan.prediction.images import predict
 from layerscan.registry import RegistryClient
 from layerscan.sources import open_source
-from tests.builders.image_archives import encoded, tar_of
+from tests.builders.documents import (
+    CONFIG,
+    INDEX,
+    LAYER,
+    MANIFEST,
+    Document,
+    descriptor,
+    index,
+    manifest,
+)
+from tests.builders.image_archives import index_json, write_folder
+from tests.builders.images import Image, Layer
+from tests.builders.tree import File, tar_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from layerscan.prediction.images import Prediction
 
-TAR = tar_of(one=b"1" * 5000)
-LAYER = gzip.compress(TAR, mtime=0)
+TAR = tar_of(File("one", b"1" * 5000))
+BLOB = Layer(TAR).blob
 
 
 def sha512(content: bytes) -> str:
@@ -34,23 +44,15 @@ def layout(tmp_path: Path) -> Path:
     folder = tmp_path / "layout"
     (folder / "blobs" / "sha512").mkdir(parents=True)
 
-    def put(content: bytes, media_type: str) -> dict[str, Any]:
+    def put(content: bytes, media_type: str, **more: object) -> Document:
         digest = sha512(content)
         (folder / "blobs" / digest.replace(":", "/")).write_bytes(content)
-        return {"mediaType": media_type, "digest": digest, "size": len(content)}
+        return descriptor(content, media_type, digest=digest, **more)
 
-    platform = {"architecture": "amd64", "os": "linux"}
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "config": put(encoded({**platform, "rootfs": {"diff_ids": [sha512(TAR)]}}), OCI_CONFIG),
-        "layers": [put(LAYER, "application/vnd.oci.image.layer.v1.tar+gzip")],
-    }
-    entry = put(encoded(manifest), OCI_MANIFEST) | {"platform": platform}
-    index = put(
-        encoded({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}), OCI_INDEX
-    )
-    (folder / "index.json").write_bytes(encoded({"schemaVersion": 2, "manifests": [index]}))
+    image = Image(config_changes={"rootfs": {"diff_ids": [sha512(TAR)]}})
+    raw = manifest(put(image.config, CONFIG), [put(BLOB, LAYER)])
+    inner = index([put(raw, MANIFEST, platform=image.platform)])
+    write_folder(index_json(put(inner, INDEX)), folder)
     return folder
 
 
@@ -61,15 +63,15 @@ def predicted(layout: Path) -> Prediction:
 
 def test_an_image_is_read(layout: Path) -> None:
     found = predicted(layout)
-    assert [*found.document().layers] == [sha512(LAYER)]
+    assert [*found.document().layers] == [sha512(BLOB)]
     assert found.images[0].layers[0].size == 5000
-    assert BlobFolder(str(layout)).digests() >= {sha512(LAYER)}
+    assert BlobFolder(str(layout)).digests() >= {sha512(BLOB)}
 
 
 @pytest.mark.parametrize("content", ["layer", "other"])
 def test_damage_is_found(layout: Path, content: str) -> None:
     for path in (layout / "blobs" / "sha512").iterdir():
-        if (path.name == sha512(LAYER)[7:]) == (content == "layer"):
+        if (path.name == sha512(BLOB)[7:]) == (content == "layer"):
             whole = path.read_bytes()
             path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(LayerscanError, match="damaged"):

@@ -29,9 +29,10 @@ from tests.builders.chunked import (
     estargz,
     zstd_chunked,
 )
+from tests.builders.members import member, tar
 from tests.builders.registry_faults import Headers, Status
 from tests.builders.registry_server import OpenRegistry
-from tests.builders.toc_case import member, of_the_table, of_the_whole, scanned, tar
+from tests.builders.toc_case import of_the_table, of_the_whole, scanned
 from tests.builders.tree import made_up
 
 CAPABILITY = "\x01\x00\x00\x02\x00\x04" + 14 * "\0"

@@ -21,8 +21,9 @@ from tests.builders.chunked import (
     estargz,
     zstd_chunked,
 )
+from tests.builders.members import member, tar
 from tests.builders.tar_split import checksum
-from tests.builders.toc_case import checksums, member, repeats, scanned, tar
+from tests.builders.toc_case import checksums, repeats, scanned
 from tests.builders.tree import made_up
 
 FORMS: dict[str, Callable[[bytes], Chunked]] = {

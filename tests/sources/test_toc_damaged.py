@@ -5,6 +5,7 @@ import json
 import tarfile
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -23,10 +24,11 @@ from tests.builders.chunked import (
     Chunked,
     Table,
     estargz,
-    sha256,
     zstd_chunked,
 )
-from tests.builders.toc_case import member, scanned, tar
+from tests.builders.documents import sha256
+from tests.builders.members import member, tar
+from tests.builders.toc_case import scanned
 from tests.builders.zstd import zstd
 
 CONTENT = tar(member("a", b"content"), member("b", kind=tarfile.SYMTYPE, linkname="a"), member("c"))
@@ -249,7 +251,8 @@ def with_end(
     packed = gzip.compress(file) if packed is None else packed
     extra = b"SG\x16\0%016x" % offset + magic
     footer = b"\x1f\x8b\x08\x04" + bytes(6) + b"\x1a\0" + extra + b"\x01\0\0\xff\xff" + bytes(8)
-    return Chunked(packed + footer, file, table, {TOC_DIGEST: sha256(table)})
+    annotations = {TOC_DIGEST: sha256(table)}
+    return Chunked(file, annotations=annotations, ready=packed + footer, table=table)
 
 
 def file_of(table: bytes, name: str = "stargz.index.json", kind: bytes = tarfile.REGTYPE) -> bytes:
@@ -285,14 +288,14 @@ def test_a_wrong_end_is_refused(layer: Chunked, what: str) -> None:
 
 @pytest.mark.parametrize("length", [0, 10, 50])
 def test_a_layer_shorter_than_a_footer_is_refused(length: int) -> None:
-    layer = Chunked(b"x" * length, b"", b"", {TOC_DIGEST: sha256(b"")})
+    layer = Chunked(b"", ready=b"x" * length, annotations={TOC_DIGEST: sha256(b"")})
     assert "too short for eStargz" in fault_of(layer)
 
 
 def test_another_digest_is_refused() -> None:
     layer = estargz(CONTENT)
     for digest in ("", "sha512:" + "0" * 64):
-        changed = Chunked(layer.blob, layer.tar, layer.table, {TOC_DIGEST: digest})
+        changed = replace(layer, annotations={TOC_DIGEST: digest})
         assert "is no digest" in fault_of(changed)
 
 
@@ -302,12 +305,9 @@ def test_another_digest_is_refused() -> None:
 def test_a_table_that_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     packed = zstd.compress(bytes(70 << 20))
     position = f"0:{len(packed)}:{64 << 20}:1"
-    blob = Chunked(
-        packed,
-        b"",
-        b"",
-        {PREFIX + "manifest-checksum": sha256(packed), PREFIX + "manifest-position": position},
-    )
+    names = {"manifest-checksum": sha256(packed), "manifest-position": position}
+    annotations = {PREFIX + name: value for name, value in names.items()}
+    blob = Chunked(b"", ready=packed, annotations=annotations)
     assert "has more than 67108864 bytes, unpacked" in fault_of(blob)
     large = with_end(bytes(66 << 20), EMPTY)
     assert "has more than" in fault_of(large)
@@ -370,7 +370,7 @@ def test_a_changed_byte_is_noticed_or_does_not_matter(layer: Chunked, data: st.D
     at = data.draw(st.integers(0, len(layer.blob) - 1))
     blob = bytearray(layer.blob)
     blob[at] ^= data.draw(st.integers(1, 255))
-    changed = Chunked(bytes(blob), layer.tar, layer.table, layer.annotations)
+    changed = replace(layer, ready=bytes(blob))
     try:
         found = scanned(read(changed))
     except (TableFault, TarFault):

@@ -6,7 +6,8 @@ from unittest.mock import patch
 
 from layerscan.sources import toc_estargz, toc_zstd_chunked
 from layerscan.sources.toc import TableFault, table_of_contents
-from tests.builders.chunked import TOC_DIGEST, Blobs, Chunked, sha256
+from tests.builders.chunked import TOC_DIGEST, Blobs, Chunked
+from tests.builders.documents import sha256
 from tests.fuzz.outcome import Refused, outcome
 from tests.fuzz.tables import tree_of
 
@@ -14,7 +15,7 @@ LONGEST = 16 * 1024
 
 
 def run(data: bytes) -> None:
-    read_as(Chunked(data, b"", b"", {TOC_DIGEST: sha256(b"")}))
+    read_as(Chunked(b"", ready=data, annotations={TOC_DIGEST: sha256(b"")}))
 
 
 def read_as(layer: Chunked) -> None:

@@ -20,10 +20,10 @@ from tests.builders.containerd import (
     BuiltLayer,
     ContainerdBuilder,
     bucket,
-    sha256,
     uvarint,
     varint,
 )
+from tests.builders.documents import sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

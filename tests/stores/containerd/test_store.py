@@ -11,8 +11,9 @@ from layerscan.reference import parse
 from layerscan.scanning.scanner import scan
 from layerscan.scanning.selection import Selection, want
 from layerscan.stores.containerd.store import ContainerdStore
-from tests.builders.containerd import ContainerdBuilder, measured, sha256, varint
+from tests.builders.containerd import ContainerdBuilder, measured, varint
 from tests.builders.containerd_case import built, opened, read, stack
+from tests.builders.documents import sha256
 from tests.builders.tree import File, Link
 
 __all__ = ["built"]  # a fixture

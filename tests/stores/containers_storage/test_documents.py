@@ -15,7 +15,7 @@ from layerscan.errors import StoreError
 from layerscan.stores.containers_storage.store import ContainersStorageStore
 from tests.builders.containers_storage import index_of
 from tests.builders.containers_storage_case import BOTH, ONE, OTHER_ID, Case, check
-from tests.builders.overlay2 import sha256
+from tests.builders.documents import sha256
 from tests.builders.overlay2_case import LINK, replace_by
 from tests.builders.stores_changes import changed, metadata_files
 

@@ -15,7 +15,8 @@ from layerscan.stores.containers_storage.store import ContainersStorageStore
 from layerscan.stores.model import Image
 from tests.builders.containers_storage import BuiltLayer, StoreBuilder, index_of
 from tests.builders.containers_storage import document_file as built_document_file
-from tests.builders.overlay2 import blob_digest, sha256
+from tests.builders.documents import sha256
+from tests.builders.overlay2 import blob_digest
 from tests.builders.tree import File, many
 
 OTHER_ID = "ab" * 32

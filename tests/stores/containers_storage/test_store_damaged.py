@@ -13,7 +13,7 @@ from layerscan.files.safefs import Fault, Folder
 from layerscan.stores.containers_storage.layers import LayerStores
 from layerscan.stores.containers_storage.store import ContainersStorageStore
 from tests.builders.containers_storage_case import ONE, OTHER_ID, Case, check
-from tests.builders.overlay2 import sha256
+from tests.builders.documents import sha256
 from tests.builders.overlay2_case import replace_by
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from layerscan.digest import chain_id, is_digest
 from layerscan.stores.overlay2.store import Overlay2Store
-from tests.builders.overlay2 import sha256
+from tests.builders.documents import sha256
 from tests.builders.overlay2_case import HEX, LINK, Case, check, replace_by
 from tests.builders.stores_changes import changed, metadata_files
 from tests.builders.tree import File

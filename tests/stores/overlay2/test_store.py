@@ -13,7 +13,8 @@ from layerscan.files import safefs
 from layerscan.reference import parse
 from layerscan.stores.model import Image
 from layerscan.stores.overlay2.store import Overlay2Store
-from tests.builders.overlay2 import BuiltLayer, StoreBuilder, blob_digest, sha256
+from tests.builders.documents import sha256
+from tests.builders.overlay2 import BuiltLayer, StoreBuilder, blob_digest
 from tests.builders.stores_case import Between, between
 from tests.builders.tree import File
 
