@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.corpus import Made, kept
 from benchmarks.settings import Size
-from tests.builders import image_archives as archives
+from tests.builders import documents, image_archives, images
 from tests.builders.tree import File, Op, Symlink, tar_stream
 from tests.builders.zstd import zstd
 
@@ -61,22 +61,14 @@ def _build(recipe: Layout, folder: Path) -> None:
         b"".join(tar_stream(_files(f"layer{number}", length * MIB, pool, dice)))
         for number, length in enumerate(recipe.layers)
     ]
-    # As layers that are packed already, or the builder packs them again and again.
-    layers = [
-        archives.Layer(
-            _pack(tar, recipe.packing), packed="", media_type=f"{archives.LAYER}+{recipe.packing}"
-        )
-        for tar in tars
-    ]
-    diff_ids = [archives.sha256(tar) for tar in tars]
-    rootfs = {"type": "layers", "diff_ids": diff_ids}
-    image = archives.Image("amd64", tuple(layers), config_changes={"rootfs": rootfs})
-    archives.write_folder(archives.layout(image), folder)
-    lengths = {str(len(tar)): diff_id for tar, diff_id in zip(tars, diff_ids, strict=True)}
-    (folder / "tars.json").write_bytes(archives.encoded(lengths))
+    layers = [images.Layer(tar, recipe.packing, ready=_pack(tar, recipe.packing)) for tar in tars]
+    image = images.Image.of(*layers)
+    image_archives.write_folder(image_archives.layout(image), folder)
+    lengths = {str(len(layer.tar)): layer.diff_id for layer in layers}
+    (folder / "tars.json").write_bytes(documents.encoded(lengths))
     (folder / "layers").mkdir()
     for number, layer in enumerate(layers):
-        target = os.path.join("..", archives.blob_path(layer.blob))
+        target = os.path.join("..", image_archives.blob_path(layer.blob))
         (folder / "layers" / f"{number}.{recipe.packing}").symlink_to(target)
 
 
