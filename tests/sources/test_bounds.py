@@ -118,8 +118,8 @@ def test_members_of_an_archive(
 @pytest.mark.parametrize("number", [1, 7, 8, 9])
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
 def test_links_of_an_archive(tmp_path: Path, kind: bytes, number: int) -> None:
-    links = [entry(str(one), kind, str(one + 1)) for one in range(number)]
-    content = tar_of((entry(str(number)), b"content"), *((link, b"") for link in links))
+    links = [member(str(one), kind=kind, linkname=str(one + 1)) for one in range(number)]
+    content = tar(member(str(number), b"content"), *links)
     (tmp_path / "a.tar").write_bytes(content)
     opened = archive.Archive(str(tmp_path / "a.tar"))
     with (
