@@ -49,7 +49,7 @@ def build(revision: str) -> str:
     with tarfile.open(archive) as tar:
         tar.extractall(source, filter="data")
     venv.create(os.path.join(folder, "env"), with_pip=True, clear=True)
-    _call(revision, python, "-m", "pip", "install", "--quiet", source)
+    _call(revision, python, "-m", "pip", "install", "--quiet", f"{source}[all]")
     with open(ready, "w", encoding="utf-8") as file:
         file.write(commit)
     return python

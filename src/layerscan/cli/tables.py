@@ -15,6 +15,9 @@ _SHORT = 12
 """Hex digits of a digest in a table, as Docker shows them."""
 
 _KIB = 1024
+_LARGEST = 1023.95
+"""What is less is no 1024.0 of its unit when it is rounded to one decimal."""
+
 _GAP = "  "
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
 
@@ -121,7 +124,7 @@ def human(count: int) -> str:
     unit = ""
     for unit in ("KiB", "MiB", "GiB", "TiB", "PiB"):  # noqa: B007 - used after the loop
         size /= _KIB
-        if round(size, 1) < _KIB:
+        if size < _LARGEST:
             break
     return f"{size:.1f} {unit}"
 
