@@ -80,6 +80,9 @@ def _terminal_width() -> int | None:
 
 
 def _aligned(cells: Sequence[str], *, to_right: bool) -> list[str]:
+    if "".join(cells).isascii():
+        widest = max(map(len, cells))
+        return [cell.rjust(widest) if to_right else cell.ljust(widest) for cell in cells]
     widths = [_width(cell) for cell in cells]
     widest = max(widths)
     blanks = (" " * (widest - width) for width in widths)
