@@ -90,7 +90,7 @@ clean: ## remove what the other targets made
 # Editable: a changed Python file needs no new installation, a changed part of
 # the extension is compiled again.
 $(READY): $(SOURCES) | $(VENV)
-	$(BIN)/pip install --quiet --editable .
+	$(BIN)/pip install --quiet --editable '.[all]'
 	@touch $@
 
 $(TOOLS): $(READY)

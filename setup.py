@@ -48,7 +48,9 @@ def extension(name: str) -> Extension:
         f"layerscan.{name}",
         [f"src/layerscan/{name.replace('.', '/')}.pyx"],
         # What belongs to an interpreter is kept with its module: there may be several.
-        define_macros=[("CYTHON_USE_MODULE_STATE", "1")],
+        # Types are, too: of those that are not, Cython 3.3 lets the garbage collector see
+        # some before they are types, and it crashes.
+        define_macros=[("CYTHON_USE_MODULE_STATE", "1"), ("CYTHON_USE_TYPE_SPECS", "1")],
         extra_compile_args=compile_args,
         extra_link_args=link_args,
     )

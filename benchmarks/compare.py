@@ -40,7 +40,7 @@ def build(revision: str) -> str:
     if not os.path.exists(ready):
         print(f"building {revision} ({commit[:12]})", file=sys.stderr)
         venv.create(folder, with_pip=True, clear=True)
-        source = f"git+file://{CHECKOUT}@{commit}"
+        source = f"layerscan[all] @ git+file://{CHECKOUT}@{commit}"
         _call(f"cannot build {revision}", python, "-m", "pip", "install", "--quiet", source)
         with open(ready, "w", encoding="ascii") as file:
             file.write(commit)

@@ -167,8 +167,6 @@ def run_as_nobody(*arguments: object) -> Result:
         "cli.scan_report",
     ):
         import_module(f"layerscan.{module}")
-    for module in ("console", "table"):
-        import_module(f"rich.{module}")
 
     def call() -> Result:
         out, err = io.BytesIO(), io.BytesIO()

@@ -12,6 +12,14 @@ class LayerscanError(Exception):
     """
 
 
+class MissingPackageError(ImportError):
+    """A package that the command needs is not installed: exit status 2, too.
+
+    It is no `LayerscanError`, since those of one image or App may be a warning while the
+    rest goes on. The message names the extra that installs the package.
+    """
+
+
 class StoreError(LayerscanError):
     """An image store that cannot be opened at all."""
 

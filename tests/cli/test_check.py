@@ -74,11 +74,12 @@ def test_it_fits(tmp_path: Path, meta: Path) -> None:
     done = run("check", "--layers-meta", meta, "--device", device)
     assert (done.status, done.lines) == (0, [warning(f"{meta}: {ALONE}")])
     assert [" ".join(line.split()) for line in done.text.splitlines()] == [
-        "VOLUME FOR FITS REQUIRED AVAILABLE RESERVED TOTAL",
-        "data blobs and layers yes 5.0 KiB 0.01 % 5.0 KiB 0.01 % 19.5 MiB 20.00 % 97.7 MiB",
+        "REQUIRED AVAILABLE RESERVED TOTAL FITS FOR VOLUME",
+        "5.0 KiB 5.0 KiB 19.5 MiB 97.7 MiB yes blobs and layers data",
+        "0.01 % 0.01 % 20.00 %",
         "",
-        "MISSING LAYER RULE ARCHIVE SIZE USAGE",
-        f"{ONE.digest[7:19]} metadata 1.0 KiB 4.0 KiB",
+        "ARCHIVE SIZE USAGE RULE MISSING LAYER",
+        f"1.0 KiB 4.0 KiB metadata {ONE.digest[7:19]}",
         "",
         "layers missing: 1, download: 1.0 KiB",
         f"fits: {meta} for arm64 (aktualizr-lite, watermark 80 %)",

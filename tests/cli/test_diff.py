@@ -77,17 +77,17 @@ def test_report_for_people(old: str, new: str) -> None:
     done = run("diff", old, new)
     assert (done.status, done.lines) == (0, [])
     assert [" ".join(line.split()) for line in done.text.splitlines()] == [
-        "LAYER ARM64 ARCHIVE SIZE USAGE",
-        f"{KEPT.digest[7:19]} kept 1000 B 4.9 KiB",
-        f"{ADDED.digest[7:19]} added 200 B 2.9 KiB",
-        f"{REMOVED.digest[7:19]} removed 30 B 2.0 KiB",
+        "ARCHIVE SIZE USAGE LAYER ARM64",
+        f"1000 B 4.9 KiB {KEPT.digest[7:19]} kept",
+        f"200 B 2.9 KiB {ADDED.digest[7:19]} added",
+        f"30 B 2.0 KiB {REMOVED.digest[7:19]} removed",
         "",
-        "ARM64 LAYERS ARCHIVE SIZE USAGE",
-        "kept 1 1000 B 4.9 KiB",
-        "added 1 200 B 2.9 KiB",
-        "removed 1 30 B 2.0 KiB",
-        "both are there 3 1.2 KiB 9.8 KiB",
-        "the old one is removed 2 1.2 KiB 7.8 KiB",
+        "LAYERS ARCHIVE SIZE USAGE ARM64",
+        "1 1000 B 4.9 KiB kept",
+        "1 200 B 2.9 KiB added",
+        "1 30 B 2.0 KiB removed",
+        "3 1.2 KiB 9.8 KiB both are there",
+        "2 1.2 KiB 7.8 KiB the old one is removed",
         "",
         "arm64: download 200 B",
     ]

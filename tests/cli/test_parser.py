@@ -158,9 +158,10 @@ def test_progress_is_shown_on_a_terminal_and_taken_away(fleet: Fleet) -> None:
     shown = on_terminal(fleet)
     assert b"layers" in shown
     assert b"files/s" in shown
-    assert b"1/2" in shown.replace(b"\x1b[32m", b"").replace(b"\x1b[0m", b"")
-    hide, show, erase = b"\x1b[?25l", b"\x1b[?25h", b"\x1b[2K"
-    assert shown.index(hide) < shown.index(show) < shown.rindex(erase)
+    assert b"1/2" in shown
+    # One line over and over; the last thing to be done is to take it away.
+    assert b"\n" not in shown
+    assert shown.endswith(b"\r\x1b[K")
 
 
 @pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
@@ -226,7 +227,10 @@ def loaded(*arguments: object) -> set[str]:
     return set(result.lines[-1].split())
 
 
-HEAVY = {"numpy", "yaml", "rich", "dotenv", "jsonschema", "shtab", "http", "ssl", "asyncio"}
+HEAVY = {
+    *("backports", "dotenv", "httpx", "isal", "numpy", "rich", "shtab", "yaml"),
+    *("asyncio", "http", "jsonschema", "ssl"),
+}
 
 
 def test_version_loads_next_to_nothing() -> None:
@@ -249,7 +253,7 @@ def test_scan_loads_nothing_heavy(fleet: Fleet, tmp_path: Path) -> None:
         modules = loaded("scan", "-d", fleet.store.root, "-o", out)
         assert "layerscan._walk" in modules
         assert not modules & {*HEAVY, "tempfile", "layerscan.cli.report", "layerscan.apps"}
-    assert "rich" in loaded("scan", "-d", fleet.store.root)
+    assert not loaded("scan", "-d", fleet.store.root) & HEAVY
 
 
 def test_merge_loads_no_walk_and_no_store(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_without_arguments_the_store_found_is_scanned(
     machine.write(machine.daemon_json, json.dumps({"data-root": fleet.store.root}))
     assert cli.main([]) == 0
     out, err = capsys.readouterr()
-    assert out.startswith("IMAGE ")
+    assert out.split(maxsplit=1)[0] == "SIZE"
     assert out.endswith(f"in overlay2 store {fleet.store.root}\n")
     assert err.splitlines() == [SEVERAL, fleet.never_pushed]
 

@@ -71,7 +71,10 @@ def look_up(command: str) -> bool:
         groups = {arguments[i + 1] for i, word in enumerate(arguments) if word == "--group"}
         assert arguments[0] == "install"
         assert groups <= set(PROJECT["dependency-groups"])
-        assert groups or arguments[-1] == "."
+        place = re.fullmatch(r"\.(?:\[([\w,]+)\])?", arguments[-1])
+        assert groups or place
+        extras = place[1].split(",") if place and place[1] else []
+        assert {*extras} <= set(PROJECT["project"]["optional-dependencies"])
     else:
         files = [word for word in (prefix, *arguments) if "/" in word]
         assert all((ROOT / file).exists() for file in files), files

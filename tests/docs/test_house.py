@@ -8,9 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from layerscan.extras import PACKAGES
 from tests.docs.reader import PROJECT, SOURCES, blocks, code, read, section, tables
 
 PAGE = "docs/explanation/development.md"
+
+EXTRAS: dict[str, list[str]] = dict(PROJECT["project"]["optional-dependencies"])
+# The others together.
+ALL = EXTRAS.pop("all")
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -119,7 +124,7 @@ def test_modules_of_each_kind_of_store_are_those_described() -> None:
 @pytest.mark.parametrize(
     ("heading", "packages"),
     [
-        ("At run time", PROJECT["project"]["dependencies"]),
+        ("At run time", [one for extra in EXTRAS.values() for one in extra]),
         ("At build time", PROJECT["build-system"]["requires"]),
         ("For tests", PROJECT["dependency-groups"]["test"]),
         ("For lint", PROJECT["dependency-groups"]["lint"]),
@@ -132,3 +137,22 @@ def test_every_dependency_has_a_reason(heading: str, packages: list[str]) -> Non
     named = [re.split("[^a-z0-9-]", package)[0] for package in packages]
     assert sorted(code(row[0]) for row in table.rows) == sorted(named)
     assert all(row[1] for row in table.rows)
+
+
+def test_every_extra_is_said_to_be_what_it_is() -> None:
+    (table,) = tables(section("docs/reference/dependencies.md", "At run time"), "package")
+    described = {(code(row[1]), code(row[0])) for row in table.rows}
+    packages = {
+        (extra, re.split("[^a-z0-9-]", package)[0])
+        for extra, listed in EXTRAS.items()
+        for package in listed
+    }
+    assert described == packages
+    assert PROJECT["project"]["dependencies"] == []
+    assert [f"layerscan[{','.join(EXTRAS)}]"] == ALL
+    # What a message says to install has what it says is missing.
+    for extra, need in PACKAGES.values():
+        assert (extra, need.rpartition(" ")[2]) in packages, need
+    assert len(PACKAGES) == len(packages)
+    (table,) = tables(section("README.md", "Install"), "extra")
+    assert [row[0].strip("`") for row in table.rows] == ["none", *EXTRAS]

@@ -1,19 +1,31 @@
 """What is shipped: the sdist and the wheel, built and used as a stranger would."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import tarfile
 import venv
 import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.builders.containerd import ContainerdBuilder
+from tests.builders.containers_storage import StoreBuilder as StorageBuilder
+from tests.builders.fit_apps import App, Layer, encode, metadata_of
+from tests.builders.machine import Machine
+from tests.builders.registry_server import OpenRegistry
+from tests.builders.tree import File, many
+from tests.cli_runner import Fleet
+
 pytestmark = pytest.mark.slow
 
-
 ROOT = Path(__file__).parents[2]
+
 
 SHIPPED = {
     "layerscan/_walk.pxd",
@@ -57,14 +69,24 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture(scope="module")
-def stranger(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The python of an environment that has the wheel and what it asks for, no more."""
-    home = tmp_path_factory.mktemp("stranger") / "venv"
+def installed(built: Path, home: Path, extras: str = "") -> Path:
+    """The python of a new environment at `home` that has the wheel and what it asks for."""
     venv.create(home, with_pip=True)
     (wheel,) = built.glob("*.whl")
-    run(home / "bin/pip", "install", "--quiet", wheel)
+    run(home / "bin/pip", "install", "--quiet", f"{wheel}{extras}")
     return home / "bin/python"
+
+
+@pytest.fixture(scope="module")
+def minimal(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The python of an environment with the wheel and nothing else."""
+    return installed(built, tmp_path_factory.mktemp("minimal") / "venv")
+
+
+@pytest.fixture(scope="module")
+def full(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The python of an environment with the wheel and all extras."""
+    return installed(built, tmp_path_factory.mktemp("full") / "venv", "[all]")
 
 
 def test_the_sdist_has_all_that_the_build_needs(built: Path) -> None:
@@ -94,12 +116,12 @@ def test_the_wheel_has_modules_and_what_others_compile_and_type_against(built: P
     }
 
 
-def test_a_stranger_can_walk(stranger: Path, tmp_path: Path) -> None:
+def test_a_stranger_can_walk(minimal: Path, tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"hello")
     code = f"import layerscan; print(layerscan.walk({str(tmp_path)!r}).size, layerscan.__file__)"
-    size, file = run(stranger, "-c", code).split()
+    size, file = run(minimal, "-c", code).split()
     assert size == "5"
-    assert str(stranger.parent.parent) in file
+    assert str(minimal.parent.parent) in file
 
 
 @pytest.mark.parametrize(
@@ -109,16 +131,20 @@ def test_a_stranger_can_walk(stranger: Path, tmp_path: Path) -> None:
         ["--help"],
         ["scan", "--help"],
         ["merge", "--help"],
+        ["predict", "--help"],
+        ["publish", "--help"],
         ["du", "/dev/null"],
-        ["completion", "bash"],
     ],
 )
-def test_no_command_needs_a_development_package(stranger: Path, arguments: list[str]) -> None:
-    assert run(stranger, "-m", "layerscan", *arguments).strip()
-    assert run(stranger.parent / "layerscan", *arguments).strip()
+def test_a_command_says_what_it_does_without_any_package(
+    minimal: Path, arguments: list[str]
+) -> None:
+    assert run(minimal, "-m", "layerscan", *arguments).strip()
+    assert run(minimal.parent / "layerscan", *arguments).strip()
 
 
-def test_every_part_can_be_imported(stranger: Path) -> None:
+def test_nothing_needs_a_development_package(full: Path) -> None:
+    assert "complete" in run(full, "-m", "layerscan", "completion", "bash")
     code = (
         "import importlib, pkgutil, layerscan\n"
         "for part in pkgutil.walk_packages(layerscan.__path__, 'layerscan.'):\n"
@@ -126,20 +152,173 @@ def test_every_part_can_be_imported(stranger: Path) -> None:
         "        importlib.import_module(part.name)\n"
         "print([getattr(layerscan, name) for name in layerscan.__all__])"
     )
-    assert "function walk" in run(stranger, "-W", "error", "-c", code)
+    assert "function walk" in run(full, "-W", "error", "-c", code)
 
 
-def test_a_stranger_can_scan_for_people_and_programs(stranger: Path, tmp_path: Path) -> None:
+def test_a_stranger_can_scan_for_people_and_programs(full: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
     subprocess.run([sys.executable, "-m", "tests.builders.sample", store], check=True, cwd=ROOT)
-    assert "acme/app:1" in run(stranger, "-m", "layerscan", "-d", store)
-    assert '"fs_block_size"' in run(stranger, "-m", "layerscan", "-d", store, "-o", "-")
+    assert "acme/app:1" in run(full, "-m", "layerscan", "-d", store)
+    assert '"fs_block_size"' in run(full, "-m", "layerscan", "-d", store, "-o", "-")
     apps = tmp_path / "apps/app"
     apps.mkdir(parents=True)
     (apps / "docker-compose.yml").write_text("services: {a: {image: 'acme/app:1'}}\n")
     (apps / ".env").write_text("A=b\n")
-    out = run(stranger, "-m", "layerscan", "-d", store, "-a", apps.parent, "-o", "-")
+    out = run(full, "-m", "layerscan", "-d", store, "-a", apps.parent, "-o", "-")
     assert "sha256:" in out
+
+
+# Without extras.
+
+MOST_BYTES = 5_000_000
+"""Of the minimal installation, its compiled Python files included."""
+
+
+def test_the_minimal_installation_is_small_and_alone(minimal: Path) -> None:
+    (packages,) = minimal.parent.parent.glob("lib/python*/site-packages")
+    own = {path for path in packages.iterdir() if path.name.startswith("layerscan")}
+    tools = ("pip", "setuptools", "pkg_resources", "_distutils_hack", "distutils-precedence")
+    others = {path.name for path in packages.iterdir() if not path.name.startswith(tools)}
+    assert others == {path.name for path in own}
+    files = [path for folder in own for path in folder.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < MOST_BYTES
+    assert [path for path in files if path.suffix == ".pyc"]
+
+
+# Where an engine keeps its store is where the test made one.
+CUSTOMIZED = """
+import os
+from tests.builders.machine import Machine
+for module, name, value in Machine(os.environ["MACHINE"]).settings():
+    setattr(module, name, value)
+"""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A machine with a store of each kind, two versions of an App, and their documents."""
+
+    machine: Machine
+    apps: Path
+    registry: str
+
+    def run(self, python: Path, words: str) -> tuple[int, str, str]:
+        """Run the program: its exit status, stdout and stderr."""
+        arguments = words.format(
+            docker=self.machine.docker,
+            containerd=self.machine.containerd,
+            storage=self.machine.storage,
+            apps=self.apps,
+            registry=self.registry,
+        ).split()
+        done = subprocess.run(
+            [python, "-m", "layerscan", *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=self.apps,
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": self.machine.path("home"),
+                "MACHINE": self.machine.folder,
+                "PYTHONPATH": f"{self.machine.path('customized')}:{ROOT}",
+            },
+        )
+        # What is free on the disk changes at any time.
+        out = re.sub(r'((?:free|available)_blocks": )[0-9]+', r"\1…", done.stdout)
+        return done.returncode, out, done.stderr
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    machine = Machine(str(tmp_path_factory.mktemp("machine")))
+    machine.write(machine.path("customized/sitecustomize.py"), CUSTOMIZED)
+    os.makedirs(os.path.dirname(machine.docker))
+    Fleet.build(machine.docker)
+    containerd = ContainerdBuilder(machine.containerd)
+    base = containerd.layer(None, *many("usr/lib", 30, size=700, seed=1))
+    top = containerd.layer(base, File("app", size=90_000, seed=2))
+    containerd.image(["x.example/fleet/app:1"], [base, top])
+    containerd.write()
+    storage = StorageBuilder(machine.storage)
+    storage.image([storage.layer(None, File("y", size=70_000))], names=["x.example/app:1"])
+    apps = tmp_path_factory.mktemp("apps")
+    kept, old, new = (Layer(name, size, 4096 * size) for name, size in SIZES)
+    App({"web": {"arm64": [kept, old]}}).dry_run(apps / "old/shop")
+    App({"web": {"arm64": [kept, new]}}).dry_run(apps / "new/shop")
+    (apps / "meta.json").write_bytes(encode({"arm64": metadata_of([kept, new])}))
+    (apps / "one.json").write_bytes(encode(metadata_of([kept], fs_block_size=4096)))
+    shutil.copy(ROOT / "docs/guides/devices/emmc-8gb-two-volumes.json", apps / "device.json")
+    (apps / "app").mkdir()
+    (apps / "app/docker-compose.yml").write_text("services: {a: {image: 'acme/web:7'}}\n")
+    (apps / "layout").mkdir()
+    with OpenRegistry() as registry:
+        yield Site(machine, apps, registry.address)
+
+
+SIZES = (("kept", 1000), ("old", 300), ("new", 2000))
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        *((0, f"scan -d {{{kind}}}{options}")
+          for kind in ("docker", "containerd", "storage")
+          for options in ("", " --format json", " -o -", " --accounting exact --by-arch -o -")),
+        (0, "scan -d {docker} --image acme/web:7"),
+        (0, "stores"),
+        (0, "stores --format json"),
+        (0, "du {docker} {containerd}"),
+        (0, "du --format json {storage}"),
+        (0, "merge amd64=one.json arm=one.json"),
+        (0, "device --docker-root {docker} --store-root {apps}"),
+        *((0, f"check --policy {policy} --layers-meta meta.json --device device.json{options}")
+          for policy in ("aktualizr-lite", "exact")
+          for options in ("", " --format json", " --watermark 90")),
+        (1, "check --layers-meta meta.json --device device.json --watermark 20"),
+        (0, "check --app new/shop --installed old/shop --device device.json"),
+        (0, "diff old/shop new/shop"),
+        (0, "diff --format json old/shop meta.json"),
+    ],
+)  # fmt: skip
+def test_without_extras_the_output_is_the_same(
+    minimal: Path, full: Path, site: Site, status: int, words: str
+) -> None:
+    found = site.run(minimal, words)
+    assert found == site.run(full, words)
+    assert found[0] == status, found[2]
+    assert found[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (f"predict {source}",
+         "predictions and file tables need numpy: pip install 'layerscan[predict]'")
+        for source in ("oci:layout", "docker://{registry}/acme/web:7")
+    ] + [
+        (words, "asking registries needs httpx: pip install 'layerscan[registry]'")
+        for words in (
+            "inspect {registry}/acme/web:7",
+            "diff old/shop {registry}/acme/shop:7",
+            "check --app {registry}/acme/shop:7 --device device.json",
+            "scan -d {docker} --resolve-digests",
+        )
+    ] + [
+        (words, "reading Compose files needs pyyaml: pip install 'layerscan[apps]'")
+        for words in (
+            "scan -d {docker} --apps-root {apps}",
+            "publish app --target {registry}/acme/shop:7 --allow-missing-meta",
+            "check --app new/shop --device device.json --policy composectl",
+        )
+    ] + [
+        ("completion bash", "completion scripts need shtab: pip install 'layerscan[completion]'"),
+    ],
+)  # fmt: skip
+def test_each_extra_that_is_missing_is_told_in_one_line(
+    minimal: Path, site: Site, words: str, message: str
+) -> None:
+    assert site.run(minimal, words) == (2, "", f"layerscan: error: {message}\n")
 
 
 CIMPORTER = """

@@ -6,6 +6,7 @@ import gzip
 import io
 import lzma
 import random
+import re
 import struct
 import time
 import tracemalloc
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 LIMIT = 1 << 30
+
+
+@pytest.fixture(params=["isal", "zlib"])
+def unpacker(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What unpacks gzip: the package, or the standard library where it is not installed."""
+    monkeypatch.setattr(decompress, "is_installed", lambda name: name == request.param)
+
+
 SKIPPABLE = b"\x5a\x2a\x4d\x18" + struct.pack("<I", 5) + b"hello"
 TEXT = b"".join(b"line %d of some text\n" % number for number in range(20_000))
 
@@ -54,6 +63,7 @@ def zstd_checked(content: bytes) -> bytes:
     return zstd.compress(content, options={zstd.CompressionParameter.checksum_flag: 1})
 
 
+@pytest.mark.usefixtures("unpacker")
 @pytest.mark.parametrize(
     ("raw", "tar"),
     [
@@ -141,6 +151,7 @@ def test_a_changed_byte_is_an_error_or_changes_nothing_unseen(
         assert str(error).isprintable()  # noqa: PT017
 
 
+@pytest.mark.usefixtures("unpacker")
 @pytest.mark.parametrize("pack", [gzip.compress, zstd.compress, zstd_checked])
 def test_truncation_at_every_byte(pack: Callable[[bytes], bytes]) -> None:
     raw = pack(b"some content, some content " * 9)
@@ -148,6 +159,7 @@ def test_truncation_at_every_byte(pack: Callable[[bytes], bytes]) -> None:
         assert "end too early" in fault(raw[:end])
 
 
+@pytest.mark.usefixtures("unpacker")
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
@@ -166,12 +178,16 @@ def test_what_follows_is_refused(raw: bytes, words: str) -> None:
     assert words in fault(*(raw[at : at + 1] for at in range(len(raw))))
 
 
+@pytest.mark.usefixtures("unpacker")
 def test_checksums_and_lengths_are_held() -> None:
     raw = gzip.compress(TEXT, mtime=0)
     for at in (-1, -5):
         damaged = bytearray(raw)
         damaged[at] ^= 1
-        assert "gzip data are damaged: Incorrect checksum" in fault(bytes(damaged))
+        assert re.search(
+            "gzip data are damaged: [Ii]ncorrect (checksum|data check|length check)",
+            fault(bytes(damaged)),
+        )
     checked = bytearray(zstd_checked(TEXT))
     checked[-1] ^= 1
     assert "zstd data are damaged: Restored data doesn't match checksum" in fault(bytes(checked))
@@ -190,6 +206,7 @@ def test_formats_that_no_layer_has(raw: bytes, name: str) -> None:
     assert f"is packed with {name}; only gzip, zstd and plain tars" in fault(raw, kind=SourceError)
 
 
+@pytest.mark.usefixtures("unpacker")
 @pytest.mark.parametrize("pack", [gzip.compress, zstd.compress, bytes])
 def test_the_limit(pack: Callable[[bytes], bytes]) -> None:
     raw = pack(TEXT)
@@ -218,6 +235,7 @@ def block_header(*, last: bool) -> bytes:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unpacker")
 @pytest.mark.parametrize(("make", "size"), [(gzip_bomb, 512 << 20), (zstd_bomb, 4096 << 20)])
 def test_a_bomb_is_stopped_in_little_memory(make: Callable[[int], bytes], size: int) -> None:
     bomb = make(size)
@@ -244,6 +262,7 @@ def test_a_window_that_is_too_large() -> None:
     assert "window of more than 134217728 bytes" in message
 
 
+@pytest.mark.usefixtures("unpacker")
 def test_an_endless_gzip_header_takes_no_memory() -> None:
     def chunks() -> Iterator[bytes]:
         yield b"\x1f\x8b\x08\x08" + bytes(6)
@@ -259,6 +278,7 @@ def test_an_endless_gzip_header_takes_no_memory() -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.usefixtures("unpacker")
 @pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
 def test_many_short_members_in_one_chunk(pack: Callable[[bytes], bytes]) -> None:
     # eStargz has a member for each file; what follows one must not be copied each time.
@@ -296,6 +316,7 @@ def test_members_without_content_are_taken_up_to_the_bound(
     assert "in more than 3 parts" in fault(full * 4, kind=SourceError)
 
 
+@pytest.mark.usefixtures("unpacker")
 def test_blocks_without_content_are_refused() -> None:
     def empty_blocks() -> Iterator[bytes]:
         yield b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -316,6 +337,7 @@ def test_frames_to_skip_are_passed_over_by_their_length() -> None:
     assert "in more than 10000 parts" in fault(*[frames * 100_000] * 1000, kind=SourceError)
 
 
+@pytest.mark.usefixtures("unpacker")
 @pytest.mark.alone
 @pytest.mark.parametrize("name", ["gzip", "zstd"])
 def test_it_is_as_fast_as_the_bare_decompressor(name: str) -> None:

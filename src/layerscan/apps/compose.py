@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layerscan.errors import ComposeError
+from layerscan.extras import needed
 from layerscan.text import printable
 
 if TYPE_CHECKING:
@@ -181,7 +182,8 @@ class _ComposeFile:
             lines[key.value] = line
 
     def _compose(self, text: str) -> "Node | None":
-        import yaml
+        with needed("yaml"):
+            import yaml
 
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         try:

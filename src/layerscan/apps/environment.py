@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from layerscan.apps.files import exists, read_text
 from layerscan.apps.interpolation import interpolate
 from layerscan.errors import ComposeError
+from layerscan.extras import needed
 from layerscan.text import printable
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ def load_environment(path: str, *, root: str, process: Mapping[str, str]) -> Env
 
 
 def _read_lines(text: str, path: str, process: dict[str, str]) -> Environment:
-    from dotenv.parser import parse_stream
+    with needed("dotenv"):
+        from dotenv.parser import parse_stream
 
     own: dict[str, str] = {}
     unset: dict[str, tuple[str, ...]] = {}

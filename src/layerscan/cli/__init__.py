@@ -12,7 +12,7 @@ import sys
 from layerscan import __version__
 from layerscan.cli.output import complain, drop_output, write_message
 from layerscan.cli.status import ExitStatus
-from layerscan.errors import LayerscanError
+from layerscan.errors import LayerscanError, MissingPackageError
 from layerscan.walking.implementation import implementation_name
 
 TYPE_CHECKING = False  # type checkers know the name; importing typing costs 5 ms
@@ -90,7 +90,7 @@ def _run(arguments: list[str]) -> int:
         options = _parse(arguments)
         status: int = options.run(options)
         sys.stdout.flush()
-    except LayerscanError as error:
+    except (LayerscanError, MissingPackageError) as error:
         complain("error", str(error))
         return ExitStatus.BAD_INPUT
     except KeyboardInterrupt:

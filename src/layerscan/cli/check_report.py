@@ -5,12 +5,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from layerscan.cli.tables import add_row, human, new_table, print_tables, short
+from layerscan.cli.tables import Table, human, print_tables, short
 from layerscan.text import printable
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from layerscan.fit.verdict import Bundle, Space, Verdict
 
 _PURPOSES = {"store": "blobs", "docker": "layers"}
@@ -117,51 +115,41 @@ def _to_free(verdict: "Verdict") -> list[str]:
     return lines
 
 
-def _space_table(spaces: "Sequence[Space]") -> "Table":
-    table = new_table(
-        ["VOLUME", "FOR", "FITS"], ["REQUIRED", "", "AVAILABLE", "", "RESERVED", "", "TOTAL"]
-    )
+def _space_table(spaces: "Sequence[Space]") -> Table:
+    table = Table(["REQUIRED", "AVAILABLE", "RESERVED", "TOTAL"], ["FITS", "FOR", "VOLUME"])
     for space in spaces:
-        add_row(
-            table,
-            space.volume,
-            " and ".join(_PURPOSES[purpose] for purpose in space.purposes),
+        counts = (space.required, space.available, space.reserved)
+        purposes = " and ".join(_PURPOSES[purpose] for purpose in space.purposes)
+        table.add(
+            *(human(count) for count in (*counts, space.total)),
             _yes(fits=space.fits),
-            *_shown(space, space.required),
-            *_shown(space, space.available),
-            *_shown(space, space.reserved),
-            human(space.total),
+            purposes,
+            space.volume,
         )
+        percents = [space.percent(count) for count in counts]
+        shown = ("" if percent is None else f"{percent:.2f} %" for percent in percents)
+        if any(percent is not None for percent in percents):
+            table.add(*shown, "", "", "", "")
     return table
 
 
-def _shown(space: "Space", count: int) -> tuple[str, str]:
-    percent = space.percent(count)
-    return human(count), "" if percent is None else f"{percent:.2f} %"
-
-
-def _bundle_table(bundles: "Sequence[Bundle]") -> "Table":
-    table = new_table(["ARCHIVE OF APP", "FITS"], ["REQUIRED", "AVAILABLE"])
+def _bundle_table(bundles: "Sequence[Bundle]") -> Table:
+    table = Table(["REQUIRED", "AVAILABLE"], ["FITS", "ARCHIVE OF APP"])
     for bundle in bundles:
-        add_row(
-            table,
-            bundle.app,
-            _yes(fits=bundle.fits),
-            human(bundle.required),
-            human(bundle.available),
+        table.add(
+            human(bundle.required), human(bundle.available), _yes(fits=bundle.fits), bundle.app
         )
     return table
 
 
-def _layer_table(verdict: "Verdict") -> "Table":
-    table = new_table(["MISSING LAYER", "RULE"], ["ARCHIVE SIZE", "USAGE"])
+def _layer_table(verdict: "Verdict") -> Table:
+    table = Table(["ARCHIVE SIZE", "USAGE"], ["RULE", "MISSING LAYER"])
     for layer in sorted(verdict.missing, key=lambda layer: (-layer.usage, layer.digest)):
-        add_row(
-            table,
-            short(layer.digest),
-            _rule(estimated=layer.estimated),
+        table.add(
             human(layer.archive_size),
             human(layer.usage),
+            _rule(estimated=layer.estimated),
+            short(layer.digest),
         )
     return table
 

@@ -2,6 +2,8 @@
 
 import argparse
 
+from layerscan.extras import needed
+
 HELP = "print a shell's completion script"
 DESCRIPTION = "Print the completion script of a shell."
 EPILOG = """for the running shell:
@@ -17,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
-    import shtab
+    with needed("shtab"):
+        import shtab
 
     print(shtab.complete(options.parser, options.shell))
     return 0

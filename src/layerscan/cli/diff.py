@@ -104,22 +104,22 @@ def _layers(layers: "Mapping[str, ClientLayer]") -> list[dict[str, object]]:
 
 
 def _print_text(found: "Sequence[Difference]") -> None:
-    from layerscan.cli.tables import add_row, human, new_table, print_tables, short
+    from layerscan.cli.tables import Table, human, print_tables, short
     from layerscan.fit.difference import sums
 
     for one in found:
         parts = {"kept": one.kept, "added": one.added, "removed": one.removed}
-        layers = new_table(["LAYER", one.architecture.upper()], ["ARCHIVE SIZE", "USAGE"])
-        totals = new_table([one.architecture.upper()], ["LAYERS", "ARCHIVE SIZE", "USAGE"])
+        layers = Table(["ARCHIVE SIZE", "USAGE"], ["LAYER", one.architecture.upper()])
+        totals = Table(["LAYERS", "ARCHIVE SIZE", "USAGE"], [one.architecture.upper()])
         for name, part in parts.items():
             for digest, figures in sorted(part.items(), key=lambda item: -item[1].usage):
                 size = _known(figures.archive_size)
-                add_row(layers, short(digest), name, size, human(figures.usage))
+                layers.add(size, human(figures.usage), short(digest), name)
         lines = {name: sums(part) for name, part in parts.items()}
         lines |= {"both are there": one.peak, "the old one is removed": one.after}
         for name, total in lines.items():
             size = _known(total.archive_size)
-            add_row(totals, name, str(total.layers), size, human(total.usage))
+            totals.add(str(total.layers), size, human(total.usage), name)
         print_tables(layers, totals)
         print(f"{one.architecture}: download {_known(_download(one))}")
 

@@ -4,14 +4,12 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from layerscan.cli.tables import add_row, human, new_table, print_tables, short
+from layerscan.cli.tables import Table, human, print_tables, short
 from layerscan.oci.platforms import platform_text
 from layerscan.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from rich.table import Table
 
     from layerscan.layersmeta import LayerMeta
     from layerscan.oci import Descriptor
@@ -138,17 +136,17 @@ def print_table(result: "Inspection") -> None:
         print(f"no image: {short(other.digest)} {printable(other.media_type[:100])}")
 
 
-def _app_tables(content: "AppContent") -> "list[Table]":
-    files = new_table(["FILE", "KIND", "MODE"], ["SIZE"])
+def _app_tables(content: "AppContent") -> list[Table]:
+    files = Table(["SIZE"], ["MODE", "KIND", "FILE"])
     for one in content.files:
         name = f"{one.name} -> {one.link}" if one.link else one.name
-        add_row(files, name, one.kind, f"{one.mode:04o}", human(one.size))
-    services = new_table(["SERVICE", "IMAGE"], [])
+        files.add(human(one.size), f"{one.mode:04o}", one.kind, name)
+    services = Table([], ["SERVICE", "IMAGE"])
     for service, image in content.images.items():
-        add_row(services, service, image.familiar)
-    documents = new_table(["DOCUMENT", "DIGEST"], ["SIZE"])
+        services.add(service, image.familiar)
+    documents = Table(["SIZE"], ["DOCUMENT", "DIGEST"])
     for name, descriptor in _documents(content):
-        add_row(documents, name, descriptor.digest, human(descriptor.size))
+        documents.add(human(descriptor.size), name, descriptor.digest)
     return [documents, services, files, *(_metadata_tables(content) if content.metadata else ())]
 
 
@@ -163,13 +161,13 @@ def _documents(content: "AppContent") -> "list[tuple[str, Descriptor]]":
     ]
 
 
-def _metadata_tables(content: "AppContent") -> "list[Table]":
-    layers = new_table(["ARCH", "LAYER"], ["SIZE", "USAGE", "ARCHIVE", "RATIO"])
-    totals = new_table(["ARCH"], ["LAYERS", "SIZE", "USAGE", "ARCHIVE", "RATIO"])
+def _metadata_tables(content: "AppContent") -> list[Table]:
+    layers = Table(["SIZE", "USAGE", "ARCHIVE", "RATIO"], ["ARCH", "LAYER"])
+    totals = Table(["SIZE", "USAGE", "ARCHIVE", "RATIO", "LAYERS"], ["ARCH"])
     for name, meta in sorted((content.metadata or {}).items()):
         for digest, layer in _largest_first(meta.layers):
-            add_row(layers, name, short(digest), *_columns(layer))
-        add_row(totals, name, str(len(meta.layers)), *_columns(total(meta.layers.values())))
+            layers.add(*_columns(layer), name, short(digest))
+        totals.add(*_columns(total(meta.layers.values())), str(len(meta.layers)), name)
     return [layers, totals]
 
 
@@ -187,26 +185,21 @@ def _columns(layer: "LayerMeta") -> tuple[str, str, str, str]:
     )
 
 
-def _image_tables(result: "Inspection") -> "list[Table]":
-    images = new_table(["PLATFORM", "MANIFEST", "IMAGE ID"], ["LAYERS", "ARCHIVE"])
-    layers = new_table(["PLATFORM", "LAYER", "TYPE"], ["ARCHIVE"])
+def _image_tables(result: "Inspection") -> list[Table]:
+    images = Table(["ARCHIVE", "LAYERS"], ["MANIFEST", "IMAGE ID", "PLATFORM"])
+    layers = Table(["ARCHIVE"], ["LAYER", "TYPE", "PLATFORM"])
     for image in result.images:
         platform = platform_text(image.platform)
-        add_row(
-            images,
-            platform,
+        images.add(
+            human(image.archive_size),
+            str(len(image.layers)),
             short(image.manifest.digest),
             "" if image.image_id is None else short(image.image_id),
-            str(len(image.layers)),
-            human(image.archive_size),
+            platform,
         )
         for layer in image.layers:
-            add_row(
-                layers,
-                platform,
-                short(layer.digest),
-                compression(layer.media_type),
-                human(layer.size),
+            layers.add(
+                human(layer.size), short(layer.digest), compression(layer.media_type), platform
             )
     return [images, layers]
 

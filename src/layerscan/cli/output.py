@@ -11,6 +11,7 @@ from layerscan.text import printable
 TYPE_CHECKING = False  # as in layerscan.cli
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import TextIO
 
 
 def complain(kind: str, message: str) -> None:
@@ -46,11 +47,14 @@ def drop_output() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def may_be_styled(stream: "TextIO") -> bool:
+    """Whether `stream` is a terminal that does more than write one character after the other."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
 def is_for_people() -> bool:
     """Whether stderr is a terminal that may show colour and progress."""
-    return (
-        sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    )
+    return may_be_styled(sys.stderr) and not os.environ.get("NO_COLOR")
 
 
 def is_stdout(path: str) -> bool:

@@ -1,21 +1,31 @@
-"""The progress bars of long commands, on stderr: so many of so many, and a detail."""
+"""The progress of long commands: a line on the terminal that is stderr, written over and over."""
 
+import os
+import sys
+from contextlib import suppress
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from layerscan.cli.tables import human
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.progress import Progress as RichProgress
-    from rich.progress import ProgressColumn, TaskID
-
     from layerscan.prediction.layers import ReadProgress
     from layerscan.publishing.publish import AppsProgress
     from layerscan.walking.walker import Progress
 
+_INTERVAL = 0.1
+"""Seconds between two lines, at the least."""
 
-class _Bar:
-    """A bar that appears when it is started, and is gone when it ends.
+_BAR = 24
+"""Columns of the bar."""
+
+_ERASE = "\r\x1b[K"
+"""Takes away what is on the line."""
+
+
+class _Line:
+    """A line with a bar that appears when it is started, and is gone when it ends.
 
     Args:
         noun: what is counted.
@@ -25,42 +35,33 @@ class _Bar:
     def __init__(self, noun: str, *, shown: bool) -> None:
         self.shown = shown
         self._noun = noun
-        self._bar: RichProgress | None = None
-        self._task: TaskID | None = None
-
-    @property
-    def _is_started(self) -> bool:
-        return self._bar is not None
+        self._begun: float | None = None
+        self._next = 0.0
 
     @property
     def _elapsed(self) -> float:
-        """Seconds since it was started."""
-        return self._bar.tasks[0].elapsed or 0.0 if self._bar is not None else 0.0
+        """Seconds since it was started, which the first call does."""
+        if self._begun is None:
+            self._begun = monotonic()
+        return monotonic() - self._begun
 
-    def _start(self) -> None:
-        # 50 ms, which a command without a terminal need not spend.
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
+    def _show(self, part: float, *details: str) -> None:
+        """Show that `part` of all is done, 1 being all of it."""
+        now = self._elapsed
+        if now < self._next:
+            return
+        self._next = now + _INTERVAL
+        full = round(part * _BAR)
+        bar = f"[{'=' * full}{' ' * (_BAR - full)}]"
+        self._write("  ".join((self._noun, bar, *filter(None, details))))
 
-        self._bar = Progress(
-            TextColumn(self._noun),
-            BarColumn(),
-            *self._columns(),
-            console=Console(stderr=True),
-            transient=True,
-        )
-        self._task = self._bar.add_task(self._noun, total=None, detail="")
-        self._bar.start()
-
-    def _columns(self) -> "Sequence[ProgressColumn]":
-        """What is beside the bar."""
-        from rich.progress import MofNCompleteColumn, TextColumn
-
-        return MofNCompleteColumn(), TextColumn("{task.fields[detail]}")
-
-    def _show(self, done: int, total: int, detail: str = "") -> None:
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done, total=total, detail=detail)
+    def _write(self, text: str) -> None:
+        # A terminal that has gone away is no fault of the work.
+        with suppress(OSError):
+            # What is longer than a line could not be taken away again.
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+            sys.stderr.write(_ERASE + text[: columns - 1])
+            sys.stderr.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -71,11 +72,11 @@ class _Bar:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        if self._begun is not None:
+            self._write("")
 
 
-class ScanProgress(_Bar):
+class ScanProgress(_Line):
     """A bar of layers done, with the files looked at per second.
 
     It appears with the first update: a scan that is over by then shows none.
@@ -86,16 +87,14 @@ class ScanProgress(_Bar):
 
     def update(self, progress: "Progress", layers: int) -> None:
         """Show how far the walk of so many `layers` has come."""
-        if not self._is_started:
-            if progress.trees_done == layers:
-                return
-            self._start()
+        if self._begun is None and progress.trees_done == layers:
+            return
         elapsed = self._elapsed
-        rate = f"{progress.entries / elapsed:,.0f} files/s" if elapsed else ""
-        self._show(progress.trees_done, layers, rate)
+        rate = f"{progress.entries / elapsed:,.0f} files/s" if elapsed >= _INTERVAL else ""
+        self._show(progress.trees_done / layers, f"{progress.trees_done}/{layers}", rate)
 
 
-class PublishProgress(_Bar):
+class PublishProgress(_Line):
     """A bar of Apps done, with the bytes sent so far; it is there from the beginning."""
 
     def __init__(self, *, shown: bool) -> None:
@@ -103,16 +102,16 @@ class PublishProgress(_Bar):
 
     def update(self, progress: "AppsProgress") -> None:
         """Show how far the run has come."""
-        sent = f"{progress.sent / 1e6:,.1f} MB sent" if progress.sent else ""
-        self._show(progress.done, progress.apps, sent)
+        sent = f"{human(progress.sent)} sent" if progress.sent else ""
+        self._show(progress.done / progress.apps, f"{progress.done}/{progress.apps}", sent)
 
     def __enter__(self) -> Self:
         if self.shown:
-            self._start()
+            self._show(0)
         return self
 
 
-class PredictProgress(_Bar):
+class PredictProgress(_Line):
     """A bar of the bytes of blobs, with their rate and the time that is left.
 
     It appears with the first update, and never if nothing is to be read.
@@ -121,15 +120,14 @@ class PredictProgress(_Bar):
     def __init__(self, *, shown: bool) -> None:
         super().__init__("layers", shown=shown)
 
-    def _columns(self) -> "Sequence[ProgressColumn]":
-        from rich.progress import DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
-
-        return DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn()
-
     def update(self, progress: "ReadProgress") -> None:
         """Show how far the reading has come."""
-        if not self._is_started:
-            if progress.done == progress.total:
-                return
-            self._start()
-        self._show(progress.done, progress.total)
+        if self._begun is None and progress.done == progress.total:
+            return
+        elapsed = self._elapsed
+        details = [f"{human(progress.done)} of {human(progress.total)}"]
+        if elapsed >= _INTERVAL and progress.done:
+            rate = progress.done / elapsed
+            left = round((progress.total - progress.done) / rate)
+            details += (f"{human(round(rate))}/s", f"{left // 60}:{left % 60:02} left")
+        self._show(progress.done / progress.total, *details)

@@ -6,12 +6,9 @@ Owns what it looks like. What it is about, a scan or a prediction, others say.
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from layerscan.cli.tables import add_row, human, new_table, print_tables, short
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from layerscan.cli.tables import Table, human, print_tables, short
 
 
 class ReportedImage(NamedTuple):
@@ -187,40 +184,39 @@ def _plain_layer(layer: ReportedLayer) -> dict[str, object]:
     return plain
 
 
-def _image_table(report: Report) -> "Table":
-    table = new_table(["IMAGE", "ARCH"], ["LAYERS", "SIZE", "USAGE", "SHARED", "OWN"])
+def _image_table(report: Report) -> Table:
+    table = Table(["SIZE", "USAGE", "SHARED", "OWN", "LAYERS"], ["ARCH", "IMAGE"])
     for total in _image_totals(report):
         image = total.image
         more = len(image.names) - 1
-        add_row(
-            table,
-            image.label + (f" (+{more})" if more > 0 else ""),
-            image.architecture + (f"/{image.variant}" if image.variant else ""),
-            str(len(image.layers)),
+        table.add(
             *(human(count) for count in (total.size, total.usage, total.shared, total.own)),
+            str(len(image.layers)),
+            image.architecture + (f"/{image.variant}" if image.variant else ""),
+            image.label + (f" (+{more})" if more > 0 else ""),
         )
     return table
 
 
-def _layer_table(report: Report) -> "Table":
+def _layer_table(report: Report) -> Table:
     layers = _sorted_layers(report)
+    # Where archives are known, so is the one digest of each: both would be too wide.
     with_archive = any(layer.archive_size is not None for layer in layers)
-    archive = ["ARCHIVE SIZE"] if with_archive else []
-    table = new_table(["LAYER", "DIGEST", "IMAGE"], [*archive, "SIZE", "USAGE", "FILES", "IMAGES"])
+    archive, chain = (["ARCHIVE SIZE"], []) if with_archive else ([], ["LAYER"])
+    table = Table([*archive, "SIZE", "USAGE", "FILES", "IMAGES"], [*chain, "DIGEST", "IMAGE"])
     images: dict[str, str] = {}
     for image in report.images:
-        for chain in image.layers:
-            images.setdefault(chain, image.label)
+        for layer_chain in image.layers:
+            images.setdefault(layer_chain, image.label)
     for layer in layers:
-        add_row(
-            table,
-            short(layer.chain_id),
-            ", ".join(map(short, layer.digests)) or "none",
-            images[layer.chain_id],
+        table.add(
             *([human(layer.archive_size or 0)] if with_archive else []),
             human(layer.size),
             human(layer.usage),
             f"{layer.files:,}",
             str(layer.images),
+            *([] if with_archive else [short(layer.chain_id)]),
+            ", ".join(map(short, layer.digests)) or "none",
+            images[layer.chain_id],
         )
     return table

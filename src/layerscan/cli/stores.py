@@ -145,13 +145,13 @@ def _print_json(listed: "Sequence[_Listed]") -> None:
 
 
 def _print_table(listed: "Sequence[_Listed]") -> None:
-    from layerscan.cli.tables import add_row, human, new_table, print_tables
+    from layerscan.cli.tables import Table, human, print_tables
 
-    table = new_table(["KIND", "ENGINE", "PATH"], ["IMAGES", "LAYERS", "RECORDED"])
+    table = Table(["IMAGES", "LAYERS", "RECORDED"], ["KIND", "ENGINE", "PATH"])
     for one in listed:
         figures = ["?", "?", "?"]
         if one.images is not None:
             recorded = "?" if one.recorded is None else human(one.recorded)
             figures = [str(one.images), str(one.layers), f"{recorded} {one.recorded_as}".strip()]
-        add_row(table, one.kind, one.engine, printable_path(one.root), *figures)
+        table.add(*figures, one.kind, one.engine, printable_path(one.root))
     print_tables(table)

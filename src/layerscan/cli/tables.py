@@ -1,63 +1,122 @@
-"""Tables and figures for people, as all reports print them."""
+"""Tables and figures for people, as all reports print them.
 
-import io
+A table is aligned text: figures first, so that they are in sight however narrow the
+terminal is, then short words, and last what may be long.
+"""
+
+import os
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
+from layerscan.cli.output import may_be_styled
 from layerscan.text import printable
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 _SHORT = 12
 """Hex digits of a digest in a table, as Docker shows them."""
 
 _KIB = 1024
+_LARGEST = 1023.95
+"""What is less is no 1024.0 of its unit when it is rounded to one decimal."""
 
-_WIDEST_TABLE = 10_000
-"""Characters of a line; a name has at most some 900."""
+_GAP = "  "
+_BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
 
-
-def new_table(texts: Sequence[str], numbers: Sequence[str]) -> "Table":
-    """An empty table: columns of text, then columns of numbers."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in texts:
-        table.add_column(name, no_wrap=True)
-    for name in numbers:
-        table.add_column(name, no_wrap=True, justify="right")
-    return table
+_LEAST_NAME = 12
+"""Characters of a long name that are shown on a terminal, however narrow it is."""
 
 
-def add_row(table: "Table", *cells: str) -> None:
-    """Add a row to a table. What the cells hold, stores and registries said: it is escaped."""
-    table.add_row(*(printable(cell, longest=None) for cell in cells))
+class Table:
+    """A table under construction.
+
+    Args:
+        figures: the headings of the columns of figures, aligned to the right.
+        texts: those of the columns of text behind them. Of the last, long cells are
+            shortened to what is left of a terminal's line.
+    """
+
+    def __init__(self, figures: Sequence[str], texts: Sequence[str]) -> None:
+        self._figures = len(figures)
+        self._rows = [(*figures, *texts)]
+
+    def add(self, *cells: str) -> None:
+        """Add a row. What the cells hold, stores and registries said: it is escaped."""
+        self._rows.append(tuple(printable(cell, longest=None) for cell in cells))
+
+    def lines(self, width: int | None = None) -> list[str]:
+        """Its lines, the headings first.
+
+        Args:
+            width: columns of the terminal that the lines are to fit on; None for no
+                terminal, where nothing is shortened.
+        """
+        columns = list(zip(*self._rows, strict=True))
+        last = columns.pop() if self._figures < len(columns) else None
+        aligned = [
+            _aligned(column, to_right=number < self._figures)
+            for number, column in enumerate(columns)
+        ]
+        if last is not None:
+            before = sum(_width(column[0]) + len(_GAP) for column in aligned)
+            aligned.append(list(last) if width is None else _shortened(last, width - before))
+        return [_GAP.join(cells).rstrip() for cells in zip(*aligned, strict=True)]
 
 
-def print_tables(*tables: "Table") -> None:
+def print_tables(*tables: Table) -> None:
     """Print tables on stdout, an empty line after each."""
-    from rich.console import Console
-
-    # Printed here, not by rich, which ends the program in its own way if stdout
-    # is a pipe that nobody reads any more.
-    text = io.StringIO()
-    # Never narrower than its content: a terminal wraps a long line, rich would
-    # cut names and leave out figures. What a store says is text, not markup.
-    console = Console(
-        file=text,
-        force_terminal=sys.stdout.isatty(),
-        highlight=False,
-        markup=False,
-        emoji=False,
-        width=_WIDEST_TABLE,
-        soft_wrap=True,
-    )
+    is_styled = may_be_styled(sys.stdout)
+    width = _terminal_width() if is_styled else None
+    is_bold = is_styled and not os.environ.get("NO_COLOR")
     for table in tables:
-        console.print(table)
-        console.print()
-    print(text.getvalue(), end="")
+        headings, *rows = table.lines(width)
+        print(f"{_BOLD}{headings}{_PLAIN}" if is_bold else headings, *rows, "", sep="\n")
+
+
+def _terminal_width() -> int | None:
+    try:
+        # A terminal that does not know it says 0.
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
+    except OSError:
+        return None
+
+
+def _aligned(cells: Sequence[str], *, to_right: bool) -> list[str]:
+    if "".join(cells).isascii():
+        widest = max(map(len, cells))
+        return [cell.rjust(widest) if to_right else cell.ljust(widest) for cell in cells]
+    widths = [_width(cell) for cell in cells]
+    widest = max(widths)
+    blanks = (" " * (widest - width) for width in widths)
+    pairs = zip(cells, blanks, strict=True)
+    return [blank + cell if to_right else cell + blank for cell, blank in pairs]
+
+
+def _width(text: str) -> int:
+    """The columns of a terminal that `text` takes."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(
+        0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text
+    )
+
+
+def _shortened(cells: Iterable[str], width: int) -> list[str]:
+    """The cells, of which what is in the midst of long ones is left out."""
+    most = max(width, _LEAST_NAME)
+    return [cell if _width(cell) <= most else _without_middle(cell, most) for cell in cells]
+
+
+def _without_middle(text: str, most: int) -> str:
+    """`text` in `most` columns: names differ at both ends, by host and by tag."""
+    end = (most - 1) // 2
+    start = most - 1 - end
+    while _width(text[:start]) > most - 1 - end:
+        start -= 1
+    left = end
+    while _width(text[-left:]) > end:
+        left -= 1
+    return f"{text[:start]}…{text[-left:]}"
 
 
 def human(count: int) -> str:
@@ -68,7 +127,7 @@ def human(count: int) -> str:
     unit = ""
     for unit in ("KiB", "MiB", "GiB", "TiB", "PiB"):  # noqa: B007 - used after the loop
         size /= _KIB
-        if round(size, 1) < _KIB:
+        if size < _LARGEST:
             break
     return f"{size:.1f} {unit}"
 

@@ -3,6 +3,7 @@
 import threading
 from typing import Self
 
+from layerscan.extras import needed
 from layerscan.reference import Reference
 from layerscan.registry.endpoint import Endpoint
 from layerscan.registry.options import RegistryOptions
@@ -27,7 +28,12 @@ class RegistryClient:
         """The repository of `reference`; its tag and digest do not count.
 
         Nothing is sent before the repository is asked for something.
+
+        Raises:
+            MissingPackageError: there is no httpx.
         """
+        with needed("httpx"):
+            import httpx  # noqa: F401 - its use comes later, in many places
         registry = reference.registry
         with self._lock:
             if registry not in self._endpoints:

@@ -8,11 +8,13 @@ only the format's window, of zstd at most ``2**WINDOW_LOG`` bytes.
 
 import re
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, cast
 
 from layerscan.errors import SourceError
+from layerscan.extras import is_installed, needed
 
 PIECE = 256 * 1024
 """Bytes of the longest piece that comes out of packed data."""
@@ -25,6 +27,9 @@ _FIRST_STEP = 4 * 1024
 may be many short ones, and what follows one of them is copied."""
 
 _LONGEST_STEP = 1024 * 1024
+_GZIP_MEMBER = 16 + zlib.MAX_WBITS
+"""The ``wbits`` of zlib for a member of gzip with its header and trailer."""
+
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18(.{0,4})", re.DOTALL)
@@ -248,11 +253,14 @@ def _refused(packed: _Format, reason: str, where: str) -> SourceError:
             f"{where}: its zstd data need a window of more than {2**WINDOW_LOG} bytes"
         )
     # Without the library's own words before it.
-    reason = re.sub(r"^(Error -?\d+ |[^:]*: )", "", reason)
+    reason = re.sub(r"^(Error -?\d+ )?([^:]*: )?", "", reason)
     return DamagedLayer(f"{where}: its {packed.name} data are damaged: {reason}")
 
 
 def _gzip() -> _Format:
+    if not is_installed("isal"):
+        return _Format("gzip", _ZlibUnpacker, zlib.error, _begins_gzip)
+    # Twice as fast.
     from isal import igzip_lib
 
     def unpacker() -> _Unpacker:
@@ -260,7 +268,33 @@ def _gzip() -> _Format:
 
     # Its types say that this is an exception, not a class.
     error = cast("type[Exception]", igzip_lib.IsalError)
-    return _Format("gzip", unpacker, error, lambda head: head.startswith(_GZIP))
+    return _Format("gzip", unpacker, error, _begins_gzip)
+
+
+class _ZlibUnpacker:
+    """A member of gzip, unpacked by the standard library."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(wbits=_GZIP_MEMBER)
+        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        return self._member.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._member.unused_data
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        piece = self._member.decompress(self._member.unconsumed_tail + data, max_length)
+        # A piece that is as long as it may be can have more behind it.
+        self.needs_input = len(piece) < max_length and not self._member.unconsumed_tail
+        return piece
+
+
+def _begins_gzip(head: bytes) -> bool:
+    return head.startswith(_GZIP)
 
 
 def _begins_zstd(head: bytes) -> bool:
@@ -271,7 +305,8 @@ def _zstd() -> _Format:
     if sys.version_info >= (3, 14):
         from compression import zstd
     else:
-        from backports import zstd
+        with needed("backports.zstd"):
+            from backports import zstd
 
     options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: WINDOW_LOG}
 

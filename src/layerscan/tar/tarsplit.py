@@ -13,8 +13,7 @@ from enum import StrEnum
 from typing import Protocol
 from zlib import compressobj
 
-from isal import isal_zlib
-
+from layerscan.extras import needed
 from layerscan.tar._goflate import GoGzipLength
 
 
@@ -114,6 +113,9 @@ class PgzipLength:
     """The length of what pgzip makes at its best speed, nearly; see `TarSplitLength`."""
 
     def __init__(self) -> None:
+        with needed("isal"):
+            from isal import isal_zlib
+
         self._waiting = bytearray()
         self._blocks = 0
         self._all = _Measure(isal_zlib.compressobj(1, wbits=_GZIP_FILE))

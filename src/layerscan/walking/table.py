@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-
+from layerscan.extras import needed
 from layerscan.text import printable_path
 from layerscan.walking.walker import (
     BLOCK,
@@ -26,20 +25,20 @@ from layerscan.walking.walker import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from layerscan._walk import Cancel
 
-ROW = np.dtype(
-    [
-        ("inode", np.uint64),
-        ("size", np.uint64),
-        ("blocks", np.uint64),
-        ("nlink", np.uint32),
-        ("depth", np.uint32),
-        ("kind", np.uint8),
-    ],
-    align=True,
-)
-"""A row, 40 bytes in the machine's byte order:
+    ROW: np.dtype[np.void]
+_FIELDS = [
+    ("inode", "u8"),
+    ("size", "u8"),
+    ("blocks", "u8"),
+    ("nlink", "u4"),
+    ("depth", "u4"),
+    ("kind", "u1"),
+]
+"""Of `ROW`, which is the type of a row, 40 bytes in the machine's byte order:
 
 ==========  ======  ==========================================================
 ``inode``   uint64  inode number (``st_ino``)
@@ -70,6 +69,15 @@ class Kind(IntEnum):
     SOCKET = 12
 
 
+def __getattr__(name: str) -> object:
+    # Without NumPy the rest of the library's names are still to be had.
+    if name != "ROW":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    with needed("numpy"):
+        import numpy as np
+    return np.dtype(_FIELDS, align=True)
+
+
 def file_table(
     path: AnyPath,
     *,
@@ -93,7 +101,11 @@ def file_table(
             rows missing would pass for a whole one.
         InterruptedError: `cancel` was set.
         ValueError: see `layerscan.walk`.
+        MissingPackageError: there is no NumPy.
     """
+    with needed("numpy"):
+        import numpy as np
+
     refuse_cancelled(cancel)
     (root_error, tally, _, faults), rows = load_compiled().list_inodes(
         os.fsencode(path),
@@ -112,7 +124,7 @@ def file_table(
         if more:
             error.add_note(f"and {more} more entries could not be read")
         raise error
-    table: Table = np.frombuffer(rows, dtype=ROW)
+    table: Table = np.frombuffer(rows, dtype=np.dtype(_FIELDS, align=True))
     # The order in which threads found them must not show.
     return table[np.argsort(table["inode"], kind="stable")]
 
@@ -132,6 +144,8 @@ def usage_with_block_size(table: Table, block_size: int) -> int:
     Raises:
         ValueError: `block_size` is less than 1.
     """
+    import numpy as np
+
     if block_size < 1:
         raise ValueError(f"a block has at least 1 byte, not {block_size}")
     is_file = table["kind"] == Kind.FILE

@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from layerscan.errors import LayerscanError
+from layerscan.extras import needed
 
 if TYPE_CHECKING:
     from layerscan.prediction.filesystems.filesystem import FileSystem
@@ -23,9 +24,12 @@ def file_system(name: str, block_size: int | None = None) -> "FileSystem":
 
     Raises:
         LayerscanError: there is none of that name, or it has no blocks of that size.
+        MissingPackageError: there is no numpy.
     """
     if name not in _CLASSES:
         raise LayerscanError(f"no file system {name!r}: there are {', '.join(_CLASSES)}")
+    with needed("numpy"):
+        import numpy as np  # noqa: F401 - all of the models have it
     module = import_module(f"layerscan.prediction.filesystems.{name}")
     model = getattr(module, _CLASSES[name])
     made: FileSystem
