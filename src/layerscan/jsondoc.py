@@ -64,10 +64,7 @@ def decode(text: str | bytes, source: str, *, as_go: bool = False) -> object:
             number that JSON has not, or would take far more memory than its length.
     """
     name = printable(source)
-    if _is_too_dense(text):
-        raise DocumentError(
-            f"{name}: has so many values for its {len(text)} bytes that it cannot be a real one"
-        )
+    refuse_too_dense(text, source)
     try:
         text = text if isinstance(text, str) else text.decode()
         try:
@@ -84,6 +81,48 @@ def decode(text: str | bytes, source: str, *, as_go: bool = False) -> object:
     except RecursionError:
         raise DocumentError(f"{name}: is nested too deeply") from None
     return value
+
+
+class Members(tuple[tuple[str, object], ...]):
+    """The members of an object as they stand there; a key may come several times."""
+
+    __slots__ = ()
+
+
+def decode_members(raw: bytes, source: str) -> object:
+    """The JSON value of `raw`, with `Members` for objects; else as `decode`.
+
+    For documents of which another program's decoder makes more, or something else.
+    Bytes that are no UTF-8 are replaced, as Go's decoder does it.
+    """
+    refuse_too_dense(raw, source)
+    try:
+        value: object = _MEMBERS.decode(raw.decode(errors="replace"))
+    except json.JSONDecodeError as error:
+        raise DocumentError(
+            f"{printable(source)}: is not JSON: {error.msg} at line {error.lineno} "
+            f"column {error.colno}"
+        ) from None
+    except _RefusedError as error:
+        raise DocumentError(
+            f"{printable(source)}: is not JSON: {error} is no JSON number"
+        ) from None
+    except RecursionError:
+        raise DocumentError(f"{printable(source)}: is nested too deeply") from None
+    return value
+
+
+def refuse_too_dense(text: str | bytes, source: str) -> None:
+    """Refuse a document that would take many times its length of memory.
+
+    Raises:
+        DocumentError: it would.
+    """
+    if _is_too_dense(text):
+        raise DocumentError(
+            f"{printable(source)}: has so many values for its {len(text)} bytes "
+            "that it cannot be a real one"
+        )
 
 
 def _is_too_dense(text: str | bytes) -> bool:
@@ -179,6 +218,9 @@ _STRICT = json.JSONDecoder(
 )
 _AS_GO = json.JSONDecoder(
     object_pairs_hook=_unique_and_present, parse_constant=_no_number, parse_int=_bounded_int
+)
+_MEMBERS = json.JSONDecoder(
+    object_pairs_hook=Members, parse_constant=_no_number, parse_int=_bounded_int
 )
 _MARKING = json.JSONDecoder(
     object_pairs_hook=_unique_or_marked,

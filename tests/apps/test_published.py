@@ -197,10 +197,6 @@ PLATFORM = {"architecture": "amd64", "os": ""}
             {"layers": [layer(annotations={"layers-meta": "v1"})]},
             "$.layers[0]: is layers metadata, where the bundle must be",
         ),
-        (
-            {"layers": [layer(), layer(annotations={"layers-meta": "v2"})]},
-            '$.layers[1]: is layers metadata of version "v2", not "v1"',
-        ),
         ({"layers": [layer(size=-1)]}, "$.layers[0].size: must not be negative"),
         ({"layers": [layer(digest="x")]}, "$.layers[0].digest: is no digest"),
         ({"manifests": [layer()]}, '$.manifests[0]: "" is no architecture name'),

@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 
+from tests.builders.fit_apps import Layer
+from tests.builders.fit_case import app_of
 from tests.cli_runner import Result, run
 
-IMAGES = Path(__file__).parents[1] / "cases" / "images"
+CASES = Path(__file__).parents[1] / "cases"
+IMAGES = CASES / "images"
+FIT = CASES / "fit"
 ONE = "sha256:8bad2313398b3f328e3fd15b6e5b85d13891a9462a2e653dc3adb646f2b7ce13"
 TWO = "sha256:dae1c78541ca78ff9cd23a8e692f3a29fcfb42f970a04697f7577795c1fc0ed3"
 
@@ -116,3 +120,50 @@ def test_one_blob_several_times_in_an_image() -> None:
         assert {figures["archive_size"]} == {one["archive_size"] for one in layers}
     (image,) = report["images"]
     assert image["usage"] == sum(one["usage"] for one in found.values())
+
+
+# Does it fit?
+
+
+def check(case: str, *options: object, status: int) -> dict[str, Any]:
+    found = run("check", "--device", FIT / case / "device.json", *options, "--format", "json")
+    assert found.status == status, found.lines
+    report: dict[str, Any] = json.loads(found.out)
+    return report
+
+
+def test_docker_on_a_disk_of_its_own() -> None:
+    case = "aklite-docker-own-disk"
+    meta = ("--layers-meta", FIT / case / "meta.json")
+    report = check(case, *meta, "--policy", "aktualizr-lite-skopeo", status=1)
+    assert [
+        (one["volume"], one["fits"], one["required"]["bytes"], one["available"]["bytes"])
+        for one in report["volumes"]
+    ] == [
+        ("/", True, 12_000_000, 4096 * (600_000 - 131_072)),
+        ("/var/lib/docker", False, 9_000_000, 0),
+    ]
+    # composectl, so today's client, counts all of it where its store is.
+    assert check(case, *meta, status=0)["policy"] == "aktualizr-lite"
+
+
+def test_reserve_that_is_rounded_up_as_a_double() -> None:
+    case = "aklite-reserved-rounding"
+    meta = ("--layers-meta", FIT / case / "meta.json", "--watermark", "93")
+    report = check(case, *meta, "--policy", "aktualizr-lite-skopeo", status=1)
+    (volume,) = report["volumes"]
+    assert (volume["required"]["bytes"], volume["available"]["bytes"]) == (8192, 4096)
+    # composectl's is cut off.
+    (volume,) = check(case, *meta, status=0)["volumes"]
+    assert (volume["required"]["bytes"], volume["available"]["bytes"]) == (8192, 8192)
+
+
+def test_client_of_today_and_the_one_before(tmp_path: Path) -> None:
+    layer = Layer("ten megabytes", 10_000_000, 12_000_000)
+    app = ("--app", app_of(layer, index=True).store(tmp_path / "store"), "--arch", "arm64")
+    case = "aklite-current-engine"
+    today = check(case, *app, status=1)
+    (volume,) = today["volumes"]
+    assert (volume["volume"], volume["available"]["bytes"]) == ("/", 4096 * 4000)
+    assert check(case, *app, "--policy", "aktualizr-lite-skopeo", status=0)["fits"]
+    assert check(case, *app, "--policy", "exact", status=0)["fits"]

@@ -24,8 +24,10 @@ ONE = Layer("one", archive_size=1024, usage=4096)
 SCHEMA = Draft202012Validator(
     json.loads(resources.files("layerscan").joinpath("schemas", "check.schema.json").read_text())
 )
-POLICIES = ("aktualizr-lite", "composectl", "exact")
-ALONE = "metadata alone; the App's archive is not counted"
+POLICIES = ("aktualizr-lite", "composectl", "aktualizr-lite-skopeo", "exact")
+SKOPEO = ("--policy", "aktualizr-lite-skopeo")
+NO_MORE = "the client takes a layer to need no more than its blob"
+ALONE = "metadata alone; the App's other blobs are not counted"
 
 
 def write_device(path: Path, free: int, *, block_size: int = 1024, **more: object) -> Path:
@@ -104,11 +106,13 @@ def test_json_has_all_facts(tmp_path: Path, meta: Path) -> None:
         "policy": "aktualizr-lite",
         "architecture": "arm64",
         "watermark": 80,
+        "reserved_storage": None,
         "device": str(device),
         "apps": [{"app": str(meta), "rule": "metadata"}],
         "volumes": [
             {
                 "volume": "data",
+                "app": None,
                 "purposes": ["store", "docker"],
                 "fits": False,
                 "required": {"bytes": 5120, "percent": 0.01},
@@ -125,7 +129,7 @@ def test_json_has_all_facts(tmp_path: Path, meta: Path) -> None:
         "missing_layers": [
             {"digest": ONE.digest, "archive_size": 1024, "usage": 4096, "rule": "metadata"}
         ],
-        "missing_others": None,
+        "missing_others": {"blobs": 0, "size": 0},
         "download": 1024,
         "warnings": [f"{meta}: {ALONE}"],
     }
@@ -144,39 +148,10 @@ def test_app_of_every_source_by_every_policy(
     found = report("--app", name, "--device", device, "--policy", policy)
     assert [one["rule"] for one in found["apps"]] == ["metadata"]
     assert [layer["digest"] for layer in found["missing_layers"]] == [ONE.digest]
-    assert (found["missing_others"] is None) == (policy == "aktualizr-lite")
-    assert len(found["bundles"]) == (policy == "aktualizr-lite")
+    assert (found["missing_others"] is None) == (policy == "aktualizr-lite-skopeo")
+    assert len(found["bundles"]) == (policy == "aktualizr-lite-skopeo")
     full = write_device(tmp_path / "full.json", 0)
     assert not report("--app", name, "--device", full, "--policy", policy, status=1)["fits"]
-
-
-def test_archive_that_does_not_fit(tmp_path: Path) -> None:
-    name = app_of(bundle_bytes=4000).store(tmp_path / "store")
-    device = write_device(tmp_path / "device.json", 20_005)
-    done = run("check", "--app", name, "--device", device)
-    assert done.status == 1
-    assert "its archive does not fit in the store of Apps: " in done.text.splitlines()[-2]
-    (bundle,) = report("--app", name, "--device", device, status=1)["bundles"]
-    assert (bundle["fits"], bundle["available"]) == (False, 5120)
-
-
-def test_app_that_is_estimated_says_why(tmp_path: Path) -> None:
-    name = app_of(ONE, metadata=None).store(tmp_path / "store")
-    device = write_device(tmp_path / "device.json", 90_000)
-    found = report("--app", name, "--device", device)
-    assert found["apps"] == [{"app": name, "rule": "estimate"}]
-    assert found["missing_layers"][0]["rule"] == "estimate"
-    assert found["warnings"] == [
-        f"{name}: the App has no layers metadata; estimated from the manifest of its layers"
-    ]
-
-
-def test_check_that_the_client_skips(tmp_path: Path) -> None:
-    name = app_of(ONE, metadata=None, layers_manifests=False).store(tmp_path / "store")
-    device = write_device(tmp_path / "device.json", 90_000)
-    found = report("--app", name, "--device", device)
-    assert found["apps"] == [{"app": name, "rule": "skipped"}]
-    assert "the client skips the check" in found["warnings"][0]
 
 
 def test_several_apps_and_files(tmp_path: Path) -> None:
@@ -187,8 +162,13 @@ def test_several_apps_and_files(tmp_path: Path) -> None:
         ("--layers-meta", one, two),
         ("--layers-meta", one, "--layers-meta", two),
     ):
+        for policy in ("aktualizr-lite-skopeo", "composectl"):
+            options = ("--watermark", "80", "--policy", policy)
+            found = report(*arguments, "--device", device, *options)
+            assert found["volumes"][0]["required"]["bytes"] == 7168
         found = report(*arguments, "--device", device)
-        assert found["volumes"][0]["required"]["bytes"] == 7168
+        needed = [(one["app"], one["required"]["bytes"]) for one in found["volumes"]]
+        assert needed == [(str(one), 5120), (str(two), 2048)]
     name = App({"web": {ARCH: [ONE]}}).store(tmp_path / "a")
     other = App({"db": {ARCH: [ONE]}}).store(tmp_path / "b")
     found = report("--app", name, other, "--device", device, "--watermark", "95")
@@ -223,8 +203,10 @@ def test_watermark(tmp_path: Path, meta: Path) -> None:
 def test_client_that_is_not_root(tmp_path: Path, meta: Path) -> None:
     device = write_device(tmp_path / "device.json", 30_000)
     options = ("--layers-meta", meta, "--device", device)
-    assert report(*options)["volumes"][0]["free"]["percent"] == 30
-    found = report(*options, "--unprivileged", status=1)
+    # composectl counts them whoever asks.
+    assert report(*options, "--unprivileged")["volumes"][0]["free"]["percent"] == 30
+    assert report(*options, *SKOPEO)["volumes"][0]["free"]["percent"] == 30
+    found = report(*options, *SKOPEO, "--unprivileged", status=1)
     assert found["volumes"][0]["free"]["percent"] == 15
 
 
@@ -301,7 +283,8 @@ def test_this_machine(tmp_path: Path) -> None:
     assert len(found["missing_layers"]) == 1
     store.mkdir(parents=True)
     (store / ONE.digest[7:]).write_bytes(b"")
-    assert report(*options)["missing_layers"] == []
+    assert report(*options, *SKOPEO)["missing_layers"] == []
+    assert len(report(*options)["missing_layers"]) == 1
 
 
 def test_exact_asks_the_engine_of_this_machine(tmp_path: Path) -> None:
@@ -342,6 +325,11 @@ def refused(*arguments: object) -> str:
             "--watermark 0: this policy takes 1 to 100 percent",
         ),
         (("--arch", "ARM 64"), "--arch 'ARM 64' is no architecture name: amd64, arm64, …"),
+        (("--quick",), "--quick is for --policy composectl, not aktualizr-lite"),
+        (
+            ("--client-store-root", "/x"),
+            "--device describes the disks: say it there, without --client-store-root",
+        ),
         (("--engine-pulls",), "--engine-pulls is for --policy exact, not aktualizr-lite"),
         (
             ("--store-root", "/x"),
@@ -387,9 +375,7 @@ def test_wrong_files(tmp_path: Path, meta: Path) -> None:
     bad.write_bytes(encode(document))
     message = f'{bad}: layer {ONE.digest}: key "archive_size" is missing; publishing an App adds it'
     assert refused("--layers-meta", bad, "--device", device) == message
-    assert refused(*options, device, "--installed", bad, "--policy", "composectl").startswith(
-        f"{meta}: composectl counts every blob of an App"
-    )
+    assert report("--layers-meta", bad, "--device", device, *SKOPEO)["download"] == 0
     described = write_device(tmp_path / "described.json", 20_000, installed=["gone.json"])
     assert refused(*options, described).startswith(f"{tmp_path}/gone.json: cannot be read")
 

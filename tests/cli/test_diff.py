@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from layerscan.fit import device_file
-from layerscan.fit.contents import from_metadata
-from layerscan.fit.difference import compare, sums
+from layerscan.fit.difference import compare, of_metadata, sums
 from tests.builders.fit_apps import App, Layer, encode, metadata_of
-from tests.builders.fit_case import ARCH, app_of, metadata
+from tests.builders.fit_case import ARCH, app_of
 from tests.builders.overlay2 import StoreBuilder
 from tests.builders.tree import File
 from tests.cli_runner import error, run, warning
@@ -159,23 +158,58 @@ def test_what_cannot_be_compared(tmp_path: Path, old: str) -> None:
     assert run("diff", other, old).lines == [error(f"{other}: $: must be an object")]
 
 
+FAULTS = {
+    "no size": ({"size": ...}, 'key "size" is missing'),
+    "usage below nothing": ({"usage": -1}, "must not be negative"),
+    "usage with a point": ({"usage": 4096.0}, "must be an integer"),
+    "usage is null": ({"usage": None}, "must be an integer"),
+    "archive_size in quotes": ({"archive_size": "7"}, "must be an integer"),
+}
+
+
+@pytest.mark.parametrize(("values", "message"), FAULTS.values(), ids=list(FAULTS))
+def test_what_merge_refuses_is_refused(
+    tmp_path: Path, old: str, values: dict[str, object], message: str
+) -> None:
+    one = metadata_of([KEPT])
+    figures = one["layers"][KEPT.digest] | values
+    one["layers"][KEPT.digest] = {key: value for key, value in figures.items() if value is not ...}
+    single, several = tmp_path / "one.json", tmp_path / "several.json"
+    single.write_bytes(encode(one))
+    several.write_bytes(encode({ARCH: one}))
+    published = app_of(KEPT, metadata=encode({ARCH: one})).store(tmp_path / "app")
+    (refused,) = run("merge", f"{ARCH}={single}").lines
+    assert refused.endswith(message)
+    for new in (single, several, published):
+        done = run("diff", old, new, "--arch", ARCH)
+        assert (done.status, done.out, len(done.lines)) == (2, b"", 1)
+        assert done.lines[0].endswith(message)
+
+
+@pytest.mark.parametrize("text", ['{"arm64": {}, "arm64": {}}', '{"ARM 64": {}}', "{"])
+def test_no_document_is_refused(tmp_path: Path, old: str, text: str) -> None:
+    path = tmp_path / "new.json"
+    path.write_text(text)
+    assert run("diff", old, path).status == 2
+
+
 layers = st.lists(st.sampled_from([Layer(str(n), n * 7, n * 4096) for n in range(9)]), unique=True)
 
 
 @given(layers, layers)
 def test_parts_add_up(old: list[Layer], new: list[Layer]) -> None:
-    before, after = metadata(*old), metadata(*new)
+    before, after = (of_metadata(encode({ARCH: metadata_of(one)}), "m") for one in (old, new))
     there, back = compare(before, after, ARCH), compare(after, before, ARCH)
     assert (there.added, there.removed) == (back.removed, back.added)
     assert there.peak == back.peak
-    assert there.after == sums(after.figures(ARCH).layers)
+    assert there.after == sums(after.layers(ARCH))
     assert there.peak.usage == there.after.usage + sums(there.removed).usage
     assert set(there.kept) | set(there.added) == {layer.digest for layer in new}
 
 
 def test_reader_of_the_new_one_has_its_figures() -> None:
-    old = from_metadata(encode({ARCH: metadata_of([Layer("a", usage=1)])}), "old")
-    new = from_metadata(encode({ARCH: metadata_of([Layer("a", usage=2)])}), "new")
+    old = of_metadata(encode({ARCH: metadata_of([Layer("a", usage=1)])}), "old")
+    new = of_metadata(encode({ARCH: metadata_of([Layer("a", usage=2)])}), "new")
     assert [one.usage for one in compare(old, new, ARCH).kept.values()] == [2]
 
 

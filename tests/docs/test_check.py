@@ -16,7 +16,7 @@ GUIDE = "docs/guides/check.md"
 
 RUNS = {
     "check": "check --app 1043/shop --installed 1042/shop --format json "
-    "--device devices/emmc-8gb-one-volume.json",
+    "--device devices/emmc-8gb-one-volume.json --policy aktualizr-lite-skopeo",
     "diff": "diff 1042/shop 1043/shop --format json",
 }
 

@@ -10,11 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerscan.errors import LayerscanError
+from layerscan.errors import DocumentError, LayerscanError
 from layerscan.fit.composectl import WATERMARKS, check, reserved_bytes
-from layerscan.fit.contents import AppContents, BlobKind, Depth, _bundle_index
+from layerscan.fit.contents import (
+    AppContents,
+    BlobKind,
+    Depth,
+    _bundle_index,
+    from_metadata,
+)
 from layerscan.fit.device import Device, Volume
-from layerscan.fit.verdict import Rule, Verdict
+from layerscan.fit.verdict import Limit, Rule, Verdict
 from layerscan.oci import Descriptor
 from tests.builders.fit_apps import App, Layer, encode, metadata_of
 from tests.builders.fit_case import ARCH, app_of, device, metadata, read, volume
@@ -29,7 +35,7 @@ BLOCK = 4096
 
 def ask(apps: AppContents | list[AppContents], where: Device, watermark: int = 100) -> Verdict:
     several = apps if isinstance(apps, list) else [apps]
-    return check(several, where, architecture=ARCH, watermark=watermark)
+    return check(several, where, architecture=ARCH, limit=Limit(watermark))
 
 
 def up(size: int, block: int = BLOCK) -> int:
@@ -156,14 +162,14 @@ def test_layer_that_the_metadata_leaves_out_needs_five_times_its_blob() -> None:
     assert verdict.notes == ("app: its metadata leaves out 1 of its layers: estimated",)
 
 
-@pytest.mark.parametrize(
-    "raw", [None, b"{", encode({"amd64": metadata_of([ONE])}), encode({ARCH: {"layers": {"x": 1}}})]
-)
+@pytest.mark.parametrize("raw", [None, b"{", encode({"amd64": metadata_of([ONE])}), b"null"])
 def test_without_metadata_a_layer_needs_no_more_than_its_blob(raw: bytes | None) -> None:
     app = read_app(app_of(ONE, metadata=raw))
     verdict = ask(app, device(volume(1 << 20)))
     assert verdict.rules == {"app": Rule.ESTIMATE}
-    assert required(verdict) == beside(app) + 2 * up(10_000)
+    # What it cannot decode it does not fetch.
+    left_out = 2 * BLOCK if raw == b"{" else 0
+    assert required(verdict) == beside(app) - left_out + 2 * up(10_000)
     assert "takes a layer to need no more than its blob" in verdict.notes[0]
 
 
@@ -189,9 +195,21 @@ def test_free_blocks_count_whoever_asks() -> None:
     assert ask(app, reserved).fits
 
 
-def test_metadata_alone_is_not_enough() -> None:
-    with pytest.raises(LayerscanError, match=r"meta\.json: composectl counts every blob"):
-        ask(metadata(ONE), device(volume(1 << 20)))
+def test_metadata_alone_is_judged_by_its_layers() -> None:
+    verdict = ask(metadata(ONE, TWO), device(volume(1 << 20), blobs=[TWO.digest]))
+    assert (required(verdict), verdict.rules) == (12_288 + 30_001, {"meta.json": Rule.METADATA})
+    assert verdict.notes == ("meta.json: metadata alone; the App's other blobs are not counted",)
+
+
+def test_metadata_alone_must_say_how_long_blobs_are() -> None:
+    document = metadata_of([ONE])
+    del document["layers"][ONE.digest]["archive_size"]
+    # Of one architecture, as `scan` writes it, or of several, as `merge` does.
+    for raw in (encode(document), encode({ARCH: document})):
+        with pytest.raises(DocumentError, match=r'key "archive_size" is missing; publishing an'):
+            ask(from_metadata(raw, "meta.json"), device(volume(1 << 20)))
+    with pytest.raises(DocumentError, match='has no arm64; it has: "amd64"'):
+        ask(from_metadata(encode({"amd64": document}), "meta.json"), device(volume(1)))
 
 
 # What is set aside.

@@ -41,9 +41,24 @@ def test_app_is_the_same_wherever_it_is(tmp_path: Path, open_registry: OpenRegis
     places = [pushed, app.store(tmp_path / "store"), app.dry_run(tmp_path / "dry")]
     places.append(pushed.replace(":1", f"@{open_registry.tags('fleet/app')['1']}"))
     found = [find(place) for place in places]
-    # Not the metadata: it is compared by what it says.
-    plain = [one._replace(name="", metadata=None) for one in found]
+    # Not the metadata: it is compared by what it says. Only a registry tells the repository.
+    plain = [
+        one._replace(
+            name="",
+            metadata=None,
+            bundle=None,
+            own=tuple(blob._replace(reference="") for blob in one.own),
+        )
+        for one in found
+    ]
     assert plain[1:] == plain[:1] * 3
+    repository = pushed.removesuffix(":1")
+    for one, known in zip(found, [True, False, False, True], strict=True):
+        assert {blob.reference for blob in one.own} == {
+            f"{repository}@{blob.digest}" if known else "" for blob in one.own
+        }
+    images = {blob.reference for one in found for blob in one.tree()} - {""}
+    assert f"{open_registry.address}/fleet/web@{TWO.digest}" in images
     for one in found:
         assert one.figures(ARCH).layers.keys() == {ONE.digest, TWO.digest}
         assert one.images is not None
@@ -67,11 +82,11 @@ def test_no_more_is_read_than_is_needed(open_registry: OpenRegistry) -> None:
 def test_manifest_of_layers_is_read_only_where_metadata_is_not_enough() -> None:
     assert read(app_of(ONE), Depth.APP).layers_manifest is None
     document = {ARCH: metadata_of([ONE])}
-    del document[ARCH]["layers"][ONE.digest]["archive_size"]
+    del document[ARCH]["layers"][ONE.digest]["usage"]
     for raw in (None, encode(document), b"{"):
-        blobs = read(app_of(ONE, metadata=raw), Depth.APP).layers_manifest
-        assert blobs is not None
-        assert [(blob.digest, blob.size) for blob in blobs] == [(ONE.digest, 100)]
+        manifest = read(app_of(ONE, metadata=raw), Depth.APP).layers_manifest
+        assert manifest is not None
+        assert ONE.digest.encode() in manifest
     assert (
         read(app_of(ONE, metadata=None, layers_manifests=False), Depth.APP).layers_manifest is None
     )

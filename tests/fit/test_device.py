@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import io
 import json
-import os
-from hashlib import sha256
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -15,16 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from layerscan.errors import DocumentError, LayerscanError
-from layerscan.fit import device_file, live
+from layerscan.errors import DocumentError
+from layerscan.fit import device_file
 from layerscan.fit.device import Device, EngineLayers, Volume
 from layerscan.jsondoc import MAX_INTEGER
 from tests.builders.device_case import A, B, document, loads
 from tests.builders.fit_apps import Layer
-from tests.builders.overlay2 import StoreBuilder, blob_digest
-from tests.builders.tree import File
 from tests.docs.reader import DEVICES
-from tests.requirements import require, require_root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,6 +100,9 @@ FAULTS: list[tuple[dict[str, object], str]] = [
     ({"architecture": "ARM 64"}, '$.architecture: "ARM 64" is no architecture name'),
     ({"architecture": None}, "$.architecture: must be a string"),
     (changed(block_size=0), "$.volumes.data.block_size: must be positive"),
+    (changed(fragment_size=0), "$.volumes.data.fragment_size: must be positive"),
+    ({"client_store_root": "w"}, '$.client_store_root: there is no "w" in volumes'),
+    ({"partial": {f"{A}@x": 1}}, f'$.partial["{A}@x"]: is no digest'),
     (changed(block_size=-4096), "$.volumes.data.block_size: must not be negative"),
     (changed(blocks="100"), "$.volumes.data.blocks: must be an integer"),
     (changed(blocks=1.5), "$.volumes.data.blocks: must be an integer"),
@@ -196,13 +192,14 @@ def test_what_is_written_is_read_again(
     device = Device(
         "device.json",
         "arm",
-        {"x": Volume(4096, 9, 8, 7, 1), "y": Volume(512, 3, 2, 1)},
+        {"x": Volume(4096, 9, 8, 7, 1), "y": Volume(1 << 20, 3, 2, 1, 0, 4096)},
         "x",
         "y",
         parent,
         "y",
+        client_store_root="y" if keeps else None,
         blobs=dict.fromkeys(blobs),
-        partial=dict.fromkeys(partial, 5),
+        partial={f"h/r@{one}" if keeps else one: 5 for one in partial},
         engine=EngineLayers("overlay2", keeps, frozenset(chains), frozenset(), frozenset(blobs)),
     )
     raw = device_file.dumps(device)
@@ -224,179 +221,3 @@ def test_schema_is_one() -> None:
     for name in ("device", "check", "diff"):
         text = resources.files("layerscan").joinpath("schemas", f"{name}.schema.json").read_text()
         Draft202012Validator.check_schema(json.loads(text))
-
-
-# This machine.
-
-
-def here(tmp_path: Path, **more: bool) -> Device:
-    options = {"with_engine": False} | more
-    return live.this_device(str(tmp_path / "store"), str(tmp_path / "docker"), **options)
-
-
-def test_disk_is_what_statvfs_says(tmp_path: Path) -> None:
-    device = here(tmp_path)
-    found = os.statvfs(tmp_path)
-    assert device.store.block_size == found.f_bsize
-    assert device.store.blocks == found.f_blocks
-    assert device.store is device.docker
-    assert device.store_parent == device.docker_parent == device.store_root
-    mount_point = device.store_root
-    assert os.path.ismount(mount_point)
-    assert str(tmp_path).startswith(mount_point)
-
-
-def test_folders_that_are_missing_are_told(tmp_path: Path) -> None:
-    (tmp_path / "docker").mkdir()
-    device = here(tmp_path)
-    assert device.notes == (
-        f"{tmp_path}/store: there is no such folder yet; its disk is that of {tmp_path}",
-    )
-
-
-def test_file_system_that_counts_in_other_units_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "docker").mkdir()
-    (tmp_path / "store").mkdir()
-    real = os.statvfs(tmp_path)
-    # As ZFS has it: f_bsize, f_frsize, and the rest.
-    odd = os.statvfs_result((131_072, 512, *real[2:], *real[10:11]))
-    monkeypatch.setattr(os, "statvfs", lambda _: odd)
-    device = here(tmp_path)
-    assert device.store.block_size == 131_072
-    assert [
-        "units of 512 bytes, but clients multiply with its block size of 131072" in note
-        for note in device.notes
-    ] == [True, True]
-
-
-def test_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "docker").write_text("")
-    with pytest.raises(LayerscanError, match="docker: is not a folder"):
-        here(tmp_path)
-
-
-def test_disk_that_cannot_be_asked_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def gone(path: str) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
-
-    monkeypatch.setattr(os, "statvfs", gone)
-    with pytest.raises(LayerscanError) as raised:
-        here(tmp_path)
-    assert str(raised.value) == f"{tmp_path}: Input/output error"
-
-
-@pytest.mark.parametrize("given", ["no number", None])
-def test_reserve_that_cannot_be_read_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None
-) -> None:
-    def reserve(_name: str, **_how: str) -> io.StringIO:
-        if given is None:
-            raise PermissionError(errno.EACCES, "Permission denied")
-        return io.StringIO(given)
-
-    monkeypatch.setattr(live, "open", reserve, raising=False)
-    with pytest.raises(LayerscanError, match="/reserved_clusters: cannot be read: ") as raised:
-        here(tmp_path)
-    assert str(raised.value).startswith("/sys/fs/ext4/")
-
-
-@pytest.mark.parametrize("name", ["blobs", "blobs/sha256"])
-def test_store_whose_blobs_are_no_folder_is_an_error(tmp_path: Path, name: str) -> None:
-    path = tmp_path / "store" / name
-    path.parent.mkdir(parents=True)
-    path.touch()
-    with pytest.raises(LayerscanError) as raised:
-        here(tmp_path)
-    assert str(raised.value) == f"{tmp_path}/store/blobs/sha256: Not a directory"
-
-
-def test_volumes_are_told_apart(tmp_path: Path) -> None:
-    shared = "/dev/shm"
-    apart = os.path.isdir(shared) and os.stat(shared).st_dev != os.stat(tmp_path).st_dev
-    require(apart, f"{shared} is no file system of its own")
-    device = live.this_device(str(tmp_path / "store"), "/dev/shm/docker", with_engine=False)
-    assert device.docker_root == "/dev/shm"
-    assert device.docker_parent == "/dev/shm" != device.store_parent
-    mounted = live.this_device(str(tmp_path / "store"), "/dev/shm", with_engine=False)
-    assert mounted.docker_root == "/dev/shm" != mounted.docker_parent
-
-
-def test_blobs_are_listed_with_their_lengths(tmp_path: Path) -> None:
-    folder = tmp_path / "store" / "blobs" / "sha256"
-    folder.mkdir(parents=True)
-    (folder / A.removeprefix("sha256:")).write_bytes(b"seventeen letters")
-    (folder / "stray").write_bytes(b"")
-    (folder / B.removeprefix("sha256:")).symlink_to("/etc/passwd")
-    device = here(tmp_path)
-    assert set(device.blobs) == {A, B}
-    assert device.has_blob(A, 17)
-    assert not device.has_blob(A, 18)
-    # By its name it is there, for the client that looks at nothing else.
-    assert device.has_name(B)
-    assert not device.has_blob(B, os.stat("/etc/passwd").st_size)
-
-
-def ingest(tmp_path: Path, name: str, reference: bytes, data: bytes | None) -> None:
-    folder = tmp_path / "store" / "ingest" / sha256(name.encode()).hexdigest()
-    folder.mkdir(parents=True)
-    (folder / "ref").write_bytes(reference)
-    if data is not None:
-        (folder / "data").write_bytes(data)
-
-
-def test_blobs_fetched_in_part_are_found(tmp_path: Path) -> None:
-    ingest(tmp_path, "a", f"registry.example/fleet/web@{A}".encode(), b"12345")
-    ingest(tmp_path, "b", f"registry.example/fleet/web@{B}".encode(), None)
-    ingest(tmp_path, "c", b"\xff", b"1")
-    (tmp_path / "store" / "ingest" / "stray").write_bytes(b"")
-    assert here(tmp_path).partial == {A: 5}
-    folder = tmp_path / "store" / "blobs" / "sha256"
-    folder.mkdir(parents=True)
-    (folder / A.removeprefix("sha256:")).write_bytes(b"12345")
-    assert here(tmp_path).partial == {}
-
-
-def test_reference_that_is_too_long_is_an_error(tmp_path: Path) -> None:
-    ingest(tmp_path, "a", b"x" * 5000, b"1")
-    with pytest.raises(LayerscanError, match="is longer than 4096 bytes"):
-        here(tmp_path)
-
-
-def test_engine_is_read_through_its_store(tmp_path: Path) -> None:
-    store = StoreBuilder(tmp_path / "docker")
-    layer = store.layer(None, File("a", size=10))
-    image = store.image([layer], names=["x:1"], pushed={"docker.io/library/x": None})
-    device = here(tmp_path, with_engine=True)
-    assert device.engine == EngineLayers(
-        "overlay2",
-        keeps_blobs=False,
-        chain_ids=frozenset([layer.chain_id]),
-        digests=frozenset([blob_digest(layer.diff_id)]),
-        image_ids=frozenset([image]),
-    )
-    assert here(tmp_path).engine is None
-
-
-def test_engine_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    (tmp_path / "docker").mkdir()
-    device = here(tmp_path, with_engine=True)
-    assert device.engine is None
-    assert "what the engine has is not known" in device.notes[-1]
-
-
-@pytest.mark.root
-def test_ext4_withholds_blocks(tmp_path: Path) -> None:
-    require_root()
-    from tests.conftest import require_programs
-    from tests.engines import loop
-
-    require_programs(*loop.PROGRAMS)
-    with loop.ext4(str(tmp_path / "disk"), 64 << 20, "-b", "4096", "-m", "0") as disk:
-        device = live.this_device(f"{disk}/store", f"{disk}/docker", with_engine=False)
-        found = os.statvfs(disk)
-        assert device.store.withheld_blocks == found.f_bfree - found.f_bavail > 0
-        assert device.store_root == disk

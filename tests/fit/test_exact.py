@@ -8,7 +8,7 @@ from layerscan.errors import DocumentError, LayerscanError
 from layerscan.fit.contents import AppContents, BlobKind, Depth
 from layerscan.fit.device import Device, Volume
 from layerscan.fit.exact import WATERMARKS, check
-from layerscan.fit.verdict import Rule, Verdict
+from layerscan.fit.verdict import Limit, Rule, Verdict
 from layerscan.stores.containerd import footprint as containerd_footprint
 from layerscan.stores.overlay2 import footprint as overlay2_footprint
 from tests.builders.fit_apps import App, Layer, chains, encode, metadata_of
@@ -33,7 +33,7 @@ def ask(
         apps if isinstance(apps, list) else [apps],
         where,
         architecture=ARCH,
-        watermark=watermark,
+        limit=Limit(watermark),
         is_root=is_root,
         engine_pulls=engine_pulls,
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from layerscan.digest import sha256
 from layerscan.errors import AbsentError, DocumentError
-from layerscan.fit.composectl import ImagesOfIndex
+from layerscan.fit.composectl_images import ImagesOfIndex
 from layerscan.oci import (
     DOCKER_LIST,
     DOCKER_MANIFEST,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -78,12 +80,31 @@ def test_absent_variant_is_the_usual_one() -> None:
         ("aarch64", Platform("arm64", "linux")),
         ("armv7l", Platform("arm", "linux", "v7")),
         ("riscv64", Platform("riscv64", "linux")),
+        *((name, Platform("386", "linux")) for name in ("i386", "i486", "i586", "i686")),
+        ("mips64", Platform("mips64le" if sys.byteorder == "little" else "mips64", "linux")),
     ],
 )
 def test_machine(monkeypatch: pytest.MonkeyPatch, machine: str, expected: Platform) -> None:
     monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine=machine))
     assert this_machine() == expected
     assert platforms.preference(expected, this_machine()) == 0
+
+
+@pytest.mark.parametrize(
+    ("machine", "expected"),
+    [
+        ("x86_64", Platform("386", "linux")),
+        ("aarch64", Platform("arm", "linux", "v8")),
+        ("armv7l", Platform("arm", "linux", "v7")),
+        ("riscv64", Platform("riscv", "linux")),
+    ],
+)
+def test_system_of_32_bits_on_a_kernel_of_64(
+    monkeypatch: pytest.MonkeyPatch, machine: str, expected: Platform
+) -> None:
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(machine=machine))
+    monkeypatch.setattr(struct, "calcsize", lambda _: 4)
+    assert this_machine() == expected
 
 
 def test_plain_words() -> None:

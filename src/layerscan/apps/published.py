@@ -61,7 +61,8 @@ class PublishedApp(NamedTuple):
         raw: the document.
         digest: of `raw`.
         bundle: the App's files.
-        metadata: what its layers cost, None if it was published without.
+        metadata: what its layers cost; None if it was published without, or with a
+            version of it that no client reads.
         layers_manifests: by architecture; empty where the registry took none.
     """
 
@@ -117,11 +118,8 @@ def loads_app(raw: bytes, source: str) -> PublishedApp:
     bundle, *more = manifest.layers
     if METADATA_ANNOTATION in bundle.annotations:
         raise at_layers.key(0).fault("is layers metadata, where the bundle must be")
-    # Clients take the second layer and no other.
-    metadata = more[0] if more and more[0].annotations.get(METADATA_ANNOTATION) else None
-    if metadata is not None and metadata.annotations[METADATA_ANNOTATION] != VERSION:
-        version = quoted(metadata.annotations[METADATA_ANNOTATION])
-        raise at_layers.key(1).fault(f'is layers metadata of version {version}, not "{VERSION}"')
+    # Clients take the second layer and no other, and pass over another version.
+    metadata = more[0] if more and more[0].annotations.get(METADATA_ANNOTATION) == VERSION else None
     return PublishedApp(
         source, raw, digests.sha256(raw), bundle, metadata, _layers_manifests(manifest, place)
     )

@@ -3,12 +3,14 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from layerscan.cli.device_options import add_root_arguments, roots
+from layerscan.cli.device_options import add_client_store_argument, add_root_arguments, roots
 from layerscan.cli.model_options import (
+    DEFAULT_FS,
     add_fs_argument,
     add_reading_arguments,
     add_store_argument,
     reading,
+    size_or_zero,
 )
 from layerscan.cli.output import complain, is_for_people
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from layerscan.fit.device import Device
     from layerscan.fit.policies import Policy
     from layerscan.fit.sources import FoundApp
+    from layerscan.oci import Platform
     from layerscan.registry import RegistryClient
 
 HELP = "does an App fit on a device?"
@@ -69,7 +72,7 @@ def _add_policy_arguments(parser: argparse.ArgumentParser) -> None:
     rules = parser.add_argument_group("by which rules")
     rules.add_argument(
         "--policy",
-        choices=["aktualizr-lite", "composectl", "exact"],
+        choices=["aktualizr-lite", "composectl", "aktualizr-lite-skopeo", "exact"],
         default="aktualizr-lite",
         help="those of a client, or exact (default: aktualizr-lite)",
     )
@@ -77,7 +80,19 @@ def _add_policy_arguments(parser: argparse.ArgumentParser) -> None:
         "--watermark",
         metavar="PCT",
         type=_percent,
-        help="percent of a disk that may be used (default: the policy's: 80, 95 or 100)",
+        help="percent of a disk that may be used (default: the policy's: 80, 95, 80 or 100)",
+    )
+    rules.add_argument(
+        "--reserved-storage",
+        metavar="SIZE",
+        type=size_or_zero,
+        help="set aside so much of a disk, in place of what the watermark does: 2GiB, 500MiB, …",
+    )
+    rules.add_argument(
+        "--quick",
+        action="store_true",
+        help="with composectl: look at the lengths of blobs, not at their content, as its "
+        "own --quick does",
     )
     rules.add_argument(
         "--unprivileged",
@@ -95,6 +110,7 @@ def _add_device_arguments(parser: argparse.ArgumentParser) -> None:
     device = parser.add_argument_group("the device (default: this machine)")
     device.add_argument("--device", metavar="FILE", help="the one that this file describes")
     add_root_arguments(device)
+    add_client_store_argument(device)
     device.add_argument(
         "--installed",
         metavar="REF",
@@ -115,7 +131,7 @@ def _add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
         help="predict what layers take on the device from the images: of Apps that have no "
         "layers metadata, or always (default: missing)",
     )
-    add_fs_argument(prediction)
+    add_fs_argument(prediction, default=None)
     add_store_argument(prediction, None, "the image store of the device's engine")
     add_reading_arguments(prediction)
 
@@ -129,20 +145,29 @@ def _percent(text: str) -> int:
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
     from layerscan.cli import check_report
+    from layerscan.fit import live
+    from layerscan.fit.composectl import blobs_of
     from layerscan.fit.policies import Policy, UpdateConditions, ask
     from layerscan.registry import RegistryClient
 
     policy = Policy(options.policy)
     circumstances = UpdateConditions(
-        options.watermark, not options.unprivileged, options.engine_pulls
+        options.watermark,
+        options.reserved_storage,
+        is_root=not options.unprivileged,
+        engine_pulls=options.engine_pulls,
     )
     _check(options, policy)
     with RegistryClient(registry_options(options)) as client:
         device, architecture = _device(options, policy, client)
         apps = _apps(options, policy, device, architecture, client)
+    if options.device is None and policy.hashes_blobs and not options.quick:
+        blobs = (blob for app in apps for blob in blobs_of(app, architecture))
+        device = live.with_hashed_blobs(device, roots(options)[0], blobs)
     verdict = ask(policy, apps, device, architecture=architecture, circumstances=circumstances)
     of_apps = (note for app in apps for note in app.notes)
-    warnings = tuple(dict.fromkeys((*device.notes, *of_apps, *verdict.notes)))
+    notes = (*_useless(options), *device.notes, *of_apps, *verdict.notes)
+    warnings = tuple(dict.fromkeys(notes))
     for warning in warnings:
         complain("warning", warning)
     if options.format == "json":
@@ -162,10 +187,30 @@ def _check(options: argparse.Namespace, policy: "Policy") -> None:
         raise LayerscanError(
             "--device describes the disks: give it without --store-root and --docker-root"
         )
+    if options.device is not None and options.client_store_root:
+        raise LayerscanError(
+            "--device describes the disks: say it there, without --client-store-root"
+        )
+    if options.quick and options.policy != "composectl":
+        raise LayerscanError(f"--quick is for --policy composectl, not {options.policy}")
     if options.engine_pulls and options.policy != "exact":
         raise LayerscanError(f"--engine-pulls is for --policy exact, not {options.policy}")
     if options.predict and options.layers_meta:
         raise LayerscanError("--predict reads the images of Apps: give them with --app")
+
+
+def _useless(options: argparse.Namespace) -> list[str]:
+    """What is to be said of options that change nothing."""
+    notes = []
+    if options.reserved_storage is not None and options.watermark is not None:
+        notes.append("--watermark does nothing: --reserved-storage is used in its place")
+    if not options.predict:
+        notes += [
+            f"--{name} does nothing without --predict"
+            for name in ("fs", "store")
+            if getattr(options, name) is not None
+        ]
+    return notes
 
 
 def _device(
@@ -180,7 +225,11 @@ def _device(
     if options.device is not None:
         device, files = device_file.load(options.device)
     else:
-        device = live.this_device(*roots(options), with_engine=policy.asks_engine)
+        device = live.this_device(
+            *roots(options),
+            client_store_root=options.client_store_root,
+            is_exact=policy.asks_engine,
+        )
     architecture = options.arch or device.architecture
     if architecture is None:
         raise LayerscanError(f"{device.source}: does not say its architecture; give it with --arch")
@@ -197,10 +246,11 @@ def _installed(
 ) -> "AppContents":
     from layerscan.fit.contents import from_metadata
     from layerscan.fit.sources import find_app, is_metadata
+    from layerscan.oci import Platform
 
     if is_metadata(name):
         return from_metadata(_read(name), name)
-    return _contents(find_app(name, client), policy, architecture)
+    return _contents(find_app(name, client), policy, Platform(architecture))
 
 
 def _apps(
@@ -213,16 +263,19 @@ def _apps(
     from layerscan.cli.progress import PredictProgress
     from layerscan.fit.contents import from_metadata
     from layerscan.fit.sources import find_app
+    from layerscan.oci import Platform
 
     if options.layers_meta:
         return [from_metadata(_read(path), path) for path in options.layers_meta]
     sources = [find_app(name, client) for name in options.app]
-    apps = [_contents(source, policy, architecture) for source in sources]
+    variant = device.variant if architecture == device.architecture else ""
+    asked = Platform(architecture, variant=variant)
+    apps = [_contents(source, policy, asked) for source in sources]
     if not options.predict:
         return apps
     from layerscan.fit.predicted import model_of, with_prediction
 
-    model = model_of(device, policy, options.fs, options.store)
+    model = model_of(device, policy, options.fs or DEFAULT_FS, options.store)
     with PredictProgress(shown=is_for_people()) as progress:
         how = reading(options, progress.update if progress.shown else None)
         return [
@@ -233,14 +286,14 @@ def _apps(
         ]
 
 
-def _contents(source: "FoundApp", policy: "Policy", architecture: str) -> "AppContents":
+def _contents(source: "FoundApp", policy: "Policy", asked: "Platform") -> "AppContents":
     from layerscan.fit.contents import read_app
 
     return read_app(
         *source,
-        architecture=architecture,
+        architecture=asked.architecture,
         depth=policy.depth,
-        matcher=policy.matcher(architecture),
+        matcher=policy.matcher(asked.architecture, asked.variant),
     )
 
 

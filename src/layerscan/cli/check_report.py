@@ -16,11 +16,13 @@ _PURPOSES = {"store": "blobs", "docker": "layers"}
 
 def print_json(verdict: "Verdict", device: str, warnings: Sequence[str]) -> None:
     """Print the answer as JSON: every figure in bytes, digests in full."""
+    by_size = verdict.limit.reserved is not None
     report = {
         "fits": verdict.fits,
         "policy": verdict.policy,
         "architecture": verdict.architecture,
-        "watermark": verdict.watermark,
+        "watermark": None if by_size else verdict.limit.watermark,
+        "reserved_storage": verdict.limit.reserved,
         "device": device,
         "apps": [{"app": app, "rule": str(rule)} for app, rule in verdict.rules.items()],
         "volumes": [_volume(space) for space in verdict.spaces],
@@ -66,6 +68,7 @@ def _volume(space: "Space") -> dict[str, object]:
     }
     return {
         "volume": space.volume,
+        "app": space.app,
         "purposes": list(space.purposes),
         "fits": space.fits,
         **figures,
@@ -87,9 +90,13 @@ def print_text(verdict: "Verdict") -> None:
     for line in _to_free(verdict):
         print(line)
     subject = ", ".join(map(printable, verdict.rules))
+    limit = verdict.limit
+    allowed = f"watermark {limit.watermark} %"
+    if limit.reserved is not None:
+        allowed = f"{human(limit.reserved)} reserved"
     print(
         f"{'fits' if verdict.fits else 'does not fit'}: {subject} for {verdict.architecture} "
-        f"({verdict.policy}, watermark {verdict.watermark} %)"
+        f"({verdict.policy}, {allowed})"
     )
 
 
@@ -100,6 +107,8 @@ def _to_free(verdict: "Verdict") -> list[str]:
         name = printable(space.volume)
         if not space.fits:
             line = f"{name}: {space.to_free} bytes would have to be freed"
+            if space.app is not None:
+                line += f" for {printable(space.app)}"
             surely = space.least - space.available
             if space.least < space.required and surely > 0:
                 line += f"; {surely} in the best case"
@@ -119,11 +128,10 @@ def _space_table(spaces: "Sequence[Space]") -> Table:
     table = Table(["REQUIRED", "AVAILABLE", "RESERVED", "TOTAL"], ["FITS", "FOR", "VOLUME"])
     for space in spaces:
         counts = (space.required, space.available, space.reserved)
-        purposes = " and ".join(_PURPOSES[purpose] for purpose in space.purposes)
         table.add(
             *(human(count) for count in (*counts, space.total)),
             _yes(fits=space.fits),
-            purposes,
+            _purpose(space),
             space.volume,
         )
         percents = [space.percent(count) for count in counts]
@@ -131,6 +139,11 @@ def _space_table(spaces: "Sequence[Space]") -> Table:
         if any(percent is not None for percent in percents):
             table.add(*shown, "", "", "", "")
     return table
+
+
+def _purpose(space: "Space") -> str:
+    purpose = " and ".join(_PURPOSES[one] for one in space.purposes)
+    return purpose if space.app is None else f"{purpose} of {space.app}"
 
 
 def _bundle_table(bundles: "Sequence[Bundle]") -> Table:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from layerscan.cli.device_options import add_root_arguments, roots
+from layerscan.cli.device_options import add_client_store_argument, add_root_arguments, roots
 from layerscan.cli.output import check_out_file, complain, write_data
 
 HELP = "this machine's disks and layers as a device file for 'check'"
@@ -16,6 +16,7 @@ EPILOG = """example:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_root_arguments(parser)
+    add_client_store_argument(parser)
     parser.add_argument(
         "-o", "--out-file", metavar="FILE", default="-", help="where to write (default: stdout)"
     )
@@ -26,7 +27,9 @@ def run(options: argparse.Namespace) -> int:
     from layerscan.fit import device_file, live
 
     check_out_file(options.out_file)
-    device = live.this_device(*roots(options), with_engine=True)
+    device = live.this_device(
+        *roots(options), client_store_root=options.client_store_root, is_exact=True
+    )
     for note in device.notes:
         complain("warning", note)
     write_data(options.out_file, device_file.dumps(device))

@@ -5,6 +5,16 @@ import argparse
 _STORE_ROOT = "/var/sota/reset-apps"
 
 
+def add_client_store_argument(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+    """Declare ``--client-store-root``."""
+    parser.add_argument(
+        "--client-store-root",
+        metavar="DIR",
+        help="the store root that the client was compiled with, if that is another: composectl "
+        "rounds up to the blocks of the folder above it (default: that of --store-root)",
+    )
+
+
 def add_root_arguments(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
     """Declare ``--store-root`` and ``--docker-root``."""
     parser.add_argument(

@@ -11,9 +11,8 @@ from layerscan.cli.registry_options import add_registry_arguments, registry_opti
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from layerscan.fit.contents import AppContents
-    from layerscan.fit.difference import Difference
-    from layerscan.fit.figures import ClientLayer
+    from layerscan.fit.difference import Difference, Measured
+    from layerscan.layersmeta import LayerMeta
     from layerscan.registry import RegistryClient
 
 HELP = "what an update adds, removes, and needs at its peak"
@@ -47,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     from layerscan.registry import RegistryClient
 
     with RegistryClient(registry_options(options)) as client:
-        old, new = (_contents(name, options.arch, client) for name in (options.old, options.new))
+        old, new = (_measured(name, client) for name in (options.old, options.new))
     found = [compare(old, new, name) for name in common_architectures(old, new, options.arch)]
     if options.format == "json":
         _print_json(found)
@@ -62,15 +61,16 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _contents(name: str, architecture: str | None, client: "RegistryClient") -> "AppContents":
-    from layerscan.fit.contents import Depth, from_metadata, read_app
+def _measured(name: str, client: "RegistryClient") -> "Measured":
+    from layerscan.fit.difference import of_app, of_metadata
     from layerscan.fit.sources import find_app, is_metadata
     from layerscan.jsondoc import read_file
     from layerscan.layersmeta import MAX_DOCUMENT
 
     if is_metadata(name):
-        return from_metadata(read_file(name, MAX_DOCUMENT), name)
-    return read_app(*find_app(name, client), architecture=architecture or "", depth=Depth.APP)
+        return of_metadata(read_file(name, MAX_DOCUMENT), name)
+    found = find_app(name, client)
+    return of_app(found.app, found.documents)
 
 
 def _download(one: "Difference") -> int | None:
@@ -96,7 +96,7 @@ def _print_json(found: "Sequence[Difference]") -> None:
     print()
 
 
-def _layers(layers: "Mapping[str, ClientLayer]") -> list[dict[str, object]]:
+def _layers(layers: "Mapping[str, LayerMeta]") -> list[dict[str, object]]:
     return [
         {"digest": digest, "archive_size": figures.archive_size, "usage": figures.usage}
         for digest, figures in layers.items()

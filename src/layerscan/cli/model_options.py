@@ -20,6 +20,9 @@ _SIZE = re.compile(r"([0-9]{1,15})([KMGT]I)?(B)?", re.ASCII | re.IGNORECASE)
 
 _LARGEST = "64GiB"
 
+DEFAULT_FS = "ext4"
+"""The file system to predict for where none is named."""
+
 
 def add_model_arguments(parser: "_Arguments") -> None:
     """Declare what to predict for: ``--fs``, ``--block-size``, ``--store``, ``--accounting``."""
@@ -40,15 +43,15 @@ def add_model_arguments(parser: "_Arguments") -> None:
     )
 
 
-def add_fs_argument(parser: "_Arguments") -> None:
-    """Declare ``--fs``."""
+def add_fs_argument(parser: "_Arguments", default: str | None = DEFAULT_FS) -> None:
+    """Declare ``--fs``; with None as `default` it can be told whether it was given."""
     from layerscan.prediction.filesystems import FILE_SYSTEMS
 
     parser.add_argument(
         "--fs",
         choices=FILE_SYSTEMS,
-        default="ext4",
-        help="the device's file system (default: ext4)",
+        default=default,
+        help=f"the device's file system (default: {DEFAULT_FS})",
     )
 
 
@@ -130,7 +133,19 @@ def _count(text: str) -> int:
 
 
 def _size(text: str) -> int:
+    size = size_or_zero(text)
+    if size == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: 500MiB, 64GiB, or so many bytes")
+    return size
+
+
+def size_or_zero(text: str) -> int:
+    """The number of bytes that a size says: ``500MiB``, ``64GiB``, or so many bytes.
+
+    Raises:
+        argparse.ArgumentTypeError: it is no size.
+    """
     match = _SIZE.fullmatch(text)
-    if match is None or int(match[1]) == 0:
+    if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no size: 500MiB, 64GiB, or so many bytes")
     return int(match[1]) * _UNITS[f"{(match[2] or '').upper()}B"]

@@ -1,19 +1,25 @@
-"""The rules of composectl, as its ``check`` has them.
+"""The rules of composectl, as its ``check`` and ``pull`` have them.
 
 Everything is counted on the volume of the store root, the engine's data
 included. The part of a disk that is set aside is the product of two IEEE
 doubles, cut to an integer: so it is here.
+
+The client adds in integers of 64 bits, and compares the sum as one without a sign. So
+a sum below nothing is a huge one, and one beyond 64 bits begins anew.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-from layerscan.errors import DocumentError, LayerscanError
+from layerscan.errors import DocumentError
+from layerscan.fit import go_metadata
 from layerscan.fit.contents import AppContents, Blob, BlobKind
-from layerscan.fit.device import Device, Volume
-from layerscan.fit.figures import Figures
-from layerscan.fit.verdict import Missing, Others, Rule, Space, Verdict, Watermarks
-from layerscan.oci import INDEX_TYPES, Descriptor
-from layerscan.oci.matchers import ForLinux, UnusableIndexError
+from layerscan.fit.device import Device
+from layerscan.fit.figures import Metadata, PredictedMetadata
+from layerscan.fit.go_metadata import GoLayer
+from layerscan.fit.verdict import Limit, Missing, Others, Rule, Space, Verdict, Watermarks
+from layerscan.text import printable
 
 NAME = "composectl"
 WATERMARKS = Watermarks(default=95, lowest=20, highest=99)
@@ -21,143 +27,242 @@ WATERMARKS = Watermarks(default=95, lowest=20, highest=99)
 _COMPRESSION = 5
 """How many times its blob a layer is taken to need that the metadata leaves out."""
 
+_MODULUS = 1 << 64
+
+_LAYER = re.compile(
+    r"application/vnd\.oci\.image\.layer\..*"
+    r"|application/vnd\.docker\.image\.rootfs\.(foreign\.)?diff\.tar(\.gzip)?(\+.*)?",
+    re.DOTALL,
+)
+"""The media types by which the client knows a layer."""
+
+_LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
+"""What layers of metadata alone are taken to be."""
+
+
+class Lacking(NamedTuple):
+    """A blob that the store root lacks.
+
+    Attributes:
+        blob: the blob.
+        to_fetch: bytes of it that are to be fetched.
+        store: bytes of disk that the client takes these to need.
+        runtime: bytes of disk that it takes the blob to need beside that.
+        estimated: whether `runtime` is a guess.
+    """
+
+    blob: Blob
+    to_fetch: int
+    store: int
+    runtime: int
+    estimated: bool
+
 
 def reserved_bytes(total: int, watermark: int) -> int:
     """Bytes of a disk of `total` bytes that are set aside."""
     return int(((100 - watermark) / 100.0) * float(total))
 
 
-class ImagesOfIndex(ForLinux):
-    """The images that the client takes of an index; see `layerscan.oci.matchers.Matcher`.
-
-    It looks at the platform of each entry, and takes what matches for a manifest.
-
-    Args:
-        architecture: the device's.
-    """
-
-    def __init__(self, architecture: str) -> None:
-        super().__init__({architecture})
-
-    def check(self, entry: Descriptor) -> None:
-        """Refuse an index that ends the client.
-
-        Raises:
-            UnusableIndexError: it has such an entry.
-        """
-        if entry.platform is None:
-            raise UnusableIndexError(
-                f"composectl cannot read this index: its entry {entry.digest} has no platform; "
-                "push the image again with platforms"
-            )
-        if entry.media_type in INDEX_TYPES and self.takes(entry.platform):
-            raise UnusableIndexError(
-                f"composectl cannot read this index: its entry {entry.digest} is an index itself; "
-                "push the image again as one index"
-            )
+def aligned(size: int, block_size: int) -> int:
+    """`size` rounded up to blocks, as the client does it: below nothing not at all."""
+    return size if size <= 0 else -(-size // block_size) * block_size
 
 
 def check(
-    apps: Sequence[AppContents], device: Device, *, architecture: str, watermark: int
+    apps: Sequence[AppContents], device: Device, *, architecture: str, limit: Limit
 ) -> Verdict:
-    """What the client would answer.
+    """What the client would answer, asked about all Apps at once.
 
     Args:
-        apps: the Apps, with their images.
+        apps: the Apps, with their images; or metadata.
         device: the device.
         architecture: its architecture.
-        watermark: percent of the disk that may be used.
+        limit: how much of the disk may be used.
 
     Raises:
-        LayerscanError: only metadata is known of an App.
+        LayerscanError: metadata alone that cannot be used.
     """
-    block = device.volumes[device.store_parent]
     rules: dict[str, Rule] = {}
     notes: list[str] = []
-    # By digest, over all Apps; of an App's figures, the last one's count.
-    lacking: dict[str, tuple[Blob, int, bool]] = {}
+    # By digest, over all Apps: of a blob of several, the last one's figures count.
+    lacking: dict[str, Lacking] = {}
     for app in apps:
-        if app.images is None:
-            raise LayerscanError(
-                f"{app.name}: composectl counts every blob of an App, and metadata has only "
-                "its layers; give the App with --app"
-            )
-        figures = _figures(app, architecture, notes)
-        rules[app.name] = Rule.ESTIMATE if figures is None else Rule.METADATA
-        left_out = 0
-        for blob in app.blobs().values():
-            if not device.has_blob(blob.digest, blob.size):
-                usage, estimated = _runtime(blob, figures, block)
-                lacking[blob.digest] = (blob, usage, estimated)
-                left_out += estimated and figures is not None
-        if left_out:
-            notes.append(f"{app.name}: its metadata leaves out {left_out} of its layers: estimated")
-    required = sum(
-        block.rounded(_to_fetch(blob, device)) + usage for blob, usage, _ in lacking.values()
+        rules[app.name], found = lacking_of(app, device, architecture, notes)
+        lacking |= found
+    return verdict(NAME, rules, lacking, (space(lacking, device, limit),), notes)._replace(
+        architecture=architecture, limit=limit
     )
+
+
+def verdict(
+    policy: str,
+    rules: Mapping[str, Rule],
+    lacking: Mapping[str, Lacking],
+    spaces: tuple[Space, ...],
+    notes: Iterable[str],
+) -> Verdict:
+    """The answer, but for the architecture and the limit."""
+    layers = [one for one in lacking.values() if one.blob.kind is BlobKind.LAYER]
+    beside = [one for one in lacking.values() if one.blob.kind is not BlobKind.LAYER]
     return Verdict(
-        NAME,
-        architecture,
-        watermark,
+        policy,
+        "",
+        Limit(0),
         rules,
-        (_space(device, required, watermark),),
+        spaces,
         (),
         tuple(
             sorted(
-                Missing(blob.digest, _to_fetch(blob, device), usage, estimated)
-                for blob, usage, estimated in lacking.values()
-                if blob.kind is BlobKind.LAYER
+                Missing(one.blob.digest, one.to_fetch, one.runtime, one.estimated) for one in layers
             )
         ),
-        _others([blob for blob, _, _ in lacking.values()], device),
+        Others(len(beside), sum(one.to_fetch for one in beside)),
         tuple(notes),
     )
 
 
-def _figures(app: AppContents, architecture: str, notes: list[str]) -> Figures | None:
-    """What the App's metadata says; None where the client makes do without."""
+def lacking_of(
+    app: AppContents, device: Device, architecture: str, notes: list[str]
+) -> tuple[Rule, dict[str, Lacking]]:
+    """What the store root lacks of an App, by digest; and how its need was found."""
+    if app.images is None:
+        layers = _layers_alone(app, architecture, notes)
+        return Rule.METADATA, _lacking(_blobs_alone(app, layers), layers, device)
+    known, is_whole = _layers(app, architecture, notes)
+    found = _lacking(
+        (blob for blob in app.tree() if is_whole or blob.kind is not BlobKind.METADATA),
+        known,
+        device,
+    )
+    if known is None:
+        return Rule.ESTIMATE, found
+    left_out = sum(one.estimated for one in found.values())
+    if left_out:
+        notes.append(f"{app.name}: its metadata leaves out {left_out} of its layers: estimated")
+    return Rule.METADATA, found
+
+
+def _layers_alone(app: AppContents, architecture: str, notes: list[str]) -> Mapping[str, GoLayer]:
+    """The layers of metadata that the user gave; nothing else is known."""
+    assert isinstance(app.metadata, Metadata)  # noqa: S101 - else it were an App's
+    source = app.metadata.source
+    read = go_metadata.read_alone(app.metadata.raw, source, architecture)
+    layers = read.layers(architecture, source)
+    if read.fault is not None:
+        notes.append(f"{read.fault}; the client goes on with the rest")
+    notes.append(f"{app.name}: metadata alone; the App's other blobs are not counted")
+    return layers
+
+
+def blobs_of(app: AppContents, architecture: str) -> list[Blob]:
+    """The blobs that the client looks at; raises as `check`."""
+    if app.images is None:
+        return _blobs_alone(app, _layers_alone(app, architecture, []))
+    return list(app.tree())
+
+
+def _blobs_alone(app: AppContents, layers: Mapping[str, GoLayer]) -> list[Blob]:
+    return [
+        Blob(digest, _archive_size(app, digest, layer), BlobKind.LAYER, _LAYER_TYPE)
+        for digest, layer in layers.items()
+    ]
+
+
+def _archive_size(app: AppContents, digest: str, layer: GoLayer) -> int:
+    if layer.archive_size is None:
+        raise DocumentError(
+            f"{app.name}: layer {printable(digest)}: "
+            'key "archive_size" is missing; publishing an App adds it'
+        )
+    return layer.archive_size
+
+
+def _layers(
+    app: AppContents, architecture: str, notes: list[str]
+) -> tuple[Mapping[str, GoLayer] | None, bool]:
+    """What an App's metadata says, and whether the client finds no fault in it.
+
+    Returns:
+        None for the layers where the metadata says nothing of the architecture.
+    """
+    without = "the client takes a layer to need no more than its blob"
+    if isinstance(app.metadata, PredictedMetadata):
+        layers = app.metadata.figures(architecture).layers
+        return {digest: GoLayer(layer.usage) for digest, layer in layers.items()}, True
+    if app.metadata is None:
+        notes.append(f"{app.metadata_fault or f'{app.name}: has no layers metadata'}; {without}")
+        return None, False
+    read = go_metadata.read(app.metadata.raw, app.metadata.source)
+    found: Mapping[str, GoLayer] | None = None
+    told = read.fault
     try:
-        return app.figures(architecture)
+        found = read.layers(architecture, app.metadata.source)
     except DocumentError as error:
-        notes.append(f"{error}; the client takes a layer to need no more than its blob")
-        return None
+        notes.append(f"{error}; {without}")
+        told = None if error is read.fault else told
+    if told is not None:
+        notes.append(f"{told}; the client goes on with the rest, and does not fetch the metadata")
+    return found, read.fault is None
 
 
-def _runtime(blob: Blob, figures: Figures | None, block: Volume) -> tuple[int, bool]:
-    """Bytes of disk that a blob is taken to need beside itself, and whether that is a guess."""
-    if blob.kind is not BlobKind.LAYER or figures is None:
-        return block.rounded(blob.size), blob.kind is BlobKind.LAYER
-    if blob.digest in figures.layers:
-        return figures.layers[blob.digest].usage, False
-    return _COMPRESSION * blob.size, True
+def _lacking(
+    tree: Iterable[Blob], known: Mapping[str, GoLayer] | None, device: Device
+) -> dict[str, Lacking]:
+    block_size = device.client_block_size
+    found: dict[str, Lacking] = {}
+    for blob in tree:
+        if device.has_blob(blob.digest, blob.size):
+            continue
+        # A part that is longer than its blob is no part of it, but nothing is to be fetched.
+        part = device.fetched(blob.digest, blob.reference)
+        to_fetch = blob.size - min(part, max(blob.size, 0))
+        is_layer = known is not None and _LAYER.fullmatch(blob.media_type) is not None
+        layer = known.get(blob.digest) if known is not None and is_layer else None
+        if layer is not None:
+            runtime = layer.usage
+        elif is_layer:
+            runtime = _COMPRESSION * blob.size
+        else:
+            runtime = aligned(blob.size, block_size)
+        # Without metadata, all figures of layers are guesses.
+        estimated = layer is None and (is_layer or blob.kind is BlobKind.LAYER)
+        found[blob.digest] = Lacking(
+            blob, to_fetch, aligned(to_fetch, block_size), runtime, estimated
+        )
+    return found
 
 
-def _to_fetch(blob: Blob, device: Device) -> int:
-    """Bytes of a blob that are still to be fetched."""
-    if blob.digest in device.blobs:
-        # Another length: it is fetched anew.
-        return blob.size
-    return max(blob.size - device.partial.get(blob.digest, 0), 0)
+def space(
+    lacking: Mapping[str, Lacking],
+    device: Device,
+    limit: Limit,
+    *,
+    taken: int = 0,
+    app: str | None = None,
+) -> Space:
+    """What `lacking` needs, and what is there of the disk.
 
-
-def _others(lacking: Sequence[Blob], device: Device) -> Others:
-    beside = [blob for blob in lacking if blob.kind is not BlobKind.LAYER]
-    return Others(len(beside), sum(_to_fetch(blob, device) for blob in beside))
-
-
-def _space(device: Device, required: int, watermark: int) -> Space:
+    Args:
+        lacking: the blobs.
+        device: the device.
+        limit: how much of the disk may be used.
+        taken: bytes of the free ones that other Apps take before.
+        app: whose blobs these are, None for those of all.
+    """
     volume = device.store
-    free = volume.block_size * volume.free_blocks
-    reserved = reserved_bytes(volume.total, watermark)
-    available = max(free - reserved, 0)
-    purposes = ("store", "docker")
+    required = sum(one.store + one.runtime for one in lacking.values()) % _MODULUS
+    free = max(volume.block_size * volume.free_blocks - taken, 0)
+    reserved = limit.reserved
+    if reserved is None:
+        reserved = reserved_bytes(volume.total, limit.watermark)
     return Space(
         device.store_root,
-        purposes,
+        ("store", "docker"),
         required,
         required,
         free,
         reserved,
-        available,
+        max(free - reserved, 0),
         volume.total,
+        app,
     )

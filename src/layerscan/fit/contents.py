@@ -4,8 +4,9 @@ Reads no more than a policy needs, see `Depth`. Where documents come from is
 ``sources``' matter; what they mean, ``apps.published`` and ``oci`` know.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import IntEnum, StrEnum
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from layerscan import jsondoc, oci
@@ -13,6 +14,7 @@ from layerscan.apps import published
 from layerscan.apps.published import PublishedApp
 from layerscan.digest import chain_ids, is_digest
 from layerscan.errors import DocumentError, NotInRegistryError
+from layerscan.fit import skopeo_metadata
 from layerscan.fit.figures import Figures, Metadata, PredictedMetadata
 from layerscan.layersmeta import MAX_DOCUMENT
 from layerscan.oci import Descriptor, Platform, platforms
@@ -53,11 +55,22 @@ class BlobKind(StrEnum):
 
 
 class Blob(NamedTuple):
-    """A blob of an App."""
+    """A blob of an App.
+
+    Attributes:
+        digest: of its bytes.
+        size: how many there are.
+        kind: what it is.
+        media_type: as its descriptor says; empty where there is none.
+        reference: ``host/repository@digest``, by which composectl fetches it; empty
+            where nothing says its repository.
+    """
 
     digest: str
     size: int
     kind: BlobKind
+    media_type: str = ""
+    reference: str = ""
 
 
 class ImageContents(NamedTuple):
@@ -88,9 +101,10 @@ class AppContents(NamedTuple):
         bundle: of these, the bundle; None where only metadata is known.
         metadata: its metadata, None if it has none or none that is JSON.
         metadata_fault: why there is none that can be used, if that is so.
-        layers_manifest: the layers by the App's layers manifest of the
-            architecture, None if there is none, or metadata is enough.
+        layers_manifest: the App's layers manifest of the architecture, None if there
+            is none, or metadata is enough.
         images: None where they are not asked for, or only metadata is known.
+        bare_indexes: the indexes of which the client takes no image.
         notes: what is to be told about it.
     """
 
@@ -99,8 +113,9 @@ class AppContents(NamedTuple):
     bundle: Blob | None
     metadata: Metadata | PredictedMetadata | None
     metadata_fault: str | None
-    layers_manifest: tuple[Blob, ...] | None
+    layers_manifest: bytes | None
     images: tuple[ImageContents, ...] | None
+    bare_indexes: tuple[Blob, ...] = ()
     notes: tuple[str, ...] = ()
 
     def figures(self, architecture: str) -> Figures:
@@ -109,21 +124,38 @@ class AppContents(NamedTuple):
         Raises:
             DocumentError: it has none, none of that architecture, or a malformed one.
         """
+        return self.required_metadata().figures(architecture)
+
+    def required_metadata(self) -> Metadata | PredictedMetadata:
+        """Its metadata, which nobody has read yet.
+
+        Raises:
+            DocumentError: it has none.
+        """
         if self.metadata is None:
             raise DocumentError(self.metadata_fault or f"{self.name}: has no layers metadata")
-        return self.metadata.figures(architecture)
+        return self.metadata
 
     def is_described(self, architecture: str) -> bool:
-        """Whether its metadata tells all that a client wants to know."""
-        return _is_enough(self.metadata, architecture)
+        """Whether its metadata tells all that any client wants to know."""
+        if self.metadata is None:
+            return False
+        try:
+            self.metadata.figures(architecture).archive_sizes()
+        except DocumentError:
+            return False
+        return True
+
+    def tree(self) -> Iterator[Blob]:
+        """All blobs of the App, as composectl comes to them; one may come several times."""
+        yield from self.own
+        yield from self.bare_indexes
+        for image in self.images or ():
+            yield from (*image.documents, image.config, *image.layers)
 
     def blobs(self) -> dict[str, Blob]:
-        """All blobs of the App, each digest once."""
-        found = {blob.digest: blob for blob in self.own}
-        for image in self.images or ():
-            for blob in (*image.documents, image.config, *image.layers):
-                found.setdefault(blob.digest, blob)
-        return found
+        """All blobs of the App, each digest once: as it comes last."""
+        return {blob.digest: blob for blob in self.tree()}
 
 
 class ImageDocuments(Protocol):
@@ -142,8 +174,9 @@ class ImageDocuments(Protocol):
 def from_metadata(raw: bytes, source: str) -> AppContents:
     """What metadata alone says.
 
-    Raises:
-        DocumentError: it is no JSON object.
+    Args:
+        raw: the document, which nobody has looked at yet.
+        source: what to call it in messages.
     """
     return AppContents(source, (), None, Metadata(raw, source), None, None, None)
 
@@ -152,6 +185,7 @@ def read_app(
     app: PublishedApp,
     documents: Blobs,
     images: ImageDocuments,
+    repository: str = "",
     *,
     architecture: str,
     depth: Depth,
@@ -163,6 +197,7 @@ def read_app(
         app: its manifest.
         documents: whoever has what that refers to.
         images: whoever has the documents of its images.
+        repository: ``host/repository`` of the App, empty where that is not known.
         architecture: the one to read.
         depth: how much of it.
         matcher: which images of an index the client takes; None for all for it.
@@ -172,30 +207,39 @@ def read_app(
             Metadata is not needed: without it, there are other rules.
     """
     metadata, fault = _metadata(app, documents)
-    own = [
-        Blob(app.digest, len(app.raw), BlobKind.APP_MANIFEST),
-        Blob(app.bundle.digest, app.bundle.size, BlobKind.BUNDLE),
-        *_bundle_index(app.bundle),
-    ]
+    own = _own(app, repository)
+    manifest = None
+    if depth is Depth.APP and not skopeo_metadata.is_enough(metadata, architecture):
+        manifest = _layers_manifest(app, documents, architecture)
+    contents = AppContents(app.source, own, own[-1], metadata, fault, manifest, None)
+    if depth is Depth.APP:
+        return contents
+    bundle = documents.fetch(app.bundle, limit=published.MAX_BUNDLE)
+    names = published.bundle_images(bundle, f"{app.source}: bundle")
+    # Of an image that several services have, the last service's place counts.
+    references = list(dict.fromkeys(reversed(names.values())))[::-1]
+    matching = matcher or ForLinux({architecture})
+    read = [_image(one, images, matching, architecture, depth) for one in references]
+    return contents._replace(
+        images=tuple(image for one in read for image in one.images),
+        bare_indexes=tuple(index for one in read for index in one.bare_indexes),
+        notes=tuple(note for one in read for note in one.notes),
+    )
+
+
+def _own(app: PublishedApp, repository: str) -> tuple[Blob, ...]:
+    """The App's own blobs, the bundle last."""
+    named = partial(_referenced, repository=repository)
+    own = [Blob(app.digest, len(app.raw), BlobKind.APP_MANIFEST)]
     if app.metadata is not None:
         own.append(Blob(app.metadata.digest, app.metadata.size, BlobKind.METADATA))
-    manifest = None
-    if depth is Depth.APP and not _is_enough(metadata, architecture):
-        manifest = _layers_manifest(app, documents, architecture)
-    found = None
-    notes: list[str] = []
-    if depth >= Depth.IMAGES:
-        bundle = documents.fetch(app.bundle, limit=published.MAX_BUNDLE)
-        names = published.bundle_images(bundle, f"{app.source}: bundle")
-        read = [
-            _image(reference, images, matcher or ForLinux({architecture}), architecture, depth)
-            for reference in dict.fromkeys(names.values())
-        ]
-        found = tuple(image for image, _ in read)
-        notes = [note for _, told in read for note in told]
-    return AppContents(
-        app.source, tuple(own), own[1], metadata, fault, manifest, found, tuple(notes)
-    )
+    own += _bundle_index(app.bundle)
+    own.append(Blob(app.bundle.digest, app.bundle.size, BlobKind.BUNDLE))
+    return tuple(map(named, own))
+
+
+def _referenced(blob: Blob, repository: str) -> Blob:
+    return blob._replace(reference=f"{repository}@{blob.digest}") if repository else blob
 
 
 def _metadata(app: PublishedApp, documents: Blobs) -> tuple[Metadata | None, str | None]:
@@ -219,27 +263,18 @@ def _bundle_index(bundle: Descriptor) -> Sequence[Blob]:
     return (Blob(digest, int(size), BlobKind.BUNDLE_INDEX),)
 
 
-def _is_enough(metadata: Metadata | PredictedMetadata | None, architecture: str) -> bool:
-    """Whether metadata tells all that a client wants to know: then it looks at nothing else."""
-    if metadata is None:
-        return False
-    try:
-        metadata.figures(architecture).archive_sizes()
-    except DocumentError:
-        return False
-    return True
-
-
-def _layers_manifest(
-    app: PublishedApp, documents: Blobs, architecture: str
-) -> tuple[Blob, ...] | None:
+def _layers_manifest(app: PublishedApp, documents: Blobs, architecture: str) -> bytes | None:
     if architecture not in app.layers_manifests:
         return None
-    descriptor = app.layers_manifests[architecture]
-    source = f"{app.source}: layers manifest of {architecture}"
-    raw = documents.fetch(descriptor, limit=oci.MAX_MANIFEST)
-    manifest = oci.loads(raw, source, media_type=descriptor.media_type or None)
-    return tuple(Blob(layer.digest, layer.size, BlobKind.LAYER) for layer in manifest.layers)
+    return documents.fetch(app.layers_manifests[architecture], limit=oci.MAX_MANIFEST)
+
+
+class _OfService(NamedTuple):
+    """What a service's image consists of for one architecture; see `AppContents`."""
+
+    images: tuple[ImageContents, ...]
+    bare_indexes: tuple[Blob, ...]
+    notes: list[str]
 
 
 def _image(
@@ -248,8 +283,8 @@ def _image(
     matcher: Matcher,
     architecture: str,
     depth: Depth,
-) -> tuple[ImageContents, list[str]]:
-    """An image of an App, and what is to be told about it."""
+) -> _OfService:
+    """A service's image."""
     name = reference.familiar
     raw, media_type = images.root(reference)
     root = oci.loads(raw, name, media_type=media_type)
@@ -259,10 +294,14 @@ def _image(
     configs = True if depth >= Depth.CONFIGS else None
     try:
         listing = list_images(top, reader, matcher, document=root, configs=configs)
+        takes_all = matcher.takes_top(root)
     except TooManyError as error:
         raise DocumentError(f"{name}: {error.what}") from None
     except UnusableIndexError as error:
         raise DocumentError(f"{name}: {error}") from None
+    contents = partial(_contents, reference=reference)
+    if takes_all:
+        return _all_images(top, tuple(map(contents, listing.images)), reference, architecture)
     if not listing.images:
         raise DocumentError(f"{name}: has no image for {architecture}; it has: {listing.has}")
     asked = Platform(architecture, LINUX)
@@ -271,18 +310,40 @@ def _image(
     if len(listing.images) > 1:
         variant = chosen.platform.variant or "none"
         notes.append(f"{name}: has several images for {architecture}; took variant {variant}")
-    manifest = chosen.manifest
-    contents = ImageContents(
-        name,
-        (
-            *(Blob(one.digest, one.size, BlobKind.IMAGE_INDEX) for one in chosen.indexes),
-            Blob(chosen.descriptor.digest, chosen.descriptor.size, BlobKind.IMAGE_MANIFEST),
-        ),
-        Blob(manifest.config.digest, manifest.config.size, BlobKind.CONFIG),
-        tuple(Blob(layer.digest, layer.size, BlobKind.LAYER) for layer in manifest.layers),
-        _chain_ids(chosen, name),
+    return _OfService((contents(chosen),), (), notes)
+
+
+def _all_images(
+    top: Descriptor, images: tuple[ImageContents, ...], reference: Reference, architecture: str
+) -> _OfService:
+    """All images that a client takes; of an index without any, the index alone."""
+    name = reference.familiar
+    if not images:
+        index = _blob(top, BlobKind.IMAGE_INDEX, reference)
+        note = f"{name}: has no image for {architecture}: the client counts the index alone"
+        return _OfService((), (index,), [note])
+    several = f"{name}: has {len(images)} images for {architecture}: the client counts all of them"
+    return _OfService(images, (), [several] if len(images) > 1 else [])
+
+
+def _blob(descriptor: Descriptor, kind: BlobKind, reference: Reference) -> Blob:
+    return _referenced(
+        Blob(descriptor.digest, descriptor.size, kind, descriptor.media_type), reference.repository
     )
-    return contents, notes
+
+
+def _contents(image: IndexedImage, reference: Reference) -> ImageContents:
+    manifest = image.manifest
+    return ImageContents(
+        reference.familiar,
+        (
+            *(_blob(one, BlobKind.IMAGE_INDEX, reference) for one in image.indexes),
+            _blob(image.descriptor, BlobKind.IMAGE_MANIFEST, reference),
+        ),
+        _blob(manifest.config, BlobKind.CONFIG, reference),
+        tuple(_blob(layer, BlobKind.LAYER, reference) for layer in manifest.layers),
+        _chain_ids(image, reference.familiar),
+    )
 
 
 def _chain_ids(image: IndexedImage, name: str) -> tuple[str, ...]:

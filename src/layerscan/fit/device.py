@@ -20,6 +20,8 @@ class Volume(NamedTuple):
         available_blocks: ``f_bavail``: others may.
         withheld_blocks: of the free blocks, those that the file system gives
             to nobody, not even to root; ext4 keeps up to 16 MiB so.
+        fragment_size: ``f_frsize`` in bytes, which blocks are counted in; None where
+            it is the same.
     """
 
     block_size: int
@@ -27,23 +29,25 @@ class Volume(NamedTuple):
     free_blocks: int
     available_blocks: int
     withheld_blocks: int = 0
+    fragment_size: int | None = None
+
+    @property
+    def unit(self) -> int:
+        """Bytes of what blocks are counted in, and files take of the disk."""
+        return self.fragment_size or self.block_size
 
     @property
     def total(self) -> int:
-        """Bytes of the whole."""
+        """Bytes of the whole, as clients see it."""
         return self.block_size * self.blocks
 
-    def rounded(self, size: int) -> int:
-        """Bytes of disk that a file of `size` bytes takes."""
-        return -(-size // self.block_size) * self.block_size
-
     def file(self, size: int) -> int:
-        """The same; see `layerscan.prediction.filesystems.filesystem.Files`."""
-        return self.rounded(size)
+        """Bytes of disk that a file takes; see `layerscan.prediction.filesystems`."""
+        return -(-size // self.unit) * self.unit
 
     def folder(self) -> int:
         """Bytes of disk that a small folder takes."""
-        return self.block_size
+        return self.unit
 
 
 class EngineLayers(NamedTuple):
@@ -70,15 +74,19 @@ class Device(NamedTuple):
     Attributes:
         source: what to call it in messages.
         architecture: GOARCH name, None where it is not known.
+        variant: of the architecture; empty for the usual one.
         volumes: its file systems by name.
         store_root: the volume of the folder where the client keeps blobs.
         docker_root: the volume of the engine's data root.
         store_parent: the volume of the folder above the store root. By the two
             parents, and not by the roots, a client knows if it is one volume.
         docker_parent: the same of the engine's data root.
+        client_store_root: the volume of the folder above the store root that the client
+            was compiled with; None where that is the store root itself.
         blobs: digests of the blobs in the store root, and how many bytes each
             has, None where only its being there is known.
-        partial: of blobs that were fetched in part, how many bytes are there.
+        partial: of blobs that were fetched in part, how many bytes are there: by
+            ``host/repository@digest``, or by the digest for whatever repository.
         engine: what the engine has, None where it is not known.
         installed: digests of layers that are in both places, the blob in the
             store root and the layer in the engine.
@@ -92,11 +100,13 @@ class Device(NamedTuple):
     docker_root: str
     store_parent: str
     docker_parent: str
+    client_store_root: str | None = None
     blobs: Mapping[str, int | None] = {}
     partial: Mapping[str, int] = {}
     engine: EngineLayers | None = None
     installed: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
+    variant: str = ""
 
     @property
     def store_kind(self) -> str:
@@ -116,6 +126,18 @@ class Device(NamedTuple):
     def docker(self) -> Volume:
         """The file system of the engine's data root."""
         return self.volumes[self.docker_root]
+
+    @property
+    def client_block_size(self) -> int:
+        """What composectl rounds up to: ``f_bsize`` where it was compiled to have its store."""
+        return self.volumes[self.client_store_root or self.store_parent].block_size
+
+    def fetched(self, digest: str, reference: str) -> int:
+        """Bytes that are there of a blob that is missing; see `partial`."""
+        if digest in self.blobs:
+            # With another length or content: it is fetched anew.
+            return 0
+        return self.partial.get(reference, self.partial.get(digest, 0))
 
     def has_name(self, digest: str) -> bool:
         """Whether the store root has a file of that name, whatever is in it."""

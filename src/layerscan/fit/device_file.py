@@ -63,6 +63,9 @@ def loads(raw: bytes, source: str) -> Described:
     if "blobs" not in document and "installed" not in document:
         notes.append(f"{source}: has neither blobs nor installed: taken as a device without Apps")
     installed = _installed(document, place)
+    client = None
+    if "client_store_root" in document:
+        client = _volume_name(document, "client_store_root", volumes, place)
     device = Device(
         source=source,
         architecture=_architecture(document, place),
@@ -71,6 +74,7 @@ def loads(raw: bytes, source: str) -> Described:
         docker_root=docker_root,
         store_parent=_volume_name(document, "store_root_parent", volumes, place, store_root),
         docker_parent=_volume_name(document, "docker_root_parent", volumes, place, docker_root),
+        client_store_root=client,
         blobs=dict.fromkeys(_digests(document, "blobs", place)),
         partial=_partial(document, place),
         engine=_engine(document, place),
@@ -93,6 +97,8 @@ def dumps(device: Device) -> bytes:
         document["store_root_parent"] = device.store_parent
     if device.docker_parent != device.docker_root:
         document["docker_root_parent"] = device.docker_parent
+    if device.client_store_root is not None:
+        document["client_store_root"] = device.client_store_root
     if device.partial:
         document["partial"] = dict(device.partial)
     if device.engine is not None:
@@ -110,6 +116,8 @@ def _plain(volume: Volume) -> dict[str, int]:
     figures = volume._asdict()
     if not volume.withheld_blocks:
         del figures["withheld_blocks"]
+    if volume.unit == volume.block_size:
+        del figures["fragment_size"]
     return figures
 
 
@@ -132,9 +140,11 @@ def _volume(document: dict[str, object], place: Place) -> Volume:
         jsondoc.integer(document, "free_blocks", place),
         jsondoc.integer(document, "available_blocks", place),
         jsondoc.integer(document, "withheld_blocks", place) if withheld else 0,
+        jsondoc.integer(document, "fragment_size", place) if "fragment_size" in document else None,
     )
-    if volume.block_size == 0:
-        raise place.key("block_size").fault("must be positive")
+    for key in ("block_size", "fragment_size"):
+        if getattr(volume, key) == 0:
+            raise place.key(key).fault("must be positive")
     for key, limit in (
         ("free_blocks", "blocks"),
         ("available_blocks", "free_blocks"),
@@ -190,10 +200,10 @@ def _installed(document: dict[str, object], place: Place) -> tuple[str, ...]:
 def _partial(document: dict[str, object], place: Place) -> dict[str, int]:
     at = place.key("partial")
     found = jsondoc.mapping(document.get("partial", {}), at)
-    for digest in found:
-        if not digests.is_digest(digest):
-            raise at.key(digest).fault(digests.NO_DIGEST)
-    return {digest: jsondoc.integer(found, digest, at) for digest in found}
+    for name in found:
+        if not digests.is_digest(name.rpartition("@")[2]):
+            raise at.key(name).fault(digests.NO_DIGEST)
+    return {name: jsondoc.integer(found, name, at) for name in found}
 
 
 def _engine(document: dict[str, object], place: Place) -> EngineLayers | None:

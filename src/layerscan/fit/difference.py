@@ -8,9 +8,14 @@ both are there.
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from layerscan import jsondoc, layersmeta
+from layerscan.apps.published import PublishedApp, load_metadata
 from layerscan.errors import DocumentError
-from layerscan.fit.contents import AppContents
-from layerscan.fit.figures import ClientLayer
+from layerscan.fit.figures import is_of_one
+from layerscan.jsondoc import Place
+from layerscan.layersmeta import LayerMeta, LayersMeta
+from layerscan.oci.blobs import Blobs
+from layerscan.text import printable, quoted
 
 
 class Sums(NamedTuple):
@@ -38,9 +43,9 @@ class Difference(NamedTuple):
     """
 
     architecture: str
-    kept: Mapping[str, ClientLayer]
-    added: Mapping[str, ClientLayer]
-    removed: Mapping[str, ClientLayer]
+    kept: Mapping[str, LayerMeta]
+    added: Mapping[str, LayerMeta]
+    removed: Mapping[str, LayerMeta]
 
     @property
     def peak(self) -> Sums:
@@ -53,7 +58,7 @@ class Difference(NamedTuple):
         return sums({**self.kept, **self.added})
 
 
-def sums(layers: Mapping[str, ClientLayer]) -> Sums:
+def sums(layers: Mapping[str, LayerMeta]) -> Sums:
     """The sums of `layers`."""
     sizes = [layer.archive_size for layer in layers.values()]
     known = [size for size in sizes if size is not None]
@@ -64,14 +69,62 @@ def sums(layers: Mapping[str, ClientLayer]) -> Sums:
     )
 
 
-def compare(old: AppContents, new: AppContents, architecture: str) -> Difference:
+class Measured(NamedTuple):
+    """What the layers of an App cost, read as strictly as `merge` reads it.
+
+    Attributes:
+        name: what to call it in messages.
+        metas: by architecture, or the one for whatever architecture.
+    """
+
+    name: str
+    metas: Mapping[str, LayersMeta] | LayersMeta
+
+    def layers(self, architecture: str) -> Mapping[str, LayerMeta]:
+        """The layers of one architecture.
+
+        Raises:
+            DocumentError: it has none.
+        """
+        if isinstance(self.metas, LayersMeta):
+            return self.metas.layers
+        if architecture not in self.metas:
+            known = ", ".join(map(quoted, self.metas)) or "none"
+            raise DocumentError(f"{printable(self.name)}: has no {architecture}; it has: {known}")
+        return self.metas[architecture].layers
+
+
+def of_metadata(raw: bytes, source: str) -> Measured:
+    """What metadata alone says, of one architecture or of several.
+
+    Raises:
+        DocumentError: it is malformed.
+    """
+    document = jsondoc.mapping(jsondoc.decode(raw, source), Place(source))
+    loads = layersmeta.loads if is_of_one(document) else layersmeta.loads_by_arch
+    return Measured(source, loads(raw, source))
+
+
+def of_app(app: PublishedApp, documents: Blobs) -> Measured:
+    """What the metadata of an App says.
+
+    Raises:
+        LayerscanError: it has none, or that cannot be had or is malformed.
+    """
+    metas = load_metadata(app, documents)
+    if metas is None:
+        raise DocumentError(f"{app.source}: the App has no layers metadata")
+    return Measured(app.source, metas)
+
+
+def compare(old: Measured, new: Measured, architecture: str) -> Difference:
     """What the update from `old` to `new` changes.
 
     Raises:
         DocumentError: one of them has no metadata of that architecture.
     """
-    before = old.figures(architecture).layers
-    after = new.figures(architecture).layers
+    before = old.layers(architecture)
+    after = new.layers(architecture)
     return Difference(
         architecture,
         kept={digest: after[digest] for digest in after if digest in before},
@@ -80,7 +133,7 @@ def compare(old: AppContents, new: AppContents, architecture: str) -> Difference
     )
 
 
-def common_architectures(old: AppContents, new: AppContents, asked: str | None) -> list[str]:
+def common_architectures(old: Measured, new: Measured, asked: str | None) -> list[str]:
     """The architectures to compare: the one that is asked for, or all that both have.
 
     Raises:
@@ -88,8 +141,7 @@ def common_architectures(old: AppContents, new: AppContents, asked: str | None) 
     """
     if asked is not None:
         return [asked]
-    found = [_architectures(app) for app in (old, new)]
-    known = [names for names in found if names is not None]
+    known = [one.metas for one in (old, new) if not isinstance(one.metas, LayersMeta)]
     if not known:
         raise DocumentError(
             "neither document says its architecture; give one with --arch, for the report"
@@ -98,9 +150,3 @@ def common_architectures(old: AppContents, new: AppContents, asked: str | None) 
     if not both:
         raise DocumentError(f"{old.name} and {new.name} have no architecture in common")
     return both
-
-
-def _architectures(app: AppContents) -> list[str] | None:
-    if app.metadata is None:
-        raise DocumentError(app.metadata_fault or f"{app.name}: has no layers metadata")
-    return app.metadata.architectures

@@ -14,7 +14,7 @@ from layerscan.errors import DocumentError
 from layerscan.fit.contents import AppContents, Blob, BlobKind, ImageContents
 from layerscan.fit.device import Device, Volume
 from layerscan.fit.figures import Figures
-from layerscan.fit.verdict import Missing, Others, Rule, Space, Verdict, Watermarks
+from layerscan.fit.verdict import Limit, Missing, Others, Rule, Space, Verdict, Watermarks
 from layerscan.prediction.stores.model import store_model
 
 NAME = "exact"
@@ -53,7 +53,7 @@ def check(
     device: Device,
     *,
     architecture: str,
-    watermark: int,
+    limit: Limit,
     is_root: bool = True,
     engine_pulls: bool = False,
 ) -> Verdict:
@@ -63,7 +63,7 @@ def check(
         apps: the Apps, with their images and configs, or metadata.
         device: the device.
         architecture: its architecture.
-        watermark: percent of a disk that may be used.
+        limit: how much of a disk may be used.
         is_root: whether client and engine may use the blocks reserved for root.
         engine_pulls: whether the engine pulls the images by itself, so that
             their blobs do not go to the store root.
@@ -89,9 +89,9 @@ def check(
     return Verdict(
         NAME,
         architecture,
-        watermark,
+        limit,
         rules,
-        _spaces(_Need(store, store), docker, device, watermark, is_root=is_root),
+        _spaces(_Need(store, store), docker, device, limit, is_root=is_root),
         (),
         _missing(blobs.values(), stacks, device, engine_pulls=engine_pulls),
         _others(blobs.values(), device),
@@ -123,11 +123,11 @@ def _figures(
             raise
         notes.append(f"{error}; a layer is taken to need {_COMPRESSION} times its blob")
         return None
-    if figures.fs_block_size != device.docker.block_size:
+    if figures.fs_block_size != device.docker.unit:
         measured = figures.fs_block_size or "an unknown number of"
         notes.append(
             f"{app.name}: usage was measured with blocks of {measured} bytes, the device has "
-            f"{device.docker.block_size}: what layers take there is an estimate"
+            f"{device.docker.unit}: what layers take there is an estimate"
         )
     return figures
 
@@ -205,7 +205,7 @@ _OF_IMAGES = (BlobKind.LAYER, BlobKind.CONFIG, BlobKind.IMAGE_MANIFEST, BlobKind
 def _store_need(blobs: Iterable[Blob], device: Device, *, engine_pulls: bool) -> int:
     """Bytes that the missing blobs take on the store root's volume."""
     return sum(
-        device.store.rounded(blob.size) - _there(blob, device)
+        device.store.file(blob.size) - _there(blob, device)
         for blob in blobs
         if not device.has_blob(blob.digest, blob.size)
         and not (engine_pulls and blob.kind in _OF_IMAGES)
@@ -214,8 +214,7 @@ def _store_need(blobs: Iterable[Blob], device: Device, *, engine_pulls: bool) ->
 
 def _there(blob: Blob, device: Device) -> int:
     """Bytes of disk that the fetched part of a blob takes already."""
-    partial = 0 if blob.digest in device.blobs else device.partial.get(blob.digest, 0)
-    return device.store.rounded(min(partial, blob.size))
+    return device.store.file(min(device.fetched(blob.digest, blob.reference), blob.size))
 
 
 def _engine_need(
@@ -242,7 +241,7 @@ def _engine_need(
     grown = len(images) * growth.image_bytes + len(layers) * growth.layer_bytes * keeps_blobs
     if images:
         # Each of the shared folders grows once.
-        grown += growth.image_blocks * device.docker.block_size
+        grown += growth.image_blocks * device.docker.unit
     waiting = _Need(0, 0)
     if engine_pulls and not keeps_blobs:
         waiting = _all_waiting(stacks, device.docker)
@@ -257,7 +256,7 @@ def _document_sizes(image: ImageContents) -> tuple[int, ...]:
 def _kept_blobs(layers: Iterable[_LackingLayer], device: Device) -> int:
     known = device.engine.digests if device.engine is not None else frozenset()
     sizes = {layer.digest: layer.archive_size for layer in layers}
-    return sum(device.docker.rounded(size) for digest, size in sizes.items() if digest not in known)
+    return sum(device.docker.file(size) for digest, size in sizes.items() if digest not in known)
 
 
 def _all_waiting(stacks: Sequence[_Stack], volume: Volume) -> _Need:
@@ -267,7 +266,7 @@ def _all_waiting(stacks: Sequence[_Stack], volume: Volume) -> _Need:
         return _waiting(waiting.pop(), volume)
     # Of several images all blobs may be there before the first layer is; or none
     # may wait, where one image is small and comes last.
-    return _Need(0, sum(volume.rounded(layer.archive_size) for layer in _distinct(waiting)))
+    return _Need(0, sum(volume.file(layer.archive_size) for layer in _distinct(waiting)))
 
 
 def _waiting(stack: _Stack, volume: Volume) -> _Need:
@@ -278,7 +277,7 @@ def _waiting(stack: _Stack, volume: Volume) -> _Need:
     each comes just then; at the worst all came before the first layer was
     unpacked, and go when theirs is whole.
     """
-    blobs = [volume.rounded(layer.archive_size) for layer in stack.layers]
+    blobs = [volume.file(layer.archive_size) for layer in stack.layers]
     if not stack.ordered:
         return _Need(0, sum(blobs))
     # While layer n is unpacked, what is above it takes nothing yet.
@@ -292,7 +291,7 @@ def _waiting(stack: _Stack, volume: Volume) -> _Need:
 
 
 def _spaces(
-    store: _Need, docker: _Need, device: Device, watermark: int, *, is_root: bool
+    store: _Need, docker: _Need, device: Device, limit: Limit, *, is_root: bool
 ) -> tuple[Space, ...]:
     needs = [(device.store_root, "store", store), (device.docker_root, "docker", docker)]
     spaces = []
@@ -302,8 +301,10 @@ def _spaces(
         free_blocks = volume.available_blocks
         if is_root:
             free_blocks = max(volume.free_blocks - volume.withheld_blocks, 0)
-        free = volume.block_size * free_blocks
-        reserved = volume.block_size * -(-volume.blocks * (100 - watermark) // 100)
+        free = volume.unit * free_blocks
+        reserved = limit.reserved
+        if reserved is None:
+            reserved = volume.unit * -(-volume.blocks * (100 - limit.watermark) // 100)
         spaces.append(
             Space(
                 name,
@@ -313,7 +314,7 @@ def _spaces(
                 free,
                 reserved,
                 max(free - reserved, 0),
-                volume.total,
+                volume.unit * volume.blocks,
             )
         )
     return tuple(spaces)
@@ -344,8 +345,7 @@ def _to_fetch(blob: Blob, device: Device) -> int:
     """Bytes of a blob that the store root lacks."""
     if device.has_blob(blob.digest, blob.size):
         return 0
-    partial = 0 if blob.digest in device.blobs else device.partial.get(blob.digest, 0)
-    return max(blob.size - partial, 0)
+    return max(blob.size - device.fetched(blob.digest, blob.reference), 0)
 
 
 def _others(blobs: Iterable[Blob], device: Device) -> Others:

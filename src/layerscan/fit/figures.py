@@ -1,11 +1,12 @@
-"""An App's metadata as an update client reads it: less than is in it, and less strictly.
+"""An App's metadata as the exact policy reads it, and for whom it is predicted.
 
-The clients use `usage` and `archive_size`; neither looks at `size` or
-`fs_block_size`. So a document that ``layersmeta`` refuses may be good enough
-for them, and what they answer is what counts here.
+Nobody who judges an App uses `size`, and `fs_block_size` only for a warning: so a
+document that ``layersmeta`` refuses may be good enough. What the clients make of the
+same document is in ``go_metadata`` and ``skopeo_metadata``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from functools import cached_property
 from typing import NamedTuple
 
 from layerscan import digest as digests
@@ -17,7 +18,7 @@ from layerscan.text import printable, quoted
 
 
 class ClientLayer(NamedTuple):
-    """What a client reads of a layer.
+    """What is read of a layer.
 
     Attributes:
         usage: bytes of disk that it takes.
@@ -29,7 +30,7 @@ class ClientLayer(NamedTuple):
 
 
 class Figures(NamedTuple):
-    """What a client reads of one architecture.
+    """What is read of one architecture.
 
     Attributes:
         source: what the document is called in messages.
@@ -60,42 +61,44 @@ class Figures(NamedTuple):
 
 
 class Metadata:
-    """One document of metadata, of several architectures or of one.
+    """One document of metadata, of several architectures or of one, which each reads its way.
 
     Args:
         raw: the document.
         source: what to call it in messages.
 
     Attributes:
+        raw: as given.
         source: as given.
-        architectures: those that it has; None for the document of one, which
-            does not say which.
-
-    Raises:
-        DocumentError: it is no JSON object.
     """
 
     def __init__(self, raw: bytes, source: str) -> None:
+        self.raw = raw
         self.source = source
-        place = Place(source)
-        self._document = jsondoc.mapping(jsondoc.decode(raw, source), place)
-        one = "fs_block_size" in self._document and "layers" in self._document
-        self.architectures = None if one else sorted(self._document)
+
+    @cached_property
+    def _document(self) -> dict[str, object]:
+        return jsondoc.mapping(jsondoc.decode(self.raw, self.source), Place(self.source))
 
     def figures(self, architecture: str) -> Figures:
         """What it says of `architecture`.
 
         Raises:
-            DocumentError: it says nothing of it, or a layer has no digest, or
-                figures that are none.
+            DocumentError: it is no JSON object, or says nothing of the architecture, or
+                a layer has no digest, or figures that are none.
         """
         place = Place(self.source)
-        if self.architectures is None:
+        if is_of_one(self._document):
             return _figures(self._document, place)
         if architecture not in self._document:
-            known = ", ".join(map(quoted, self.architectures)) or "none"
+            known = ", ".join(map(quoted, sorted(self._document))) or "none"
             raise DocumentError(f"{printable(self.source)}: has no {architecture}; it has: {known}")
         return _figures(self._document[architecture], place.key(architecture))
+
+
+def is_of_one(document: Collection[object]) -> bool:
+    """Whether a document, or its keys, are those of the metadata of one architecture."""
+    return "fs_block_size" in document and "layers" in document
 
 
 class PredictedMetadata:
@@ -109,7 +112,7 @@ class PredictedMetadata:
 
     def __init__(self, predicted: LayersMeta, architecture: str, source: str) -> None:
         self.source = source
-        self.architectures = [architecture]
+        self._architecture = architecture
         self._predicted = predicted
 
     def figures(self, architecture: str) -> Figures:
@@ -118,7 +121,7 @@ class PredictedMetadata:
         Raises:
             DocumentError: it is for another.
         """
-        if architecture not in self.architectures:
+        if architecture != self._architecture:
             raise DocumentError(f"{self.source}: has no {architecture}")
         layers = {
             digest: ClientLayer(layer.usage, layer.archive_size)

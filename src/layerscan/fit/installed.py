@@ -6,6 +6,7 @@ engine, both whole.
 
 from collections.abc import Iterable
 
+from layerscan.fit import skopeo_metadata
 from layerscan.fit.contents import AppContents, BlobKind
 from layerscan.fit.device import Device
 
@@ -34,5 +35,5 @@ def app_layers(app: AppContents, architecture: str) -> set[str]:
     if app.images is not None:
         return {blob.digest for blob in app.blobs().values() if blob.kind is BlobKind.LAYER}
     if app.layers_manifest is not None:
-        return {blob.digest for blob in app.layers_manifest}
+        return skopeo_metadata.manifest_digests(app.layers_manifest, app.name)
     return set(app.figures(architecture).layers)

@@ -7,12 +7,14 @@ above.
 
 import os
 import stat
-from typing import NamedTuple
+from collections.abc import Iterable
 
 from layerscan import digest as digests
 from layerscan.errors import DocumentError, LayerscanError, StoreError
 from layerscan.files.safefs import Fault, Folder, reason
+from layerscan.fit.contents import Blob
 from layerscan.fit.device import Device, EngineLayers, Volume
+from layerscan.fit.disks import Disk, disk_of
 from layerscan.layersmeta import is_architecture
 from layerscan.oci import platforms
 from layerscan.stores import open_store
@@ -20,124 +22,147 @@ from layerscan.text import printable
 
 _MOST_BLOBS = 1_000_000
 _LONGEST_REFERENCE = 4096
-_LONGEST_NUMBER = 64
+_CHUNK = 1 << 20
+
+_NOT_WHOLE = -1
+"""The length of a blob that is there by its name alone."""
+
+_OWN_VARIANTS = ("v5", "v6")
+"""Of ARM, those of machines that do not run what is usual."""
 
 
-class _Disk(NamedTuple):
-    """The file system of a folder.
-
-    Attributes:
-        identity: ``f_fsid`` of statvfs(3), by which clients tell volumes apart.
-        mount_point: where it is mounted.
-        volume: its numbers.
-        unit: ``f_frsize``: the bytes that it counts its blocks in.
-    """
-
-    identity: int
-    mount_point: str
-    volume: Volume
-    unit: int
-
-
-def this_device(store_root: str, docker_root: str, *, with_engine: bool) -> Device:
+def this_device(
+    store_root: str, docker_root: str, *, client_store_root: str | None = None, is_exact: bool
+) -> Device:
     """This machine as it is now.
 
     Args:
         store_root: the folder where the client keeps blobs.
         docker_root: the engine's data root.
-        with_engine: also find what the engine has.
+        client_store_root: that which the client was compiled with, None if it is the same.
+        is_exact: also find what the engine has, and say what cannot be told of the disks.
 
     Raises:
         LayerscanError: a folder is there, but cannot be looked at.
     """
     notes: list[str] = []
     roots = [os.path.abspath(path) for path in (store_root, docker_root)]
-    places = [*roots, *(os.path.dirname(path) for path in roots)]
+    places = [*roots, *map(os.path.dirname, roots)]
+    if client_store_root is not None:
+        places.append(os.path.dirname(os.path.abspath(client_store_root)))
     disks = []
     for place in places:
         above = _nearest(place)
-        if place in roots and above != place:
-            notes.append(f"{place}: there is no such folder yet; its disk is that of {above}")
-        disk = _disk(above)
-        if place in roots and disk.unit != disk.volume.block_size:
-            notes.append(
-                f"{place}: its file system counts in units of {disk.unit} bytes, but clients "
-                f"multiply with its block size of {disk.volume.block_size}: so do the figures"
-            )
-        disks.append(disk)
-    names = _names(disks)
+        disks.append(disk_of(above))
+        if place in roots:
+            notes += _notes(place, above, disks[-1], is_exact=is_exact)
+    volumes, names = _named(disks)
     blobs, partial = _blobs(roots[0])
-    machine = platforms.this_machine().architecture
-    engine = _engine(roots[1], notes) if with_engine else None
+    machine = platforms.this_machine()
+    engine = _engine(roots[1], notes) if is_exact else None
     return Device(
         source="this machine",
-        architecture=machine if is_architecture(machine) else None,
-        volumes={names[disk.identity]: disk.volume for disk in disks},
-        store_root=names[disks[0].identity],
-        docker_root=names[disks[1].identity],
-        store_parent=names[disks[2].identity],
-        docker_parent=names[disks[3].identity],
+        architecture=machine.architecture if is_architecture(machine.architecture) else None,
+        volumes=volumes,
+        store_root=names[0],
+        docker_root=names[1],
+        store_parent=names[2],
+        docker_parent=names[3],
+        client_store_root=None if client_store_root is None else names[4],
         blobs=blobs,
         partial=partial,
         engine=engine,
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),
+        variant=machine.variant if machine.variant in _OWN_VARIANTS else "",
     )
+
+
+def _notes(place: str, above: str, disk: Disk, *, is_exact: bool) -> list[str]:
+    """What is to be told of the disk of a root."""
+    notes = []
+    if above != place:
+        notes.append(f"{place}: there is no such folder yet; its disk is that of {above}")
+    if is_exact:
+        notes += (f"{place}: {what}" for what in disk.unknown)
+    elif disk.volume.unit != disk.volume.block_size:
+        notes.append(
+            f"{place}: its file system counts in units of {disk.volume.unit} bytes, but clients "
+            f"multiply with its block size of {disk.volume.block_size}: so do the figures"
+        )
+    return notes
 
 
 def _nearest(path: str) -> str:
     """`path`, or the nearest folder above it that is there."""
     while not os.path.isdir(path) and path != "/":
-        if os.path.lexists(path) and not os.path.islink(path):
+        if os.path.islink(path) and not os.path.exists(path):
+            raise LayerscanError(
+                f"{printable(path)}: is a symlink to {printable(os.readlink(path))}, which is "
+                "not there: is its disk mounted?"
+            )
+        if os.path.lexists(path):
             raise LayerscanError(f"{printable(path)}: is not a folder")
         path = os.path.dirname(path)
     return path
 
 
-def _disk(path: str) -> _Disk:
-    try:
-        found = os.statvfs(path)
-        device = os.stat(path).st_dev
-        mount_point = _mount_point(path, device)
-    except OSError as error:
-        raise LayerscanError(f"{printable(path)}: {reason(error)}") from None
-    volume = Volume(found.f_bsize, found.f_blocks, found.f_bfree, found.f_bavail, _withheld(device))
-    return _Disk(found.f_fsid, mount_point, volume, found.f_frsize)
+def _named(disks: list[Disk]) -> tuple[dict[str, Volume], list[str]]:
+    """The volumes by name, and the name of each of `disks`: the roots, then the folders above.
 
+    A volume is called by its mount point, with a number where two have the same. The last
+    of the folders above, that of the engine's data root, has the name of the first just
+    where clients take the two for one volume.
+    """
+    volumes: dict[str, Volume] = {}
+    known: dict[str, str] = {}
 
-def _mount_point(path: str, device: int) -> str:
-    path = os.path.realpath(path)
-    while path != "/" and os.stat(os.path.dirname(path)).st_dev == device:
-        path = os.path.dirname(path)
-    return path
-
-
-def _withheld(device: int) -> int:
-    """Blocks that ext4 keeps for itself, from root as well; 0 for other file systems."""
-    number = f"{os.major(device)}:{os.minor(device)}"
-    name = os.path.basename(os.path.realpath(f"/sys/dev/block/{number}"))
-    where = f"/sys/fs/ext4/{name}/reserved_clusters"
-    try:
-        with open(where, encoding="ascii") as file:
-            return int(file.read(_LONGEST_NUMBER))
-    except FileNotFoundError:
-        return 0
-    except (OSError, ValueError) as error:
-        raise LayerscanError(f"{where}: cannot be read: {error}") from None
-
-
-def _names(disks: list[_Disk]) -> dict[int, str]:
-    """A name for each disk: its mount point, with a number where two have the same."""
-    names: dict[int, str] = {}
-    for disk in disks:
-        if disk.identity in names:
-            continue
+    def add(disk: Disk, identity: str) -> str:
         base = name = printable(disk.mount_point)
         number = 1
-        while name in names.values():
+        while name in volumes:
             number += 1
             name = f"{base} ({number})"
-        names[disk.identity] = name
-    return names
+        volumes[name] = disk.volume
+        known[identity] = name
+        return name
+
+    names = [known.get(disk.identity) or add(disk, disk.identity) for disk in disks]
+    store, docker = disks[2], disks[3]
+    if store.fsid == docker.fsid:
+        names[3] = names[2]
+    elif names[3] == names[2]:
+        names[3] = add(docker, f"{docker.identity} as clients see it")
+    return volumes, names
+
+
+def with_hashed_blobs(device: Device, store_root: str, wanted: Iterable[Blob]) -> Device:
+    """`device` with those of the blobs `wanted` that are there read as composectl does it.
+
+    It reads so much of a blob as there should be. So one is there that has more at its
+    end, and one is not that has been changed.
+
+    Raises:
+        LayerscanError: a blob cannot be read.
+    """
+    blobs = dict(device.blobs)
+    for blob in wanted:
+        path = os.path.join(store_root, "blobs", digests.blob_path(blob.digest))
+        if digests.is_digest(blob.digest) and os.path.isfile(path):
+            blobs[blob.digest] = blob.size if _has_content(path, blob) else _NOT_WHOLE
+    return device._replace(blobs=blobs)
+
+
+def _has_content(path: str, blob: Blob) -> bool:
+    hashing = digests.hashing(blob.digest)
+    left = blob.size
+    try:
+        with open(path, "rb", buffering=0) as file:
+            while left > 0 and (content := file.read(min(left, _CHUNK))):
+                hashing.update(content)
+                left -= len(content)
+    except OSError as error:
+        raise LayerscanError(f"{printable(path)}: {reason(error)}") from None
+    return left <= 0 and digests.computed(hashing, blob.digest) == blob.digest
 
 
 def _blobs(root: str) -> tuple[dict[str, int | None], dict[str, int]]:
@@ -153,7 +178,9 @@ def _blobs(root: str) -> tuple[dict[str, int | None], dict[str, int]]:
         raise LayerscanError(f"{printable(str(error.filename))}: {reason(error)}") from None
     except Fault as fault:
         raise LayerscanError(str(fault)) from None
-    return blobs, {digest: size for digest, size in partial.items() if digest not in blobs}
+    return blobs, {
+        name: size for name, size in partial.items() if name.rpartition("@")[2] not in blobs
+    }
 
 
 def _listed(blobs: str, algorithm: str) -> dict[str, int | None]:
@@ -167,17 +194,15 @@ def _listed(blobs: str, algorithm: str) -> dict[str, int | None]:
                     continue
                 if len(found) == _MOST_BLOBS:
                     raise DocumentError(f"{printable(folder)}: has more than {_MOST_BLOBS} blobs")
-                is_file = entry.is_file(follow_symlinks=False)
                 # What is no file has the name for one client, and no length for the other.
-                size = entry.stat(follow_symlinks=False).st_size if is_file else -1
-                found[digest] = size
+                found[digest] = entry.stat().st_size if entry.is_file() else _NOT_WHOLE
     except FileNotFoundError:
         pass
     return found
 
 
 def _ingested(root: str) -> dict[str, int]:
-    """Blobs that composectl has fetched in part.
+    """Blobs that composectl has fetched in part, by the reference that it asked for.
 
     It keeps each in a folder of its own, as containerd's content store does:
     the file `ref` names the blob, `data` is what there is of it.
@@ -187,20 +212,20 @@ def _ingested(root: str) -> dict[str, int]:
     if not os.path.isdir(top):
         return found
     with Folder(os.path.realpath(top)) as ingest:
-        for name in ingest.names():
+        for entry in ingest.names():
             try:
-                with ingest.folder(name) as one:
+                with ingest.folder(entry) as one:
                     reference = one.read_if_there("ref", _LONGEST_REFERENCE) or b""
-                    digest = reference.decode(errors="replace").rpartition("@")[2].strip()
+                    name = reference.decode(errors="replace").strip()
                     file, length = one.open("data")
             except Fault as fault:
                 # The client may be at work, and some of it is no blob at all.
-                if fault.gone or not _is_folder(ingest, name):
+                if fault.gone or not _is_folder(ingest, entry):
                     continue
                 raise
             os.close(file)
-            if digests.is_digest(digest):
-                found[digest] = length
+            if digests.is_digest(name.rpartition("@")[2]):
+                found[name] = length
     return found
 
 

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from layerscan.fit import aktualizr_lite, composectl, exact
+from layerscan.fit import aktualizr_lite, aktualizr_lite_skopeo, composectl, exact
+from layerscan.fit.composectl_images import ImagesOfIndex
 from layerscan.fit.contents import AppContents, Depth
 from layerscan.fit.device import Device
-from layerscan.fit.verdict import Verdict, Watermarks
+from layerscan.fit.verdict import Limit, Verdict, Watermarks
 from layerscan.oci.matchers import ForLinux, Matcher
 
 
@@ -16,6 +17,7 @@ class Policy(StrEnum):
 
     AKTUALIZR_LITE = aktualizr_lite.NAME
     COMPOSECTL = composectl.NAME
+    AKTUALIZR_LITE_SKOPEO = aktualizr_lite_skopeo.NAME
     EXACT = exact.NAME
 
     @property
@@ -24,6 +26,7 @@ class Policy(StrEnum):
         return {
             Policy.AKTUALIZR_LITE: aktualizr_lite.WATERMARKS,
             Policy.COMPOSECTL: composectl.WATERMARKS,
+            Policy.AKTUALIZR_LITE_SKOPEO: aktualizr_lite_skopeo.WATERMARKS,
             Policy.EXACT: exact.WATERMARKS,
         }[self]
 
@@ -31,16 +34,22 @@ class Policy(StrEnum):
     def depth(self) -> Depth:
         """How much of an App it needs."""
         return {
-            Policy.AKTUALIZR_LITE: Depth.APP,
+            Policy.AKTUALIZR_LITE: Depth.IMAGES,
             Policy.COMPOSECTL: Depth.IMAGES,
+            Policy.AKTUALIZR_LITE_SKOPEO: Depth.APP,
             Policy.EXACT: Depth.CONFIGS,
         }[self]
 
-    def matcher(self, architecture: str) -> Matcher:
+    def matcher(self, architecture: str, variant: str = "") -> Matcher:
         """Which images of an index its client takes for `architecture`."""
-        if self is Policy.COMPOSECTL:
-            return composectl.ImagesOfIndex(architecture)
+        if self.hashes_blobs:
+            return ImagesOfIndex(architecture, variant)
         return ForLinux({architecture})
+
+    @property
+    def hashes_blobs(self) -> bool:
+        """Whether its client, which is composectl then, reads the blobs that are there."""
+        return self in (Policy.AKTUALIZR_LITE, Policy.COMPOSECTL)
 
     @property
     def asks_engine(self) -> bool:
@@ -53,12 +62,14 @@ class UpdateConditions(NamedTuple):
 
     Attributes:
         watermark: percent of a disk that may be used, None for the policy's default.
+        reserved: bytes that are set aside instead, None to go by the watermark.
         is_root: whether the client may use the blocks that are reserved for root.
             composectl always counts them.
         engine_pulls: see ``exact``; the other policies do not know it.
     """
 
     watermark: int | None = None
+    reserved: int | None = None
     is_root: bool = True
     engine_pulls: bool = False
 
@@ -76,22 +87,24 @@ def ask(
     Raises:
         LayerscanError: it cannot tell.
     """
-    watermark = policy.watermarks.chosen(circumstances.watermark)
+    limit = Limit(policy.watermarks.chosen(circumstances.watermark), circumstances.reserved)
     if policy is Policy.COMPOSECTL:
-        return composectl.check(apps, device, architecture=architecture, watermark=watermark)
+        return composectl.check(apps, device, architecture=architecture, limit=limit)
     if policy is Policy.AKTUALIZR_LITE:
-        return aktualizr_lite.check(
+        return aktualizr_lite.check(apps, device, architecture=architecture, limit=limit)
+    if policy is Policy.AKTUALIZR_LITE_SKOPEO:
+        return aktualizr_lite_skopeo.check(
             apps,
             device,
             architecture=architecture,
-            watermark=watermark,
+            limit=limit,
             is_root=circumstances.is_root,
         )
     return exact.check(
         apps,
         device,
         architecture=architecture,
-        watermark=watermark,
+        limit=limit,
         is_root=circumstances.is_root,
         engine_pulls=circumstances.engine_pulls,
     )

@@ -40,7 +40,7 @@ def model_of(device: Device, policy: Policy, fs: str, store: str | None) -> Pred
     # Where a store keeps blobs, too, the policy counts these beside the usage.
     is_exact = policy is Policy.EXACT and not (device.engine and device.engine.keeps_blobs)
     accounting = Accounting.EXACT if is_exact else Accounting.DOCKER
-    return PredictionTarget(file_system(fs, device.docker.block_size), model, accounting)
+    return PredictionTarget(file_system(fs, device.docker.unit), model, accounting)
 
 
 def with_prediction(

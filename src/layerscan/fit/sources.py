@@ -35,11 +35,13 @@ class FoundApp(NamedTuple):
         app: its manifest.
         documents: who has what the manifest refers to.
         images: who has the documents of its images.
+        repository: ``host/repository`` of it, empty where that is not known.
     """
 
     app: PublishedApp
     documents: Blobs
     images: ImageDocuments
+    repository: str = ""
 
 
 class RegistryImages:
@@ -136,7 +138,12 @@ def find_app(name: str, client: RegistryClient) -> FoundApp:
     reference = references.parse(name)
     repository = client.repository(reference)
     fetched = repository.manifest(_tag_or_digest(reference))
-    return FoundApp(loads_app(fetched.raw, reference.familiar), repository, RegistryImages(client))
+    return FoundApp(
+        loads_app(fetched.raw, reference.familiar),
+        repository,
+        RegistryImages(client),
+        reference.repository,
+    )
 
 
 def _tag_or_digest(reference: Reference) -> str:

@@ -40,6 +40,18 @@ class Watermarks(NamedTuple):
         return asked
 
 
+class Limit(NamedTuple):
+    """How much of a disk an update may use.
+
+    Attributes:
+        watermark: percent of the disk that may be used in all.
+        reserved: bytes that are set aside instead, None to go by the watermark.
+    """
+
+    watermark: int
+    reserved: int | None = None
+
+
 class Space(NamedTuple):
     """What is needed of a volume, and what it has; all in bytes.
 
@@ -50,9 +62,10 @@ class Space(NamedTuple):
         least: what is needed in the best case, where that depends on how
             things run; else the same as `required`.
         free: what nobody uses.
-        reserved: what the watermark sets aside.
+        reserved: what is set aside.
         available: what may be used.
         total: the whole volume.
+        app: the App that needs it, None where it is all of them together.
     """
 
     volume: str
@@ -63,6 +76,7 @@ class Space(NamedTuple):
     reserved: int
     available: int
     total: int
+    app: str | None = None
 
     @property
     def fits(self) -> bool:
@@ -137,8 +151,8 @@ class Verdict(NamedTuple):
     Attributes:
         policy: by which rules.
         architecture: for which architecture.
-        watermark: percent of a disk that may be used.
-        rules: how the need of each App was found.
+        limit: how much of a disk may be used.
+        rules: how the need of each App was found; of Apps that were not looked at, nothing.
         spaces: what is needed where.
         bundles: of a policy that looks at them, the Apps' archives.
         missing: the layers that the device lacks, by digest.
@@ -148,7 +162,7 @@ class Verdict(NamedTuple):
 
     policy: str
     architecture: str
-    watermark: int
+    limit: Limit
     rules: Mapping[str, Rule]
     spaces: tuple[Space, ...]
     bundles: tuple[Bundle, ...]

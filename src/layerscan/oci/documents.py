@@ -98,6 +98,7 @@ class Manifest(NamedTuple):
         manifests: of an App manifest, the layers manifests; else empty.
         annotations: as they are.
         artifact_type: what it is if it is not an image's; empty where not given.
+        says_type: whether it says its media type itself.
     """
 
     media_type: str
@@ -106,6 +107,7 @@ class Manifest(NamedTuple):
     manifests: tuple[Descriptor, ...] = ()
     annotations: Mapping[str, str] = {}
     artifact_type: str = ""
+    says_type: bool = True
 
 
 class Index(NamedTuple):
@@ -117,6 +119,7 @@ class Index(NamedTuple):
         layers: of a layers manifest, the layers; else empty.
         platform: of a layers manifest; else None.
         annotations: as they are.
+        says_type: whether it says its media type itself.
     """
 
     media_type: str
@@ -124,6 +127,7 @@ class Index(NamedTuple):
     layers: tuple[Descriptor, ...] = ()
     platform: Platform | None = None
     annotations: Mapping[str, str] = {}
+    says_type: bool = True
 
 
 class Config(NamedTuple):
@@ -169,11 +173,12 @@ def loads(raw: bytes, source: str, *, media_type: str | None = None) -> Manifest
     required = is_index and "layers" not in document
     manifests = _descriptors(document, "manifests", place, required=required)
     annotations = _annotations(document, place)
+    says_type = "mediaType" in document
     if is_index:
-        return Index(found, manifests, layers, _platform(document, place), annotations)
+        return Index(found, manifests, layers, _platform(document, place), annotations, says_type)
     config = _descriptor(jsondoc.member(document, "config", place), place.key("config"))
     artifact_type = jsondoc.text(document, "artifactType", place, "")
-    return Manifest(found, config, layers, manifests, annotations, artifact_type)
+    return Manifest(found, config, layers, manifests, annotations, artifact_type, says_type)
 
 
 def loads_config(raw: bytes, source: str) -> Config:

@@ -155,6 +155,8 @@ class _Candidate(NamedTuple):
     document: Manifest | None
     platform: Platform | None
     indexes: tuple[Descriptor, ...]
+    taken: bool
+    """Whether it counts whatever kind of manifest it is."""
 
 
 def list_images(
@@ -181,7 +183,8 @@ def list_images(
         LayerscanError: a document is malformed or cannot be had; there are too many.
     """
     lister = _Lister(reader, matcher, configs=configs)
-    lister.add(top, document, None, ())
+    taken = document is not None and matcher.takes_top(document)
+    lister.add(top, document, None, (), taken=taken)
     return lister.listing(workers)
 
 
@@ -221,8 +224,10 @@ class _Lister:
         document: Manifest | Index | None,
         platform: Platform | None,
         above: tuple[Descriptor, ...],
+        *,
+        taken: bool = False,
     ) -> None:
-        """Take what is in a manifest or index."""
+        """Take what is in a manifest or index; `taken` for one that counts whatever it is."""
         if (descriptor.digest, platform) in self._seen:
             return
         self._seen.add((descriptor.digest, platform))
@@ -230,7 +235,7 @@ class _Lister:
             self._images += 1
             self._bound(descriptor, above)
             manifest = document if isinstance(document, Manifest) else None
-            self._found.append(_Candidate(descriptor, manifest, platform, above))
+            self._found.append(_Candidate(descriptor, manifest, platform, above, taken))
         elif descriptor.media_type in INDEX_TYPES:
             self._indexes += 1
             self._bound(descriptor, above)
@@ -282,9 +287,14 @@ class _Lister:
             self._pass_over(descriptor, what, platform)
             return
         for entry in document.manifests:
-            self._matcher.check(entry)
+            taken = self._matcher.takes_entry(entry, document)
             told = told_platform(entry) or platform
-            if entry.is_attestation:
+            if taken is not None:
+                if taken:
+                    self.add(entry, None, told, (*above, descriptor), taken=True)
+                else:
+                    self._found.append(unwanted(entry, told or Platform("")))
+            elif entry.is_attestation:
                 self._found.append(PassedOver(entry, Why.ATTESTATION, "is an attestation", told))
             elif entry.artifact_type:
                 self._pass_over(entry, artifact(entry.artifact_type), told)
@@ -294,6 +304,8 @@ class _Lister:
                 self.add(entry, None, told, (*above, descriptor))
 
     def _task(self, entry: _Candidate, _: object) -> IndexedImage | PassedOver:
+        if entry.taken:
+            return self._read(entry)
         return _or_passed_over(
             lambda: self._read(entry), entry.descriptor, entry.platform, entry.indexes
         )
@@ -302,7 +314,7 @@ class _Lister:
         descriptor, platform = entry.descriptor, entry.platform
         manifest = entry.document or self._reader.document(descriptor)
         assert isinstance(manifest, Manifest)  # noqa: S101 - its type was looked at
-        what = what_else(manifest)
+        what = None if entry.taken else what_else(manifest)
         if what is not None:
             return PassedOver(descriptor, Why.NO_IMAGE, what, platform)
         config = None

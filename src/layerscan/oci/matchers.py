@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 from layerscan.errors import DocumentError
-from layerscan.oci.documents import Descriptor, Platform
+from layerscan.oci.documents import Descriptor, Index, Manifest, Platform
 
 LINUX = "linux"
 
@@ -20,8 +20,15 @@ class Matcher(Protocol):
     def assumed(self) -> str:
         """The architecture that an image is taken to be for which does not say it; or ""."""
 
-    def check(self, entry: Descriptor) -> None:
-        """Look at an entry of an index before any other rule.
+    def takes_top(self, document: Manifest | Index) -> bool:
+        """Whether what is asked for itself counts as an image, whatever kind of manifest it is.
+
+        Raises:
+            UnusableIndexError: whoever asks cannot read it.
+        """
+
+    def takes_entry(self, entry: Descriptor, index: Index) -> bool | None:
+        """Whether an entry of an index counts, whatever it is; None: by the usual rules.
 
         Raises:
             UnusableIndexError: whoever asks cannot read an index that has it.
@@ -31,7 +38,24 @@ class Matcher(Protocol):
         """Whether an image for `platform` is wanted; its parts are empty where not known."""
 
 
-class ForLinux:
+class UsualRules:
+    """Leaves it to the usual rules what of an index is an image; see `Matcher`."""
+
+    @property
+    def assumed(self) -> str:
+        """Nothing is taken to be what it does not say."""
+        return ""
+
+    def takes_top(self, document: Manifest | Index) -> bool:  # noqa: ARG002 - whatever it is
+        """The usual rules say it."""
+        return False
+
+    def takes_entry(self, entry: Descriptor, index: Index) -> bool | None:  # noqa: ARG002
+        """The usual rules say it."""
+        return None
+
+
+class ForLinux(UsualRules):
     """Images for Linux, of all architectures or of some; see `Matcher`.
 
     Args:
@@ -46,9 +70,6 @@ class ForLinux:
         """The only architecture that is wanted, if it is only one."""
         asked = list(self.architectures or ())
         return asked[0] if len(asked) == 1 else ""
-
-    def check(self, entry: Descriptor) -> None:
-        """All entries can be read."""
 
     def takes(self, platform: Platform) -> bool:
         """Whether an image for `platform` is wanted."""

@@ -6,6 +6,8 @@ is containerd's (its ``platforms.Only``). What an image runs on, its config says
 
 import os
 import re
+import struct
+import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -22,6 +24,8 @@ _MOST_PARTS = 3
 _MACHINES = {
     "x86_64": Platform("amd64", "linux"),
     "i386": Platform("386", "linux"),
+    "i486": Platform("386", "linux"),
+    "i586": Platform("386", "linux"),
     "i686": Platform("386", "linux"),
     "aarch64": Platform("arm64", "linux"),
     "armv8l": Platform("arm", "linux", "v8"),
@@ -31,6 +35,27 @@ _MACHINES = {
     "loongarch64": Platform("loong64", "linux"),
 }
 """By what uname(2) says, where Go has another name for it."""
+
+_MACHINES_OF_32_BITS = {
+    "x86_64": "i686",
+    "aarch64": "armv8l",
+    "mips64": "mips",
+    "ppc64": "ppc",
+    "sparc64": "sparc",
+    "s390x": "s390",
+    "riscv64": "riscv",
+}
+"""What a system of 32 bits is whose kernel says that it is of 64 bits."""
+
+_SAME_ARCHITECTURE = {
+    "i386": ("386", ""),
+    "x86_64": ("amd64", ""),
+    "x86-64": ("amd64", ""),
+    "aarch64": ("arm64", ""),
+    "armhf": ("arm", "v7"),
+    "armel": ("arm", "v6"),
+}
+"""Other names for an architecture, and the variant if they say one."""
 
 _ARM_VARIANTS = ("v8", "v7", "v6", "v5")
 _USUAL_VARIANT = {"arm": "v7", "arm64": "v8", "amd64": "v1"}
@@ -69,9 +94,36 @@ def platform_text(platform: Platform | None) -> str:
     return spelt(platform) or "unknown"
 
 
+def normalized(platform: Platform) -> Platform:
+    """`platform` with one name of several, as containerd's ``platforms.Normalize`` has it.
+
+    What is not said is the usual: Linux, and of ARM's variants v7.
+    """
+    architecture = platform.architecture.lower()
+    variant = platform.variant.lower()
+    named = _SAME_ARCHITECTURE.get(architecture)
+    if named is not None:
+        architecture = named[0]
+        variant = named[1] or variant
+    if architecture == "386":
+        variant = ""
+    elif architecture == "arm":
+        variant = f"v{variant}" if variant in ("5", "6", "7", "8") else variant or "v7"
+    elif (architecture, variant) in (("amd64", "v1"), ("arm64", "8"), ("arm64", "v8")):
+        variant = ""
+    return Platform(architecture, platform.os.lower() or "linux", variant)
+
+
 def this_machine() -> Platform:
-    """The platform of this machine."""
+    """The platform of this machine, as the programs on it have it.
+
+    A kernel of 64 bits may run a system of 32: then that is what images are pulled for.
+    """
     machine = os.uname().machine
+    if struct.calcsize("P") * 8 == 32:  # noqa: PLR2004 - bits of an address
+        machine = _MACHINES_OF_32_BITS.get(machine, machine)
+    if sys.byteorder == "little" and machine in ("mips", "mips64"):
+        machine += "le"
     return _MACHINES.get(machine, Platform(machine, "linux"))
 
 

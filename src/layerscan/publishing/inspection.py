@@ -140,8 +140,13 @@ class Filter(NamedTuple):
         """Nothing is taken to be what it does not say; see `Matcher`."""
         return ""
 
-    def check(self, entry: Descriptor) -> None:
-        """All entries can be looked at; see `Matcher`."""
+    def takes_top(self, document: Manifest | Index) -> bool:  # noqa: ARG002 - whatever it is
+        """The usual rules say it; see `Matcher`."""
+        return False
+
+    def takes_entry(self, entry: Descriptor, index: Index) -> bool | None:  # noqa: ARG002
+        """The usual rules say it; see `Matcher`."""
+        return None
 
     def takes(self, platform: Platform) -> bool:
         """Whether an image for `platform` is meant."""

@@ -13,7 +13,7 @@ from layerscan import oci
 from layerscan.errors import LayerscanError
 from layerscan.oci import Descriptor, Platform
 from layerscan.oci.images import IndexedImage, list_images
-from layerscan.oci.matchers import LINUX
+from layerscan.oci.matchers import LINUX, UsualRules
 from layerscan.oci.platforms import fits
 from layerscan.oci.readers import BlobReader, Reader
 from layerscan.parallel import in_parallel
@@ -130,19 +130,11 @@ def _digests(repository: Repository, name: Reference, image: Image) -> tuple[str
     return None
 
 
-class _Likely:
+class _Likely(UsualRules):
     """Images for the platform of one that is in a store; see `Matcher`."""
 
     def __init__(self, image: Image) -> None:
         self._platform = Platform(image.architecture, image.os or LINUX, image.variant)
-
-    @property
-    def assumed(self) -> str:
-        """Nothing is taken to be what it does not say."""
-        return ""
-
-    def check(self, entry: Descriptor) -> None:
-        """All entries can be looked at."""
 
     def takes(self, platform: Platform) -> bool:
         """Whether an image for `platform` may be it."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from layerscan import layersmeta, oci
 from layerscan.apps import published
 from layerscan.errors import DocumentError
-from layerscan.fit import device_file
+from layerscan.fit import device_file, go_metadata, skopeo_metadata
 from layerscan.fit.figures import Metadata
 from layerscan.jsondoc import Place, decode, mapping
 from layerscan.registry import faults, login_files
@@ -47,8 +47,14 @@ def same_again(
 
 
 def figures(raw: bytes, name: str) -> object:
-    metadata = Metadata(raw, name)
-    return [metadata.figures(known) for known in metadata.architectures or ["amd64"]]
+    return Metadata(raw, name).figures("amd64")
+
+
+def client_figures(raw: bytes, name: str) -> object:
+    """What the clients make of metadata; they forgive much."""
+    go_metadata.read(raw, name)
+    skopeo_metadata.manifest_digests(raw, name)
+    return skopeo_metadata.precise(Metadata(raw, name), "amd64", lambda _: False, alone=True)
 
 
 def logins(raw: bytes, name: str) -> list[Login | None]:
@@ -63,5 +69,6 @@ READERS: tuple[Callable[[bytes, str], object], ...] = (
     oci.loads_config,
     published.loads_app,
     figures,
+    client_figures,
     logins,
 )

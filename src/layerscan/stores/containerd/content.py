@@ -15,6 +15,7 @@ from layerscan.errors import AbsentError, DocumentError
 from layerscan.files.safefs import Fault, Folder
 from layerscan.oci import Config, Descriptor, Index, Manifest, Platform
 from layerscan.oci.images import IndexedImage, TooManyError, Why, list_images
+from layerscan.oci.matchers import UsualRules
 from layerscan.oci.platforms import is_plain
 from layerscan.oci.readers import UnreadableError
 
@@ -26,13 +27,8 @@ _MOST_LAYERS = 1000
 """The kernel stacks at most 500 (overlayfs, OVL_MAX_STACK)."""
 
 
-class _AnyPlatform:
+class _AnyPlatform(UsualRules):
     """Images for every platform, as the store has them; see `Matcher`."""
-
-    assumed = ""
-
-    def check(self, entry: Descriptor) -> None:
-        """All entries can be read."""
 
     def takes(self, platform: Platform) -> bool:  # noqa: ARG002 - whatever it is
         """All are wanted."""

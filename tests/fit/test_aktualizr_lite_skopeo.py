@@ -1,26 +1,31 @@
-"""The rules of aktualizr-lite: the contract's figures, and both sides of each edge."""
+"""The rules of aktualizr-lite's engine before composectl: figures, both sides of each edge."""
 
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import pytest
 
 from layerscan.errors import DocumentError, LayerscanError
-from layerscan.fit.aktualizr_lite import WATERMARKS, check, room
+from layerscan.fit.aktualizr_lite_skopeo import WATERMARKS, check, room
 from layerscan.fit.contents import AppContents, Depth
 from layerscan.fit.device import Device, Volume
-from layerscan.fit.verdict import Rule, Verdict
+from layerscan.fit.verdict import Limit, Rule, Verdict
 from layerscan.jsondoc import MAX_INTEGER
 from tests.builders.fit_apps import App, Layer, encode, metadata_of
 from tests.builders.fit_case import ARCH, app_of, bytes_of_disk, device, metadata, read
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ONE = Layer("one", archive_size=1024, usage=4096)
 
 
 def ask(apps: AppContents | list[AppContents], where: Device, watermark: int = 100) -> Verdict:
     several = apps if isinstance(apps, list) else [apps]
-    return check(several, where, architecture=ARCH, watermark=watermark)
+    return check(several, where, architecture=ARCH, limit=Limit(watermark))
 
 
 def small(app: App) -> AppContents:
@@ -35,21 +40,39 @@ def small(app: App) -> AppContents:
 
 @pytest.mark.parametrize(("free_blocks", "available"), [(20, 0), (37, 17), (21, 1), (100, 80)])
 def test_room_of_a_disk_of_a_hundred_blocks(free_blocks: int, available: int) -> None:
-    found = room(Volume(4096, 100, free_blocks, 0), 80, is_root=True)
+    found = room(Volume(4096, 100, free_blocks, 0), Limit(80), is_root=True)
     assert found == (4096 * free_blocks, 4096 * 20, 4096 * available)
 
 
-@pytest.mark.parametrize("blocks", [1, 3, 99, 101, 104, 2**53 + 1, 2**62 + 1])
-@pytest.mark.parametrize("watermark", [20, 33, 80, 93, 95])
-def test_reserve_is_rounded_up_without_floating_point(blocks: int, watermark: int) -> None:
-    reserved = room(Volume(1, blocks, blocks, blocks), watermark, is_root=True).reserved
-    assert 100 * (reserved - 1) < blocks * (100 - watermark) <= 100 * reserved
+@pytest.mark.parametrize(
+    ("blocks", "watermark", "reserved"),
+    [
+        (100_000, 93, 7001),
+        (100, 93, 8),
+        (100, 32, 68),
+        (1000, 32, 680),
+        (100, 80, 20),
+        (101, 80, 21),
+        (2**53 + 1, 50, 2**52),
+        (0, 80, 0),
+    ],
+)
+def test_reserve_is_a_double_rounded_up(blocks: int, watermark: int, reserved: int) -> None:
+    found = room(Volume(1, blocks, blocks, blocks), Limit(watermark), is_root=True)
+    assert found.reserved == reserved
+
+
+def test_reserve_of_so_many_bytes() -> None:
+    disk = Volume(4096, 100, 40, 30)
+    limit = Limit(80, 5000)
+    assert room(disk, limit, is_root=True) == (4096 * 40, 5000, 4096 * 40 - 5000)
+    assert room(disk, Limit(80, 1 << 40), is_root=False).available == 0
 
 
 def test_others_than_root_have_fewer_blocks() -> None:
     disk = Volume(4096, 100, 40, 30)
-    assert room(disk, 80, is_root=True).available == 4096 * 20
-    assert room(disk, 80, is_root=False).available == 4096 * 10
+    assert room(disk, Limit(80), is_root=True).available == 4096 * 20
+    assert room(disk, Limit(80), is_root=False).available == 4096 * 10
 
 
 @pytest.mark.parametrize("watermark", [96, 19, 100, 0])
@@ -104,8 +127,10 @@ def test_each_of_two_volumes_counts_by_itself(store: int, docker: int, fits: boo
 def test_volumes_are_told_apart_by_the_folders_above() -> None:
     one, two = bytes_of_disk(5120), bytes_of_disk(0)
     mounted = device(one, two)._replace(docker_parent="one")
-    (space,) = ask(metadata(ONE), mounted).spaces
-    assert (space.volume, space.required, space.fits) == ("one", 5120, True)
+    both, docker = ask(metadata(ONE), mounted).spaces
+    assert (both.volume, both.required, both.fits) == ("one", 5120, True)
+    # Docker's need counts on Docker's own disk, too.
+    assert (docker.volume, docker.required, docker.fits) == ("two", 4096, False)
     split = device(one)._replace(volumes={"one": one, "up": one}, docker_parent="up")
     assert [space.required for space in ask(metadata(ONE), split).spaces] == [1024, 4096]
 
@@ -151,9 +176,17 @@ def test_of_figures_that_differ_the_larger_count() -> None:
 
 def test_three_times_the_largest_integer_does_not_fit() -> None:
     layers = [Layer(name, MAX_INTEGER, MAX_INTEGER) for name in "abc"]
-    verdict = ask(metadata(*layers), device(bytes_of_disk(MAX_INTEGER), bytes_of_disk(0)))
-    assert [space.required for space in verdict.spaces] == [3 * MAX_INTEGER] * 2
+    one = ask(metadata(layers[0]), device(bytes_of_disk(MAX_INTEGER)))
+    assert (one.fits, one.spaces[0].required) == (False, 2 * MAX_INTEGER)
+    verdict = ask(metadata(*layers[:2]), device(bytes_of_disk(MAX_INTEGER), bytes_of_disk(0)))
+    assert [space.required for space in verdict.spaces] == [2 * MAX_INTEGER] * 2
     assert not verdict.fits
+    with pytest.raises(DocumentError, match="its figures add up to more than 18446744073709551615"):
+        ask(metadata(*layers), device(bytes_of_disk(MAX_INTEGER)))
+    # Of an App it is the estimate, which is beyond that as well.
+    for given in (b"right", None):
+        with pytest.raises(DocumentError, match="layers manifest of arm64: its figures add up to"):
+            ask(small(app_of(*layers, metadata=given)), device(bytes_of_disk(MAX_INTEGER)))
     bundle = small(app_of(ONE))
     assert bundle.bundle is not None
     bundle = bundle._replace(bundle=bundle.bundle._replace(size=MAX_INTEGER))
@@ -201,20 +234,18 @@ BROKEN = {
     "no object": b"[]",
     "another architecture": encode({"amd64": metadata_of([ONE])}),
     "no object there": encode({ARCH: 7}),
-    "no layers": encode({ARCH: {"fs_block_size": 4096}}),
-    "layers in a list": encode({ARCH: {"layers": []}}),
+    "layers in a list": encode({ARCH: {"layers": [{"usage": 1}]}}),
     "bad digest": encode({ARCH: {"layers": {"sha256:12": {"usage": 1, "archive_size": 1}}}}),
     "layer is a number": encode({ARCH: {"layers": {ONE.digest: 7}}}),
     "no usage": without(ONE, "usage"),
-    "no archive_size": without(ONE, "archive_size"),
     "usage in quotes": broken(ONE, usage="4096"),
-    "usage with a point": broken(ONE, usage=4096.0),
+    "usage with a point": broken(ONE, usage=4096.5),
     "usage is true": broken(ONE, usage=True),
     "usage is null": broken(ONE, usage=None),
-    "usage below nothing": broken(ONE, usage=-1),
-    "usage of 65 bits": broken(ONE, usage=MAX_INTEGER + 1),
+    "usage of 64 bits": broken(ONE, usage=MAX_INTEGER + 1),
+    "size in quotes": broken(ONE, size="3000"),
+    "archive_size in quotes": broken(ONE, archive_size="1024"),
     "archive_size of 65 bits": broken(ONE, archive_size=2**64),
-    "archive_size below nothing": broken(ONE, archive_size=-5),
 }
 
 
@@ -228,6 +259,56 @@ def test_faulty_metadata_gives_way_to_the_estimate(raw: bytes) -> None:
     (note,) = verdict.notes
     assert note.endswith("; estimated from the manifest of its layers")
     assert not ask(small(app_of(ONE, metadata=raw)), device(bytes_of_disk(6 * 1024 - 1))).fits
+
+
+def two_cases(digest: str) -> tuple[bytes, bytes]:
+    return digest.encode(), digest.upper().encode()
+
+
+FORGIVEN = {
+    "no archive_size": (without(ONE, "archive_size"), 0, 4096),
+    "archive_size is null": (broken(ONE, archive_size=None), 0, 4096),
+    "archive_size with a point": (broken(ONE, archive_size=1024.9), 1024, 4096),
+    "archive_size is true": (broken(ONE, archive_size=True), 1, 4096),
+    "archive_size below nothing": (broken(ONE, archive_size=-5), 2**64 - 5, 4096),
+    "usage below nothing": (broken(ONE, usage=-1), 1024, 2**64 - 1),
+    "usage with a point": (broken(ONE, usage=4096.0), 1024, 4096),
+    "cut off": (broken(ONE)[:-3], 1024, 4096),
+    "digest in capitals": (broken(ONE).replace(*two_cases(ONE.digest)), 1024, 4096),
+    "a comma too many": (broken(ONE).replace(b"}}}}", b"},},},}"), 1024, 4096),
+    "a comment": (b"/* */" + broken(ONE) + b"// end", 1024, 4096),
+}
+
+
+@pytest.mark.parametrize(
+    ("raw", "store", "docker"),
+    FORGIVEN.values(),
+    ids=list(FORGIVEN),
+)
+def test_what_the_client_makes_of_faulty_figures(raw: bytes, store: int, docker: int) -> None:
+    app = small(app_of(ONE, metadata=raw))
+    verdict = ask(app, device(bytes_of_disk(5120), bytes_of_disk(5120)))
+    assert verdict.rules == {"app": Rule.METADATA}
+    assert [space.required for space in verdict.spaces] == [store, docker]
+    assert verdict.fits == (max(store, docker) < 2**63)
+
+
+@pytest.mark.parametrize(
+    "document", [None, {}, {"layers": None}, {"layers": []}, {"layers": 7}, {"layers": "x"}]
+)
+def test_metadata_without_layers_needs_nothing(document: object) -> None:
+    app = small(app_of(ONE, metadata=encode({ARCH: document})))
+    verdict = ask(app, device(bytes_of_disk(3)))
+    assert (verdict.rules, verdict.spaces[0].required) == ({"app": Rule.METADATA}, 0)
+
+
+def test_fault_of_a_layer_that_is_there_does_not_matter() -> None:
+    two = Layer("two", 10, 20)
+    document = {ARCH: metadata_of([ONE, two])}
+    document[ARCH]["layers"][ONE.digest] = "nothing"
+    app = small(app_of(ONE, two, metadata=encode(document)))
+    verdict = ask(app, device(bytes_of_disk(30), blobs=[ONE.digest]))
+    assert (verdict.rules, verdict.spaces[0].required) == ({"app": Rule.METADATA}, 30)
 
 
 @pytest.mark.parametrize("key", ["size", "fs_block_size"])
@@ -255,27 +336,44 @@ def test_without_metadata_and_manifest_the_check_is_skipped() -> None:
     assert "the client skips the check" in verdict.notes[0]
 
 
-@pytest.mark.parametrize("size", [-1, 1.5, "1024", MAX_INTEGER + 1, None])
-def test_faulty_size_in_the_manifest_is_an_error(size: object) -> None:
-    class Faulty(App):
-        def put(self, raw: bytes, kind: str) -> dict[str, object]:
-            if b"compose-app-layers" in raw:
-                document = json.loads(raw)
-                document["layers"][0]["size"] = size
-                raw = encode(document)
-            return super().put(raw, kind)
+class Faulty(App):
+    """An App with `values` in the first layer of its layers manifest."""
 
+    values: Mapping[str, object] = MappingProxyType({})
+
+    def put(self, raw: bytes, kind: str) -> dict[str, object]:
+        if b"compose-app-layers" in raw:
+            document = json.loads(raw)
+            document["layers"][0] |= self.values
+            raw = encode(document)
+        return super().put(raw, kind)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({"size": size} for size in (-1, 1.5, "1024", MAX_INTEGER + 1, None)),
+        *({"digest": digest} for digest in ("sha256:12", "sha512:" + 64 * "0", 7, None)),
+    ],
+)
+def test_faulty_layer_in_the_manifest_is_an_error(values: dict[str, object]) -> None:
+    app = Faulty({"web": {ARCH: [ONE]}}, metadata=None)
+    app.values = values
     with pytest.raises(DocumentError, match=r"layers manifest of arm64: \$\.layers\[0\]"):
-        read(Faulty({"web": {ARCH: [ONE]}}, metadata=None), Depth.APP)
+        ask(small(app), device(bytes_of_disk(1 << 30)))
+    if "size" in values:
+        assert ask(small(app), device(bytes_of_disk(3), blobs=[ONE.digest])).fits
 
 
-def test_three_largest_layers_in_the_manifest_do_not_fit() -> None:
-    app = small(app_of(*(Layer(name, MAX_INTEGER) for name in "abc"), metadata=None))
-    verdict = ask(app, device(bytes_of_disk(MAX_INTEGER)))
-    assert (verdict.fits, verdict.spaces[0].required) == (False, 18 * MAX_INTEGER)
+def test_largest_layer_in_the_manifest_is_beyond_what_the_client_can_add() -> None:
+    app = small(app_of(Layer("a", MAX_INTEGER), metadata=None))
+    with pytest.raises(DocumentError, match="its figures add up to more than"):
+        ask(app, device(bytes_of_disk(MAX_INTEGER)))
+    app = small(app_of(Layer("a", 1 << 61), metadata=None))
+    assert not ask(app, device(bytes_of_disk(MAX_INTEGER))).fits
 
 
-@pytest.mark.parametrize("raw", [value for name, value in BROKEN.items() if name[0] != "n"])
+@pytest.mark.parametrize("raw", BROKEN.values(), ids=list(BROKEN))
 def test_faulty_metadata_alone_is_an_error(raw: bytes) -> None:
     from layerscan.fit.contents import from_metadata
 
