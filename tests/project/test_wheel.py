@@ -26,7 +26,6 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 
-
 SHIPPED = {
     "layerscan/_walk.pxd",
     "layerscan/_walk.pyi",
