@@ -22,7 +22,6 @@ NAMES = (
     "_walk",
     "prediction.filesystems._htree",
     "stores.containerd._bolt",
-    "tar._goflate",
     "tar._tar",
 )
 

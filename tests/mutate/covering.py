@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 # keep of the memory is tested for all of them in one file.
 _OWN = {
     "_bolt": r"test_bolt",
-    "_goflate": r"test_goflate",
     "_htree": r"test_htree",
     "_tar": r"test_tar",
     "_walk": r"test_walker",
