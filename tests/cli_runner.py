@@ -24,7 +24,6 @@ from tests.builders.user import as_nobody
 _UNWANTED = (
     "COLUMNS",
     "FORCE_COLOR",
-    "LAYERSCAN_WALK",
     "NO_COLOR",
     "PYTHONPATH",
     "PYTHONUNBUFFERED",
@@ -162,7 +161,6 @@ def run_as_nobody(*arguments: object) -> Result:
         "layersmeta",
         "scanning.scanner",
         "stores",
-        "walking._pywalk",
         "cli.report",
         "cli.scan_report",
     ):

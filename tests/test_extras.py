@@ -19,7 +19,6 @@ from layerscan.prediction.filesystems import file_system
 from layerscan.reference import parse
 from layerscan.registry import RegistryClient
 from layerscan.sources.decompress import decompressed
-from layerscan.tar.tarsplit import TarSplit, tar_split_length
 from layerscan.walking import table
 from tests.builders.zstd import zstd
 from tests.cli_runner import error, run_here
@@ -52,7 +51,6 @@ NEEDS = [
     ),
     ("dotenv", read_environment),
     ("httpx", lambda: RegistryClient().repository(parse("registry.example/app:1"))),
-    ("isal", lambda: tar_split_length(TarSplit.PGZIP)),
     ("numpy", lambda: file_system("ext4")),
     ("numpy", lambda: layerscan.file_table(".")),
     ("numpy", lambda: table.ROW),

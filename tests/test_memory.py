@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from layerscan.prediction.filesystems._htree import indexed_blocks
-from layerscan.tar._goflate import GoGzipLength
 from layerscan.tar._tar import TarFault, TarScanner
 from layerscan.walking.table import file_table
 from layerscan.walking.walker import walk_many
@@ -106,17 +105,6 @@ def test_scanner_of_a_stream_that_is_refused(last: bytes, tar_split: bool) -> No
 def test_scanner_that_is_given_up() -> None:
     data = stream()
     assert_gives_back(lambda: TarScanner(tar_split=True).feed(data))
-
-
-@pytest.mark.slow
-def test_length_of_what_go_packs() -> None:
-    def counted() -> None:
-        length = GoGzipLength()
-        length.add(bytes(range(256)) * 1000)
-        length.end()
-
-    assert_gives_back(counted)
-    assert_gives_back(GoGzipLength)
 
 
 @pytest.mark.slow

@@ -12,10 +12,18 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 PROGRAM = """
+from array import array
 import layerscan
+from layerscan.prediction.filesystems._htree import indexed_blocks
 from layerscan.stores.containerd import _bolt
 from layerscan.tar import _tar
 assert layerscan.walk({path!r}).files == {files}
+arrays = array("i", [264] * 99), array("q", [0, 99]), array("d", [0])
+indexed_blocks(
+    *arrays, linear_room=4072, leaf_room=4096, block_size=4096, root_limit=508, node_limit=511,
+    trials=1,
+)
+assert arrays[2][0] > 6
 """
 
 

@@ -12,8 +12,7 @@ face `walk_trees`. Its parts, from the ground up:
     _faults.pxd     errors with their paths
     _work.pxd       what each thread does
 
-``walker`` is the Python face of it all, ``_pywalk`` the same rules in plain
-Python.
+``walker`` is the Python face of it all.
 """
 
 from cpython.buffer cimport PyBuffer_FillInfo

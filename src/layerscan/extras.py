@@ -16,7 +16,6 @@ PACKAGES = {
     "backports.zstd": ("predict", "unpacking zstd needs backports-zstd"),
     "dotenv": ("apps", "reading the .env of an App needs python-dotenv"),
     "httpx": ("registry", "asking registries needs httpx"),
-    "isal": ("predict", "predicting for this kind of store needs isal"),
     "numpy": ("predict", "predictions and file tables need numpy"),
     "shtab": ("completion", "completion scripts need shtab"),
     "yaml": ("apps", "reading Compose files needs pyyaml"),

@@ -1,13 +1,8 @@
-"""Tars with all that a tar-split document may have to say, and the documents that engines make."""
+"""Tars with all that a tar-split document may have to say, and the checksums in one."""
 
-import base64
 import io
-import json
 import tarfile
 from collections.abc import Iterable
-
-WINDOW = 32_768
-"""Bytes that Go's compress/gzip hands on at most, counted from the start of the stream."""
 
 Member = tuple[tarfile.TarInfo, bytes]
 
@@ -20,21 +15,6 @@ def checksum(content: bytes) -> bytes:
         for _ in range(8):
             remainder = remainder >> 1 ^ (0xD800000000000000 if remainder & 1 else 0)
     return (remainder ^ (1 << 64) - 1).to_bytes(8, "big")
-
-
-def read_at_once(document: bytes) -> bytes:
-    """`document` as if what follows the tar's end had been read at once, and that is all.
-
-    tar-split adds a segment for each of its reads there. How many they are, and
-    whether the last gives nothing, is up to the decompressor.
-    """
-    lines = document.splitlines(keepends=True)
-    first = len(lines)
-    while first > 0 and lines[first - 1].startswith(b'{"type":2,'):
-        first -= 1
-    # The first of them is what pads the last file, and the end itself.
-    reads = [base64.b64decode(json.loads(line)["payload"]) for line in lines[first + 1 :]]
-    return b"".join((*lines[: first + 1], base64.b64encode(b"".join(reads))))
 
 
 def member(name: str, content: bytes = b"", **fields: object) -> Member:
@@ -74,21 +54,3 @@ ODDITIES = (
     member("etc/late", b"z" * 1300, mtime=1_700_000_000.25),
 )
 """Names, links and lengths that need care, each once."""
-
-
-def _of_one_file(size: int, more: int = 0) -> bytes:
-    return packed([member("file", b"x" * size)], tarfile.GNU_FORMAT) + bytes(more)
-
-
-_BLOCKED = _of_one_file(700)
-
-ENDS = {
-    "nothing": _BLOCKED[: 1024 + 512 + 1024],
-    "the rest of 10,240 bytes": _BLOCKED,
-    "the rest of 40,960 bytes, of two windows": _of_one_file(29_696),
-    "the rest of 163,840 bytes, five full windows": _of_one_file(155_648),
-    "nothing, at the end of a full window": _of_one_file(31_232)[:WINDOW],
-    "a full window": _of_one_file(31_232)[:WINDOW] + bytes(WINDOW),
-    "many windows": _of_one_file(29_696, more=3_000_000),
-}
-"""Tars by what follows their end."""

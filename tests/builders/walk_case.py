@@ -6,8 +6,11 @@ import resource
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
+from layerscan import _walk
 from tests.builders.tree import Dir, Fifo, File, Link, Sparse, Symlink
+from tests.oracles.walk import walk_trees
 
 EVERYTHING = (
     Dir("diff"),
@@ -41,12 +44,9 @@ def du(path: str | bytes | os.PathLike[str] | os.PathLike[bytes], *options: str)
 
 @contextlib.contextmanager
 def in_python() -> Iterator[None]:
-    """The plain Python walk, within a test that hypothesis runs many times."""
-    os.environ["LAYERSCAN_WALK"] = "python"
-    try:
+    """Have the walk in plain Python in the compiled one's place."""
+    with mock.patch.object(_walk, "walk_trees", walk_trees):
         yield
-    finally:
-        del os.environ["LAYERSCAN_WALK"]
 
 
 @contextlib.contextmanager

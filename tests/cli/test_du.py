@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from layerscan import walk
 from layerscan.cli import main
 from tests.builders.tree import Dir, Fifo, File, Link, Op, Sparse, Symlink, apply, many
 from tests.builders.user import as_nobody
+from tests.builders.walk_case import in_python
 from tests.requirements import require_root
 
 TREE: tuple[Op, ...] = (
@@ -92,16 +94,12 @@ def test_figures_about_a_mebibyte_and_a_gibibyte_as_du_has_them(
 )
 @given(paths=st.lists(st.sampled_from(PATHS), min_size=1, max_size=5), python=st.booleans())
 def test_several_paths_as_du_has_them(
-    capfdbinary: pytest.CaptureFixture[bytes],
-    monkeypatch: pytest.MonkeyPatch,
-    paths: list[str],
-    *,
-    python: bool,
+    capfdbinary: pytest.CaptureFixture[bytes], paths: list[str], *, python: bool
 ) -> None:
-    monkeypatch.setenv("LAYERSCAN_WALK", "python" if python else "compiled")
     expected, _ = du("-sk", *paths)
     capfdbinary.readouterr()
-    assert main(["du", *paths]) == 0
+    with in_python() if python else nullcontext():
+        assert main(["du", *paths]) == 0
     assert capfdbinary.readouterr().out == expected
 
 

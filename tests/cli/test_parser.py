@@ -117,14 +117,9 @@ def test_help_of_every_command(command: str) -> None:
     assert f"\n    {command}" in run("--help").text
 
 
-def test_version_names_the_walk_in_use() -> None:
-    expected = f"layerscan {layerscan.__version__} (compiled walk)\n"
+def test_version_is_that_of_the_package() -> None:
+    expected = f"layerscan {layerscan.__version__}\n"
     assert run("--version") == Result(0, expected.encode(), [])
-    result = run("--version", env={"LAYERSCAN_WALK": "python"})
-    assert result.text == expected.replace("compiled", "python")
-    result = run("--version", env={"LAYERSCAN_WALK": "bogus"})
-    assert (result.status, result.out, len(result.lines)) == (2, b"", 1)
-    assert result.lines[0].startswith(error("LAYERSCAN_WALK='bogus': there is no such walk"))
 
 
 def test_version_is_asked_for_first(fleet: Fleet) -> None:
@@ -242,8 +237,6 @@ def test_version_loads_next_to_nothing() -> None:
         "layerscan.cli.output",
         "layerscan.cli.status",
         "layerscan.errors",
-        "layerscan.walking",
-        "layerscan.walking.implementation",
         "layerscan.text",
     }
 

@@ -80,7 +80,6 @@ def test_output_is_the_same_bytes_however_it_was_walked(fleet: Fleet, arguments:
         scan(fleet.store, *arguments),
         scan(fleet.store, *arguments, "-j", "1"),
         scan(fleet.store, *arguments, "-j", "32"),
-        scan(fleet.store, *arguments, env={"LAYERSCAN_WALK": "python"}),
     ):
         assert result == first
 
@@ -147,14 +146,3 @@ def test_number_of_threads_is_that_of_the_walk(
     for arguments in ([], ["-j", "7"], ["--threads", "999999999"]):
         assert cli.main(["-d", fleet.store.root, "-o", "/dev/null", *arguments]) == 0
     assert given == [None, 7, 999_999_999]
-
-
-def test_walk_that_does_not_exist(fleet: Fleet) -> None:
-    result = scan(fleet.store, env={"LAYERSCAN_WALK": "bogus"})
-    assert (result.status, result.out) == (2, b"")
-    assert result.lines == [
-        error(
-            "LAYERSCAN_WALK='bogus': there is no such walk; unset it, or set it to 'compiled' or "
-            "'python'"
-        )
-    ]

@@ -160,7 +160,6 @@ def console_script() -> list[str]:
         # Before there is anything that could tell it.
         ("layerscan.cli", []),
         ("layerscan.cli.output", []),
-        ("layerscan.walking.implementation", []),
         ("argparse", [error("interrupted")]),
         ("layerscan.cli.parser", [error("interrupted")]),
         ("layerscan.scanning.scanner", [error("interrupted")]),

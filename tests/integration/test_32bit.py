@@ -40,7 +40,7 @@ import json, struct, sys
 from layerscan import walk
 from layerscan.prediction.filesystems import _htree
 from layerscan.stores.containerd import _bolt
-from layerscan.tar import _goflate, _tar
+from layerscan.tar import _tar
 assert struct.calcsize("P") == 4
 print(json.dumps(walk(sys.argv[1])))
 """

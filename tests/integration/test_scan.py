@@ -68,16 +68,15 @@ class Stage:
     def data_root(self) -> str:
         return self.truth.docker.data_root
 
-    def scan(self, *arguments: str, walk: str | None = None) -> Result:
+    def scan(self, *arguments: str) -> Result:
         """Run ``scan``; status 0, or the test fails."""
-        env = {} if walk is None else {"LAYERSCAN_WALK": walk}
-        result = run("scan", "-d", self.data_root, *arguments, env=env)
+        result = run("scan", "-d", self.data_root, *arguments)
         assert (result.status, [line for line in result.lines if "error" in line]) == (0, [])
         return result
 
-    def document(self, out: Path, *arguments: str, walk: str | None = None) -> dict[str, Any]:
+    def document(self, out: Path, *arguments: str) -> dict[str, Any]:
         """Run ``scan -o``; the document."""
-        self.scan("-o", str(out), *arguments, walk=walk)
+        self.scan("-o", str(out), *arguments)
         found: dict[str, Any] = json.loads(out.read_bytes())
         return found
 
@@ -278,14 +277,6 @@ def test_several_images_share_what_they_share(stage: Stage, tmp_path: Path) -> N
     assert found["layers"] == expected[0] | expected[1] | expected[2]
     # Left and right have their base and the layer above it in common, odd the base.
     assert len(found["layers"]) == len(images[0].diff_ids) + 1 + len(ODDITIES)
-
-
-def test_python_walk_writes_the_same_bytes(stage: Stage, tmp_path: Path) -> None:
-    compiled, python = tmp_path / "compiled.json", tmp_path / "python.json"
-    one = stage.scan("-o", str(compiled), "--format", "json", walk="compiled")
-    other = stage.scan("-o", str(python), "--format", "json", walk="python")
-    assert compiled.read_bytes() == python.read_bytes()
-    assert one == other
 
 
 def test_exact_accounting_has_the_same_layers_and_takes_no_less_than_their_parts(

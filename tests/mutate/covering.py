@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 # keep of the memory is tested for all of them in one file.
 _OWN = {
     "_bolt": "stores/containerd/test_bolt",
-    "_goflate": "tar/test_goflate",
     "_htree": "prediction/filesystems/test_htree",
     "_tar": "tar/",
     "_walk": "walking/",

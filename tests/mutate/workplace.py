@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).parent.parent.parent
 OUTPUT = PROJECT / "build" / "mutate"
-EXTENSIONS = ("_bolt", "_goflate", "_htree", "_tar", "_walk")
+EXTENSIONS = ("_bolt", "_htree", "_tar", "_walk")
 # Address space of a run: a fault that allocates without end does not take the machine's.
 MEMORY = 12 << 30
 # Examples are the same in each run, so that a result can be had again.

@@ -31,7 +31,6 @@ SHIPPED = {
     "layerscan/_walk.pyi",
     "layerscan/walking/_tally.pxd",
     "layerscan/tar/_tar.pyi",
-    "layerscan/tar/_goflate.pyi",
     "layerscan/stores/containerd/_bolt.pyi",
     "layerscan/prediction/filesystems/_htree.pyi",
     "layerscan/py.typed",
@@ -110,7 +109,6 @@ def test_the_wheel_has_modules_and_what_others_compile_and_type_against(built: P
         "layerscan/_walk",
         "layerscan/prediction/filesystems/_htree",
         "layerscan/stores/containerd/_bolt",
-        "layerscan/tar/_goflate",
         "layerscan/tar/_tar",
     }
 

@@ -32,7 +32,7 @@ from tests.builders.chunked import (
 from tests.builders.members import member, tar
 from tests.builders.registry_faults import Headers, Status
 from tests.builders.registry_server import OpenRegistry
-from tests.builders.toc_case import of_the_table, of_the_whole, scanned
+from tests.builders.toc_case import of_the_table, of_the_whole, scanned, without_checksums
 from tests.builders.tree import made_up
 
 CAPABILITY = "\x01\x00\x00\x02\x00\x04" + 14 * "\0"
@@ -102,7 +102,8 @@ def test_the_tar_split_is_that_of_the_stream() -> None:
     assert not table_of(made).is_exact
     assert b"".join(_bytes(table_of(exact))) == b"".join(_without_content(CONTENT))
     whole = scanned([CONTENT])[1]
-    assert scanned(table_of(exact).parts())[1] == whole
+    by_table = scanned(table_of(exact).parts())[1]
+    assert without_checksums(by_table) == without_checksums(whole)
     made_anew = len(gzip.compress(scanned(table_of(made).parts())[1]))
     # Python's headers and those that Go would write, for some names of this size.
     assert made_anew == pytest.approx(len(gzip.compress(whole)), rel=0.05)

@@ -11,6 +11,7 @@ import pytest
 
 from layerscan import Usage, walk
 from tests.builders.tree import Dir, Fifo, File, Link, Sparse, Symlink, Whiteout, apply, many
+from tests.builders.walk_case import in_python
 from tests.requirements import require, require_root
 
 pytestmark = pytest.mark.root
@@ -60,11 +61,10 @@ def on_loop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
         yield point
 
 
-def agrees(root: Path, monkeypatch: pytest.MonkeyPatch) -> Usage:
+def agrees(root: Path) -> Usage:
     """Walk `root` each way; hold the answers against each other and du."""
-    monkeypatch.setenv("LAYERSCAN_WALK", "python")
-    expected = walk(root, child="a")
-    monkeypatch.setenv("LAYERSCAN_WALK", "compiled")
+    with in_python():
+        expected = walk(root, child="a")
     for threads in (1, 32):
         assert walk(root, child="a", threads=threads) == expected
     done = subprocess.run(["du", "-skx", root], check=True, capture_output=True)
@@ -72,24 +72,24 @@ def agrees(root: Path, monkeypatch: pytest.MonkeyPatch) -> Usage:
     return expected
 
 
-def test_file_systems_on_disk(on_loop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_systems_on_disk(on_loop: Path) -> None:
     fill(on_loop)
     # Blocks of what is still to be written are not there yet.
     os.sync()
-    usage = agrees(on_loop, monkeypatch)
+    usage = agrees(on_loop)
     assert usage.files == 3004
     assert usage.duplicates == 2
     assert usage.errors == ()
 
 
-def test_tmpfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tmpfs(tmp_path: Path) -> None:
     require_root()
     with mounted(tmp_path / "mounted", "-t", "tmpfs", "none") as point:
         fill(point)
-        agrees(point, monkeypatch)
+        agrees(point)
 
 
-def test_overlay_mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overlay_mounts(tmp_path: Path) -> None:
     require_root()
     for name in ("lower", "upper", "work"):
         (tmp_path / name).mkdir()
@@ -97,12 +97,12 @@ def test_overlay_mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     apply(tmp_path / "upper", File("a/new", size=777), Whiteout("empty"), Dir("fresh"))
     layers = ",".join(f"{name}dir={tmp_path / name}" for name in ("lower", "upper", "work"))
     with mounted(tmp_path / "mounted", "-t", "overlay", "-o", layers, "none") as point:
-        usage = agrees(point, monkeypatch)
+        usage = agrees(point)
     assert usage.others == 1  # the FIFO: merged, a whiteout is not there
     assert usage.files == 3004
 
 
-def test_overlay_of_two_file_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overlay_of_two_file_systems(tmp_path: Path) -> None:
     # Then files have the device number of their own layer, folders the overlay's.
     require_root()
     (tmp_path / "lower").mkdir()
@@ -112,9 +112,8 @@ def test_overlay_of_two_file_systems(tmp_path: Path, monkeypatch: pytest.MonkeyP
         layers = f"lowerdir={tmp_path}/lower,upperdir={other}/upper,workdir={other}/work"
         with mounted(tmp_path / "mounted", "-t", "overlay", "-o", layers, "none") as point:
             # du -x takes files of the lower layer for another file system's.
-            monkeypatch.setenv("LAYERSCAN_WALK", "python")
-            expected = walk(point, child="a")
-            monkeypatch.delenv("LAYERSCAN_WALK")
+            with in_python():
+                expected = walk(point, child="a")
             assert walk(point, child="a") == expected
             done = subprocess.run(["du", "-sk", point], check=True, capture_output=True)
             assert expected.usage == int(done.stdout.split()[0]) * 1024

@@ -1,10 +1,12 @@
-"""The rules of the walk, which both implementations keep to the byte."""
+"""The rules of the walk, which also its oracle in plain Python keeps to the byte."""
 
 import errno
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -12,17 +14,17 @@ import pytest
 from layerscan import walk, walk_many
 from layerscan.errors import LayerscanError
 from layerscan.text import printable_path
-from layerscan.walking.implementation import implementation_name
 from layerscan.walking.walker import Progress, WalkError
 from tests.builders.tree import Device, Dir, File, Link, Sparse, Symlink, apply
 from tests.builders.user import as_nobody
-from tests.builders.walk_case import DOTTED, EVERYTHING, LONGEST_NAMES, du
+from tests.builders.walk_case import DOTTED, EVERYTHING, LONGEST_NAMES, du, in_python
 from tests.requirements import require, require_root
 
 
 @pytest.fixture(params=["compiled", "python"])
-def either_walk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LAYERSCAN_WALK", request.param)
+def either_walk(request: pytest.FixtureRequest) -> Iterator[None]:
+    with in_python() if request.param == "python" else nullcontext():
+        yield
 
 
 @pytest.fixture
@@ -222,20 +224,7 @@ def _make_closed(root: Path) -> None:
     )
 
 
-def test_the_compiled_walk_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LAYERSCAN_WALK", raising=False)
-    assert implementation_name() == "compiled"
-
-
-def test_an_unknown_walk_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("LAYERSCAN_WALK", "fast")
-    with pytest.raises(LayerscanError, match="LAYERSCAN_WALK='fast': there is no such walk"):
-        walk(tmp_path)
-
-
-def test_a_missing_compiled_walk_is_never_replaced_silently(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_missing_compiled_walk_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "layerscan._walk", None)
     with pytest.raises(LayerscanError, match="the compiled walk cannot be loaded"):
         walk(tmp_path)

@@ -13,7 +13,6 @@ from layerscan import __version__
 from layerscan.cli.output import complain, drop_output, write_message
 from layerscan.cli.status import ExitStatus
 from layerscan.errors import LayerscanError, MissingPackageError
-from layerscan.walking.implementation import implementation_name
 
 TYPE_CHECKING = False  # type checkers know the name; importing typing costs 5 ms
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ def _parse(arguments: list[str]) -> "argparse.Namespace":
 
 
 def _print_version() -> int:
-    print(f"layerscan {__version__} ({implementation_name()} walk)")
+    print(f"layerscan {__version__}")
     sys.stdout.flush()
     return ExitStatus.DONE
 

@@ -20,7 +20,7 @@ from layerscan.sources.decompress import LONGEST_MAGIC, decompressed, is_packed
 from layerscan.sources.model import Source, SourceLayer
 from layerscan.sources.toc_model import Content, TableFault, TableOfContents
 from layerscan.tar._tar import TarFault, TarScanner
-from layerscan.tar.tarsplit import TarSplit, tar_split_length
+from layerscan.tar.tarsplit import TarSplit, TarSplitLength
 from layerscan.tar.tree import LayerTree
 
 T = TypeVar("T")
@@ -149,7 +149,7 @@ class _LayerScan:
     """A scanner, and beside it the length of the file that restores the tar."""
 
     def __init__(self, *, tar_split: TarSplit) -> None:
-        self._length = tar_split_length(tar_split)
+        self._length = None if tar_split is TarSplit.NONE else TarSplitLength(tar_split)
         self.scanner = TarScanner(tar_split=self._length is not None)
         self._fed = 0
 

@@ -28,7 +28,7 @@ class Content(NamedTuple):
 
     Attributes:
         length: its bytes.
-        checksum: its CRC-64, or 64 bits that equal contents have in common; None
+        checksum: 64 bits that equal contents have in common; None
             where nothing is known of it.
     """
 

@@ -9,7 +9,7 @@ from layerscan.tar._pax cimport Records
 from layerscan.tar._seen cimport SeenPaths, seen_free
 from layerscan.tar._sparse cimport Sparse
 from layerscan.tar._split cimport (
-    TarSplit, tar_split_begin, tar_split_content, tar_split_entry_end, tar_split_free,
+    TarSplit, tar_split_content, tar_split_entry_end, tar_split_free, tar_split_known,
     tar_split_raw, tar_split_unknown,
 )
 from layerscan.tar._tree cimport OK, grow, tree_begin
@@ -76,7 +76,6 @@ cdef struct Scanner:
 cdef inline int scanner_begin(Scanner *scanner, bint has_split) noexcept nogil:
     """`scanner` has its key, and is zero beside. Returns 0, or -1 when there is no memory."""
     scanner.has_split = has_split
-    tar_split_begin(&scanner.split)
     # The tree is empty, and an entry before was in its root.
     return 0 if tree_begin(&scanner.work.tree) == OK else -1
 
@@ -152,7 +151,7 @@ cdef inline const char *pass_unknown(
         if checksum == NULL:
             tar_split_unknown(&scanner.split)
         else:
-            scanner.split.checksum = checksum[0]
+            tar_split_known(&scanner.split, checksum[0])
     return content_passed(scanner, length)
 
 

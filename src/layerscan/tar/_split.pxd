@@ -1,9 +1,10 @@
 """The document that Docker and containers/storage keep of a layer's stream, see tar-split.
 
-Of it the stream can be made again, byte for byte, with the files' content from
-the unpacked layer. It is a line of JSON for each file, and one for each run of
-bytes that are no content, a segment, in the order of the stream. The lines here
-are those that Go's tar-split writes.
+It is a line of JSON for each file, and one for each run of bytes that are no
+content, a segment, in the order of the stream. Only the length of what a compressor
+makes of it is of use here (`layerscan.tar.tarsplit`). So what does not matter for that
+is simpler than in theirs: names are not escaped, a checksum is any 64 bits that equal
+contents have in common, and what follows the tar's end is one segment.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -11,7 +12,12 @@ from libc.stdio cimport snprintf
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
-from layerscan.tar._crc64 cimport Crc64, crc64_add, crc64_prepare
+
+cdef enum:
+    # No line needs more than this, beside its name and its bytes.
+    LINE_FRAME = 128
+    # Bytes of content that go into a checksum at a time.
+    PIECE = 32
 
 
 cdef struct TarSplit:
@@ -23,39 +29,23 @@ cdef struct TarSplit:
     unsigned long long position
     # Bytes of the segment whose line is begun and not ended; 0: there is none.
     size_t segment
-    # Whether the two blocks that end a tar were seen; then how much the next segment holds.
-    bint is_past_end
-    size_t room
     # Of `segment` the bytes that wait for others, to be three.
     unsigned char waiting[3]
     int waits
-    # Whether the line of an entry waits for the checksum of its content, and that so far.
+    # Whether the line of an entry waits for the checksum of its content, that so far, and
+    # the bytes of content that wait for others, to be a piece.
     bint is_in_entry
     uint64_t checksum
-    Crc64 crc
-
-
-cdef enum:
-    # What comes after the end of a tar is kept as it is read. Go's compress/gzip gives it
-    # from a window of so much, which it fills again and again from the stream's start.
-    WINDOW = 32768
-    # No line needs more than this, beside its name and its bytes.
-    LINE_FRAME = 128
+    unsigned char content[PIECE]
+    size_t held
 
 
 cdef extern from * nogil:
     """
     static const char ls_base64[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    static const char ls_hex[] = "0123456789abcdef";
     """
     const char BASE64 "ls_base64"[]
-    const char HEX "ls_hex"[]
-
-
-cdef inline void tar_split_begin(TarSplit *split) noexcept nogil:
-    memset(split, 0, sizeof(TarSplit))
-    crc64_prepare(&split.crc)
 
 
 cdef inline void tar_split_free(TarSplit *split) noexcept nogil:
@@ -173,121 +163,34 @@ cdef inline int tar_split_raw(
     They are headers with all that belongs to them, padding, and what is at the
     end. Returns 0, or -1 when there is no memory.
     """
-    cdef const char *frame = b"{\"type\":2,\"payload\":\""
     cdef char *out
-    cdef size_t piece
-    while length > 0:
-        piece = length
-        if split.is_past_end and piece > split.room - split.segment:
-            piece = split.room - split.segment
-        if tar_split_room(split, LINE_FRAME + piece // 3 * 4) != 0:
-            return -1
-        out = split.data + split.used
-        if split.segment == 0:
-            memcpy(out, frame, 21)
-            out += 21
-        out = segment_bytes(split, out, data, piece)
-        split.used = out - split.data
-        data += piece
-        length -= piece
-        if split.is_past_end and split.segment == split.room:
-            if tar_split_cut(split) != 0:
-                return -1
-            split.room = WINDOW
+    if length == 0:
+        return 0
+    if tar_split_room(split, LINE_FRAME + length // 3 * 4) != 0:
+        return -1
+    out = split.data + split.used
+    if split.segment == 0:
+        memcpy(out, b"{\"type\":2,\"payload\":\"", 21)
+        out += 21
+    out = segment_bytes(split, out, data, length)
+    split.used = out - split.data
     return 0
-
-
-cdef inline int utf8_length(const unsigned char *text, size_t length) noexcept nogil:
-    """Bytes of the character that `text` begins with, 0 if it is none of UTF-8."""
-    cdef unsigned char first = text[0], second
-    cdef int count, i
-    if first < 0x80:
-        return 1
-    if first < 0xC2 or first > 0xF4:
-        return 0
-    count = 2 if first < 0xE0 else 3 if first < 0xF0 else 4
-    if <size_t>count > length:
-        return 0
-    for i in range(1, count):
-        if text[i] & 0xC0 != 0x80:
-            return 0
-    second = text[1]
-    # Not the shortest form, half of a pair of UTF-16, or past the last character.
-    if first == 0xE0 and second < 0xA0 or first == 0xED and second > 0x9F:
-        return 0
-    if first == 0xF0 and second < 0x90 or first == 0xF4 and second > 0x8F:
-        return 0
-    return count
-
-
-cdef inline bint is_utf8(const unsigned char *text, size_t length) noexcept nogil:
-    cdef size_t at = 0
-    cdef int count
-    while at < length:
-        count = utf8_length(text + at, length - at)
-        if count == 0:
-            return False
-        at += count
-    return True
-
-
-cdef inline char *write_escape(char *out, unsigned int character) noexcept nogil:
-    memcpy(out, b"\\u", 2)
-    out[2] = HEX[character >> 12 & 15]
-    out[3] = HEX[character >> 8 & 15]
-    out[4] = HEX[character >> 4 & 15]
-    out[5] = HEX[character & 15]
-    return out + 6
-
-
-cdef inline char short_escape(unsigned char character) noexcept nogil:
-    if character == c"\n":
-        return c"n"
-    if character == c"\r":
-        return c"r"
-    return c"t" if character == c"\t" else character
-
-
-cdef inline char *write_character(char *out, const unsigned char *text, int count) noexcept nogil:
-    """Write a character of `count` bytes as Go's encoding/json does. Returns the end."""
-    cdef unsigned char first = text[0]
-    if count == 3 and first == 0xE2 and text[1] == 0x80 and text[2] & 0xFE == 0xA8:
-        # The two separators of lines that JavaScript knows and JSON does not.
-        return write_escape(out, 0x2000 | text[2] & 0x3F)
-    if first in (c"<", c">", c"&") or first < 0x20 and first not in (c"\n", c"\r", c"\t"):
-        return write_escape(out, first)
-    if first in (c'"', c"\\", c"\n", c"\r", c"\t"):
-        out[0] = c"\\"
-        out[1] = short_escape(first)
-        return out + 2
-    memcpy(out, text, count)
-    return out + count
 
 
 cdef inline char *write_name(
     char *out, const unsigned char *name, size_t length
 ) noexcept nogil:
     """Write the member that has the name, if there is a name. Returns the end."""
-    cdef size_t at = 0
-    cdef int count
+    cdef size_t i
     if length == 0:
         return out
-    if is_utf8(name, length):
-        memcpy(out, b",\"name\":\"", 9)
-        out += 9
-        while at < length:
-            count = utf8_length(name + at, length - at)
-            out = write_character(out, name + at, count)
-            at += count
-    else:
-        memcpy(out, b",\"name_raw\":\"", 13)
-        out += 13
-        while length - at >= 3:
-            out = base64_three(out, name + at)
-            at += 3
-        out = base64_rest(out, name + at, <int>(length - at))
-    out[0] = c"\""
-    return out + 1
+    memcpy(out, b",\"name\":\"", 9)
+    out += 9
+    for i in range(length):
+        # What JSON has longer forms for is too rare to matter.
+        out[i] = c"_" if name[i] < 0x20 or name[i] in (c'"', c"\\") else name[i]
+    out[length] = c'"'
+    return out + length + 1
 
 
 cdef inline char *write_checksum(char *out, uint64_t checksum) noexcept nogil:
@@ -319,8 +222,7 @@ cdef inline int tar_split_entry(
     cdef char *out
     if tar_split_cut(split) != 0:
         return -1
-    # A byte of a name is at most six in JSON.
-    if tar_split_room(split, LINE_FRAME + name_length * 6) != 0:
+    if tar_split_room(split, LINE_FRAME + name_length) != 0:
         return -1
     out = split.data + split.used
     memcpy(out, b"{\"type\":1", 9)
@@ -328,7 +230,8 @@ cdef inline int tar_split_entry(
     if size > 0:
         out += snprintf(out, 40, b",\"size\":%lld,\"payload\":\"", size)
         split.is_in_entry = True
-        split.checksum = 0
+        split.checksum = size
+        split.held = 0
     else:
         memcpy(out, b",\"payload\":null", 15)
         out = write_line_end(split, out + 15)
@@ -336,20 +239,48 @@ cdef inline int tar_split_entry(
     return 0
 
 
+cdef inline void add_piece(TarSplit *split, const unsigned char *piece) noexcept nogil:
+    cdef uint64_t words[4]
+    memcpy(words, piece, PIECE)
+    # Odd numbers without a pattern; one multiplication need not wait for another's result.
+    split.checksum ^= (
+        words[0] * 0x9E3779B97F4A7C15ULL
+        + words[1] * 0xC2B2AE3D27D4EB4FULL
+        + words[2] * 0x165667B19E3779F9ULL
+        + words[3] * 0x27D4EB2F165667C5ULL
+    )
+    split.checksum = (split.checksum ^ split.checksum >> 32) * 0xBF58476D1CE4E5B9ULL
+
+
 cdef inline void tar_split_content(
     TarSplit *split, const unsigned char *data, size_t length
 ) noexcept nogil:
     """Add content of the entry; it goes into the checksum."""
-    split.checksum = crc64_add(&split.crc, split.checksum, data, length)
+    cdef const unsigned char *end = data + length
+    cdef size_t taken
+    while data < end:
+        if split.held == 0 and end - data >= PIECE:
+            add_piece(split, data)
+            data += PIECE
+            continue
+        taken = min(<size_t>(end - data), PIECE - split.held)
+        memcpy(split.content + split.held, data, taken)
+        split.held += taken
+        data += taken
+        if split.held == PIECE:
+            add_piece(split, split.content)
+            split.held = 0
+
+
+cdef inline void tar_split_known(TarSplit *split, uint64_t checksum) noexcept nogil:
+    """Say what the checksum of the entry's content is so far."""
+    split.checksum = checksum
+    split.held = 0
 
 
 cdef inline void tar_split_unknown(TarSplit *split) noexcept nogil:
-    """Say that content of the entry is not known: its checksum becomes some digits."""
-    # splitmix64, so that they are no others' as well.
-    cdef uint64_t mixed = (split.position + 1) * 0x9E3779B97F4A7C15ULL
-    mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9ULL
-    mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EBULL
-    split.checksum = mixed ^ (mixed >> 31)
+    """Say that content of the entry is not known: its checksum becomes that of no other."""
+    tar_split_content(split, <const unsigned char *>&split.position, sizeof(split.position))
 
 
 cdef inline int tar_split_entry_end(TarSplit *split) noexcept nogil:
@@ -357,36 +288,12 @@ cdef inline int tar_split_entry_end(TarSplit *split) noexcept nogil:
     cdef char *out
     if tar_split_room(split, LINE_FRAME) != 0:
         return -1
+    if split.held:
+        memset(split.content + split.held, 0, PIECE - split.held)
+        add_piece(split, split.content)
     out = write_checksum(split.data + split.used, split.checksum)
     out[0] = c"\""
     out = write_line_end(split, out + 1)
     split.used = out - split.data
     split.is_in_entry = False
-    return 0
-
-
-cdef inline int tar_split_end(TarSplit *split, uint64_t offset) noexcept nogil:
-    """Say that the two blocks that end a tar were added; more bytes may follow.
-
-    `offset` is where in the stream they would. Returns 0, or -1 when there is no memory.
-    """
-    split.is_past_end = True
-    split.room = WINDOW - offset % WINDOW
-    return tar_split_cut(split)
-
-
-cdef inline int tar_split_finish(TarSplit *split) noexcept nogil:
-    """End the document. Returns 0, or -1 when there is no memory."""
-    cdef char *out
-    # tar-split adds what its last read gave, were it nothing. Go's compress/gzip tells the
-    # end together with the last bytes of a window that is not full.
-    cdef bint has_rest = split.is_past_end and split.segment > 0
-    if tar_split_cut(split) != 0 or tar_split_room(split, LINE_FRAME) != 0:
-        return -1
-    if has_rest:
-        return 0
-    out = split.data + split.used
-    memcpy(out, b"{\"type\":2,\"payload\":\"\"", 22)
-    out = write_line_end(split, out + 22)
-    split.used = out - split.data
     return 0

@@ -15,7 +15,7 @@ from layerscan.tar._scanner cimport (
     pass_content, settle,
 )
 from layerscan.tar._sparse cimport sparse_block
-from layerscan.tar._split cimport tar_split_end, tar_split_finish
+from layerscan.tar._split cimport tar_split_cut
 from layerscan.tar._unpack cimport come_back
 
 
@@ -38,8 +38,6 @@ cdef inline const char *take_block(Scanner *scanner, const unsigned char *block)
             scanner.state = IN_ZEROS
             return NULL
         scanner.state = PAST_END
-        if scanner.has_split and tar_split_end(&scanner.split, scanner.offset) != 0:
-            return b"no memory"
         return NULL
     if scanner.state == IN_ZEROS:
         return b"a block of zeros that is not the end"
@@ -135,7 +133,7 @@ cdef inline void scan_end(Scanner *scanner) noexcept nogil:
     elif scanner.state == IN_CONTENT or scanner.state == IN_MAP:
         scanner.about_entry = True
         scanner.reason = b"the tar ends within its content"
-    elif scanner.has_split and tar_split_finish(&scanner.split) != 0:
+    elif scanner.has_split and tar_split_cut(&scanner.split) != 0:
         scanner.reason = b"no memory"
     else:
         scanner.reason = come_back(&scanner.work, scanner.offset)

@@ -14,8 +14,8 @@ class TarScanner:
     Content is skipped, not copied. One thread at a time may use it.
 
     Args:
-        tar_split: whether to make the document that Docker and containers/storage
-            keep of the stream, see `take_tar_split`.
+        tar_split: whether to make a document as long as the one that Docker and
+            containers/storage keep of the stream, see `take_tar_split`.
     """
 
     def __init__(self, *, tar_split: bool = False) -> None: ...
@@ -32,9 +32,8 @@ class TarScanner:
 
         Args:
             length: how many.
-            checksum: CRC-64 of the entry's content up to their end, for the tar-split
-                document; or any 64 bits that equal content has in common. None: the
-                document gets digits that no other entry has.
+            checksum: 64 bits that equal content has in common up to their end, for
+                the tar-split document. None: it gets digits that no other entry has.
 
         Raises:
             OverflowError: `checksum` does not fit into 64 bits.

@@ -4,23 +4,22 @@
 This file owns its Python face, `TarScanner`. Its parts, from the ground up, are
 C without the GIL:
 
-    _tar_numbers.pxd    numbers as headers and records have them
-    _tar_header.pxd     one header block
-    _tar_hash.pxd       a hash of names that cannot be foreseen
-    _tar_table.pxd      the names of one folder
-    _tar_tree.pxd       inodes, names and attributes
-    _tar_paths.pxd      paths and symlinks
-    _tar_xattrs.pxd     extended attributes
-    _tar_pax.pxd        PAX records
-    _tar_sparse.pxd     sparse files
-    _tar_unpack.pxd     what one entry makes
-    _tar_crc64.pxd      checksums of contents
-    _tar_split.pxd      the tar-split document
-    _tar_seen.pxd       the paths that were there, none of which it takes twice
-    _tar_scanner.pxd    what is known while a tar is read
-    _tar_entries.pxd    entries and the headers that belong to them
-    _tar_stream.pxd     blocks, content and padding
-    _tar_columns.pxd    the tree as columns
+    _numbers.pxd        numbers as headers and records have them
+    _header.pxd         one header block
+    _hash.pxd           a hash of names that cannot be foreseen
+    _table.pxd          the names of one folder
+    _tree.pxd           inodes, names and attributes
+    _paths.pxd          paths and symlinks
+    _xattrs.pxd         extended attributes
+    _pax.pxd            PAX records
+    _sparse.pxd         sparse files
+    _unpack.pxd         what one entry makes
+    _split.pxd          the tar-split document, nearly
+    _seen.pxd           the paths that were there, none of which it takes twice
+    _scanner.pxd        what is known while a tar is read
+    _entries.pxd        entries and the headers that belong to them
+    _stream.pxd         blocks, content and padding
+    _columns.pxd        the tree as columns
 """
 
 import os

@@ -1,7 +1,7 @@
 """The tree that a layer makes, while it grows: inodes, their names and attributes.
 
 Everything is in arrays, and things are known by their place in them. What is
-removed stays there, marked, until `_tar_columns` leaves it out: so the arrays
+removed stays there, marked, until `_columns` leaves it out: so the arrays
 are in the order in which things were made. Their number is bounded, however
 often a stream replaces a file.
 """

@@ -1,10 +1,6 @@
 """The Python face of the walk: what a tree holds and what it takes of the disk.
 
-Owns the result type, errors, progress, and the choice of implementation: the
-compiled walk (``_walk``), or the plain Python one with the same rules
-(``_pywalk``) where the environment asks for it with ``LAYERSCAN_WALK=python``.
-The latter is for diagnosis and is never chosen silently: where the compiled
-walk is missing, walking fails.
+Owns the result type, errors and progress; the walk itself is compiled (``_walk``).
 
 The rules are GNU du's, as of ``du -x``: every inode of the tree counts,
 directories and the root included, an inode with several names once per tree,
@@ -19,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from layerscan.errors import LayerscanError
 from layerscan.text import printable_path
-from layerscan.walking.implementation import implementation_name
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -146,8 +141,7 @@ def walk(
         OSError: `path` itself could not be read; whatever lies below is in
             `Usage.errors` instead.
         InterruptedError: `cancel` was set.
-        LayerscanError: LAYERSCAN_WALK asks for a walk that does not exist, or
-            the compiled walk cannot be loaded.
+        LayerscanError: the compiled walk cannot be loaded.
         ValueError: `path` or `child` contains a NUL byte, or `threads` is less than 1.
     """
     (usage,) = walk_many(
@@ -209,7 +203,7 @@ def walk_many(
     name = None if child is None else os.fsencode(child)
     if name is not None and b"\0" in name:
         raise ValueError("the name of a child cannot contain a NUL byte")
-    trees = _implementation()(
+    trees = load_compiled().walk_trees(
         roots,
         name,
         checked_threads(threads),
@@ -263,43 +257,17 @@ def os_error(error: int, path: AnyPath) -> OSError:
     return OSError(error, os.strerror(error), os.fspath(path))
 
 
-_WalkTrees: TypeAlias = Callable[
-    [
-        list[bytes],
-        bytes | None,
-        int,
-        bool,
-        bool,
-        bool,
-        Callable[[int, int], object] | None,
-        float,
-        "Cancel | None",
-    ],
-    "list[TreeFacts]",
-]
-
-
-def _implementation() -> _WalkTrees:
-    if implementation_name() == "python":
-        from layerscan.walking._pywalk import walk_trees
-
-        return walk_trees
-    compiled: _WalkTrees = load_compiled().walk_trees
-    return compiled
-
-
 def load_compiled() -> "ModuleType":
     """The compiled walk.
 
     Raises:
-        LayerscanError: it cannot be loaded; nothing takes its place silently.
+        LayerscanError: it cannot be loaded.
     """
     try:
         return import_module("layerscan._walk")
     except ImportError as error:
         raise LayerscanError(
-            f"the compiled walk cannot be loaded ({error}): install layerscan again, or set "
-            "LAYERSCAN_WALK=python to do with the slow one"
+            f"the compiled walk cannot be loaded ({error}): install layerscan again"
         ) from error
 
 

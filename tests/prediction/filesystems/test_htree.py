@@ -6,7 +6,7 @@ That the plain one comes to what ext4 does, `tests/prediction/filesystems/test_e
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -18,6 +18,8 @@ from tests.oracles.htree import blocks_of, entry_length, made_up, measures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 BLOCK_SIZES = (1024, 2048, 4096, 65536)
 
@@ -85,3 +87,29 @@ def test_what_is_no_folder_is_refused(starts: list[int], wrong: dict[str, int]) 
             np.empty(max(1, len(starts) - 1)),
             **arguments,
         )
+
+
+ARRAYS = (np.array([12], np.int32), np.array([0, 1], np.int64), np.empty(1))
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong"),
+    [
+        (0, np.array([12], np.int64)),
+        (0, np.array([12], np.float32)),
+        (0, np.array([[12]], np.int32)),
+        (0, np.array([12] * 4, np.int32)[::2]),
+        (1, np.array([0, 1], np.int32)),
+        (1, np.array([0, 1], np.uint64)),
+        (2, np.empty(1, np.float32)),
+        (2, np.frombuffer(bytes(8))),
+    ],
+)
+def test_what_is_no_such_array_is_refused(place: int, wrong: NDArray[Any]) -> None:
+    arrays: list[Any] = [*ARRAYS[:place], wrong, *ARRAYS[place + 1 :]]
+    views: list[Any] = [memoryview(array) for array in arrays]
+    with pytest.raises((ValueError, BufferError)):
+        indexed_blocks(views[0], views[1], views[2], trials=1, **measures(4096))
+    for view in views:
+        # It would say so if its memory were still in use.
+        view.release()

@@ -31,6 +31,8 @@ def indexed_blocks(
         trials: how often.
 
     Raises:
+        BufferError: an array is not contiguous, or `means` cannot be written.
         MemoryError: there is none for the largest folder, some 25 bytes a name.
-        ValueError: `starts` do not fit, or these are no measures of a folder.
+        ValueError: `starts` do not fit, these are no measures of a folder, or an array
+            has other numbers.
     """

@@ -1,3 +1,4 @@
+# cython: subinterpreters_compatible=shared_gil
 """How many blocks an indexed folder of ext4 has: the growth of its index, followed
 entry by entry, in C and without the GIL.
 
@@ -9,8 +10,12 @@ of names anew for each file system, so no model can know it: here hashes are
 made up, the same at each call, and a folder is grown several times for a mean.
 """
 
+from cpython.buffer cimport (
+    PyBUF_FORMAT, PyBUF_ND, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memset, strchr
 
 
 cdef enum:
@@ -252,10 +257,63 @@ cdef int64_t grow(
     return 1 + index.leaf_count + (index.node_count if index.levels == 2 else 0)
 
 
+cdef int64_t most_entries(const int64_t *starts, int64_t folders, int64_t entries) except -1:
+    """Entries of the largest folder."""
+    cdef int64_t folder, most = 0
+    if starts[0] != 0 or starts[folders] != entries:
+        raise ValueError("the folders' starts do not fit to the entries")
+    for folder in range(folders):
+        if starts[folder + 1] <= starts[folder]:
+            raise ValueError("a folder without entries")
+        most = max(most, starts[folder + 1] - starts[folder])
+    return most
+
+
+cdef int grow_all(
+    Index *index, const int32_t *lengths, const int64_t *starts, double *means, int64_t folders,
+    int64_t most, int trials,
+) noexcept nogil:
+    """Fill `means`. Returns 0, or -1 when there is no memory."""
+    cdef int64_t folder, count, total
+    cdef int _trial
+    cdef uint64_t hashed = 0
+    cdef int failed = index_allocate(index, most)
+    if not failed:
+        for folder in range(folders):
+            total = 0
+            count = starts[folder + 1] - starts[folder]
+            for _trial in range(trials):
+                total += grow(index, &lengths[starts[folder]], count, hashed)
+                hashed += count
+            means[folder] = <double>total / trials
+    index_free(index)
+    return failed
+
+
+cdef Py_ssize_t take(
+    array, Py_buffer *view, const char *formats, Py_ssize_t size, int flags=0
+) except -1:
+    """Take the memory of an array of numbers until `view` is released. Returns how many.
+
+    Typed memoryviews do this as well, and are most of what Cython then makes.
+
+    Args:
+        array: the array.
+        view: receives where its numbers are.
+        formats: what they may be, in letters of the struct module.
+        size: bytes of each.
+        flags: PyBUF_WRITABLE where they are to be written.
+    """
+    PyObject_GetBuffer(array, view, PyBUF_FORMAT | PyBUF_ND | flags)
+    if view.ndim != 1 or view.itemsize != size or strchr(formats, view.format[0]) == NULL:
+        raise ValueError("an array of other numbers than it has to have")
+    return view.shape[0]
+
+
 def indexed_blocks(
-    const int32_t[::1] lengths not None,
-    const int64_t[::1] starts not None,
-    double[::1] means not None,
+    lengths,
+    starts,
+    means,
     *,
     int linear_room,
     int leaf_room,
@@ -265,31 +323,29 @@ def indexed_blocks(
     int trials,
 ):
     cdef Index index
-    cdef int64_t folder, folders = means.shape[0], count, most = 0, total
-    cdef int _trial, failed
-    cdef uint64_t hashed = 0
-    if starts.shape[0] != folders + 1 or starts[0] != 0 or starts[folders] != lengths.shape[0]:
-        raise ValueError("the folders' starts do not fit to the entries")
-    for folder in range(folders):
-        if starts[folder + 1] <= starts[folder]:
-            raise ValueError("a folder without entries")
-        most = max(most, starts[folder + 1] - starts[folder])
+    cdef Py_buffer views[3]
+    cdef int64_t entries, folders, most
+    cdef int failed, i
     if linear_room < SHORTEST_ENTRY or leaf_room > MOST_ROOM or trials < 1:
         raise ValueError("these are no measures of a folder")
     if root_limit < 2 or node_limit < root_limit:
         raise ValueError("these are no measures of a folder's index")
     index.linear_room, index.leaf_room, index.half_block = linear_room, leaf_room, block_size // 2
     index.root_limit, index.node_limit = root_limit, node_limit
-    with nogil:
-        failed = index_allocate(&index, most)
-        if not failed:
-            for folder in range(folders):
-                total = 0
-                count = starts[folder + 1] - starts[folder]
-                for _trial in range(trials):
-                    total += grow(&index, &lengths[starts[folder]], count, hashed)
-                    hashed += count
-                means[folder] = <double>total / trials
-        index_free(&index)
+    memset(views, 0, sizeof(views))
+    try:
+        entries = take(lengths, &views[0], b"il", sizeof(int32_t))
+        folders = take(means, &views[2], b"d", sizeof(double), PyBUF_WRITABLE)
+        if take(starts, &views[1], b"lq", sizeof(int64_t)) != folders + 1:
+            raise ValueError("the folders' starts do not fit to the entries")
+        most = most_entries(<const int64_t *>views[1].buf, folders, entries)
+        with nogil:
+            failed = grow_all(
+                &index, <const int32_t *>views[0].buf, <const int64_t *>views[1].buf,
+                <double *>views[2].buf, folders, most, trials,
+            )
+    finally:
+        for i in range(3):
+            PyBuffer_Release(&views[i])
     if failed:
         raise MemoryError

@@ -1,4 +1,4 @@
-"""The walk in plain Python: the oracle of the tests, and a tool for diagnosis.
+"""The walk again in plain Python, slowly: what the compiled one should find.
 
 The same rules as ``_walk`` and the same `walk_trees`, written for being
 obviously right: one thread, no state kept between two folders, each folder
@@ -6,14 +6,17 @@ opened anew from the root, name by name and never through a symlink. It is some
 ten times slower, and quadratic in depth.
 """
 
+from __future__ import annotations
+
 import errno
 import os
 import stat
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from layerscan._walk import Cancel, Fault, Tally, TreeFacts
 
 _VANISHED = {errno.ENOENT, errno.ESTALE, errno.ENOTDIR, errno.ELOOP}
@@ -53,7 +56,7 @@ class _Tally:
         self.others += kind not in (stat.S_IFREG, stat.S_IFLNK)
         return True
 
-    def facts(self) -> "Tally":
+    def facts(self) -> Tally:
         return (
             self.blocks, self.size, self.holes, self.directory_size,
             self.files, self.directories, self.symlinks, self.others,
@@ -79,7 +82,7 @@ class _Tree:
         self.child: _Tally | None = None
         self.faults: list[Fault] = []
 
-    def walk(self, tick: Callable[[int], None]) -> "TreeFacts":
+    def walk(self, tick: Callable[[int], None]) -> TreeFacts:
         """All the facts of the tree; `tick` is told of entries as they are counted."""
         try:
             st = os.stat(self.root, follow_symlinks=False)
@@ -173,8 +176,8 @@ def walk_trees(
     all_inodes: bool,  # noqa: ARG001, FBT001 - in order, this one always looks at all
     on_progress: Callable[[int, int], object] | None,
     interval: float,
-    cancel: "Cancel | None",
-) -> "list[TreeFacts]":
+    cancel: Cancel | None,
+) -> list[TreeFacts]:
     """Walk each of `paths`; see ``_walk.pyi``."""
     entries = trees_done = 0
     last = time.monotonic()
