@@ -64,7 +64,7 @@ FIGURES = {
     "fit.device_file._MOST_DIGESTS": 1_000_000,
     "fit.device_file._MOST_INSTALLED": 1000,
     "fit.device_file._MOST_VOLUMES": 100,
-    "fit.live._LONGEST_NUMBER": 64,
+    "fit.disks._LONGEST_NUMBER": 64,
     "fit.live._LONGEST_REFERENCE": 4096,
     "fit.live._MOST_BLOBS": 1_000_000,
     "fit.sources._LONGEST_APP_MANIFEST": 64 * KIBIBYTE,
