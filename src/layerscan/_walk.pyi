@@ -1,8 +1,7 @@
 """What the compiled walk offers to Python; `walking.walker` and `walking.table` call it.
 
-A tally is a tuple of twelve integers: blocks (of 512 bytes), size, holes and
-directory_size (bytes), files, directories, symlinks, others, duplicates,
-mounts, vanished, errors; `layerscan.walking.walker.Usage` says what each is.
+A tally is a tuple of twelve integers, in the order of `layerscan.walking.walker.Usage`,
+which says what each is: from blocks to vanished, and in place of the errors their number.
 """
 
 from collections.abc import Callable

@@ -58,8 +58,8 @@ class _Tally:
 
     def facts(self) -> Tally:
         return (
-            self.blocks, self.size, self.holes, self.directory_size,
-            self.files, self.directories, self.symlinks, self.others,
+            self.blocks, self.size, self.files, self.directories, self.symlinks, self.others,
+            self.holes, self.directory_size,
             self.duplicates, self.mounts, self.vanished, self.errors,
         )  # fmt: skip
 

@@ -209,6 +209,13 @@ def test_attributes_that_linux_sets() -> None:
     assert tree.xattr_namespaces[~of_file].tolist() == [3, 4, 2]
 
 
+def test_an_acl_that_says_what_the_mode_says_is_not_kept() -> None:
+    for entries, kept in ((3, []), (4, [XattrNamespace.ACL_ACCESS])):
+        acl = b"\2\0\0\0" + bytes(8) * entries
+        tree = scan(tar(Entry(b"f", xattrs=((b"system.posix_acl_access", acl),))))
+        assert tree.xattr_namespaces.tolist() == kept
+
+
 def test_attributes_follow_what_replaces_links_and_merges() -> None:
     xattrs = ((b"user.a", b"1"),)
     assert len(scan(tar(Entry(b"f", xattrs=xattrs), Entry(b"f"))).xattr_inodes) == 0

@@ -51,7 +51,8 @@ class LayerTree(NamedTuple):
             several. Shape (names,), int32.
         name_lengths: bytes of each name. Shape (names,), int32.
         xattr_inodes: for each extended attribute its inode. Shape (xattrs,), int32.
-        xattr_namespaces: a `XattrNamespace` for each. Shape (xattrs,), uint8.
+        xattr_namespaces: a `XattrNamespace` for each. No ACL says only what the
+            mode says. Shape (xattrs,), uint8.
         xattr_name_lengths: bytes of each name after its namespace and the dot, 0
             for ACLs. Shape (xattrs,), int32.
         xattr_value_lengths: bytes of each value. Shape (xattrs,), int32.

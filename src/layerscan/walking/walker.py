@@ -282,33 +282,5 @@ def _usage(root: bytes, facts: "TreeFacts") -> Usage:
 
 
 def _from_tally(tally: "Tally", faults: "list[Fault]", child: Usage | None) -> Usage:
-    (
-        blocks,
-        size,
-        holes,
-        directory_size,
-        files,
-        directories,
-        symlinks,
-        others,
-        duplicates,
-        mounts,
-        vanished,
-        errors,
-    ) = tally
-    return Usage(
-        blocks=blocks,
-        size=size,
-        holes=holes,
-        directory_size=directory_size,
-        files=files,
-        directories=directories,
-        symlinks=symlinks,
-        others=others,
-        duplicates=duplicates,
-        mounts=mounts,
-        vanished=vanished,
-        errors=tuple(WalkError(path, errno) for path, errno, _ in faults),
-        error_count=errors,
-        child=child,
-    )
+    errors = tuple(WalkError(path, errno) for path, errno, _ in faults)
+    return Usage(*tally[:-1], errors=errors, error_count=tally[-1], child=child)

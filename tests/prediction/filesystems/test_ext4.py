@@ -111,15 +111,6 @@ def test_access_control_lists(disk: Disk, named: int) -> None:
     assert differences(Ext4(disk.block_size), folder) == {}
 
 
-def test_list_that_says_what_the_mode_says_takes_nothing() -> None:
-    for named, blocks in ((0, 1), (1, 2)):
-        attributes = [
-            (0, XattrNamespace.ACL_ACCESS, 0, len(acl(named))),
-            (0, XattrNamespace.USER, 1, 60),
-        ]
-        assert Ext4(4096).tree(folder_tree([], attributes=attributes)) == blocks * 4096
-
-
 A_FEW = attributes_of_one(st.integers(0, 120), 3)
 
 

@@ -208,8 +208,7 @@ def test_image_of_an_archive_without_manifests_will_have_one(store: str) -> None
 def test_what_each_store_keeps_of_the_tar() -> None:
     kept = {name: store_model(name).tar_split for name in ("overlay2", "containers-storage")}
     assert kept == {"overlay2": TarSplit.GZIP, "containers-storage": TarSplit.PGZIP}
-    assert store_model("overlay2").has_tar_split
-    assert not store_model("containerd").has_tar_split
+    assert store_model("containerd").tar_split is TarSplit.NONE
 
 
 def test_unknown_store_is_told_with_those_that_there_are() -> None:

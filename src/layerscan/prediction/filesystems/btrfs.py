@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerscan.prediction.filesystems.columns import (
-    is_plain_acl,
     large_xattrs,
     per_inode,
     rounded_up,
@@ -150,14 +149,12 @@ class Btrfs:
 
 
 def _xattrs(tree: LayerTree) -> NDArray[np.int64]:
-    """Bytes of the item of each attribute, 0 for one that is not kept."""
+    """Bytes of the item of each attribute."""
     prefixes = np.zeros(len(XattrNamespace), dtype=np.int64)
     for namespace, length in _PREFIXES.items():
         prefixes[namespace] = length
     items = _XATTR + prefixes[tree.xattr_namespaces] + xattr_lengths(tree)
-    items += tree.xattr_value_lengths
-    items[is_plain_acl(tree)] = 0
-    return items
+    return items + tree.xattr_value_lengths
 
 
 def _further_names(tree: LayerTree) -> int:

@@ -11,8 +11,9 @@ _Integer = TypeVar("_Integer", np.int32, np.int64)
 
 _ACL_HEADER = 4
 _ACL_ENTRY = 8
-_PLAIN_ACL = 3
-"""Entries of an ACL for the owner, the group and others."""
+_ID = 4
+_ENTRIES_WITHOUT_ID = 4
+"""Entries of an ACL for the owner, the group, the mask and others; nearly always all four."""
 
 
 def per_inode(
@@ -29,13 +30,13 @@ def rounded_up(values: NDArray[_Integer], unit: int) -> NDArray[_Integer]:
     return rounded
 
 
-def is_plain_acl(tree: LayerTree) -> NDArray[np.bool_]:
-    """Which attributes are ACLs that say no more than the mode: none of these is kept."""
-    entries = (tree.xattr_value_lengths - _ACL_HEADER) // _ACL_ENTRY
-    plain: NDArray[np.bool_] = (tree.xattr_namespaces == XattrNamespace.ACL_ACCESS) & (
-        entries <= _PLAIN_ACL
-    )
-    return plain
+def values_with_short_acls(tree: LayerTree) -> NDArray[np.int64]:
+    """Bytes of each attribute's value, where entries of ACLs have an id only if they need one."""
+    values = tree.xattr_value_lengths.astype(np.int64)
+    acls = tree.xattr_namespaces >= XattrNamespace.ACL_ACCESS
+    entries = (values[acls] - _ACL_HEADER) // _ACL_ENTRY
+    values[acls] -= _ID * np.minimum(entries, _ENTRIES_WITHOUT_ID)
+    return values
 
 
 def xattr_lengths(tree: LayerTree) -> NDArray[np.int64]:

@@ -21,11 +21,12 @@ from layerscan.prediction.filesystems.columns import (
     long_target,
     per_inode,
     rounded_up,
+    values_with_short_acls,
     xattr_lengths,
 )
 from layerscan.prediction.filesystems.ext4_extents import LONGEST_EXTENT, extent_blocks
 from layerscan.prediction.filesystems.ext4_folders import Folders
-from layerscan.tar.tree import InodeKind, LayerTree, XattrNamespace
+from layerscan.tar.tree import InodeKind, LayerTree
 
 BLOCK_SIZES = tuple(1024 << power for power in range(7))
 """Bytes of a block that mke2fs makes.
@@ -48,13 +49,6 @@ _XATTR_HEADER = 32
 
 _XATTR_ENTRY = 16
 """Bytes of an attribute before its name; name and value fill multiples of 4."""
-
-_ACL_HEADER = 4
-_PLAIN_ACL = 3
-"""Entries of an ACL that says no more than the mode: it is not kept."""
-
-_SHORT_ACL_ENTRIES = 4
-"""Entries of an ACL without an id: owner, group, mask and others, 4 bytes each in place of 8."""
 
 _INLINE_SYMLINK = 59
 """Bytes of the longest target that is in the inode: ``i_block`` has 60, one is a NUL."""
@@ -125,16 +119,9 @@ class Ext4:
 
 
 def _xattrs(tree: LayerTree) -> NDArray[np.int64]:
-    """Bytes of each attribute, 0 for one that is not kept."""
-    names, values = xattr_lengths(tree), tree.xattr_value_lengths.astype(np.int64)
-    is_acl = tree.xattr_namespaces >= XattrNamespace.ACL_ACCESS
-    entries = np.maximum(values - _ACL_HEADER, 0) // 8
-    short = np.minimum(entries, _SHORT_ACL_ENTRIES)
-    values = np.where(is_acl, _ACL_HEADER + 4 * short + 8 * (entries - short), values)
-    filled = _XATTR_ENTRY + rounded_up(names, 4) + rounded_up(values, 4)
-    is_plain = (tree.xattr_namespaces == XattrNamespace.ACL_ACCESS) & (entries <= _PLAIN_ACL)
-    filled[is_plain] = 0
-    return filled
+    """Bytes of each attribute."""
+    names, values = xattr_lengths(tree), values_with_short_acls(tree)
+    return _XATTR_ENTRY + rounded_up(names, 4) + rounded_up(values, 4)
 
 
 def _xattrs_of_inodes(tree: LayerTree) -> NDArray[np.int64]:

@@ -17,15 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerscan.prediction.filesystems.columns import (
-    is_plain_acl,
     large_xattrs,
     largest,
     per_inode,
     rounded_up,
     smallest,
+    values_with_short_acls,
     xattr_lengths,
 )
-from layerscan.tar.tree import InodeKind, LayerTree, XattrNamespace
+from layerscan.tar.tree import InodeKind, LayerTree
 
 BLOCK_SIZES = (4096,)
 """Bytes of a block: those of a page, on most machines."""
@@ -42,7 +42,6 @@ _INDIRECT = 2
 _XATTR_HEADER = 24
 _XATTR_ENTRY = 4
 _MAX_INLINE_XATTRS = 200
-_SHORT_ACL_ENTRIES = 4
 
 _SLOT = 8
 """Bytes of a name in each slot of a folder."""
@@ -200,11 +199,5 @@ def _name_slots(tree: LayerTree) -> NDArray[np.int64]:
 
 def _xattrs(tree: LayerTree) -> NDArray[np.int64]:
     """Bytes of each inode's attributes."""
-    values = tree.xattr_value_lengths.astype(np.int64)
-    acls = tree.xattr_namespaces >= XattrNamespace.ACL_ACCESS
-    # Entries of the owner, the group and the like, as good as always four, lack an id.
-    entries = (values[acls] - 4) // 8
-    values[acls] = 4 + 4 * entries + 4 * np.maximum(0, entries - _SHORT_ACL_ENTRIES)
-    one = rounded_up(_XATTR_ENTRY + xattr_lengths(tree) + values, 4)
-    one[is_plain_acl(tree)] = 0
+    one = rounded_up(_XATTR_ENTRY + xattr_lengths(tree) + values_with_short_acls(tree), 4)
     return _XATTR_HEADER + per_inode(tree.xattr_inodes, one, len(tree.kinds))

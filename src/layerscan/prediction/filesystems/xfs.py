@@ -25,7 +25,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layerscan.prediction.filesystems.columns import (
-    is_plain_acl,
     largest,
     long_target,
     per_inode,
@@ -134,9 +133,8 @@ class Xfs:
 
     def _xattrs(self, tree: LayerTree) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """For each inode: bytes of its attributes inside of it, and of blocks with them."""
-        kept = np.flatnonzero(~is_plain_acl(tree))
-        inodes, namespaces = tree.xattr_inodes[kept], tree.xattr_namespaces[kept]
-        names, values = xattr_lengths(tree)[kept], tree.xattr_value_lengths[kept].astype(np.int64)
+        inodes, namespaces = tree.xattr_inodes, tree.xattr_namespaces
+        names, values = xattr_lengths(tree), tree.xattr_value_lengths.astype(np.int64)
         acls = namespaces >= XattrNamespace.ACL_ACCESS
         # Named SGI_ACL_FILE and SGI_ACL_DEFAULT, and 12 bytes an entry in place of 8.
         names[acls] = np.where(namespaces[acls] == XattrNamespace.ACL_ACCESS, 12, 15)

@@ -78,11 +78,6 @@ class StoreModel(ABC):
     growth: ClassVar[Growth]
     most_layers: ClassVar[int | None] = None
 
-    @property
-    def has_tar_split(self) -> bool:
-        """Whether it keeps that file."""
-        return self.tar_split is not TarSplit.NONE
-
     def layer_usage(
         self, layer: LayerFigures, position: Position, fs: FileSystem, accounting: Accounting
     ) -> int:
