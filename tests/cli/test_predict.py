@@ -182,6 +182,8 @@ def test_for_another_device(image: str, options: list[str], block_size: int) -> 
     document = validate(done.out, "layers-meta")
     usual = json.loads(run_here("predict", image, "-o", "-").out)
     assert document["fs_block_size"] == block_size
+    report = json.loads(run_here("predict", image, *options, "--format", "json").out)
+    assert document["file_system"] == report["file_system"]
     for digest, layer in document["layers"].items():
         assert layer["size"] == usual["layers"][digest]["size"]
         assert layer["usage"] != usual["layers"][digest]["usage"]

@@ -147,7 +147,7 @@ class Prediction(NamedTuple):
             ]
             for image in images
         )
-        return LayersMeta(self.model.fs.block_size, layers)
+        return LayersMeta(self.model.fs.block_size, layers, self.model.fs.name)
 
 
 def predict(
