@@ -36,19 +36,26 @@ def test_merge_keeps_architectures_apart_and_unites_equal_ones() -> None:
     assert layersmeta.merge([]) == {}
 
 
+def test_merge_hands_on_the_file_system() -> None:
+    named, unnamed = LayersMeta(4096, {}, "xfs,block=4096,inode=512"), LayersMeta(4096, {})
+    for documents in ((named, unnamed), (unnamed, named), (named, named)):
+        assert layersmeta.merge(("arm", one, "x") for one in documents) == {"arm": named}
+
+
 @pytest.mark.parametrize(
     ("changed", "path", "figures"),
     [
         (LayersMeta(512, {}), "$.fs_block_size", (512, 4096)),
+        (LayersMeta(4096, {}, "xfs"), "$.file_system", ("xfs", "ext4")),
         (LayersMeta(4096, {A: LayerMeta(9, 2, 3)}), f'$.layers["{A}"].size', (9, 1)),
         (LayersMeta(4096, {A: LayerMeta(1, 9, 3)}), f'$.layers["{A}"].usage', (9, 2)),
         (LayersMeta(4096, {A: LayerMeta(1, 2, 9)}), f'$.layers["{A}"].archive_size', (9, 3)),
     ],
 )
 def test_merge_refuses_a_contradiction_and_names_both_sides(
-    changed: LayersMeta, path: str, figures: tuple[int, int]
+    changed: LayersMeta, path: str, figures: tuple[object, object]
 ) -> None:
-    first = ("arm", LayersMeta(4096, {A: LayerMeta(1, 2, 3)}), "first.json")
+    first = ("arm", LayersMeta(4096, {A: LayerMeta(1, 2, 3)}, "ext4"), "first.json")
     silent = ("arm", LayersMeta(4096, {B: LayerMeta(1, 2)}), "silent.json")
     with pytest.raises(DocumentError) as caught:
         layersmeta.merge([first, silent, ("arm", changed, "last.json")])

@@ -265,8 +265,8 @@ def member(document: dict[str, object], key: str, place: Place) -> object:
     return document[key]
 
 
-def integer(document: dict[str, object], key: str, place: Place) -> int:
-    """The figure under `key`: from 0 to `MAX_INTEGER`.
+def integer(document: dict[str, object], key: str, place: Place, *, signed: bool = False) -> int:
+    """The figure under `key`: from 0, or from -`MAX_INTEGER` if `signed`, to `MAX_INTEGER`.
 
     Raises:
         DocumentError: there is none, or it is something else.
@@ -275,8 +275,10 @@ def integer(document: dict[str, object], key: str, place: Place) -> int:
     # JSON's true is Python's 1, and 4096.0 is no integer to the clients.
     if not isinstance(value, int) or isinstance(value, bool):
         raise place.key(key).fault("must be an integer")
-    if value < 0:
+    if value < 0 and not signed:
         raise place.key(key).fault("must not be negative")
+    if value < -MAX_INTEGER:
+        raise place.key(key).fault(f"must be at least {-MAX_INTEGER}")
     if value > MAX_INTEGER:
         raise place.key(key).fault(f"must be at most {MAX_INTEGER}")
     return value

@@ -12,7 +12,7 @@ and the JSON path of the fault.
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from layerscan import digest as digests
 from layerscan.errors import DocumentError, LayerscanError
@@ -24,10 +24,13 @@ from layerscan.jsondoc import (
     member,
     read_file,
 )
+from layerscan.jsondoc import text as string
 from layerscan.text import printable, quoted, shown
 
 MAX_DOCUMENT = 64 * 1024 * 1024
 """Bytes of the longest file that is read: some half a million layers."""
+
+_Figure = TypeVar("_Figure", int | None, str | None)
 
 _ARCHITECTURE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 
@@ -53,10 +56,12 @@ class LayersMeta(NamedTuple):
         fs_block_size: block size in bytes of the file system they were
             measured on.
         layers: what each costs, by the digest of its compressed blob.
+        file_system: its full name, as ``--fs`` takes it; None where it is unknown.
     """
 
     fs_block_size: int
     layers: Mapping[str, LayerMeta]
+    file_system: str | None = None
 
 
 def is_architecture(text: str) -> bool:
@@ -210,29 +215,32 @@ def _unite(architecture: str, documents: list[tuple[LayersMeta, str]]) -> Layers
     """One document out of several of the same architecture."""
     # For every path the figure, and the document that gave it first, which a
     # message about a contradiction must name.
-    known: dict[str, tuple[int, str]] = {}
+    known: dict[str, tuple[Any, str]] = {}
 
-    def agreed(path: str, figure: int | None, source: str) -> int | None:
+    def agreed(path: str, figure: _Figure, source: str) -> _Figure:
         if figure is None:
             return known[path][0] if path in known else None
         before, witness = known.setdefault(path, (figure, source))
         if before != figure:
             raise Place(source, path).fault(
-                f"{figure} contradicts {before} in {printable(witness)}"
+                f"{printable(str(figure))} contradicts {printable(str(before))} in "
+                f"{printable(witness)}"
                 f" (both are given as {architecture})"
             )
         return figure
 
     layers: dict[str, LayerMeta] = {}
+    file_system: str | None = None
     for meta, source in documents:
         agreed("$.fs_block_size", meta.fs_block_size, source)
+        file_system = agreed("$.file_system", meta.file_system, source)
         for digest, layer in meta.layers.items():
             path = f"$.layers[{quoted(digest)}]"
             agreed(f"{path}.size", layer.size, source)
             agreed(f"{path}.usage", layer.usage, source)
             archive_size = agreed(f"{path}.archive_size", layer.archive_size, source)
             layers[digest] = LayerMeta(layer.size, layer.usage, archive_size)
-    return LayersMeta(documents[0][0].fs_block_size, dict(sorted(layers.items())))
+    return LayersMeta(documents[0][0].fs_block_size, dict(sorted(layers.items())), file_system)
 
 
 def _one(value: object, place: Place) -> LayersMeta:
@@ -254,7 +262,8 @@ def _one(value: object, place: Place) -> LayersMeta:
             if "archive_size" in figures
             else None,
         )
-    return LayersMeta(fs_block_size, layers)
+    file_system = string(document, "file_system", place) if "file_system" in document else None
+    return LayersMeta(fs_block_size, layers, file_system)
 
 
 def _plain(meta: LayersMeta) -> dict[str, object]:
@@ -263,7 +272,10 @@ def _plain(meta: LayersMeta) -> dict[str, object]:
         layers[digest] = {"size": layer.size, "usage": layer.usage}
         if layer.archive_size is not None:
             layers[digest]["archive_size"] = layer.archive_size
-    return {"fs_block_size": meta.fs_block_size, "layers": layers}
+    document: dict[str, object] = {"fs_block_size": meta.fs_block_size, "layers": layers}
+    if meta.file_system is not None:
+        document["file_system"] = meta.file_system
+    return document
 
 
 def _encode(document: Mapping[str, object]) -> bytes:

@@ -47,10 +47,11 @@ class Refusing(Protocol):
 
 
 class Disk:
-    """A file system at `path` that trees are put onto."""
+    """A file system at `path` that trees are put onto; `name` says how it was made."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, name: str = "") -> None:
         self.path = path
+        self.name = name
         self.block_size = os.statvfs(path).f_bsize
 
     def folder(self) -> str:

@@ -135,3 +135,9 @@ FOR_OTHERS = Shapes(
     ),
     (0, 20, 100, 200, 254, 255, 500, 3000, 5000),
 )
+
+FOR_SMALL_NODES = FOR_OTHERS._replace(
+    name="predict/small-nodes:1",
+    # A leaf of 4 KiB holds no longer one.
+    attributes=tuple(length for length in FOR_OTHERS.attributes if length < 3900),
+)

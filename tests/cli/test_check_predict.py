@@ -120,8 +120,7 @@ def test_an_app_without_metadata(app: Published, where: str, policy: str) -> Non
     assert missing(report) == {one.digest: usage[one.digest] for one in (arm, top)}
     (note,) = told(report)
     assert note.endswith(
-        ": its layers metadata is predicted, for ext4 with blocks of 4096 bytes and the store "
-        "overlay2"
+        ": its layers metadata is predicted, for ext4,block=4096,inode=256 and the store overlay2"
     )
     read = app.registry.count("GET", f"/blobs/{arm.digest}") - before
     assert read == (1 if where == "store" else 2), "one of them is for `usage`"

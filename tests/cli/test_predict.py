@@ -81,7 +81,7 @@ def test_table_says_what_the_json_says(image: str, index: str) -> None:
         assert line.split()[-4:-1] == [str(one["files"]), str(one["images"]), digest]
     assert totals.startswith("2 images, 4 layers, ")
     assert totals.endswith(
-        "(docker accounting) predicted for ext4 with blocks of 4096 bytes, overlay2 store"
+        "(docker accounting) predicted for ext4,block=4096,inode=256, overlay2 store"
     )
 
 
@@ -92,7 +92,8 @@ def test_json_report_in_full(image: str, index: str) -> None:
         *("images", "layers", "totals", "warnings"),
     ]
     assert report["store"] == {"kind": "overlay2"}
-    assert (report["file_system"], report["accounting"]) == ("ext4", "docker")
+    assert report["file_system"] == "ext4,block=4096,inode=256"
+    assert report["accounting"] == "docker"
     assert (report["fs_block_size"], report["warnings"]) == (4096, [])
     # The image is also in the index: it is one image of two names.
     both = next(one for one in report["images"] if one["architecture"] == "amd64")
@@ -168,6 +169,8 @@ def test_report_beside_the_file(image: str, tmp_path: Path) -> None:
     ("options", "block_size"),
     [
         (["--block-size", "1024"], 1024),
+        (["--fs", "ext4,block=1024"], 1024),
+        (["--fs", "ext4,cluster=65536"], 4096),
         (["--fs", "xfs", "--accounting", "exact"], 4096),
         (["--fs", "btrfs", "-s", "containerd"], 4096),
         (["--fs", "f2fs", "--store", "containers-storage"], 4096),
@@ -179,6 +182,8 @@ def test_for_another_device(image: str, options: list[str], block_size: int) -> 
     document = validate(done.out, "layers-meta")
     usual = json.loads(run_here("predict", image, "-o", "-").out)
     assert document["fs_block_size"] == block_size
+    report = json.loads(run_here("predict", image, *options, "--format", "json").out)
+    assert document["file_system"] == report["file_system"]
     for digest, layer in document["layers"].items():
         assert layer["size"] == usual["layers"][digest]["size"]
         assert layer["usage"] != usual["layers"][digest]["usage"]
@@ -237,7 +242,12 @@ def refused(*arguments: object) -> str:
         (["docker://x/y", "--arch", "ARM 64"], "is no architecture name"),
         (["docker://x/y", "--block-size", "1000"], "1000"),
         (["docker://x/y", "--fs", "xfs", "--block-size", "999"], "999"),
-        (["docker://x/y", "--fs", "zfs"], "invalid choice: 'zfs'"),
+        (["docker://x/y", "--fs", "zfs"], "argument --fs: no file system 'zfs': there are ext4, "),
+        (["docker://x/y", "--fs", "xfs,inode=256"], "argument --fs: no xfs has inode=256 and "),
+        (
+            ["docker://x/y", "--fs", "ext4,block=1024", "--block-size", "4096"],
+            "file system 'ext4,block=1024' contradicts blocks of 4096 bytes",
+        ),
         (["docker://x/y", "--max-layer-size", "many"], "'many' is no size"),
         (["docker://x/y", "--max-layer-size", "0GiB"], "'0GiB' is no size"),
         (["docker://x/y", "-j", "0"], "'0' is no number of threads"),

@@ -18,6 +18,7 @@ from layerscan.cli import parser
 from layerscan.fit import composectl, policies
 from layerscan.fit.verdict import Watermarks
 from layerscan.prediction import filesystems
+from layerscan.prediction.filesystems import names
 from layerscan.prediction.filesystems.filesystem import FileSystem
 from layerscan.sources.model import Source
 from layerscan.stores import open_store
@@ -105,8 +106,9 @@ def test_file_system_is_found_by_its_line(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.chdir(tmp_path)
     module = "layerscan.prediction.filesystems.plain"
     monkeypatch.setitem(sys.modules, module, example("Plain"))
-    monkeypatch.setitem(filesystems._CLASSES, "plain", "Plain")
+    monkeypatch.setitem(names.PARAMETERS, "plain", {"block": lambda _: (4096,)})
     assert filesystems.file_system("plain", 4096).file(4097) == 8192
+    assert filesystems.file_system("plain,block=4096").name == "plain,block=4096"
 
 
 def test_policy_has_what_the_others_have() -> None:

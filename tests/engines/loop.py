@@ -9,10 +9,11 @@ import tempfile
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from layerscan.prediction.filesystems import names
 from tests.engines.engine import unmount_below
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
 PROGRAMS = ("mkfs.ext4", "losetup", "mount", "umount")
@@ -39,6 +40,29 @@ def xfs(path: str, size: int, *options: str) -> AbstractContextManager[str]:
 def btrfs(path: str, size: int, *options: str) -> AbstractContextManager[str]:
     """Like `ext4`."""
     return _fresh("btrfs", path, size, "mkfs.btrfs", "-q", *options)
+
+
+def named(name: str, path: str, size: int, *options: str) -> AbstractContextManager[str]:
+    """A fresh file system of the kind and with the parameters that `name` says, as `ext4`."""
+    kind, parameters = names.parse(name)
+    make = {"ext4": ext4, "xfs": xfs, "btrfs": btrfs}[kind]
+    return make(path, size, *mkfs_options(kind, parameters), *options)
+
+
+def mkfs_options(kind: str, parameters: Mapping[str, object]) -> list[str]:
+    """What tells mkfs of `kind` the parameters of a file system's name."""
+    return [part.format(value) for key, value in parameters.items() for part in _MKFS[kind, key]]
+
+
+_MKFS = {
+    ("ext4", "block"): ("-b", "{}"),
+    ("ext4", "cluster"): ("-O", "bigalloc", "-C", "{}"),
+    ("ext4", "inode"): ("-I", "{}"),
+    ("xfs", "block"): ("-b", "size={}"),
+    ("xfs", "inode"): ("-i", "size={}"),
+    ("btrfs", "nodesize"): ("-n", "{}"),
+    ("btrfs", "profile"): ("-m", "{}", "-d", "single"),
+}
 
 
 @contextmanager

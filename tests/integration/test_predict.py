@@ -20,7 +20,7 @@ from layerscan.scanning.scanner import scan
 from layerscan.sources import open_source
 from layerscan.stores import open_store
 from layerscan.stores.accounting import Accounting
-from tests.builders.shapes_case import FOR_EXT4, FOR_OTHERS, Shapes
+from tests.builders.shapes_case import FOR_EXT4, FOR_OTHERS, FOR_SMALL_NODES, Shapes
 from tests.conftest import require_programs
 from tests.engines import loop
 from tests.engines.docker import Docker
@@ -29,10 +29,10 @@ from tests.engines.truth import Builder
 from tests.requirements import require_root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
 
     from layerscan.layersmeta import LayersMeta
+    from layerscan.prediction.filesystems.filesystem import FileSystem
     from layerscan.prediction.images import Prediction
     from layerscan.scanning.scanner import Scan
     from tests.engines.registry import Registry
@@ -58,9 +58,7 @@ class Kind(NamedTuple):
 
     Attributes:
         file_system: its name.
-        fresh: makes one of so many bytes.
-        block_size: in bytes.
-        options: of mkfs.
+        options: of mkfs, beside those.
         shapes: what its second image is of.
         layer: how far a prediction by the docker rule may be off for a layer.
         total: the same for all of them.
@@ -70,8 +68,6 @@ class Kind(NamedTuple):
     """
 
     file_system: str
-    fresh: Callable[..., AbstractContextManager[str]]
-    block_size: int
     options: tuple[str, ...]
     shapes: Shapes
     layer: Bound
@@ -80,13 +76,15 @@ class Kind(NamedTuple):
     under: Bound
     scanned: tuple[Accounting, ...] = (Accounting.DOCKER,)
 
+    @property
+    def model(self) -> FileSystem:
+        return file_system(self.file_system)
 
-def ext4(block_size: int) -> Kind:
+
+def ext4(name: str) -> Kind:
     return Kind(
-        "ext4",
-        loop.ext4,
-        block_size,
-        ("-b", str(block_size), "-N", "200000"),
+        name,
+        ("-N", "200000"),
         FOR_EXT4,
         layer=Bound(0.001, 8 * KIBIBYTE),
         total=Bound(0.0002),
@@ -97,19 +95,36 @@ def ext4(block_size: int) -> Kind:
     )
 
 
-def other(name: str, fresh: Callable[..., AbstractContextManager[str]], layer_bytes: int) -> Kind:
+def clusters(name: str) -> Kind:
+    # Of what a store keeps of a layer, the exact rule counts a cluster for each file, also
+    # for those that are empty. A folder with an index may have one cluster more or less.
+    over = Bound(0.0005 + 0.0002, 512 * KIBIBYTE, 64 * KIBIBYTE)
+    layer = Bound(0.001, 2 * 16 * KIBIBYTE)
+    return ext4(name)._replace(options=(), layer=layer, over=over, scanned=(Accounting.DOCKER,))
+
+
+def other(name: str, layer_bytes: int, share: float = 0.002) -> Kind:
     # XFS makes inodes by the 64, in each of its four groups, and a leaf of btrfs more or
     # less is 32 KiB. What a store keeps of a layer is a dozen files and folders, and the
     # exact rule counts a block for each.
-    pull = Bound(0.002, 256 * KIBIBYTE, layer_bytes)
+    pull = Bound(share, 256 * KIBIBYTE, layer_bytes)
     layer, total = Bound(0.002, 16 * KIBIBYTE), Bound(0.002)
-    return Kind(name, fresh, 4096, (), FOR_OTHERS, layer, total, over=pull, under=pull)
+    return Kind(name, (), FOR_OTHERS, layer, total, over=pull, under=pull)
 
 
-EXT4 = {"ext4-1024": ext4(1024), "ext4-4096": ext4(4096)}
-KINDS = EXT4 | {
-    "xfs": other("xfs", loop.xfs, 32 * KIBIBYTE),
-    "btrfs": other("btrfs", loop.btrfs, 64 * KIBIBYTE),
+EXT4 = ("ext4,block=1024", "ext4,block=4096")
+KINDS = {
+    kind.file_system: kind
+    for kind in (
+        *map(ext4, EXT4),
+        clusters("ext4,block=4096,cluster=16384,inode=128"),
+        other("xfs", 32 * KIBIBYTE),
+        other("xfs,inode=1024", 64 * KIBIBYTE),
+        other("btrfs", 64 * KIBIBYTE),
+        other("btrfs,nodesize=4096,profile=single", 64 * KIBIBYTE, 0.006)._replace(
+            shapes=FOR_SMALL_NODES
+        ),
+    )
 }
 
 
@@ -180,7 +195,7 @@ def pulled(
     names = images.of(kind)
     path = tmp_path_factory.mktemp("predict-disk") / "disk"
     with (
-        kind.fresh(str(path), 4 * GIBIBYTE, *kind.options) as disk,
+        loop.named(kind.file_system, str(path), 4 * GIBIBYTE, *kind.options) as disk,
         Docker(os.path.join(disk, "docker")) as engine,
         RegistryClient() as client,
     ):
@@ -194,7 +209,7 @@ def pulled(
             store = open_store(root=engine.data_root, exact=rule is Accounting.EXACT)
             found[rule] = scan(store, accounting=rule)
         sources = [open_source(f"docker://{name}", lambda: client) for name in names]
-        fs, cache = file_system(kind.file_system, kind.block_size), PredictionCache()
+        fs, cache = kind.model, PredictionCache()
         foretold = {
             rule: [predict([source], fs=fs, accounting=rule, cache=cache) for source in sources]
             for rule in Accounting
@@ -204,7 +219,7 @@ def pulled(
 
 def test_layers_are_those_of_a_scan(pulled: Pulled) -> None:
     foretold, found = pulled.documents()
-    assert foretold.fs_block_size == found.fs_block_size == pulled.kind.block_size
+    assert foretold.fs_block_size == found.fs_block_size == pulled.kind.model.block_size
     assert {digest: layer.size for digest, layer in foretold.layers.items()} == {
         digest: layer.size for digest, layer in found.layers.items()
     }
@@ -272,7 +287,7 @@ def test_all_pulls_make_the_disk_grow_by_what_is_foretold(pulled: Pulled) -> Non
     grown = sum(one.grown for one in found)
     # What the rule sets aside for folders that all layers share is seldom taken.
     growth = store_model("overlay2").growth
-    aside = len(found) * (growth.image_bytes + growth.image_blocks * pulled.kind.block_size)
+    aside = len(found) * (growth.image_bytes + growth.image_blocks * pulled.kind.model.unit)
     aside += sum(one.layers for one in found) * growth.layer_bytes
     over = sum(one.foretold for one in found) - aside - grown
     print(f"{grown:,}, foretold {over:+,} ({over / grown:+.4%}), and {aside:,} set aside")

@@ -25,7 +25,7 @@ from tests.requirements import require_root
 base, top = Layer.of(*BASE), Layer.of(*TOP)
 
 LAYER = SourceLayer("sha256:" + "1" * 64, "sha256:" + "2" * 64, 300)
-EXT4 = CacheConditions("ext4", 4096, "gzip")
+EXT4 = CacheConditions("ext4,block=4096,inode=256", "gzip")
 FIGURES = KnownLayer(LayerFigures(1, 2, 3, 4, 300, 6), is_whole=True)
 
 
@@ -71,6 +71,28 @@ def test_what_the_figures_depend_on_is_kept_apart(image: OpenRegistry, tmp_path:
     assert len(files(tmp_path)) == 2 * 3
 
 
+def test_every_shape_of_a_file_system_is_kept_apart(image: OpenRegistry, tmp_path: Path) -> None:
+    shapes = ("ext4", "ext4,inode=128", "ext4,cluster=8192", "xfs", "xfs,inode=1024")
+    for number, shape in enumerate(shapes, 1):
+        run(image, tmp_path, fs=file_system(shape))
+        assert reads(image, base) == number
+    # Other words for the same file system.
+    run(image, tmp_path, fs=file_system("ext4,block=4096,cluster=4096,inode=256"))
+    assert reads(image, base) == len(shapes)
+
+
+def test_what_takes_less_than_its_blocks_is_known_again(
+    image: OpenRegistry, tmp_path: Path
+) -> None:
+    # Small files on btrfs: the overhead is below zero.
+    first = run(image, tmp_path, fs="btrfs", accounting="exact")
+    again = run(image, tmp_path, fs="btrfs", accounting="exact")
+    assert (again.images, again.notes) == (first.images, ())
+    assert reads(image, base) == 1
+    kept = [json.loads(file.read_bytes())["figures"]["overhead"] for file in files(tmp_path)]
+    assert min(kept) < 0
+
+
 def test_other_rules_know_nothing(
     image: OpenRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,12 +116,13 @@ def changed(path: Path, **values: Any) -> bytes:  # noqa: ANN401 - JSON
         {"content": b" " * 5000},
         {"figures": {**FIGURES.figures._asdict(), "size": -1}},
         {"figures": {**FIGURES.figures._asdict(), "size": "1"}},
+        {"figures": {**FIGURES.figures._asdict(), "overhead": -(2**63)}},
         {"figures": {"size": 1}},
         {"figures": []},
         {"is_whole": 1},
         {"digest": LAYER.digest},
         {"diff_id": LAYER.diff_id},
-        {"block_size": 1024},
+        {"file_system": "ext4,block=1024,inode=256"},
         {"rules": 0},
     ],
 )
@@ -190,7 +213,7 @@ def test_many_at_a_time(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(work, range(8))) == {()}
     (path,) = files(tmp_path)
-    assert path.name == f"{'1' * 64}-ext4-4096-gzip-{prediction_cache.RULES}.json"
+    assert path.name == f"{'1' * 64}-{EXT4.file_system}-gzip-{prediction_cache.RULES}.json"
 
 
 def test_without_a_folder_it_knows_what_this_run_has_read(image: OpenRegistry) -> None:

@@ -31,7 +31,7 @@ ATTRIBUTES = Layer(tar(special(b"x", record(b"SCHILY.xattr.user.x", b"v" * 5000)
             LONGER_LINK,
             ("--block-size", "1024"),
             (
-                "ext4 with blocks of 1024 bytes: a symbolic link has a target of 1024 bytes, "
+                "ext4,block=1024,inode=256: a symbolic link has a target of 1024 bytes, "
                 "and at most 1023 can be"
             ),
         ),
@@ -39,7 +39,7 @@ ATTRIBUTES = Layer(tar(special(b"x", record(b"SCHILY.xattr.user.x", b"v" * 5000)
             LONGER_LINK,
             ("--fs", "xfs"),
             (
-                "xfs with blocks of 4096 bytes: a symbolic link has a target of 1024 bytes, and at "
+                "xfs,block=4096,inode=512: a symbolic link has a target of 1024 bytes, and at "
                 "most 1023 can be"
             ),
         ),
@@ -47,7 +47,7 @@ ATTRIBUTES = Layer(tar(special(b"x", record(b"SCHILY.xattr.user.x", b"v" * 5000)
             ATTRIBUTES,
             (),
             (
-                "ext4 with blocks of 4096 bytes: extended attributes take 5020 bytes, and there is "
+                "ext4,block=4096,inode=256: extended attributes take 5020 bytes, and there is "
                 "room for 4060"
             ),
         ),
@@ -56,6 +56,14 @@ ATTRIBUTES = Layer(tar(special(b"x", record(b"SCHILY.xattr.user.x", b"v" * 5000)
         (LONGER_LINK, (), None),
         (ATTRIBUTES, ("--fs", "xfs"), None),
         (ATTRIBUTES, ("--fs", "btrfs"), None),
+        (
+            ATTRIBUTES,
+            ("--fs", "btrfs,nodesize=4096"),
+            (
+                "btrfs,block=4096,nodesize=4096,profile=dup: extended attributes take 5061 bytes, "
+                "and there is room for 3995"
+            ),
+        ),
     ],
 )
 def test_what_the_file_system_cannot_hold_is_said(

@@ -5,6 +5,7 @@ import re
 from typing import TYPE_CHECKING
 
 from layerscan.cli.threads import add_threads_argument
+from layerscan.errors import LayerscanError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,7 @@ def add_model_arguments(parser: "_Arguments") -> None:
         "--block-size",
         metavar="N",
         type=_count,
-        help="its blocks in bytes (default: what mkfs takes)",
+        help="its blocks in bytes, like block= (default: what mkfs takes)",
     )
     add_store_argument(parser, "overlay2", "the image store of the device's engine")
     parser.add_argument(
@@ -45,13 +46,14 @@ def add_model_arguments(parser: "_Arguments") -> None:
 
 def add_fs_argument(parser: "_Arguments", default: str | None = DEFAULT_FS) -> None:
     """Declare ``--fs``; with None as `default` it can be told whether it was given."""
-    from layerscan.prediction.filesystems import FILE_SYSTEMS
-
     parser.add_argument(
         "--fs",
-        choices=FILE_SYSTEMS,
+        metavar="KIND[,KEY=VALUE…]",
+        type=_file_system,
         default=default,
-        help=f"the device's file system (default: {DEFAULT_FS})",
+        help="the device's file system: ext4, xfs, btrfs or f2fs, and how mkfs made it if not "
+        "by default: ext4,block=1024,cluster=16384,inode=128; xfs,inode=1024; "
+        f"btrfs,nodesize=4096,profile=single (default: {DEFAULT_FS})",
     )
 
 
@@ -92,7 +94,7 @@ def model(options: argparse.Namespace) -> "PredictionTarget":
     """What the arguments of `add_model_arguments` say.
 
     Raises:
-        LayerscanError: the file system cannot have such blocks.
+        LayerscanError: the file system cannot have such blocks, or says that it has others.
     """
     from layerscan.prediction.filesystems import file_system
     from layerscan.prediction.images import PredictionTarget
@@ -124,6 +126,16 @@ def reading(
         with_toc=not options.no_toc,
         on_progress=on_progress,
     )
+
+
+def _file_system(text: str) -> str:
+    from layerscan.prediction.filesystems.names import parse_file_system
+
+    try:
+        parse_file_system(text)
+    except LayerscanError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def _count(text: str) -> int:

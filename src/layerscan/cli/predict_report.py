@@ -16,10 +16,7 @@ def report_of(result: "Prediction") -> Report:
     model = result.model
     return Report(
         subject={"store": {"kind": model.store.name}, "file_system": model.fs.name},
-        closing=(
-            f"predicted for {model.fs.name} with blocks of {model.fs.block_size} bytes, "
-            f"{model.store.name} store"
-        ),
+        closing=(f"predicted for {model.fs.name}, {model.store.name} store"),
         accounting=str(model.accounting),
         fs_block_size=model.fs.block_size,
         images=[

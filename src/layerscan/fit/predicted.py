@@ -29,7 +29,8 @@ def model_of(device: Device, policy: Policy, fs: str, store: str | None) -> Pred
     Args:
         device: the device.
         policy: who is asked.
-        fs: the name of the file system that the engine's data root is on.
+        fs: the name of the file system that the engine's data root is on; its blocks are
+            the device's.
         store: the kind of the engine's image store; by default the one that it has.
 
     Raises:
@@ -78,8 +79,8 @@ def with_prediction(
         )
         prediction = predict_images(gathered._replace(images=usual), model, reading)
     note = (
-        f"{app.name}: its layers metadata is predicted, for {model.fs.name} with blocks of "
-        f"{model.fs.block_size} bytes and the store {model.store.name}"
+        f"{app.name}: its layers metadata is predicted, for {model.fs.name} and the store "
+        f"{model.store.name}"
     )
     return app._replace(
         metadata=PredictedMetadata(

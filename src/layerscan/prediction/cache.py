@@ -37,14 +37,12 @@ class CacheConditions(NamedTuple):
     """What the figures of a layer depend on beside the layer.
 
     Attributes:
-        file_system: its name.
-        block_size: of it, in bytes.
+        file_system: its name, which says all that the figures depend on.
         tar_split: how the store keeps the file that restores the tar, ``none``
             where it keeps none.
     """
 
     file_system: str
-    block_size: int
     tar_split: str
 
 
@@ -198,7 +196,11 @@ def _loads(raw: bytes, source: str, identity: dict[str, object]) -> KnownLayer:
             raise place.key(key).fault("is not that of the layer that the file is named after")
     at = place.key("figures")
     given = jsondoc.mapping(jsondoc.member(document, "figures", place), at)
-    figures = [jsondoc.integer(given, key, at) for key in LayerFigures._fields]
+    figures = [
+        # What a file system's model takes back of the blocks that it counts is below zero.
+        jsondoc.integer(given, key, at, signed=key == "overhead")
+        for key in LayerFigures._fields
+    ]
     is_whole = jsondoc.member(document, "is_whole", place)
     if not isinstance(is_whole, bool):
         raise place.key("is_whole").fault("must be true or false")

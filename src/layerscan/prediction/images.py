@@ -147,7 +147,7 @@ class Prediction(NamedTuple):
             ]
             for image in images
         )
-        return LayersMeta(self.model.fs.block_size, layers)
+        return LayersMeta(self.model.fs.block_size, layers, self.model.fs.name)
 
 
 def predict(
@@ -168,7 +168,8 @@ def predict(
     Args:
         sources: where the images are.
         architectures: only images of one of these; None for all.
-        fs: the file system, see `layerscan.prediction.filesystems.file_system`.
+        fs: the file system, or its name; see
+            `layerscan.prediction.filesystems.file_system`.
         store: the image store, see `layerscan.prediction.stores.model.store_model`.
         accounting: the rule of `usage`, ``docker`` or ``exact``.
         cache: see `ReadOptions`; so are the rest.

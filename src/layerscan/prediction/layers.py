@@ -85,7 +85,7 @@ class LayerReader:
         self.fs = fs
         self.tar_split = store.tar_split
         self.reading = reading
-        self.circumstances = CacheConditions(fs.name, fs.block_size, str(store.tar_split))
+        self.circumstances = CacheConditions(fs.name, str(store.tar_split))
         self.notes: list[str] = []
         self.total = 0
         self.done = 0
@@ -199,4 +199,4 @@ def _refusals(content: LayerContent, fs: FileSystem) -> Iterator[str]:
             "it built again, or give --store containerd if that is what will unpack it"
         )
     if refused := fs.refused(content.tree):
-        yield (f"cannot be unpacked onto {fs.name} with blocks of {fs.block_size} bytes: {refused}")
+        yield f"cannot be unpacked onto {fs.name}: {refused}"

@@ -346,4 +346,4 @@ def _cut_down(
             )
         figures = known.layers[layer.digest]
         cut[layer.digest] = LayerMeta(figures.size, figures.usage, layer.size)
-    return LayersMeta(known.fs_block_size, cut)
+    return LayersMeta(known.fs_block_size, cut, known.file_system)

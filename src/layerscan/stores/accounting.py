@@ -42,7 +42,7 @@ def exact_layer_usage(
     Args:
         content: bytes that its files take.
         beside: bytes of each file and folder that the store keeps of it, see `whole_blocks`.
-        block_size: of the store's file system, in bytes.
+        block_size: bytes of the least that the store's file system gives out.
         growth: of the store's shared files.
     """
     return content + whole_blocks(beside, block_size) + growth.layer_bytes
@@ -53,7 +53,7 @@ def exact_image_usage(beside: Iterable[int], *, block_size: int, growth: Growth)
 
     Args:
         beside: bytes of each file and folder that the store keeps of it, see `whole_blocks`.
-        block_size: of the store's file system, in bytes.
+        block_size: bytes of the least that the store's file system gives out.
         growth: of the store's shared files.
     """
     shared = growth.image_bytes + growth.image_blocks * block_size
@@ -68,6 +68,6 @@ def whole_blocks(taken: Iterable[int], block_size: int) -> int:
 
     Args:
         taken: bytes of each by ``st_blocks``; 0 also for one that is not there.
-        block_size: of the file system, in bytes.
+        block_size: bytes of the least that the file system gives out.
     """
     return sum(max(one, block_size) for one in taken)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from layerscan.errors import LayerscanError
 from layerscan.prediction.filesystems import file_system
-from layerscan.prediction.filesystems.xfs import BLOCK_SIZES, Xfs
+from layerscan.prediction.filesystems.names import parse_file_system
+from layerscan.prediction.filesystems.xfs import Xfs
 from layerscan.tar.tree import InodeKind, XattrNamespace
 from tests.builders.layer_trees import walked
 from tests.builders.model_case import (
@@ -37,29 +37,54 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.root
 
 SIZE = 2 << 30
-CHUNKS = 4 * 32 * 1024
-"""Bytes of inodes that XFS may have made and not used yet: 64 in each of its groups."""
+CHUNKS = 4 * 64
+"""Inodes that XFS may have made and not used yet: 64 in each of its groups."""
 
 
-@pytest.fixture(scope="module", params=(1024, 4096))
+SHAPES = (
+    "xfs,block=1024",
+    "xfs,block=4096",
+    "xfs,block=2048,inode=1024",
+    "xfs,inode=1024",
+    "xfs,inode=2048",
+)
+
+
+@pytest.fixture(scope="module", params=SHAPES)
 def disk(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Disk]:
     require_root()
     require_programs(*loop.XFS_PROGRAMS)
     path = tmp_path_factory.mktemp("disk") / "mounted"
-    with loop.xfs(str(path), SIZE, "-b", f"size={request.param}") as mounted:
-        yield Disk(mounted)
+    with loop.named(request.param, str(path), SIZE) as mounted:
+        yield Disk(mounted, request.param)
+
+
+def named(name: str) -> Xfs:
+    model = file_system(name)
+    assert isinstance(model, Xfs)
+    return model
+
+
+def inode_of(disk: Disk) -> int:
+    return int(parse_file_system(disk.name).parameters.get("inode", 512))
+
+
+def model_of(disk: Disk) -> Xfs:
+    return named(disk.name)
 
 
 def test_every_kind_of_inode(disk: Disk) -> None:
     folder = disk.folder()
     block = disk.block_size
     lengths = (0, 1, block - 1, block, block + 1, 10 * block, 300 * block + 1)
+    inline = inode_of(disk) - 176
+    targets = {1, 336, 337, 968, 969, 1023, min(inline, 1023), min(inline + 1, 1023)}
     apply(
         folder,
         *(File(f"files/{length}", size=length, seed=1) for length in lengths),
-        *(Symlink(f"links/{length}", "t" * length) for length in (1, 336, 337, 968, 969, 1023)),
+        *(Symlink(f"links/{length}", "t" * length) for length in targets),
         Link("files/again", "files/1"),
         Link("links/again", "links/337"),
         Dir("empty"),
@@ -67,7 +92,7 @@ def test_every_kind_of_inode(disk: Disk) -> None:
         Device("null"),
         Whiteout("gone"),
     )
-    assert differences(Xfs(block), folder) == {}
+    assert differences(model_of(disk), folder) == {}
 
 
 @pytest.mark.parametrize("length", [1, 2, 7, 20, 200])
@@ -76,7 +101,7 @@ def test_folders_leave_their_inode(disk: Disk, length: int) -> None:
     for names in range(1, 22 if length > 1 else 10):
         apply(folder, Dir(str(names)))
         many_names(f"{folder}/{names}", [length] * names)
-    assert differences(Xfs(disk.block_size), folder) == {}
+    assert differences(model_of(disk), folder) == {}
     if length > 1:
         assert walked(folder).usage.sum() > 0
 
@@ -94,7 +119,7 @@ def test_attributes_beside_data_and_names(disk: Disk) -> None:
         attributes |= {os.fsdecode(op.path): {"trusted.abcd": value} for op in made[-50:]}
     inner = {path: given for path, given in attributes.items() if "/" not in path}
     put(folder, made, inner)
-    assert differences(Xfs(disk.block_size), folder) == {}
+    assert differences(model_of(disk), folder) == {}
 
 
 def test_long_values_of_attributes(disk: Disk) -> None:
@@ -102,7 +127,7 @@ def test_long_values_of_attributes(disk: Disk) -> None:
     for value in (300, 754, 755, 800, 968, 969, 3050, 3070, 4040, 4041, 20_000, 65_536):
         apply(folder, File(str(value), size=1))
         os.setxattr(f"{folder}/{value}", "user.abcd", b"v" * value)
-    assert differences(Xfs(disk.block_size), folder) == {}
+    assert differences(model_of(disk), folder) == {}
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -110,7 +135,7 @@ def test_long_values_of_attributes(disk: Disk) -> None:
 def test_any_small_tree(disk: Disk, tree: tuple[list[Op], Attributes]) -> None:
     folder = disk.folder()
     put(folder, *tree)
-    assert differences(Xfs(disk.block_size), folder) == {}
+    assert differences(model_of(disk), folder) == {}
 
 
 FOLDERS = [
@@ -130,7 +155,7 @@ def test_growth_of_a_folder(disk: Disk, names: int, shortest: int, longest: int)
     many_names(folder, lengths.tolist())
     os.sync()
     taken = os.stat(folder).st_blocks * 512
-    told = Xfs(disk.block_size).tree(folder_tree(lengths.tolist()))
+    told = model_of(disk).tree(folder_tree(lengths.tolist()))
     # Hashes of names halve some leaves earlier, and pieces have a list.
     assert told == pytest.approx(taken, rel=0.03, abs=4 * 4096 * (names >= 600))
 
@@ -145,7 +170,7 @@ def test_index_of_a_folder(disk: Disk, names: int, length: int) -> None:
     many_names(folder, lengths)
     os.sync()
     taken = os.stat(folder).st_blocks * 512
-    assert Xfs(disk.block_size).tree(folder_tree(lengths)) == taken
+    assert model_of(disk).tree(folder_tree(lengths)) == taken
 
 
 def test_blocks_that_say_what_is_free_in_others() -> None:
@@ -161,8 +186,8 @@ def test_files_give_back_what_was_taken_ahead(disk: Disk) -> None:
             file.write(b"x" * 99_999)
             file.flush()
         ahead = os.fstat(file.fileno()).st_blocks * 512
-    assert ahead > Xfs(disk.block_size).file(9_999_900)
-    assert differences(Xfs(disk.block_size), folder) == {}
+    assert ahead > model_of(disk).file(9_999_900)
+    assert differences(model_of(disk), folder) == {}
 
 
 def test_inodes_of_many_files(disk: Disk) -> None:
@@ -170,16 +195,17 @@ def test_inodes_of_many_files(disk: Disk) -> None:
     before = loop.used_bytes(disk.path)
     apply(folder, *(file for part in range(20) for file in many(f"d{part}", 400, size=1000)))
     taken = loop.used_bytes(disk.path) - before
-    model = Xfs(disk.block_size)
+    model, inode = model_of(disk), inode_of(disk)
     tree = walked(folder).tree
-    assert model.tree(tree) + model.overhead(tree) == pytest.approx(taken, rel=0.002, abs=CHUNKS)
-    assert model.overhead(tree) > 8000 * 512
+    assert model.tree(tree) + model.overhead(tree) == pytest.approx(
+        taken, rel=0.002, abs=CHUNKS * inode
+    )
+    assert model.overhead(tree) > 8000 * inode
 
 
 def test_parts_agree_with_the_tree() -> None:
-    for block_size in BLOCK_SIZES:
-        model = Xfs(block_size)
-        sizes = (0, 1, 336, 337, 1000, 1023)
+    for model in map(named, SHAPES):
+        sizes = (0, 1, 336, 337, 848, 849, 1000, 1023)
         for kind, part in ((InodeKind.FILE, model.file), (InodeKind.SYMLINK, model.symlink)):
             tree = folder_tree([3] * len(sizes), kind=kind)._replace(sizes=np.array([0, *sizes]))
             assert model.inodes(tree)[1:].tolist() == [part(size) for size in sizes]
@@ -209,12 +235,5 @@ def test_access_control_lists_have_names_of_their_own() -> None:
     assert [usage(XattrNamespace.ACL_DEFAULT, entries) for entries in (3, 20, 21)] == [0, 0, 4096]
 
 
-def test_block_sizes() -> None:
-    assert file_system("xfs").block_size == 4096
-    assert file_system("xfs", 1024).block_size == 1024
-    with pytest.raises(LayerscanError, match=r"no xfs has blocks of 512 bytes, but of 1024, "):
-        file_system("xfs", 512)
-
-
 def test_what_it_cannot_hold_is_refused(disk: Disk) -> None:
-    assert_refuses_what_the_disk_does(Xfs(disk.block_size), disk, targets=range(1020, 1028))
+    assert_refuses_what_the_disk_does(model_of(disk), disk, targets=range(1020, 1028))

@@ -37,7 +37,7 @@ class Telling:
     """A file system whose figures tell what they are made of."""
 
     name = "telling"
-    block_size = BLOCK
+    block_size = unit = BLOCK
 
     def tree(self, tree: LayerTree) -> int:
         raise AssertionError(f"the tree is in the figures: {tree}")
@@ -66,6 +66,12 @@ class Inline(Telling):
 
     def folder(self) -> int:
         return 0
+
+
+class Clustered(Inline):
+    """One that gives out no less than 16 blocks."""
+
+    unit = 16 * BLOCK
 
 
 def kib(taken: int) -> int:
@@ -200,6 +206,16 @@ def test_image_of_an_archive_without_manifests_will_have_one(store: str) -> None
     model = store_model(store)
     without = model.image_usage((90,), Inline(), EXACT)
     assert without == model.image_usage((90, 1), Inline(), EXACT)
+
+
+@pytest.mark.parametrize("store", ["overlay2", "containerd", "containers-storage"])
+def test_nothing_takes_less_than_the_file_system_gives_out(store: str) -> None:
+    model, growth = store_model(store), store_model(store).growth
+    shared = growth.layer_bytes
+    inline = model.layer_usage(EMPTY, ONLY, Inline(), EXACT) - shared
+    assert model.layer_usage(EMPTY, ONLY, Clustered(), EXACT) - shared == 16 * inline
+    inline = model.image_usage((90, 90), Inline(), EXACT) - growth.image_bytes
+    assert model.image_usage((90, 90), Clustered(), EXACT) - growth.image_bytes == 16 * inline
 
 
 # Which there are.

@@ -1,8 +1,8 @@
 """ext4 as arithmetic.
 
 The formats are those of the kernel's documentation "ext4 Data Structures and
-Algorithms", with what mke2fs makes by default: inodes of 256 bytes, extents,
-indexed folders and checksums of metadata. Measured here, on Linux 6.18 and with
+Algorithms", with what mke2fs makes by default: extents, indexed folders and
+checksums of metadata. Measured here, on Linux 6.18 and with
 pulls by Docker onto fresh disks, is what that document leaves open:
 
 - A regular file of less than some 30 MiB lies in at most four pieces, even if
@@ -11,6 +11,9 @@ pulls by Docker onto fresh disks, is what that document leaves open:
 - The inode tables are there from the start, so inodes take no space.
 - Two inodes with the same attributes outside of them share one block. ``st_blocks``
   counts it for each of them, and so does this.
+- With clusters (``bigalloc``), whatever takes a block takes a cluster: a piece of a
+  file, a block of attributes, one that lists pieces. A folder's next blocks lie in
+  the cluster of the last one while there is room.
 """
 
 import numpy as np
@@ -28,21 +31,12 @@ from layerscan.prediction.filesystems.ext4_extents import LONGEST_EXTENT, extent
 from layerscan.prediction.filesystems.ext4_folders import Folders
 from layerscan.tar.tree import InodeKind, LayerTree
 
-BLOCK_SIZES = tuple(1024 << power for power in range(7))
-"""Bytes of a block that mke2fs makes.
-
-No block may be larger than the machine's pages, with kernels before 6.19.
-"""
-
-_INODE = 256
 _FIXED_PART = 128
 _EXTRA_PART = 32
 """Bytes of an inode before its attributes: the old layout, then ``i_extra_isize``."""
 
 _XATTR_MAGIC = 4
 _XATTR_END = 4
-_XATTR_ROOM = _INODE - _FIXED_PART - _EXTRA_PART - _XATTR_MAGIC - _XATTR_END
-"""Bytes for attributes in an inode; all of the others go to one block outside."""
 
 _XATTR_HEADER = 32
 """Bytes of a block of attributes before the first."""
@@ -55,32 +49,50 @@ _INLINE_SYMLINK = 59
 
 
 class Ext4:
-    """ext4 with blocks of `block_size` bytes, one of `BLOCK_SIZES`."""
+    """ext4 with blocks of `block_size` bytes.
 
-    name = "ext4"
+    Args:
+        block_size: in bytes.
+        cluster: bytes of what it gives out at a time, where that is more than a block
+            (``mke2fs -O bigalloc -C``); None for a block.
+        inode: bytes of an inode (``mke2fs -I``).
+    """
 
-    def __init__(self, block_size: int = 4096) -> None:
+    def __init__(
+        self, block_size: int = 4096, *, cluster: int | None = None, inode: int = 256
+    ) -> None:
         self.block_size = block_size
-        self._folders = Folders(block_size)
+        self.unit = cluster or block_size
+        self._inode = inode
+        # Attributes go into the inode behind all else, and what does not fit to one block.
+        taken = _FIXED_PART + _EXTRA_PART + _XATTR_MAGIC + _XATTR_END
+        self._xattr_room = max(0, inode - taken)
+        self._folders = Folders(block_size, self.unit)
+
+    @property
+    def name(self) -> str:
+        """As ``--fs`` takes it, with all that the figures depend on."""
+        cluster = f"cluster={self.unit}," if self.unit != self.block_size else ""
+        return f"ext4,block={self.block_size},{cluster}inode={self._inode}"
 
     def tree(self, tree: LayerTree) -> int:
         """Bytes by ``st_blocks`` of all inodes of an unpacked layer, its root included."""
-        return round(float(self.inodes(tree).sum()) / self.block_size) * self.block_size
+        return round(float(self.inodes(tree).sum()) / self.unit) * self.unit
 
     def inodes(self, tree: LayerTree) -> NDArray[np.float64]:
         """Mean bytes by ``st_blocks`` of each inode. Shape (inodes,).
 
         Of all but large folders it is certain.
         """
-        blocks = rounded_up(tree.sizes, self.block_size) // self.block_size
+        units = rounded_up(tree.sizes, self.unit) // self.unit
         is_folder, is_symlink = tree.kinds == InodeKind.DIRECTORY, tree.kinds == InodeKind.SYMLINK
-        blocks[is_symlink & (tree.sizes <= _INLINE_SYMLINK)] = 0
-        blocks += self._extent_blocks(blocks) + self._xattr_blocks(tree)
+        units[is_symlink & (tree.sizes <= _INLINE_SYMLINK)] = 0
+        units += self._extent_blocks(tree.sizes) + self._xattr_blocks(tree)
         # The blocks of files are chosen later, when they are written out.
-        at_once = is_folder | ((tree.kinds != InodeKind.FILE) & (blocks > 0))
-        folders = self._folders.blocks(tree, at_once)
+        at_once = is_folder | ((tree.kinds != InodeKind.FILE) & (units > 0))
+        folders = self._folders.units(tree, at_once)
         folders[~is_folder] = 0
-        return (folders + blocks) * self.block_size
+        return (folders + units) * self.unit
 
     def overhead(self, tree: LayerTree) -> int:  # noqa: ARG002 - all alike
         """Nothing: see the module."""
@@ -93,29 +105,29 @@ class Ext4:
             # With a NUL, in one block.
             long_target(tree, self.block_size - 1)
             or large_xattrs(_xattrs(tree), room)
-            or large_xattrs(_xattrs_of_inodes(tree), room + _XATTR_ROOM)
+            or large_xattrs(_xattrs_of_inodes(tree), room + self._xattr_room)
         )
 
     def file(self, size: int) -> int:
         """Bytes by ``st_blocks`` of a file of `size` bytes."""
-        blocks = np.array([-(-size // self.block_size)])
-        return int((blocks + self._extent_blocks(blocks))[0]) * self.block_size
+        listed = int(self._extent_blocks(np.array([size]))[0])
+        return (-(-size // self.unit) + listed) * self.unit
 
     def folder(self) -> int:
         """Bytes by ``st_blocks`` of a folder with few names or none."""
-        return self.block_size
+        return self.unit
 
     def symlink(self, length: int) -> int:
         """Bytes by ``st_blocks`` of a symlink whose target has `length` bytes."""
-        return 0 if length <= _INLINE_SYMLINK else self.block_size
+        return 0 if length <= _INLINE_SYMLINK else self.unit
 
-    def _extent_blocks(self, blocks: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _extent_blocks(self, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many blocks have the list of a file's pieces, which are as long as they can be."""
-        return extent_blocks(-(-blocks // LONGEST_EXTENT), self.block_size)
+        return extent_blocks(-(-sizes // (LONGEST_EXTENT * self.block_size)), self.block_size)
 
     def _xattr_blocks(self, tree: LayerTree) -> NDArray[np.int64]:
         """For each inode 1 if it has a block of attributes, else 0."""
-        return (_xattrs_of_inodes(tree) > _XATTR_ROOM).astype(np.int64)
+        return (_xattrs_of_inodes(tree) > self._xattr_room).astype(np.int64)
 
 
 def _xattrs(tree: LayerTree) -> NDArray[np.int64]:

@@ -40,7 +40,9 @@ _MOST_TRIALS = 16
 
 
 class Folders:
-    """Counts the blocks of a tree's folders on ext4 with blocks of `block_size` bytes.
+    """Counts what a tree's folders take on ext4 with blocks of `block_size` bytes.
+
+    It is counted in units: blocks, or clusters where it has some.
 
     - An entry takes 8 bytes and its name, rounded up to a multiple of 4.
     - Entries fill one block after ``.`` and ``..``, up to the tail for a checksum.
@@ -58,11 +60,12 @@ class Folders:
     they are not, where other inodes take blocks meanwhile, was measured here.
     """
 
-    def __init__(self, block_size: int) -> None:
+    def __init__(self, block_size: int, unit: int) -> None:
         self._block_size = block_size
+        self._in_unit = unit // block_size
 
-    def blocks(self, tree: LayerTree, at_once: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Mean number of blocks of each inode, were it a folder. Shape (inodes,).
+    def units(self, tree: LayerTree, at_once: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Mean number of units of each inode, were it a folder. Shape (inodes,).
 
         Args:
             tree: the tree.
@@ -72,15 +75,17 @@ class Folders:
         lengths = np.clip(tree.name_lengths, 1, _LONGEST_NAME)
         entries = (lengths + (_ENTRY_HEADER + _ALIGNMENT - 1)) & -_ALIGNMENT
         filled = per_inode(tree.name_directories, entries, inodes)
-        blocks = np.ones(inodes)
+        units = np.ones(inodes)
         (large,) = np.nonzero(filled > self._block_size - _TAIL - _DOTS)
         if len(large):
             names, starts = _names_of(large, tree.name_directories, inodes)
             means = self._indexed(entries[names], starts)
+            if self._in_unit > 1:
+                means = np.ceil(np.rint(means) / self._in_unit)
             taken = np.cumsum(at_once[tree.name_inodes], dtype=np.int64)
             extents = _extents(np.rint(means).astype(np.int64), taken[names], starts)
-            blocks[large] = means + extent_blocks(extents, self._block_size)
-        return blocks
+            units[large] = means + extent_blocks(extents, self._block_size)
+        return units
 
     def _indexed(
         self, entries: NDArray[np.int32], starts: NDArray[np.int64]
@@ -119,21 +124,21 @@ def _names_of(
 
 
 def _extents(
-    blocks: NDArray[np.int64], taken: NDArray[np.int64], starts: NDArray[np.int64]
+    units: NDArray[np.int64], taken: NDArray[np.int64], starts: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """In how many pieces each folder lies.
 
-    A folder's blocks come one by one, as its names do. The next one lies behind the
+    A folder's units come one by one, as its names do. The next one lies behind the
     last unless another inode has taken that place meanwhile.
 
     Args:
-        blocks: of each folder.
+        units: of each folder.
         taken: for each name, how many inodes had taken blocks until it came.
         starts: where the names of each folder start; one more where they end.
     """
-    whose = np.repeat(np.arange(len(blocks)), blocks)
-    number = np.arange(len(whose)) - np.repeat(np.cumsum(blocks) - blocks, blocks)
+    whose = np.repeat(np.arange(len(units)), units)
+    number = np.arange(len(whose)) - np.repeat(np.cumsum(units) - units, units)
     names = np.diff(starts)
-    came = starts[:-1][whose] + number * names[whose] // blocks[whose]
+    came = starts[:-1][whose] + number * names[whose] // units[whose]
     is_apart = np.append(False, np.diff(taken[came]) > 0) & (number > 0)
-    return per_inode(whose.astype(np.int32), is_apart, len(blocks)) + 1
+    return per_inode(whose.astype(np.int32), is_apart, len(units)) + 1

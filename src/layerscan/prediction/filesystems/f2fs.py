@@ -27,9 +27,6 @@ from layerscan.prediction.filesystems.columns import (
 )
 from layerscan.tar.tree import InodeKind, LayerTree
 
-BLOCK_SIZES = (4096,)
-"""Bytes of a block: those of a page, on most machines."""
-
 _BLOCK = 4096
 _SECTOR = 512
 _INLINE_ADDRESSES = 923 - 50
@@ -53,12 +50,15 @@ _BUCKET_BLOCKS = 2
 
 
 class F2fs:
-    """F2FS with blocks of `block_size` bytes, one of `BLOCK_SIZES`."""
-
-    name = "f2fs"
+    """F2FS with blocks of `block_size` bytes: 4,096, those of a page on most machines."""
 
     def __init__(self, block_size: int = _BLOCK) -> None:
-        self.block_size = block_size
+        self.block_size = self.unit = block_size
+
+    @property
+    def name(self) -> str:
+        """As ``--fs`` takes it."""
+        return f"f2fs,block={self.block_size}"
 
     def tree(self, tree: LayerTree) -> int:
         """Bytes by ``st_blocks`` of all inodes of an unpacked layer, its root included."""

@@ -20,11 +20,15 @@ class FileCosts(Protocol):
 
 
 class FileSystem(FileCosts, Protocol):
-    """A file system as arithmetic, as ``mkfs`` makes it by default."""
+    """A file system as arithmetic."""
 
     @property
     def name(self) -> str:
-        """``ext4``, ``xfs``, ``btrfs`` or ``f2fs``."""
+        """As ``--fs`` takes it, with all that the figures depend on; see `names`."""
+
+    @property
+    def unit(self) -> int:
+        """Bytes of the least that it gives out: a block, or a cluster."""
 
     def tree(self, tree: LayerTree) -> int:
         """Bytes by ``st_blocks`` of all inodes of an unpacked layer, its root included."""

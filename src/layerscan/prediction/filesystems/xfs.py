@@ -2,11 +2,11 @@
 
 The formats are those of "XFS Algorithms & Data Structures" (the chapters on
 inodes, directories, extended attributes and symlinks), with what mkfs.xfs makes
-by default: inodes of 512 bytes, CRCs, file types in directories. Measured here,
+by default: CRCs, file types in directories. Measured here,
 on Linux 6.18, is what that document leaves open:
 
-- A new inode that is no symlink gets room for attributes at once, 144 of its 336
-  bytes. Linux does that since 5.13 wherever a security module, Landlock is one,
+- A new inode that is no symlink gets room for attributes at once, all but 192 of the
+  bytes that these share. Linux does that since 5.13 wherever a security module, Landlock is one,
   keeps something for each file system; without any, folders stay in their inode
   a little longer.
 - Blocks that XFS takes ahead of a growing file's end are given back when the
@@ -34,15 +34,8 @@ from layerscan.prediction.filesystems.columns import (
 )
 from layerscan.tar.tree import InodeKind, LayerTree, XattrNamespace
 
-BLOCK_SIZES = tuple(1024 << power for power in range(7))
-"""Bytes of a block: from what CRCs need up to the largest that mkfs.xfs makes.
-
-Up to Linux 6.11 no block may be larger than the machine's pages.
-"""
-
-_INODE = 512
-_LITERAL = _INODE - 176
-"""Bytes of an inode that its data and its attributes share."""
+_CORE = 176
+"""Bytes of an inode before what its data and its attributes share."""
 
 _DATA_FORK = 192
 """How many of them are for data where there is room for attributes as well."""
@@ -73,13 +66,18 @@ _CHUNK = 64
 
 
 class Xfs:
-    """XFS with blocks of `block_size` bytes, one of `BLOCK_SIZES`."""
+    """XFS with blocks of `block_size` bytes, and inodes of `inode` bytes."""
 
-    name = "xfs"
-
-    def __init__(self, block_size: int = 4096) -> None:
-        self.block_size = block_size
+    def __init__(self, block_size: int = 4096, *, inode: int = 512) -> None:
+        self.block_size = self.unit = block_size
+        self._inode = inode
+        self._literal = inode - _CORE
         self._folder_block = max(4096, block_size)
+
+    @property
+    def name(self) -> str:
+        """As ``--fs`` takes it, with all that the figures depend on."""
+        return f"xfs,block={self.block_size},inode={self._inode}"
 
     def tree(self, tree: LayerTree) -> int:
         """Bytes by ``st_blocks`` of all inodes of an unpacked layer, its root included."""
@@ -90,16 +88,16 @@ class Xfs:
         usage = rounded_up(tree.sizes, self.block_size)
         is_symlink = tree.kinds == InodeKind.SYMLINK
         targets = tree.sizes[is_symlink]
-        usage[is_symlink] = np.where(targets > _LITERAL, self._mapped(targets), 0)
+        usage[is_symlink] = np.where(targets > self._literal, self._mapped(targets), 0)
         is_folder = tree.kinds == InodeKind.DIRECTORY
         short, outside = self._xattrs(tree)
         usage += outside
         usage[is_folder] += self._folders(tree, short)[is_folder]
         # What does not fit beside the other moves out: the target, if it is the larger.
-        crowded = is_symlink & (tree.sizes <= _LITERAL) & (short > 0)
-        crowded &= rounded_up(tree.sizes, 8) + short > _LITERAL
-        crowded |= is_symlink & (tree.sizes <= _LITERAL) & (tree.sizes > _DATA_FORK) & (outside > 0)
-        usage[crowded] += self.block_size
+        inline = is_symlink & (tree.sizes <= self._literal)
+        crowded = (short > 0) & (rounded_up(tree.sizes, 8) + short > self._literal)
+        crowded |= (tree.sizes > _DATA_FORK) & (outside > 0)
+        usage[inline & crowded] += self.block_size
         return usage
 
     def overhead(self, tree: LayerTree) -> int:
@@ -109,7 +107,7 @@ class Xfs:
         each one's part. The other B-trees of XFS grow within room that it has
         set aside, and that never counts as free.
         """
-        return len(tree.kinds) * _INODE + len(tree.kinds) * _RECORD // _CHUNK
+        return len(tree.kinds) * self._inode + len(tree.kinds) * _RECORD // _CHUNK
 
     def refused(self, tree: LayerTree) -> str:
         """What of the tree cannot be on it; see `FileSystem.refused`."""
@@ -125,7 +123,7 @@ class Xfs:
 
     def symlink(self, length: int) -> int:
         """Bytes by ``st_blocks`` of a symlink whose target has `length` bytes."""
-        return 0 if length <= _LITERAL else int(self._mapped(np.array([length]))[0])
+        return 0 if length <= self._literal else int(self._mapped(np.array([length]))[0])
 
     def _mapped(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
         room = self.block_size - _MAPPED_HEADER
@@ -143,7 +141,7 @@ class Xfs:
         short = per_inode(inodes, 3 + names + values, count)
         short[short > 0] += 4
         too_long = np.maximum(names, values) > _LARGEST_SHORT_XATTR
-        outside = short > _LITERAL - _LEAST_DATA_FORK
+        outside = short > self._literal - _LEAST_DATA_FORK
         outside |= per_inode(inodes, too_long, count) > 0
         mapped = np.zeros_like(short)
         if outside.any():
@@ -165,7 +163,7 @@ class Xfs:
         count = len(tree.kinds)
         names = np.bincount(tree.name_directories, minlength=count)
         short = 6 + 8 * names + per_inode(tree.name_directories, tree.name_lengths, count)
-        room = np.minimum(_DATA_FORK, (_LITERAL - xattrs) // 8 * 8)
+        room = np.minimum(_DATA_FORK, (self._literal - xattrs) // 8 * 8)
         entries = rounded_up(tree.name_lengths + 12, 8)
         data = _DOTS + per_inode(tree.name_directories, entries, count)
         usage = np.where(short > room, self._folder_block, 0)

@@ -94,7 +94,7 @@ class StoreModel(ABC):
         return exact_layer_usage(
             layer.content + layer.overhead,
             self._kept(layer, position, fs),
-            block_size=fs.block_size,
+            block_size=fs.unit,
             growth=self.growth,
         )
 
@@ -110,7 +110,7 @@ class StoreModel(ABC):
         if accounting is Accounting.DOCKER:
             return 0
         kept = self._kept_of_image(documents, fs)
-        return exact_image_usage(kept, block_size=fs.block_size, growth=self.growth)
+        return exact_image_usage(kept, block_size=fs.unit, growth=self.growth)
 
     def document_usage(self, documents: Sequence[int], fs: FileCosts) -> int:
         """Bytes of disk of what the store keeps of an image itself, beside its layers.

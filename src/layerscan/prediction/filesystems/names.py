@@ -1,0 +1,112 @@
+"""The names of file systems: a kind and how ``mkfs`` made it, ``ext4,block=4096,inode=128``.
+
+Owns the grammar of such names, and what ``mkfs`` makes of each kind. What things take on
+them is in the module of the kind.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from layerscan.errors import LayerscanError
+
+_Parameters = Mapping[str, int | str]
+_Choices = tuple[int, ...] | tuple[str, ...]
+
+_MOST_DIGITS = 12
+
+
+def _block(parameters: _Parameters) -> int:
+    return int(parameters.get("block", 4096))
+
+
+def _powers(least: int, most: int) -> tuple[int, ...]:
+    """The powers of two from `least`, which is one, to `most`."""
+    return tuple(1 << power for power in range(least.bit_length() - 1, most.bit_length()))
+
+
+PARAMETERS: dict[str, dict[str, Callable[[_Parameters], _Choices]]] = {
+    "ext4": {
+        # No block may be larger than the machine's pages, with kernels before 6.19.
+        "block": lambda _: _powers(1024, 65536),
+        "cluster": lambda given: _powers(_block(given), 512 << 20),
+        "inode": lambda given: _powers(128, _block(given)),
+    },
+    "xfs": {
+        # From what CRCs need. Up to Linux 6.11 none may be larger than the machine's pages.
+        "block": lambda _: _powers(1024, 65536),
+        # At least two in a block.
+        "inode": lambda given: _powers(512, min(2048, _block(given) // 2)),
+    },
+    "btrfs": {
+        # Bytes of a sector, which must be those of a page on most kernels.
+        "block": lambda _: (4096,),
+        "nodesize": lambda _: _powers(4096, 65536),
+        "profile": lambda _: ("dup", "single"),
+    },
+    # Blocks are those of a page, on most machines.
+    "f2fs": {"block": lambda _: (4096,)},
+}
+"""By kind and key: the values that ``mkfs`` takes with the other parameters given."""
+
+FILE_SYSTEMS = tuple(PARAMETERS)
+
+
+class FileSystemShape(NamedTuple):
+    """What a name says.
+
+    Attributes:
+        kind: one of `FILE_SYSTEMS`.
+        parameters: what is named of how ``mkfs`` made it: sizes in bytes, and ``profile``.
+    """
+
+    kind: str
+    parameters: dict[str, int | str]
+
+
+def parse_file_system(name: str, block_size: int | None = None) -> FileSystemShape:
+    """What a file system's name says.
+
+    Args:
+        name: a kind and, each behind a comma, what ``mkfs`` was told: ``key=value``.
+        block_size: bytes of its blocks, as they are given elsewhere; None if they are not.
+
+    Raises:
+        LayerscanError: there is no such file system; a line that says what is wrong.
+    """
+    kind, *parts = name.split(",")
+    if kind not in PARAMETERS:
+        raise LayerscanError(f"no file system {kind!r}: there are {', '.join(FILE_SYSTEMS)}")
+    parameters: dict[str, int | str] = {}
+    for part in parts:
+        key, _, value = part.partition("=")
+        if key not in PARAMETERS[kind]:
+            known = ", ".join(f"{one}=…" for one in PARAMETERS[kind])
+            raise LayerscanError(f"{kind} cannot be given {part!r}, but {known}")
+        if key in parameters:
+            raise LayerscanError(f"file system {name!r}: {key} is given twice")
+        parameters[key] = _value(kind, key, value)
+    if block_size is not None and parameters.setdefault("block", block_size) != block_size:
+        raise LayerscanError(f"file system {name!r} contradicts blocks of {block_size} bytes")
+    for key, choices in PARAMETERS[kind].items():
+        if key in parameters:
+            _check(kind, key, parameters, choices(parameters))
+    return FileSystemShape(kind, parameters)
+
+
+def _value(kind: str, key: str, text: str) -> int | str:
+    if key == "profile":
+        return text
+    if not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS:
+        raise LayerscanError(f"{kind}: {key}={text!r} is not a number of bytes")
+    return int(text)
+
+
+def _check(kind: str, key: str, parameters: _Parameters, choices: _Choices) -> None:
+    value = parameters[key]
+    if value in choices:
+        return
+    there_are = ", ".join(map(str, choices))
+    if key == "block":
+        raise LayerscanError(f"no {kind} has blocks of {value} bytes, but of {there_are}")
+    beside = "" if key == "profile" else f" and blocks of {_block(parameters)} bytes"
+    raise LayerscanError(f"no {kind} has {key}={value}{beside}; {key} can be {there_are}")
