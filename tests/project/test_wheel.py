@@ -273,8 +273,8 @@ SIZES = (("kept", 1000), ("old", 300), ("new", 2000))
           for policy in ("aktualizr-lite", "exact")
           for options in ("", " --format json", " --watermark 90")),
         (1, "check --layers-meta meta.json --device device.json --watermark 20"),
-        (0, "check --app new/shop --installed old/shop --device device.json"
-            " --policy aktualizr-lite-skopeo"),
+        (0, ("check --app new/shop --installed old/shop --device device.json"
+            " --policy aktualizr-lite-skopeo")),
         (0, "diff old/shop new/shop"),
         (0, "diff --format json old/shop meta.json"),
     ],
