@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from layerscan.extras import PACKAGES
-from tests.docs.reader import PROJECT, SOURCES, blocks, code, read, section, tables
+from tests.docs.reader import PROJECT, ROOT, SOURCES, blocks, code, read, section, tables
 
 PAGE = "docs/explanation/development.md"
 
@@ -58,6 +58,22 @@ def test_the_picture_of_the_house_is_that_of_the_imports() -> None:
         assert below[room] == imported_rooms.union(*(below[one] for one in imported_rooms)), room
         # None that goes without saying.
         assert not {*drawn} & set().union(*(below[end] for end in drawn)), room
+
+
+def test_the_house_is_seen_at_a_glance() -> None:
+    top = [
+        path.name
+        for path in SOURCES.iterdir()
+        if path.suffix != ".so" and path.name != "__pycache__"
+    ]
+    rooms = [name for name in top if name != "schemas" and (SOURCES / name).is_dir()]
+    assert len(top) - len(rooms) <= 16
+    folders = (SOURCES, ROOT / "tests", ROOT / "benchmarks")
+    sources = [
+        path for folder in folders for path in folder.rglob("*.p[yx]*") if path.suffix != ".pyc"
+    ]
+    lines = {str(path): len(path.read_text().splitlines()) for path in sources}
+    assert {name: count for name, count in lines.items() if count > 400} == {}
 
 
 def test_no_file_imports_one_that_imports_it() -> None:
