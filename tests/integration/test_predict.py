@@ -121,7 +121,7 @@ KINDS = {
         other("xfs", 32 * KIBIBYTE),
         other("xfs,inode=1024", 64 * KIBIBYTE),
         other("btrfs", 64 * KIBIBYTE),
-        other("btrfs,nodesize=4096,profile=single", 64 * KIBIBYTE, 0.006)._replace(
+        other("btrfs,nodesize=4096,profile=single", 64 * KIBIBYTE, 0.003)._replace(
             shapes=FOR_SMALL_NODES
         ),
     )
