@@ -9,8 +9,8 @@ class FileCosts(Protocol):
     """What single files and folders take on a file system."""
 
     @property
-    def block_size(self) -> int:
-        """Bytes of a block, what statvfs(3) gives as ``f_bsize``."""
+    def unit(self) -> int:
+        """Bytes of the least that it gives out: a block, or a cluster."""
 
     def file(self, size: int) -> int:
         """Bytes by ``st_blocks`` of a file of `size` bytes."""
@@ -27,8 +27,8 @@ class FileSystem(FileCosts, Protocol):
         """As ``--fs`` takes it, with all that the figures depend on; see `names`."""
 
     @property
-    def unit(self) -> int:
-        """Bytes of the least that it gives out: a block, or a cluster."""
+    def block_size(self) -> int:
+        """Bytes of a block, what statvfs(3) gives as ``f_bsize``."""
 
     def tree(self, tree: LayerTree) -> int:
         """Bytes by ``st_blocks`` of all inodes of an unpacked layer, its root included."""

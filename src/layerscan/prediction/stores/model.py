@@ -121,7 +121,7 @@ class StoreModel(ABC):
             documents: as for `image_usage`.
             fs: the file system.
         """
-        return whole_blocks(self._kept_of_image(documents, fs), fs.block_size)
+        return whole_blocks(self._kept_of_image(documents, fs), fs.unit)
 
     def _kept_of_image(self, documents: Sequence[int], fs: FileCosts) -> Iterable[int]:
         # Archives may be without manifests, but each pull has one.
