@@ -41,7 +41,9 @@ def build(revision: str) -> str:
         print(f"building {revision} ({commit[:12]})", file=sys.stderr)
         venv.create(folder, with_pip=True, clear=True)
         source = f"layerscan[all] @ git+file://{CHECKOUT}@{commit}"
-        _call(f"cannot build {revision}", python, "-m", "pip", "install", "--quiet", source)
+        # Older ones know no such source without a host.
+        for what in ("pip>=25.1", source):
+            _call(f"cannot build {revision}", python, "-m", "pip", "install", "--quiet", what)
         with open(ready, "w", encoding="ascii") as file:
             file.write(commit)
     return python
