@@ -160,17 +160,11 @@ def source_image(
         raise SourceError(
             f"{name}: its config has {len(config.diff_ids)} diff_ids for {len(layers)} layers"
         )
-    paired = zip(layers, config.diff_ids, strict=True)
-    return SourceImage(
-        name,
-        platform,
-        image_id,
-        documents,
-        tuple(
-            SourceLayer(layer.digest, diff_id, layer.size, layer.media_type, layer.annotations)
-            for layer, diff_id in paired
-        ),
+    made = tuple(
+        SourceLayer(layer.digest, diff_id, layer.size, layer.media_type, layer.annotations)
+        for layer, diff_id in zip(layers, config.diff_ids, strict=True)
     )
+    return SourceImage(name, platform, image_id, documents, made)
 
 
 def _name(label: str, image: IndexedImage) -> str:
@@ -183,14 +177,10 @@ def _image(
 ) -> SourceImage:
     manifest = image.manifest
     indexes = image.indexes[1:] if own_list else image.indexes
-    documents = (
-        manifest.config.size,
-        image.descriptor.size,
-        *(index.size for index in reversed(indexes)),
-    )
+    documents = (manifest.config, image.descriptor, *reversed(indexes))
     made = source_image(
         name,
-        documents,
+        tuple(document.size for document in documents),
         manifest.config.digest,
         config,
         manifest.layers,
@@ -216,6 +206,5 @@ def _check_layer(layer: Descriptor, name: str, blobs: SourceBlobs) -> None:
     if kind.is_encrypted:
         raise SourceError(f"{where}: is encrypted, and cannot be read without its key")
     if kind.is_elsewhere and not blobs.has(layer):
-        raise SourceError(
-            f"{where}: is a foreign one, which is kept elsewhere and cannot be read from here"
-        )
+        what = "is a foreign one, which is kept elsewhere and cannot be read from here"
+        raise SourceError(f"{where}: {what}")
