@@ -7,17 +7,19 @@ are never fetched, and archives may be discarded once they are unpacked.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Self, TypeVar
+from contextlib import ExitStack
+from typing import NamedTuple, TypeVar
 
 from layerscan import digest as digests
 from layerscan import oci
-from layerscan.errors import AbsentError, DocumentError
-from layerscan.files.safefs import Fault, Folder
+from layerscan.errors import AbsentError
+from layerscan.files.safefs import Fault, Folder, Opened
 from layerscan.oci import Config, Descriptor, Index, Manifest, Platform
 from layerscan.oci.images import IndexedImage, TooManyError, Why, list_images
 from layerscan.oci.matchers import UsualRules
 from layerscan.oci.platforms import is_plain
 from layerscan.oci.readers import UnreadableError
+from layerscan.stores.engine_files import document_fault
 
 CONTENT = "io.containerd.content.v1.content"
 
@@ -84,7 +86,7 @@ class ContentImages(NamedTuple):
     absent: int
 
 
-class ContentStore:
+class ContentStore(Opened):
     """The blobs of a content store, held open while it is read.
 
     Args:
@@ -95,18 +97,12 @@ class ContentStore:
     """
 
     def __init__(self, root: Folder) -> None:
+        super().__init__(ExitStack())
         self._root = root
         self._folders: dict[str, Folder] = {}
         self._documents: dict[str, Manifest | Index | Fault] = {}
         self._configs: dict[str, Config | Fault] = {}
         self._folder(digests.SHA256)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for folder in self._folders.values():
-            folder.close()
 
     def path(self, digest: str) -> str:
         """Absolute path of the blob, whether it is there or not."""
@@ -188,7 +184,8 @@ class ContentStore:
         """The folder with the blobs of the algorithm of `digest`."""
         algorithm = digests.algorithm(digest)
         if algorithm not in self._folders:
-            self._folders[algorithm] = self._root.folder(CONTENT, "blobs", algorithm)
+            folder = self._root.folder(CONTENT, "blobs", algorithm)
+            self._folders[algorithm] = self._opened.enter_context(folder)
         return self._folders[algorithm]
 
     def _once(
@@ -204,9 +201,8 @@ class ContentStore:
         if document is None:
             where = self.path(digest)
             try:
-                document = load(self._read(digest, limit), where)
-            except DocumentError as error:
-                document = Fault(where, str(error).removeprefix(f"{where}: "))
+                with document_fault(where):
+                    document = load(self._read(digest, limit), where)
             except Fault as fault:
                 document = fault
             known[digest] = document
@@ -217,11 +213,7 @@ class ContentStore:
         raise UnreadableError(document)
 
     def _read(self, digest: str, limit: int) -> bytes:
-        """The document `digest`.
-
-        Raises:
-            Fault: it cannot be read, or does not hash to `digest`.
-        """
+        """The document `digest`."""
         raw = self._folder(digest).read(_hex(digest), limit)
         if digests.of_content(raw, digest) != digest:
             where = self.path(digest)
