@@ -8,6 +8,7 @@ are never fetched, and archives may be discarded once they are unpacked.
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 from layerscan import digest as digests
@@ -72,20 +73,6 @@ class Variant(NamedTuple):
     chain_ids: tuple[str, ...]
 
 
-class ContentImages(NamedTuple):
-    """What a name stands for.
-
-    Attributes:
-        variants: the images, one for each platform there is.
-        faults: why others cannot be read.
-        absent: how many an index refers to that are not there.
-    """
-
-    variants: tuple[Variant, ...]
-    faults: tuple[Fault, ...]
-    absent: int
-
-
 class ContentStore(Opened):
     """The blobs of a content store, held open while it is read.
 
@@ -116,19 +103,22 @@ class ContentStore(Opened):
         """
         return self._folder(digest).look(_hex(digest)) is not None
 
-    def variants(self, digest: str, media_type: str) -> ContentImages:
+    def variants(self, digest: str, media_type: str) -> tuple[list[Variant], list[Fault], int]:
         """What the manifest or index `digest` stands for: an image for each platform there is.
 
-        What is no image is passed over, and so is what an index refers to and
-        is not there.
+        What is no image is passed over.
+
+        Returns:
+            The images; why others cannot be read; how many an index refers to that are
+            not there.
         """
         top = Descriptor(media_type, digest, 0)
         try:
             listing = list_images(top, self, _ANY, configs=True)
         except TooManyError:
-            return ContentImages((), (Fault(self.path(digest), "refers to too many manifests"),), 0)
+            return [], [Fault(self.path(digest), "refers to too many manifests")], 0
         except AbsentFaultError as absent:
-            return ContentImages((), (absent.fault,), 0)
+            return [], [absent.fault], 0
         faults = [one.error for one in listing.passed_over if isinstance(one.error, Fault)]
         variants = []
         for one in listing.images:
@@ -137,14 +127,11 @@ class ContentStore(Opened):
             except Fault as fault:
                 faults.append(fault)
         absent_ones = sum(one.why is Why.ABSENT for one in listing.passed_over)
-        return ContentImages(tuple(variants), tuple(faults), absent_ones)
+        return variants, faults, absent_ones
 
     def document(self, descriptor: Descriptor) -> Manifest | Index:
         """A manifest or index; see `layerscan.oci.readers.Reader`."""
-
-        def load(raw: bytes, where: str) -> Manifest | Index:
-            return oci.loads(raw, where, media_type=descriptor.media_type)
-
+        load = partial(oci.loads, media_type=descriptor.media_type)
         return self._once(self._documents, descriptor.digest, oci.MAX_MANIFEST, load)
 
     def config(self, descriptor: Descriptor) -> Config:

@@ -99,11 +99,10 @@ class ContainerdReading(Reading):
         self, content: ContentStore, digest: str, media_type: str, group: list[Names]
     ) -> None:
         """Find the images that the names of `group` stand for."""
-        found = content.variants(digest, media_type)
-        for fault in found.faults:
+        variants, faults, absent = content.variants(digest, media_type)
+        for fault in faults:
             self._note(fault, *(names.label for names in group))
-        variants = list(found.variants)
-        if found.absent and not variants:
+        if absent and not variants:
             self.settled = False
             self._pass_over(group, "left out, not here for any platform")
         asked = self._platform
