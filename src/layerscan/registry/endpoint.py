@@ -36,12 +36,7 @@ DOCKER_HUB = "registry-1.docker.io"
 
 
 class Endpoint:
-    """One registry; thread-safe.
-
-    Args:
-        registry: as references name it.
-        transport: the connections.
-    """
+    """One registry, named as references name it; thread-safe."""
 
     def __init__(self, registry: str, transport: Transport) -> None:
         self._registry = registry

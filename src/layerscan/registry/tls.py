@@ -64,10 +64,7 @@ def folders(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
 
 
 def find_certificates(registry: str) -> Certificates:
-    """The certificates for `registry`: those of the first folder that is named after it.
-
-    Args:
-        registry: host and port as references have them.
+    """The certificates for `registry`, as references name it: those of the first folder so named.
 
     Raises:
         CertificateError: the folder cannot be read, or a key or certificate in

@@ -111,10 +111,7 @@ _NO_CERTIFICATES = Certificates("")
 
 
 class _Way:
-    """How far the connection of one request has come.
-
-    Args:
-        url: whom it is to.
+    """How far the connection of one request, which is to `url`, has come.
 
     Attributes:
         host: the same, for messages.

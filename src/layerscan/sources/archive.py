@@ -50,12 +50,9 @@ class _Member(NamedTuple):
 
 
 class Archive:
-    """Files in an archive; see `layerscan.sources.extents.Files`.
+    """Files in an archive that the user named; see `layerscan.sources.extents.Files`.
 
     A packed one is unpacked into a temporary file without a name.
-
-    Args:
-        path: of the archive, which the user named.
 
     Raises:
         LayerscanError: it cannot be read, or is no tar archive.

@@ -123,11 +123,7 @@ class Files(Protocol):
 
 
 class FolderFiles:
-    """Files in a folder; see `Files`.
-
-    Args:
-        root: the folder, which the user named.
-    """
+    """Files in a folder that the user named; see `Files`."""
 
     def __init__(self, root: str) -> None:
         self._root = root

@@ -74,10 +74,7 @@ class Variant(NamedTuple):
 
 
 class ContentStore(Opened):
-    """The blobs of a content store, held open while it is read.
-
-    Args:
-        root: containerd's root.
+    """The blobs of a content store under containerd's root, held open while it is read.
 
     Raises:
         Fault: they cannot be opened.

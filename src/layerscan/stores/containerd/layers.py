@@ -18,11 +18,6 @@ CONTENT_FOLDER = "fs"
 class LayerFolders(Opened):
     """The layers that one namespace has snapshots of, held open while they are read.
 
-    Args:
-        root: containerd's root.
-        namespace: its records of them.
-        snapshots: the snapshotter's.
-
     Attributes:
         keys: of each layer that was read, by chain_id, the snapshotter's key.
 

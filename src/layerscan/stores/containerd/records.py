@@ -68,12 +68,7 @@ class Snapshot(NamedTuple):
 
 
 class Namespace:
-    """The records of one namespace.
-
-    Args:
-        where: absolute path of the database, for messages.
-        bucket: the namespace's.
-    """
+    """The records of one namespace, in the database at the path `where`."""
 
     def __init__(self, where: str, bucket: Bucket) -> None:
         self._where = where
@@ -204,9 +199,6 @@ class Snapshots(Opened):
 
 class ContainerdRecords(Opened):
     """Both databases, as of one moment where the engine allows it, while they are read.
-
-    Args:
-        root: containerd's root.
 
     Attributes:
         namespaces: by their names, in order.

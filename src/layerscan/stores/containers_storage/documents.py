@@ -56,11 +56,7 @@ class StoredDocuments(NamedTuple):
 
 
 def read_documents(images: Folder, record: ImageRecord) -> StoredDocuments | None:
-    """The documents of an image, None if it is a list of images and none itself.
-
-    Args:
-        images: the folder ``overlay-images``.
-        record: the image's.
+    """The documents of an image in ``overlay-images``; None if it is only a list of images.
 
     Raises:
         Fault: one that the image cannot do without cannot be used.

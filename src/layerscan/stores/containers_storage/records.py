@@ -138,11 +138,7 @@ def read_records(root: Folder) -> StorageRecords:
 
 
 def kept_layers(stores: Sequence[StorageRecords]) -> dict[str, str]:
-    """The layers that an image keeps, with the time on record of each being made.
-
-    Args:
-        stores: the store's records, then those of additional ones.
-    """
+    """The layers that an image of `stores` keeps, with the time on record of each being made."""
     layers: dict[str, LayerRecord] = {}
     for records in stores:
         for layer_id, layer in records.layers.items():

@@ -40,10 +40,7 @@ UNKNOWN = KnownDigests(None, {}, ())
 
 
 class Distribution(Opened):
-    """The folder ``distribution`` of one store, held open while it is read.
-
-    Args:
-        image_root: the folder ``image/overlay2``.
+    """The folder ``distribution`` in ``image/overlay2``, held open while it is read.
 
     Raises:
         Fault: it is there, but cannot be opened.

@@ -27,10 +27,7 @@ _TAR_SPLIT = "tar-split.json.gz"
 
 
 class LayerDb(Opened):
-    """The layers of one overlay2 store, held open while it is read.
-
-    Args:
-        root: the store's data root.
+    """The layers of the overlay2 store in a data root, held open while it is read.
 
     Raises:
         Fault: a folder that all layers are in cannot be opened.
