@@ -8,8 +8,12 @@ of what the folder is: a store, an App, a layout, a cache.
 import errno
 import os
 import stat
-from types import TracebackType
-from typing import NamedTuple, Self
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import NamedTuple, ParamSpec, Self, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # O_NONBLOCK: opening a FIFO must not wait for its writer.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -79,12 +83,7 @@ class Folder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -110,6 +109,15 @@ class Folder:
                 if outer is not self:
                     outer.close()
         return found
+
+    def folder_if_there(self, *names: str) -> "Folder | None":
+        """As `folder`, but None where one of them is not there."""
+        try:
+            return self.folder(*names)
+        except Fault as fault:
+            if fault.gone:
+                return None
+            raise
 
     def open(self, name: str) -> tuple[int, int]:
         """Open the regular file `name` to read it.
@@ -215,6 +223,27 @@ class Folder:
             return sorted(os.listdir(self.fd))
         except OSError as error:
             raise Fault(self.path, reason(error)) from error
+
+
+class Opened:
+    """What is held open while it is read, and closed at the end of a ``with``."""
+
+    def __init__(self, opened: ExitStack) -> None:
+        self._opened = opened
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+
+def or_fault(read: Callable[P, T], *args: P.args, **options: P.kwargs) -> T | Fault:
+    """What `read` gives, or the fault that it raises."""
+    try:
+        return read(*args, **options)
+    except Fault as fault:
+        return fault
 
 
 def open_regular(

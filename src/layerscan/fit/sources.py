@@ -104,9 +104,8 @@ class _StoredImage(OciLayout):
         raw = _whole(self._folder, self._digest)
         document = oci.loads(raw, self.name)
         top = Descriptor(document.media_type, self._digest, len(raw))
-        found = find_images(self, top, document, architectures, source=self.name)
-        self.notes = found.notes
-        return found.images
+        images, self.notes = find_images(self, top, document, architectures, source=self.name)
+        return images
 
 
 def is_metadata(name: str) -> bool:

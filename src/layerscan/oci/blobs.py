@@ -38,9 +38,6 @@ class BlobFolder:
     """A folder with ``blobs/<algorithm>/<hex>``: a device's store, or an OCI image layout.
 
     Nothing is read before it is asked for.
-
-    Args:
-        root: the folder that has ``blobs``.
     """
 
     def __init__(self, root: str) -> None:

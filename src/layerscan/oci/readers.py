@@ -47,12 +47,7 @@ class UnreadableError(Exception):
 
 
 class BlobReader:
-    """Reads documents from where blobs are; see `Reader`.
-
-    Args:
-        blobs: has them.
-        name: what to call it all in messages.
-    """
+    """Reads documents from where `blobs` are, called `name` in messages; see `Reader`."""
 
     def __init__(self, blobs: Blobs, name: str) -> None:
         self._blobs = blobs

@@ -241,11 +241,7 @@ def _choose(challenges: Sequence[Challenge]) -> Challenge | None:
 
 
 def _check_realm(challenge: Challenge, answer: Answer, registry: str) -> None:
-    """Refuse to send a password to a token service that is no fit place for it.
-
-    Raises:
-        RegistryError: it is no HTTP address, or without TLS and the registry is not.
-    """
+    """Refuse to send a password to a token service that is no fit place for it."""
     if challenge.scheme != "bearer":
         return
     realm = challenge.parameters["realm"]

@@ -27,10 +27,7 @@ class Credentials:
         self._files = login_files(registry) if files is None else files
 
     def login(self, repository: str) -> Login | None:
-        """How to log in for a repository: what the first file says that has something.
-
-        Args:
-            repository: its path, without the registry.
+        """How to log in for the repository with that path: what the first file says that has any.
 
         Raises:
             RegistryError: a file that is looked into, or a helper's answer,

@@ -36,12 +36,7 @@ DOCKER_HUB = "registry-1.docker.io"
 
 
 class Endpoint:
-    """One registry; thread-safe.
-
-    Args:
-        registry: as references name it.
-        transport: the connections.
-    """
+    """One registry, named as references name it; thread-safe."""
 
     def __init__(self, registry: str, transport: Transport) -> None:
         self._registry = registry
@@ -93,10 +88,6 @@ class Endpoint:
     def _send(self, request: Request, authorization: str | None) -> AbstractContextManager[Answer]:
         """Make `request` to this registry or its token service; see `Transport.send`."""
         return self._transport.send(request, authorization, self._certificates)
-
-    def _send_abroad(self, request: Request) -> AbstractContextManager[Answer]:
-        """Make `request` to another host that the registry names."""
-        return self._transport.send(request, None, self._certificates.abroad())
 
     def waits(self) -> Waits:
         """The waits between the attempts of one request."""
@@ -152,8 +143,8 @@ class Endpoint:
         is_own = self._owns(request.url)
         with self._redacted(), ExitStack() as opened:
             used = self._auth.current(scopes) if is_own else None
-            sent = self._send(request, used) if is_own else self._send_abroad(request)
-            answer = opened.enter_context(sent)
+            certificates = self._certificates if is_own else self._certificates.abroad()
+            answer = opened.enter_context(self._transport.send(request, used, certificates))
             if answer.status == HTTPStatus.UNAUTHORIZED and answer.is_home and is_own:
                 body = read_error(answer.response)
                 # The token service may need the very connection.

@@ -27,7 +27,6 @@ MAX_ERROR_BODY = 64 * 1024
 """Bytes of an error's body that are looked at."""
 
 _MOST_ERRORS_TOLD = 3
-_LONGEST_SHOWN = 300
 
 DOCKER_FOLDER = "/etc/docker/certs.d"
 """Of the folders with certificates for registries, the one that messages name."""
@@ -128,9 +127,8 @@ def told(peer: Peer, proxy: Callable[[], str | None]) -> Iterator[None]:
             or _connection_error(error, peer.host)
         ) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise RegistryError(
-            f"{peer.host}: {type(error).__name__}: {printable(str(error))}"
-        ) from None
+        said = f"{type(error).__name__}: {printable(str(error))}"
+        raise RegistryError(f"{peer.host}: {said}") from None
 
 
 def _proxy_error(error: "httpx.TransportError", host: str, proxy: str) -> ProxyError | None:
@@ -288,9 +286,8 @@ def _meaning(status: int) -> str:
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = "an unknown status"
-    if status < HTTPStatus.BAD_REQUEST:
-        return f"the registry answers {status} ({phrase}), which is out of place"
-    return f"the registry answers {status} ({phrase})"
+    out_of_place = ", which is out of place" if status < HTTPStatus.BAD_REQUEST else ""
+    return f"the registry answers {status} ({phrase}){out_of_place}"
 
 
 def _own_words(body: bytes) -> tuple[str, str]:
@@ -305,12 +302,10 @@ def _own_words(body: bytes) -> tuple[str, str]:
     errors = document.get("errors") if isinstance(document, dict) else None
     if not isinstance(errors, list):
         return "", ""
-    found = []
-    for error in errors[:_MOST_ERRORS_TOLD]:
-        if isinstance(error, dict):
-            code, message = error.get("code"), error.get("message")
-            found.append(
-                (code if isinstance(code, str) else "", message if isinstance(message, str) else "")
-            )
+    found = [
+        [text if isinstance(text := error.get(key), str) else "" for key in ("code", "message")]
+        for error in errors[:_MOST_ERRORS_TOLD]
+        if isinstance(error, dict)
+    ]
     words = "; ".join(": ".join(filter(None, pair)) for pair in found if any(pair))
     return (found[0][0] if found else ""), words

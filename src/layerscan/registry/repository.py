@@ -20,7 +20,7 @@ from layerscan.registry.faults import TemporaryError
 from layerscan.registry.pace import Deadline, Headway
 from layerscan.registry.transport import Answer, Request
 from layerscan.registry.upload import Upload
-from layerscan.registry.verify import Verifier, body_parts, check_length, read_body
+from layerscan.registry.verify import Verifier, body_parts, check_bytes, check_length, read_body
 from layerscan.text import printable
 
 T = TypeVar("T")
@@ -70,17 +70,12 @@ class Repository:
             RegistryError: it cannot be fetched, is of another type, or its
                 bytes are not those of the digest.
         """
-        is_digest = digests.is_digest(tag_or_digest)
-        where = f"{self.name}{'@' if is_digest else ':'}{printable(tag_or_digest)}"
+        where = self._where(tag_or_digest)
         fetched = self._fetch_manifest(tag_or_digest, _ACCEPT, where, MAX_MANIFEST)
-        if is_digest:
-            fetched = fetched._replace(digest=digests.of_content(fetched.raw, tag_or_digest))
-        if is_digest and fetched.digest != tag_or_digest:
-            raise RegistryError(
-                f"{where}: what the registry sends has the digest {fetched.digest}: "
-                "it was damaged or exchanged"
-            )
-        return fetched
+        if not digests.is_digest(tag_or_digest):
+            return fetched
+        check_bytes(digests.of_content(fetched.raw, tag_or_digest), tag_or_digest, where)
+        return fetched._replace(digest=tag_or_digest)
 
     def fetch(self, descriptor: Descriptor, *, limit: int) -> bytes:
         """The document or blob that `descriptor` refers to.
@@ -94,7 +89,7 @@ class Repository:
             NotInRegistryError: it is not there.
             RegistryError: it cannot be fetched, or is not what the descriptor says.
         """
-        where = f"{self.name}@{descriptor.digest}"
+        where = self._where(descriptor.digest)
         if descriptor.size > limit:
             raise RegistryError(f"{where}: has {descriptor.size} bytes; only {limit} are read")
         if descriptor.media_type in _TYPES:
@@ -140,12 +135,11 @@ class Repository:
             NotInRegistryError: it is not there.
             RegistryError: it cannot be fetched, or has no such part.
         """
-        where = f"{self.name}@{descriptor.digest}"
+        where = self._where(descriptor.digest)
         end = offset + length
         if offset < 0 or length < 1 or end > descriptor.size:
-            raise RegistryError(
-                f"{where}: has {descriptor.size} bytes: none from {offset} to {end}"
-            )
+            what = f"has {descriptor.size} bytes: none from {offset} to {end}"
+            raise RegistryError(f"{where}: {what}")
 
         def consume(answer: Answer) -> bytes | None:
             if answer.status != HTTPStatus.PARTIAL_CONTENT:
@@ -153,9 +147,8 @@ class Repository:
             _check_range(answer, f"bytes {offset}-{end - 1}/{descriptor.size}", where)
             content = read_body(answer.response, where, limit=length)
             if len(content) != length:
-                raise TemporaryError(
-                    f"{where}: the registry sends {len(content)} bytes of the {length} asked for"
-                )
+                what = f"the registry sends {len(content)} bytes of the {length} asked for"
+                raise TemporaryError(f"{where}: {what}")
             return content
 
         request = Request(
@@ -171,7 +164,7 @@ class Repository:
         Raises:
             RegistryError: it cannot be asked, or says that it has another size.
         """
-        where = f"{self.name}@{descriptor.digest}"
+        where = self._where(descriptor.digest)
         is_document = descriptor.media_type in _TYPES
         request = Request(
             "HEAD",
@@ -219,7 +212,7 @@ class Repository:
             self.path,
             scopes=self._push,
             descriptor=descriptor,
-            on_bytes=on_bytes or _ignore,
+            on_bytes=on_bytes or (lambda _: None),
         )
         for path in mount_from:
             if path != self.path and upload.mounted(path):
@@ -240,7 +233,7 @@ class Repository:
         self._scopes = self._push
         is_digest = digests.is_digest(tag_or_digest)
         digest = digests.of_content(raw, tag_or_digest if is_digest else None)
-        where = f"{self.name}{'@' if is_digest else ':'}{printable(tag_or_digest)}"
+        where = self._where(tag_or_digest)
         if is_digest and tag_or_digest != digest:
             raise RegistryError(f"{where}: the document to push has the digest {digest}")
         request = Request(
@@ -256,6 +249,10 @@ class Repository:
 
     def _url(self, rest: str) -> str:
         return self._endpoint.url(f"{self.path}/{rest}")
+
+    def _where(self, tag_or_digest: str) -> str:
+        between = "@" if digests.is_digest(tag_or_digest) else ":"
+        return f"{self.name}{between}{printable(tag_or_digest)}"
 
     def _call(
         self,
@@ -278,10 +275,8 @@ class Repository:
             _check_digest(answer, digest, where)
             return Fetched(raw, digest, media_type)
 
-        request = Request(
-            "GET", self._url(f"manifests/{quote(reference, safe=_PLAIN)}"), {"Accept": accept}
-        )
-        return self._call(request, consume, where)
+        url = self._url(f"manifests/{quote(reference, safe=_PLAIN)}")
+        return self._call(Request("GET", url, {"Accept": accept}), consume, where)
 
     def _fetch_document(self, descriptor: Descriptor, where: str) -> bytes:
         fetched = self._fetch_manifest(
@@ -300,7 +295,7 @@ class Repository:
     def _chunks(
         self, descriptor: Descriptor, hashing: Hashing | None
     ) -> Generator[bytes, None, None]:
-        where = f"{self.name}@{descriptor.digest}"
+        where = self._where(descriptor.digest)
         verifier = Verifier(descriptor, where, hashing)
         waits, progress = self._endpoint.waits(), Headway()
         while True:
@@ -344,16 +339,8 @@ class Repository:
                     yield new
 
 
-def _ignore(_: int) -> None:
-    pass
-
-
 def _media_type(answer: Answer, where: str) -> str:
-    """The type that the registry gives a manifest.
-
-    Raises:
-        RegistryError: it is none that can be read.
-    """
+    """The type that the registry gives a manifest."""
     given = (answer.header("Content-Type") or "").partition(";")[0].strip()
     if given in _TYPES:
         return given
@@ -363,33 +350,20 @@ def _media_type(answer: Answer, where: str) -> str:
 
 
 def _check_range(answer: Answer, expected: str, where: str) -> None:
-    """Find out from its head that a part of a blob is not the one asked for.
-
-    Raises:
-        RegistryError: it says so, or says that the blob has another length.
-    """
+    """Find out from its head that a part of a blob is not the one asked for."""
     given = " ".join((answer.header("Content-Range") or "").split())
     # A server need not know the whole length.
     if given.lower() not in (expected, expected.rpartition("/")[0] + "/*"):
-        raise RegistryError(
-            f"{where}: the registry sends "
-            f"{printable(given) if given else 'a part of unknown place'}, "
-            f"it was asked for {expected}"
-        )
+        sent = printable(given) if given else "a part of unknown place"
+        raise RegistryError(f"{where}: the registry sends {sent}, it was asked for {expected}")
 
 
 def _check_digest(answer: Answer, digest: str, where: str) -> None:
-    """Hold the digest that the registry gives a manifest against its bytes'.
-
-    Raises:
-        RegistryError: they differ.
-    """
+    """Hold the digest that the registry gives a manifest against its bytes'."""
     given = answer.header("Docker-Content-Digest")
     if given is None or digests.algorithm(given) != digests.algorithm(digest):
         # One of another algorithm says nothing about this one.
         return
     if given != digest:
-        raise RegistryError(
-            f"{where}: the registry says that its digest is {printable(given)}, "
-            f"its bytes have {digest}"
-        )
+        said = f"the registry says that its digest is {printable(given)}"
+        raise RegistryError(f"{where}: {said}, its bytes have {digest}")

@@ -6,14 +6,12 @@ repository client with certificates") and of containers-certs.d(5). It never wri
 """
 
 import os
+import ssl
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from layerscan.registry.faults import DOCKER_FOLDER, CertificateError
+from layerscan.registry.faults import DOCKER_FOLDER, CertificateError, Peer
 from layerscan.text import printable
-
-if TYPE_CHECKING:
-    import ssl
 
 SYSTEM_FOLDERS = ("/etc/containers/certs.d", DOCKER_FOLDER)
 """Where a machine's administrator keeps the certificates of registries."""
@@ -48,6 +46,10 @@ class Certificates(NamedTuple):
         """Those for a host that only the registry trusts: its authorities."""
         return self._replace(client=None, are_abroad=True)
 
+    def peer(self, host: str) -> Peer:
+        """What messages say of a connection to `host` with them."""
+        return Peer(host, self.registry, self.client and self.client[0], self.are_abroad)
+
 
 def folders(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Where folders with a registry's certificates may be, the user's own first."""
@@ -62,10 +64,7 @@ def folders(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
 
 
 def find_certificates(registry: str) -> Certificates:
-    """The certificates for `registry`: those of the first folder that is named after it.
-
-    Args:
-        registry: host and port as references have them.
+    """The certificates for `registry`, as references name it: those of the first folder so named.
 
     Raises:
         CertificateError: the folder cannot be read, or a key or certificate in
@@ -110,7 +109,7 @@ def _pair(folder: str, names: list[str], name: str, other: str) -> tuple[str, st
     return path, os.path.join(folder, other)
 
 
-def settings(certificates: Certificates, *, verified: bool) -> "ssl.SSLContext":
+def settings(certificates: Certificates, *, verified: bool) -> ssl.SSLContext:
     """The TLS settings for connections on behalf of a registry.
 
     Args:
@@ -128,19 +127,15 @@ def settings(certificates: Certificates, *, verified: bool) -> "ssl.SSLContext":
     return context
 
 
-def _without_any() -> "ssl.SSLContext":
-    import ssl
-
+def _without_any() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def _of_machine() -> "ssl.SSLContext":
+def _of_machine() -> ssl.SSLContext:
     """The machine's own authorities, as other programs on it use them."""
-    import ssl
-
     import httpx
 
     # OpenSSL itself looks at SSL_CERT_FILE and SSL_CERT_DIR.
@@ -151,9 +146,7 @@ def _of_machine() -> "ssl.SSLContext":
     return ssl.create_default_context()
 
 
-def _trust(context: "ssl.SSLContext", authorities: tuple[str, ...]) -> None:
-    import ssl
-
+def _trust(context: ssl.SSLContext, authorities: tuple[str, ...]) -> None:
     for path in authorities:
         try:
             context.load_verify_locations(cafile=path)
@@ -167,9 +160,7 @@ def _trust(context: "ssl.SSLContext", authorities: tuple[str, ...]) -> None:
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
 
 
-def _show(context: "ssl.SSLContext", certificate: str, key: str) -> None:
-    import ssl
-
+def _show(context: ssl.SSLContext, certificate: str, key: str) -> None:
     def no_password() -> str:
         # OpenSSL would ask on the terminal.
         raise CertificateError(f"{printable(key)}: needs a password; store it without one")

@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 from layerscan import __version__
 from layerscan.errors import RegistryError
-from layerscan.registry.faults import Peer, ProxyError, told
+from layerscan.registry.faults import ProxyError, told
 from layerscan.registry.options import RegistryOptions
 from layerscan.registry.pace import keep_pace
 from layerscan.registry.tls import Certificates, settings
@@ -33,14 +33,13 @@ _CONNECT_SECONDS = 15.0
 _IDLE_SECONDS = 60.0
 _SLOT_SECONDS = 600.0
 
+_METHOD_KEPT = (HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT)
 _REDIRECTS = (
     HTTPStatus.MOVED_PERMANENTLY,
     HTTPStatus.FOUND,
     HTTPStatus.SEE_OTHER,
-    HTTPStatus.TEMPORARY_REDIRECT,
-    HTTPStatus.PERMANENT_REDIRECT,
+    *_METHOD_KEPT,
 )
-_METHOD_KEPT = (HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT)
 
 
 class Request(NamedTuple):
@@ -112,10 +111,7 @@ _NO_CERTIFICATES = Certificates("")
 
 
 class _Way:
-    """How far the connection of one request has come.
-
-    Args:
-        url: whom it is to.
+    """How far the connection of one request, which is to `url`, has come.
 
     Attributes:
         host: the same, for messages.
@@ -191,14 +187,13 @@ class Transport:
         """
         import httpx
 
-        home = origin(httpx.URL(request.url))
         url = httpx.URL(request.url)
-        is_home = True
+        home, is_home = origin(url), True
         for _ in range(MOST_REDIRECTS + 1):
             way = _Way(url)
             with (
                 self._slot(way.host),
-                told(_peer(way.host, certificates), way.proxy),
+                told(certificates.peer(way.host), way.proxy),
                 closing(self._open(request, url, authorization, certificates, way)) as response,
             ):
                 target = None if request.stays else _target(response, request.method, way.host)
@@ -267,9 +262,11 @@ class Transport:
     def _client(self, url: "httpx.URL", certificates: Certificates) -> "httpx.Client":
         """The pool for hosts like that of `url`."""
         is_tls = url.scheme == "https"
+        # As references name it: with the port if it is given.
+        name = url.netloc.decode("ascii", "replace").rpartition("@")[2]
         kind = _ConnectionKind(
             # Without TLS there is nothing to verify, and reading the authorities takes time.
-            verified=is_tls and registry_name(url) not in self.options.insecure,
+            verified=is_tls and name not in self.options.insecure,
             # No proxy has any business with this machine's own addresses.
             direct=is_loopback(url.host),
             certificates=certificates if is_tls and certificates.are_any else _NO_CERTIFICATES,
@@ -313,12 +310,6 @@ def _shut(one: socket.socket) -> None:
         one.shutdown(socket.SHUT_RDWR)
 
 
-def _peer(host: str, certificates: Certificates) -> Peer:
-    client = certificates.client
-    certificate = None if client is None else client[0]
-    return Peer(host, certificates.registry, certificate, certificates.are_abroad)
-
-
 def _port(url: "httpx.URL") -> int | None:
     return url.port or {"http": 80, "https": 443}.get(url.scheme)
 
@@ -328,26 +319,13 @@ def origin(url: "httpx.URL") -> str:
     return f"{url.scheme}://{url.host}:{_port(url)}"
 
 
-def registry_name(url: "httpx.URL") -> str:
-    """The host of `url` as references name it: with the port if it is given."""
-    return url.netloc.decode("ascii", "replace").rpartition("@")[2]
-
-
 def _target(response: "httpx.Response", method: str, host: str) -> "httpx.URL | None":
-    """Where a redirect leads, None if `response` is none.
-
-    Raises:
-        RegistryError: it leads where nobody may follow.
-    """
+    """Where a redirect leads, None if `response` is none."""
     import httpx
 
-    status = response.status_code
-    if status not in _REDIRECTS:
-        return None
-    if method not in ("GET", "HEAD") and status not in _METHOD_KEPT:
-        return None
     location = response.headers.get("Location")
-    if location is None:
+    followed = _REDIRECTS if method in ("GET", "HEAD") else _METHOD_KEPT
+    if location is None or response.status_code not in followed:
         return None
     try:
         target = response.url.join(httpx.URL(location))

@@ -91,10 +91,9 @@ class Upload:
             return False
 
     def _is_mounted(self, answer: Answer) -> bool:
-        if answer.status == HTTPStatus.CREATED:
-            return True
-        self._begun(answer)
-        return False
+        if answer.status != HTTPStatus.CREATED:
+            self._begun(answer)
+        return answer.status == HTTPStatus.CREATED
 
     def run(self, opened: Callable[[], BinaryIO], *, is_there: Callable[[], bool]) -> None:
         """Upload what `opened` gives.
@@ -159,8 +158,7 @@ class Upload:
             self._begun(answer)
 
     def _begun(self, answer: Answer) -> None:
-        self._offset = 0
-        self._location = None
+        self._forget()
         least = answer.header("OCI-Chunk-Min-Length") or ""
         self._least_chunk = int(least[:18]) if least.isascii() and least.isdigit() else 0
         self._move(answer)
@@ -182,9 +180,8 @@ class Upload:
         try:
             target = source.join(httpx.URL(given))
         except (httpx.InvalidURL, ValueError):
-            raise RegistryError(
-                f"{self._where}: the registry gives no address to upload to: {printable(given)}"
-            ) from None
+            what = f"the registry gives no address to upload to: {printable(given)}"
+            raise RegistryError(f"{self._where}: {what}") from None
         check_target(target, source, self._where)
         self._location = str(target.copy_with(fragment=None))
 
@@ -259,11 +256,9 @@ class Upload:
                 request, where=self._where, scopes=self._scopes, accepted=accepted
             ) as answer:
                 yield answer
-        except NotInRegistryError as fault:
-            self._forget()
-            raise TemporaryError(str(fault)) from None
-        except RefusedByRegistryError as fault:
-            if fault.status != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        except (NotInRegistryError, RefusedByRegistryError) as fault:
+            elsewhere = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+            if isinstance(fault, RefusedByRegistryError) and fault.status != elsewhere:
                 raise
             self._forget()
             raise TemporaryError(str(fault)) from None
@@ -287,15 +282,12 @@ class Upload:
                     yield chunk
                     self._tell(position)
         except OSError as error:
-            what = error.filename or "its content"
-            raise RegistryError(
-                f"{self._where}: {what} cannot be read: {error.strerror or error}"
-            ) from None
+            what = f"{error.filename or 'its content'} cannot be read: {error.strerror or error}"
+            raise RegistryError(f"{self._where}: {what}") from None
 
     def _wrong_length(self, what: str) -> RegistryError:
-        return RegistryError(
-            f"{self._where}: the content to upload {what} of {self._descriptor.size} bytes"
-        )
+        size = self._descriptor.size
+        return RegistryError(f"{self._where}: the content to upload {what} of {size} bytes")
 
     def _tell(self, position: int) -> None:
         if position != self._told:

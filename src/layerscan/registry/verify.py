@@ -44,10 +44,8 @@ class Verifier:
         """
         self.received += len(chunk)
         if self.received > self._descriptor.size:
-            raise RegistryError(
-                f"{self._where}: the registry sends more than the "
-                f"{self._descriptor.size} bytes that it must have"
-            )
+            what = f"the registry sends more than the {self._descriptor.size} bytes"
+            raise RegistryError(f"{self._where}: {what} that it must have")
         self._hash.update(chunk)
 
     def finish(self) -> None:
@@ -62,12 +60,19 @@ class Verifier:
                 f"{self._where}: the registry sends {self.received} bytes, "
                 f"and it must have {self._descriptor.size}"
             )
-        digest = digests.computed(self._hash, self._descriptor.digest)
-        if digest != self._descriptor.digest:
-            raise RegistryError(
-                f"{self._where}: what the registry sends has the digest {digest}: "
-                "it was damaged or exchanged"
-            )
+        digest = self._descriptor.digest
+        check_bytes(digests.computed(self._hash, digest), digest, self._where)
+
+
+def check_bytes(digest: str, expected: str, where: str) -> None:
+    """Hold the digest of what was received against what it must be.
+
+    Raises:
+        RegistryError: it is another.
+    """
+    if digest != expected:
+        what = f"what the registry sends has the digest {digest}: it was damaged or exchanged"
+        raise RegistryError(f"{where}: {what}")
 
 
 def body_parts(response: "httpx.Response", where: str) -> Iterator[bytes]:

@@ -22,6 +22,7 @@ from layerscan.text import printable, quoted
 
 if TYPE_CHECKING:
     from layerscan.registry import RegistryClient
+    from layerscan.sources.extents import FolderFiles
 
 __all__ = ["TRANSPORTS", "Source", "SourceImage", "SourceLayer", "open_source"]
 
@@ -50,53 +51,35 @@ def open_source(text: str, client: Callable[[], "RegistryClient"]) -> Source:
     """
     transport, colon, rest = text.partition(":")
     if colon and transport == "docker" and rest.startswith("//"):
-        return _registry(text, rest.removeprefix("//"), client)
-    if colon and transport == "oci":
-        return _oci(text, rest)
-    if colon and transport == "oci-archive":
-        return _oci_archive(text, rest)
-    if colon and transport == "docker-archive":
-        return _docker_archive(text, rest)
-    raise SourceError(f"{quoted(text)}: {_hint(text)}")
+        from layerscan.reference import parse
+        from layerscan.sources.registry import RegistrySource
 
-
-def _registry(name: str, text: str, client: Callable[[], "RegistryClient"]) -> Source:
-    from layerscan.reference import parse
-    from layerscan.sources.registry import RegistrySource
-
-    return RegistrySource(name, parse(text), client)
-
-
-def _oci(name: str, text: str) -> Source:
-    from layerscan.sources.extents import FolderFiles
+        return RegistrySource(text, parse(rest.removeprefix("//")), client)
+    if not colon or transport not in ("oci", "oci-archive", "docker-archive"):
+        raise SourceError(f"{quoted(text)}: {_hint(text)}")
+    from layerscan.sources.archive import Archive
+    from layerscan.sources.docker_archive import DockerArchive
     from layerscan.sources.names import split
     from layerscan.sources.oci_layout import OciLayout
 
-    path, wanted = split(text, "oci")
+    path, wanted = split(rest, transport)
+    if transport == "docker-archive":
+        return DockerArchive(text, Archive(path), wanted)
+    return OciLayout(
+        text, Archive(path) if transport == "oci-archive" else _folder(path, rest), wanted
+    )
+
+
+def _folder(path: str, text: str) -> "FolderFiles":
+    """The files of the OCI layout in `path`; `text` is that and what is wanted in it."""
+    from layerscan.sources.extents import FolderFiles
+
     if not os.path.isdir(path):
         what = "is no folder" if os.path.lexists(path) else "there is no such folder"
         if os.path.isfile(path):
             what += f"; did you mean {printable(f'oci-archive:{text}')}?"
         raise SourceError(f"{printable(path)}: {what}")
-    return OciLayout(name, FolderFiles(path), wanted)
-
-
-def _oci_archive(name: str, text: str) -> Source:
-    from layerscan.sources.archive import Archive
-    from layerscan.sources.names import split
-    from layerscan.sources.oci_layout import OciLayout
-
-    path, wanted = split(text, "oci-archive")
-    return OciLayout(name, Archive(path), wanted)
-
-
-def _docker_archive(name: str, text: str) -> Source:
-    from layerscan.sources.archive import Archive
-    from layerscan.sources.docker_archive import DockerArchive
-    from layerscan.sources.names import split
-
-    path, wanted = split(text, "docker-archive")
-    return DockerArchive(name, Archive(path), wanted)
+    return FolderFiles(path)
 
 
 def _hint(text: str) -> str:

@@ -50,12 +50,9 @@ class _Member(NamedTuple):
 
 
 class Archive:
-    """Files in an archive; see `layerscan.sources.extents.Files`.
+    """Files in an archive that the user named; see `layerscan.sources.extents.Files`.
 
     A packed one is unpacked into a temporary file without a name.
-
-    Args:
-        path: of the archive, which the user named.
 
     Raises:
         LayerscanError: it cannot be read, or is no tar archive.
@@ -83,29 +80,20 @@ class Archive:
             SourceError: it is no regular file.
         """
         where = f"{self._path}: {printable(path)}"
-        member = self._followed(path, where)
-        if not member.is_file:
-            raise SourceError(f"{printable(where)}: is no regular file")
-        return Extent(self._file, member.offset, member.size, where)
-
-    def _followed(self, path: str, where: str) -> _Member:
-        """The member `path`, or that which it is a link to."""
-        name = path
+        shown, name = printable(where), path
         for _ in range(_MOST_LINKS + 1):
             member = self._members.get(name)
             if member is None:
-                what = (
-                    "is missing" if name == path else f"links to {quoted(name)}, which is missing"
-                )
-                raise AbsentBlobError(f"{printable(where)}: {what}")
+                how = "is" if name == path else f"links to {quoted(name)}, which is"
+                raise AbsentBlobError(f"{shown}: {how} missing")
             if member.link is None:
-                return member
+                if not member.is_file:
+                    raise SourceError(f"{shown}: is no regular file")
+                return Extent(self._file, member.offset, member.size, where)
             name = member.link
             if name.startswith(("/", "../")) or name == "..":
-                raise SourceError(
-                    f"{printable(where)}: links to {quoted(name)}, out of the archive"
-                )
-        raise SourceError(f"{printable(where)}: links to other links more than {_MOST_LINKS} times")
+                raise SourceError(f"{shown}: links to {quoted(name)}, out of the archive")
+        raise SourceError(f"{shown}: links to other links more than {_MOST_LINKS} times")
 
     def has(self, path: str) -> bool:
         """Whether there is a member of that name."""
@@ -129,10 +117,7 @@ class _Headers(io.RawIOBase):
         """The next bytes; fewer at the end."""
         size = max(min(size, self._extent.length - self._position), 0)
         if size > _LONGEST_HEADER:
-            raise SourceError(
-                f"{printable(self._extent.where)}: has a header of more than "
-                f"{_LONGEST_HEADER} bytes at byte {self._position}"
-            )
+            raise self._fault(f"a header of more than {_LONGEST_HEADER} bytes at")
         content = self._extent.section(self._position, size) if size else b""
         self._position += size
         return content
@@ -145,45 +130,42 @@ class _Headers(io.RawIOBase):
         """Go on to `position`."""
         # To see that content is all there, its last byte is read; a byte back at most.
         if position < self._position - 1:
-            raise SourceError(
-                f"{printable(self._extent.where)}: has a member of less than no bytes "
-                f"before byte {self._position}"
-            )
+            raise self._fault("a member of less than no bytes before")
         self._position = position
         return position
+
+    def _fault(self, what: str) -> SourceError:
+        where = printable(self._extent.where)
+        return SourceError(f"{where}: has {what} byte {self._position}")
 
 
 def _index(file: int, length: int, path: str) -> dict[str, _Member]:
     """The members of an archive by name; of several of one name the last counts."""
     members: dict[str, _Member] = {}
     count = 0
-    whole = Extent(file, 0, length, path)
+    whole, where = Extent(file, 0, length, path), printable(path)
     try:
         with tarfile.open(fileobj=_Headers(whole), mode="r:") as archive:
             while (found := archive.next()) is not None:
                 count += 1
                 if count > MOST_MEMBERS:
-                    raise SourceError(f"{printable(path)}: has more than {MOST_MEMBERS} members")
+                    raise SourceError(f"{where}: has more than {MOST_MEMBERS} members")
                 if found.size < 0 and found.isreg():
                     # Of less than a block, tarfile does not look for the next member before it.
-                    raise SourceError(
-                        f"{printable(path)}: has a member of less than no bytes "
-                        f"at byte {found.offset}"
-                    )
+                    what = f"has a member of less than no bytes at byte {found.offset}"
+                    raise SourceError(f"{where}: {what}")
                 members[normal(found.name)] = _member(found)
                 # It keeps them all, with all that is in their headers.
                 archive.members = []  # type: ignore[attr-defined]
             end = archive.offset
     except RecursionError:
         # tarfile reads a header within the one before it, if that is an extended one.
-        raise SourceError(f"{printable(path)}: has too many extended headers in a row") from None
+        raise SourceError(f"{where}: has too many extended headers in a row") from None
     except (tarfile.TarError, ValueError, OverflowError) as error:
-        raise SourceError(
-            f"{printable(path)}: is no tar archive, damaged, or cut off: {error}"
-        ) from None
+        raise SourceError(f"{where}: is no tar archive, damaged, or cut off: {error}") from None
     # Where a header is damaged, tarfile just ends.
     if end > length or any(whole.section(end, min(_BLOCK, length - end))):
-        raise SourceError(f"{printable(path)}: is damaged or cut off at byte {end}")
+        raise SourceError(f"{where}: is damaged or cut off at byte {end}")
     return members
 
 

@@ -130,21 +130,14 @@ class _Input:
 
     def peek(self, length: int) -> bytes:
         """The next `length` bytes or more, which stay; fewer only at the end."""
-        while len(self._chunk) - self._position < length:
-            following = next(self._chunks, None)
-            if following is None:
-                break
-            self._chunk = self._chunk[self._position :] + following
-            self._position = 0
+        while len(self._chunk) - self._position < length and self._read_on():
+            pass
         return self._chunk[self._position : self._position + length]
 
     def take(self, most: int) -> bytes:
         """At most `most` bytes; none only at the end."""
-        while self._position == len(self._chunk):
-            following = next(self._chunks, None)
-            if following is None:
-                return b""
-            self._chunk, self._position = following, 0
+        while self._position == len(self._chunk) and self._read_on():
+            pass
         taken = self._chunk[self._position : self._position + most]
         self._position += len(taken)
         return taken
@@ -153,12 +146,18 @@ class _Input:
         """Pass over `length` bytes; whether there were so many."""
         while length > len(self._chunk) - self._position:
             length -= len(self._chunk) - self._position
-            following = next(self._chunks, None)
-            if following is None:
+            self._position = len(self._chunk)
+            if not self._read_on():
                 return False
-            self._chunk, self._position = following, 0
         self._position += length
         return True
+
+    def _read_on(self) -> bool:
+        """Get the next chunk behind what is left; whether there was one."""
+        following = next(self._chunks, None)
+        if following is not None:
+            self._chunk, self._position = self._chunk[self._position :] + following, 0
+        return following is not None
 
     def put_back(self, length: int) -> None:
         """Have the last `length` bytes of what `take` gave last again."""

@@ -6,11 +6,10 @@ There is no manifest of an image, and its layers are plain tars as a rule: diges
 and sizes of the blobs that a registry has, it does not know.
 """
 
-import hashlib
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from layerscan import digest as digests
 from layerscan import jsondoc, oci, reference
@@ -22,11 +21,13 @@ from layerscan.oci.images import Listing, PassedOver, told_by_config, unwanted
 from layerscan.oci.matchers import ForLinux
 from layerscan.sources.archive import Archive, normal
 from layerscan.sources.decompress import LONGEST_MAGIC, is_packed
-from layerscan.sources.extents import Extent
 from layerscan.sources.images import nothing, source_image
 from layerscan.sources.model import Local, SourceImage, SourceLayer
 from layerscan.sources.names import place
 from layerscan.text import printable, quoted
+
+if TYPE_CHECKING:
+    from layerscan.sources.extents import Extent
 
 MANIFEST = "manifest.json"
 
@@ -169,7 +170,10 @@ class DockerArchive(Local):
         else:
             # Several names may lead to it.
             if extent.offset not in self._computed:
-                self._computed[extent.offset] = _computed(extent)
+                computed = digests.hashing(None)
+                for _ in extent.chunks(None, computed):
+                    pass
+                self._computed[extent.offset] = digests.computed(computed, None)
             digest = self._computed[extent.offset]
         self._extents[digest] = extent
         return Descriptor("", digest, extent.length)
@@ -207,11 +211,3 @@ def _verified(content: bytes, path: str, where: str) -> str:
     if named is not None and image_id != f"sha256:{named[1]}":
         raise SourceError(f"{where}: is damaged: it has another digest than its name")
     return image_id
-
-
-def _computed(extent: Extent) -> str:
-    """The digest of a packed layer that is not named after it."""
-    computed = hashlib.sha256()
-    for chunk in extent.chunks(None):
-        computed.update(chunk)
-    return f"sha256:{computed.hexdigest()}"

@@ -41,10 +41,8 @@ class Extent(NamedTuple):
             SourceError: it has not so many, or they cannot be read.
         """
         if offset < 0 or length < 0 or offset + length > self.length:
-            raise SourceError(
-                f"{printable(self.where)}: has {self.length} bytes: "
-                f"none from {offset} to {offset + length}"
-            )
+            end = offset + length
+            raise self._fault(f"has {self.length} bytes: none from {offset} to {end}")
         # One call may give less.
         parts = []
         while length:
@@ -61,7 +59,7 @@ class Extent(NamedTuple):
             SourceError: it is longer than `limit` bytes, or cannot be read.
         """
         if self.length > limit:
-            raise SourceError(f"{printable(self.where)}: is longer than {limit} bytes")
+            raise self._fault(f"is longer than {limit} bytes")
         return self.section(0, self.length)
 
     def chunks(self, digest: str | None, hashing: Hashing | None = None) -> Iterator[bytes]:
@@ -82,9 +80,7 @@ class Extent(NamedTuple):
             computed.update(chunk)
             yield chunk
         if digest is not None and digest != digests.computed(computed, digest):
-            raise SourceError(
-                f"{printable(self.where)}: is damaged: it should have the digest {digest}"
-            )
+            raise self._fault(f"is damaged: it should have the digest {digest}")
 
     def check_length(self, length: int) -> None:
         """Hold its length against what a descriptor says.
@@ -93,21 +89,20 @@ class Extent(NamedTuple):
             SourceError: it is another.
         """
         if self.length != length:
-            raise SourceError(
-                f"{printable(self.where)}: has {self.length} bytes, not {length}: "
-                "it was fetched in part, or damaged"
-            )
+            what = f"has {self.length} bytes, not {length}: it was fetched in part, or damaged"
+            raise self._fault(what)
 
     def _read(self, offset: int, length: int) -> bytes:
         try:
             part = os.pread(self.file, length, self.offset + offset)
         except OSError as error:
-            raise SourceError(
-                f"{printable(self.where)}: cannot be read: {error.strerror}"
-            ) from None
+            raise self._fault(f"cannot be read: {error.strerror}") from None
         if not part:
-            raise SourceError(f"{printable(self.where)}: became shorter while it was read")
+            raise self._fault("became shorter while it was read")
         return part
+
+    def _fault(self, what: str) -> SourceError:
+        return SourceError(f"{printable(self.where)}: {what}")
 
 
 class Files(Protocol):
@@ -128,11 +123,7 @@ class Files(Protocol):
 
 
 class FolderFiles:
-    """Files in a folder; see `Files`.
-
-    Args:
-        root: the folder, which the user named.
-    """
+    """Files in a folder that the user named; see `Files`."""
 
     def __init__(self, root: str) -> None:
         self._root = root

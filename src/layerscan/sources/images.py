@@ -7,7 +7,7 @@ knows.
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from layerscan import layersmeta
 from layerscan.errors import LayerscanError, SourceError
@@ -39,18 +39,6 @@ class SourceBlobs(Blobs, Protocol):
         """Whether it is there."""
 
 
-class FoundImages(NamedTuple):
-    """The images of a source.
-
-    Attributes:
-        images: in the order of the indexes.
-        notes: what the user should know of them, a line each.
-    """
-
-    images: tuple[SourceImage, ...]
-    notes: tuple[str, ...]
-
-
 def find_images(
     blobs: SourceBlobs,
     top: Descriptor,
@@ -59,8 +47,8 @@ def find_images(
     *,
     source: str,
     label: Callable[[IndexedImage], str] | None = None,
-) -> FoundImages:
-    """The images that a manifest or an index stands for, each once.
+) -> tuple[tuple[SourceImage, ...], tuple[str, ...]]:
+    """The images that a manifest or an index stands for, each once, in the indexes' order.
 
     Args:
         blobs: has what it refers to.
@@ -70,6 +58,9 @@ def find_images(
         source: what to call it all in messages.
         label: for a source with a list of its own, which `top` is then, and which need
             not have all that an index refers to: what to call an image of the list.
+
+    Returns:
+        The images, and what the user should know of them, a line each.
 
     Raises:
         LayerscanError: a document cannot be had or is malformed, an image has layers
@@ -101,7 +92,7 @@ def find_images(
         images.setdefault((one.descriptor.digest, one.platform), image)
     if not images:
         raise nothing(source, matcher, listing)
-    return FoundImages(tuple(images.values()), (*listing.notes(source), *left_out))
+    return tuple(images.values()), (*listing.notes(source), *left_out)
 
 
 def images_with_configs(
@@ -160,17 +151,11 @@ def source_image(
         raise SourceError(
             f"{name}: its config has {len(config.diff_ids)} diff_ids for {len(layers)} layers"
         )
-    paired = zip(layers, config.diff_ids, strict=True)
-    return SourceImage(
-        name,
-        platform,
-        image_id,
-        documents,
-        tuple(
-            SourceLayer(layer.digest, diff_id, layer.size, layer.media_type, layer.annotations)
-            for layer, diff_id in paired
-        ),
+    made = tuple(
+        SourceLayer(layer.digest, diff_id, layer.size, layer.media_type, layer.annotations)
+        for layer, diff_id in zip(layers, config.diff_ids, strict=True)
     )
+    return SourceImage(name, platform, image_id, documents, made)
 
 
 def _name(label: str, image: IndexedImage) -> str:
@@ -183,14 +168,10 @@ def _image(
 ) -> SourceImage:
     manifest = image.manifest
     indexes = image.indexes[1:] if own_list else image.indexes
-    documents = (
-        manifest.config.size,
-        image.descriptor.size,
-        *(index.size for index in reversed(indexes)),
-    )
+    documents = (manifest.config, image.descriptor, *reversed(indexes))
     made = source_image(
         name,
-        documents,
+        tuple(document.size for document in documents),
         manifest.config.digest,
         config,
         manifest.layers,
@@ -216,6 +197,5 @@ def _check_layer(layer: Descriptor, name: str, blobs: SourceBlobs) -> None:
     if kind.is_encrypted:
         raise SourceError(f"{where}: is encrypted, and cannot be read without its key")
     if kind.is_elsewhere and not blobs.has(layer):
-        raise SourceError(
-            f"{where}: is a foreign one, which is kept elsewhere and cannot be read from here"
-        )
+        what = "is a foreign one, which is kept elsewhere and cannot be read from here"
+        raise SourceError(f"{where}: {what}")

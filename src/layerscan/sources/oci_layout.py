@@ -68,7 +68,7 @@ class OciLayout(Local):
                 return printable(self.name)
             return f"{printable(self.name)}:{printable(name)}"
 
-        found = find_images(
+        images, self.notes = find_images(
             self,
             Descriptor(oci.OCI_INDEX, digests.sha256(raw), len(raw)),
             chosen,
@@ -76,8 +76,7 @@ class OciLayout(Local):
             source=printable(self.name),
             label=label,
         )
-        self.notes = found.notes
-        return found.images
+        return images
 
     def _chosen(self, index: Index, where: str) -> Sequence[Descriptor]:
         """The entries that are meant."""

@@ -58,9 +58,8 @@ class RegistrySource(Closing):
         itself = Descriptor(fetched.media_type, fetched.digest, len(fetched.raw))
         name = str(self._reference)
         document = oci.loads(fetched.raw, name, media_type=fetched.media_type)
-        found = find_images(repository, itself, document, architectures, source=name)
-        self.notes = found.notes
-        return found.images
+        images, self.notes = find_images(repository, itself, document, architectures, source=name)
+        return images
 
     def layer(
         self, layer: SourceLayer, hashing: Hashing | None = None

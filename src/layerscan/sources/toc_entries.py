@@ -155,11 +155,7 @@ def _integer(entry: dict[str, object], key: str, place: Place) -> int:
 
 
 def _time(entry: dict[str, object], key: str, place: Place) -> tuple[int, str]:
-    """A time in whole seconds since 1970, and with all its digits; 0 and empty for none.
-
-    Raises:
-        DocumentError: it is no time of RFC 3339.
-    """
+    """A time in whole seconds since 1970, and with all its digits; 0 and empty for none."""
     text = jsondoc.text(entry, key, place, "")
     # The year 1 is Go's way to say none.
     if not text or text == _NO_TIME:

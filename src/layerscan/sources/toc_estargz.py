@@ -75,11 +75,7 @@ def read(source: Source, layer: SourceLayer) -> TableOfContents | None:
 
 
 def _place(footer: bytes, size: int) -> tuple[int, int]:
-    """Where the table's file begins in the blob, and where it ends.
-
-    Raises:
-        TableFault: the footer is none.
-    """
+    """Where the table's file begins in the blob, and where it ends."""
     match = _PATTERN.search(footer)
     if match is None:
         raise TableFault("the layer has no footer of eStargz")
@@ -90,11 +86,7 @@ def _place(footer: bytes, size: int) -> tuple[int, int]:
 
 
 def _content(file: bytes) -> bytes:
-    """What is in the table's file.
-
-    Raises:
-        TableFault: it is another file, or not all there.
-    """
+    """What is in the table's file."""
     try:
         header = tarfile.TarInfo.frombuf(file[:BLOCK], "utf-8", "surrogateescape")
     except tarfile.HeaderError:

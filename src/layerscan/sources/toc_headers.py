@@ -37,7 +37,7 @@ class Header(NamedTuple):
         mode: permissions, and what else a writer has put there.
         mtime: in whole seconds.
         link: the target of a link.
-        device: major and minor number.
+        device: major and minor number; None where it has not even zeros for them.
         records: PAX records that it has whatever the rest is.
     """
 
@@ -51,7 +51,7 @@ class Header(NamedTuple):
     link: str = ""
     user: str = ""
     group: str = ""
-    device: tuple[int, int] = (0, 0)
+    device: tuple[int, int] | None = (0, 0)
     records: Mapping[str, bytes] = {}
 
 
@@ -68,43 +68,25 @@ def encoded(header: Header) -> bytes:
     """
     records = dict(header.records)
     path, prefix = _path(header.name, records)
-    block = _block(
+    packed = _BLOCK.pack(
         path,
+        _octal(header.mode, 8),
+        _number(header.uid, _SHORT, "uid", records),
+        _number(header.gid, _SHORT, "gid", records),
+        _number(header.size, _LONG, "size", records),
+        _number(header.mtime, _LONG, "mtime", records),
+        _BLANK,
         header.kind,
-        mode=_octal(header.mode, 8),
-        uid=_number(header.uid, _SHORT, "uid", records),
-        gid=_number(header.gid, _SHORT, "gid", records),
-        size=_number(header.size, _LONG, "size", records),
-        mtime=_number(header.mtime, _LONG, "mtime", records),
-        link=_text(header.link, _LINK, "linkpath", records),
-        user=_text(header.user, _OWNER, "uname", records),
-        group=_text(header.group, _OWNER, "gname", records),
-        device=header.device,
-        prefix=prefix,
+        _text(header.link, _LINK, "linkpath", records),
+        b"ustar\x0000",
+        _text(header.user, _OWNER, "uname", records),
+        _text(header.group, _OWNER, "gname", records),
+        *((_octal(n, 8) for n in header.device) if header.device else (b"", b"")),
+        prefix,
     )
-    return _pax(header.name, records) + block if records else block
-
-
-def _block(
-    path: bytes,
-    kind: bytes,
-    *,
-    mode: bytes,
-    uid: bytes,
-    gid: bytes,
-    size: bytes,
-    mtime: bytes,
-    link: bytes = b"",
-    user: bytes = b"",
-    group: bytes = b"",
-    device: tuple[int, int] | None = None,
-    prefix: bytes = b"",
-) -> bytes:
-    major, minor = (_octal(number, 8) for number in device) if device else (b"", b"")
-    fields = (mode, uid, gid, size, mtime, _BLANK, kind, link, b"ustar\x0000", user, group)
-    block = bytearray(_BLOCK.pack(path, *fields, major, minor, prefix))
+    block = bytearray(packed)
     block[_CHECKSUM] = b"%06o\0 " % sum(block)
-    return bytes(block)
+    return _pax(header.name, records) + block if records else bytes(block)
 
 
 def _path(name: str, records: dict[str, bytes]) -> tuple[bytes, bytes]:
@@ -151,16 +133,8 @@ def _pax(name: str, records: Mapping[str, bytes]) -> bytes:
     """A PAX header with these records."""
     body = b"".join(_record(key.encode(), records[key]) for key in sorted(records))
     folder, last = posixpath.split(name.rstrip("/"))
-    short = _octal(0, 8)
-    block = _block(
-        _cut(posixpath.join(folder, "PaxHeaders.0", last), _NAME).rstrip(b"/"),
-        _PAX,
-        mode=short,
-        uid=short,
-        gid=short,
-        size=_octal(len(body), 12),
-        mtime=_octal(0, 12),
-    )
+    path = _cut(posixpath.join(folder, "PaxHeaders.0", last), _NAME).rstrip(b"/").decode()
+    block = encoded(Header(path, _PAX, size=len(body), device=None))
     return block + body + bytes(-len(body) % BLOCK)
 
 

@@ -145,11 +145,7 @@ def _fetch(
 
 
 def _unpacked_table(packed: bytes, checksum: str, length: int) -> bytes:
-    """The table, verified.
-
-    Raises:
-        TableFault: it is another, or damaged.
-    """
+    """The table, verified."""
     if of_content(packed, checksum) != checksum:
         raise TableFault(f"the table of contents has not the digest of the annotation {CHECKSUM}")
     if length > MAX_TABLE:

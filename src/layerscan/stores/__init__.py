@@ -58,11 +58,7 @@ def list_stores() -> "list[FoundStore]":
 
 
 def _kinds(kind: str, options: list[str]) -> dict[str, StoreKind]:
-    """The kinds that `kind` stands for and that take `options`.
-
-    Raises:
-        LayerscanError: there are none.
-    """
+    """The kinds that `kind` stands for and that take `options`."""
     if kind != AUTO and kind not in KINDS:
         names = ", ".join((AUTO, *KINDS))
         raise LayerscanError(f"no such store: {kind[:80]!r}; there are {names}")

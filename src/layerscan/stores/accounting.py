@@ -49,13 +49,7 @@ def exact_layer_usage(
 
 
 def exact_image_usage(beside: Iterable[int], *, block_size: int, growth: Growth) -> int:
-    """Bytes of disk that an image takes beside its layers, by the exact rule.
-
-    Args:
-        beside: bytes of each file and folder that the store keeps of it, see `whole_blocks`.
-        block_size: bytes of the least that the store's file system gives out.
-        growth: of the store's shared files.
-    """
+    """Bytes of disk that an image takes beside its layers; see `exact_layer_usage`."""
     shared = growth.image_bytes + growth.image_blocks * block_size
     return whole_blocks(beside, block_size) + shared
 

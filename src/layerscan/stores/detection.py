@@ -107,14 +107,14 @@ def choose_store(found: Sequence[FoundStore], *, named: bool) -> "Store":
     Raises:
         StoreError: there is none, or the user has to say which of several.
     """
-    there = [one for one in found if one.store is not None and one.place.own]
+    there = [(one, one.store) for one in found if one.store is not None and one.place.own]
     if len(there) > 1:
-        filled = [one for one in there if one.store is not None and one.store.has_images()]
+        filled = [(one, store) for one, store in there if store.has_images()]
         if len(filled) > 1:
-            raise StoreError(_choice(filled))
+            raise StoreError(_choice([one for one, _ in filled]))
         there = filled or there
-    if there and there[0].store is not None:
-        return there[0].store
+    if there:
+        return there[0][1]
     raise StoreError(_none(found, named=named))
 
 
@@ -159,23 +159,18 @@ def _root(one: FoundStore) -> str:
     return one.place.root if one.store is None else one.store.root
 
 
-def _looked_for(found: Sequence[FoundStore]) -> list[str]:
-    """Why a folder that the user named is no store of any kind."""
-    marks = ", ".join(one.absent for one in found)
-    return [f"{found[0].reason}: looked for {marks} in it"]
-
-
 def _none(found: Sequence[FoundStore], *, named: bool) -> str:
     """Why there is no store."""
     own = [one for one in found if one.place.own]
     closed = dict.fromkeys(one.reason for one in own if not one.absent)
-    others = [one for one in found if not one.place.own and one.store is not None]
     hint = "".join(
         f"; another user's is not looked into: --store {one.kind} --data-root {_root(one)}"
-        for one in others
+        for one in found
+        if not one.place.own and one.store is not None
     )
     if named:
-        return "; ".join(closed or _looked_for(own))
+        marks = ", ".join(one.absent for one in own)
+        return "; ".join(closed or [f"{own[0].reason}: looked for {marks} in it"])
     if closed:
         return f"no image store can be opened: {'; '.join(closed)}{hint}"
     reasons = dict.fromkeys(one.reason for one in own)

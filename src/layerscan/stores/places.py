@@ -10,8 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from layerscan.errors import StoreError
-from layerscan.files.safefs import Fault, Folder
-from layerscan.stores.json_files import parse_json
+from layerscan.stores.engine_files import parse_json, read_settings, store_error
 from layerscan.text import shown
 
 DOCKER_ROOT = "/var/lib/docker"
@@ -20,7 +19,6 @@ CONTAINERD_ROOT = "/var/lib/containerd"
 CONTAINERD_CONFIG = "/etc/containerd/config.toml"
 
 _CONTAINERD_IN_DOCKER = "containerd/daemon"
-_LONGEST_CONFIG = 1 << 20
 
 
 class StorePlace(NamedTuple):
@@ -51,11 +49,9 @@ def docker_root() -> str:
         StoreError: there is a daemon.json, but it cannot be used.
     """
     raw, config = _read(DOCKER_CONFIG)
-    try:
+    with store_error():
         # Docker takes an empty file for one without settings.
         settings = parse_json(raw, config) if raw.strip() else {}
-    except Fault as fault:
-        raise StoreError(str(fault)) from fault
     root = settings.get("data-root", DOCKER_ROOT) if isinstance(settings, dict) else None
     return _checked(root, f"{config}: data-root")
 
@@ -86,13 +82,11 @@ def containers_storage() -> list[StorePlace]:
     found: dict[str, StorePlace] = {}
     for location, own in locations:
         root = location.root
-        found.setdefault(root, StorePlace(root, _containers_engine(root), own, location.additional))
+        # What only Podman makes there.
+        is_podman = os.path.isdir(os.path.join(root, "libpod"))
+        engine = "podman" if is_podman else "containers/storage"
+        found.setdefault(root, StorePlace(root, engine, own, location.additional))
     return list(found.values())
-
-
-def _containers_engine(root: str) -> str:
-    # What only Podman makes there.
-    return "podman" if os.path.isdir(os.path.join(root, "libpod")) else "containers/storage"
 
 
 def _containerd_root() -> str:
@@ -110,16 +104,9 @@ def _containerd_root() -> str:
 
 
 def _read(path: str) -> tuple[bytes, str]:
-    """An administrator's file, empty where there is none, and its real path."""
-    # It is not the store's: it may be a symbolic link.
+    """A file of settings, empty where there is none, and its real path."""
     config = os.path.realpath(path)
-    try:
-        with Folder(os.path.dirname(config)) as folder:
-            return folder.read(os.path.basename(config), _LONGEST_CONFIG), config
-    except Fault as fault:
-        if fault.gone:
-            return b"", config
-        raise StoreError(str(fault)) from fault
+    return read_settings(config) or b"", config
 
 
 def _checked(root: object, what: str) -> str:

@@ -2,7 +2,6 @@
 
 Owns what all stores do alike with a fault: it is told once, with the images
 that are lost with it, and where something is missing the store is read again.
-What such a call of `images` met, `StoreBase` keeps.
 """
 
 import gc
@@ -10,91 +9,111 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import sleep
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from layerscan.files.safefs import Fault
+from layerscan.errors import ReferenceSyntaxError
+from layerscan.files.safefs import Fault, or_fault
 from layerscan.problem import Problem
-from layerscan.stores.model import Layer
+from layerscan.reference import Reference, parse
+from layerscan.stores.engine_files import store_error
+from layerscan.stores.model import Image, Layer
+from layerscan.text import shown
 
 _MOST_NAMED = 3
 """Of the images lost with a file, how many its problem names."""
-
 
 PAUSES = (0.05, 0.1, 0.2)
 """Seconds to wait before each further reading of a store that is changing."""
 
 
-class StoreReading(Protocol):
-    """One reading of a store."""
+class Reading:
+    """What one reading of a store found, and the faults that it met.
 
-    @property
-    def settled(self) -> bool:
-        """False if something was missing or changed meanwhile."""
+    Attributes:
+        images: the images that could be read whole, sorted by image id.
+        seen: what to call each image that there seems to be, whether it could be
+            read or not, by what tells them apart.
+        notes: what the user should know, a line each.
+        settled: False if something was missing or changed meanwhile, which
+            another reading may mend.
+    """
 
-    @property
-    def seen(self) -> Mapping[str, str]:
-        """What to call each image that there seems to be, by what tells them apart."""
+    def __init__(self) -> None:
+        self.images: list[Image] = []
+        self.seen: dict[str, str] = {}
+        self.notes: list[str] = []
+        self.settled = True
+        self._lost: dict[tuple[str, str], set[str]] = {}
 
-    def problems(self) -> Sequence[Problem]:
+    def problems(self) -> list[Problem]:
         """What could not be read, each with the images lost with it."""
+        return [
+            Problem(where, what + (f"; left out: {some(lost)}" if lost else ""))
+            for (where, what), lost in self._lost.items()
+        ]
+
+    def _note(self, fault: Fault, *lost: str, then: str = "") -> None:
+        """Keep a fault: `then` is what follows from it, `lost` the images lost with it."""
+        self._lost.setdefault((fault.where, fault.what + then), set()).update(lost)
+        if fault.gone:
+            self.settled = False
+
+    def _whole(self, stack: Sequence[Layer | Fault], *labels: str) -> tuple[Layer, ...] | None:
+        """An image's layers; None if one cannot be read, and the image is lost with it."""
+        for layer in stack:
+            if isinstance(layer, Fault):
+                self._note(layer, *labels)
+        whole = tuple(layer for layer in stack if isinstance(layer, Layer))
+        return whole if len(whole) == len(stack) else None
 
 
-R = TypeVar("R", bound=StoreReading)
+R = TypeVar("R", bound=Reading)
 
 
 class StoreBase:
-    """Where a store is, and what the last call of `images` met: alike in all kinds."""
+    """Where a store is, and what the last call of `images` met: alike in all kinds.
+
+    Only opening is checked on construction; every call of `images` reads the store
+    anew. Nothing stays open between calls.
+
+    Attributes:
+        root: absolute path of the store's folder, symbolic links resolved.
+        problems: what could not be read, sorted.
+        vanished: images that were removed meanwhile, sorted. That an engine at work
+            removes images is no problem: they are gone.
+        notes: what the user should know, a line each.
+    """
 
     def __init__(self, root: str) -> None:
-        self._root = root
-        self._problems: tuple[Problem, ...] = ()
-        self._vanished: tuple[str, ...] = ()
-        self._notes: tuple[str, ...] = ()
+        self.root = root
+        self.problems: Sequence[Problem] = ()
+        self.vanished: Sequence[str] = ()
+        self.notes: Sequence[str] = ()
 
-    @property
-    def root(self) -> str:
-        """Absolute path of the store's folder, symbolic links resolved."""
-        return self._root
+    def _settled(self, read: Callable[[], R]) -> R:
+        """Read the store, and again after each of `PAUSES` while it is changing.
 
-    @property
-    def problems(self) -> Sequence[Problem]:
-        """What the last call of `images` could not read, sorted."""
-        return self._problems
+        While an engine is at work, records and files vanish under the reader. What
+        still does not fit in the last reading is a problem.
 
-    @property
-    def vanished(self) -> Sequence[str]:
-        """Images that were removed during the last call of `images`, sorted.
+        Returns:
+            The last reading.
 
-        That an engine at work removes images is no problem: they are gone.
+        Raises:
+            StoreError: the store itself is gone or cannot be opened any more.
         """
-        return self._vanished
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """What the user should know of the last call of `images`, a line each."""
-        return self._notes
-
-    def _keep(self, first: StoreReading, last: StoreReading) -> None:
-        """Keep what the first and the last reading of one call of `images` met."""
-        self._problems = tuple(sorted(last.problems()))
+        with _uncollected(), store_error():
+            first = last = read()
+            for pause in PAUSES:
+                if last.settled:
+                    break
+                sleep(pause)
+                last = read()
+        self.problems = tuple(sorted(last.problems()))
         gone = {label for key, label in first.seen.items() if key not in last.seen}
-        self._vanished = tuple(sorted(gone))
-
-
-def read_until_settled(read: Callable[[], R], pauses: Sequence[float]) -> tuple[R, R]:
-    """Read a store, and again after each of `pauses` while it is changing.
-
-    Returns:
-        The first reading and the last, which may be the same.
-    """
-    with _uncollected():
-        first = last = read()
-        for pause in pauses:
-            if last.settled:
-                break
-            sleep(pause)
-            last = read()
-    return first, last
+        self.vanished = tuple(sorted(gone))
+        self.notes = tuple(last.notes)
+        return last
 
 
 @contextmanager
@@ -113,51 +132,55 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-class Losses:
-    """The faults of one reading.
+def read_layers(
+    wanted: Mapping[str, tuple[str | None, str]], read: Callable[[str, str | None, str], Layer]
+) -> dict[str, Layer | Fault]:
+    """The layers by their chain_ids; in place of one that cannot be read, the reason.
 
-    Attributes:
-        settled: False if something was missing or changed meanwhile, which
-            another reading may mend.
+    Args:
+        wanted: by chain_id, that of the layer beneath, None at the bottom, and the diff_id.
+        read: reads a layer by these three.
     """
-
-    def __init__(self) -> None:
-        self.settled = True
-        self._lost: dict[tuple[str, str], set[str]] = {}
-
-    def note(self, fault: Fault, *, then: str = "", lost: str | None = None) -> None:
-        """Keep a fault: `then` is what follows from it, `lost` the image lost with it."""
-        labels = self._lost.setdefault((fault.where, fault.what + then), set())
-        if lost is not None:
-            labels.add(lost)
-        if fault.gone:
-            self.settled = False
-
-    def problems(self) -> list[Problem]:
-        """What could not be read, each with the images lost with it."""
-        return [
-            Problem(where, what + _left_out(lost)) for (where, what), lost in self._lost.items()
-        ]
-
-
-def refuse_shared_folders(layers: dict[str, Layer | Fault]) -> None:
-    """Put a fault in the place of layers that name the same folder: one is a lie."""
-    there = [layer for layer in layers.values() if isinstance(layer, Layer)]
-    if len({layer.folder for layer in there}) == len(there):
-        return
+    layers = {chain: or_fault(read, chain, *place) for chain, place in wanted.items()}
     by_folder: dict[str, list[Layer]] = defaultdict(list)
-    for layer in there:
-        by_folder[layer.folder].append(layer)
+    for layer in layers.values():
+        if isinstance(layer, Layer):
+            by_folder[layer.folder].append(layer)
     for folder, sharing in by_folder.items():
         if len(sharing) > 1:
-            fault = Fault(
-                folder, f"is claimed by {len(sharing)} layers, {sharing[0].chain_id} first"
-            )
-            layers.update(dict.fromkeys((layer.chain_id for layer in sharing), fault))
+            # One of them is a lie.
+            what = f"is claimed by {len(sharing)} layers, {sharing[0].chain_id} first"
+            layers.update(dict.fromkeys((one.chain_id for one in sharing), Fault(folder, what)))
+    return layers
 
 
-def _left_out(lost: set[str]) -> str:
-    return f"; left out: {some(lost)}" if lost else ""
+def add_exact_paths(
+    layers: dict[str, Layer | Fault], find: Callable[[Layer], tuple[str, ...]]
+) -> None:
+    """Give each of `layers` the `exact_paths` that `find` tells; a fault takes its place."""
+    for chain, layer in layers.items():
+        if isinstance(layer, Layer):
+            paths = or_fault(find, layer)
+            layers[chain] = paths if isinstance(paths, Fault) else layer._replace(exact_paths=paths)
+
+
+def full_name(text: str) -> Reference:
+    """The image name `text`.
+
+    Raises:
+        ReferenceSyntaxError: it is none, or has neither tag nor digest.
+    """
+    name = parse(text, default_tag=False)
+    if name.tag is None and name.digest is None:
+        raise ReferenceSyntaxError(f"the name {shown(text)} has neither tag nor digest")
+    return name
+
+
+def image_label(names: Sequence[Reference], nameless: str) -> str:
+    """What to call an image with these names: by a tag, if it has one."""
+    if not names:
+        return nameless
+    return next((name for name in names if name.tag), names[0]).familiar
 
 
 def some(labels: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from layerscan.errors import StoreError
-from layerscan.files.safefs import Fault, Folder
+from layerscan.stores.engine_files import read_settings
 from layerscan.text import shown
 
 SYSTEM_CONFIGS = ("/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
@@ -24,7 +24,6 @@ _CONFIG_VARIABLE = "CONTAINERS_STORAGE_CONF"
 _ROOTLESS_VARIABLE = "_CONTAINERS_ROOTLESS_UID"
 """Set by ``podman unshare``: who is root there is a user outside."""
 
-_LONGEST = 1 << 20
 _MOST_ADDITIONAL = 64
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))", re.ASCII)
 
@@ -95,8 +94,7 @@ def system_location() -> Location:
         StoreError: a file of settings cannot be used.
     """
     settings = _system_settings(os.environ)
-    root = settings.root or SYSTEM_ROOT
-    return _location(settings, root, None)
+    return _location(settings, settings.root or SYSTEM_ROOT, None)
 
 
 def user_location(owner: Owner) -> Location:
@@ -132,23 +130,12 @@ def _system_settings(environment: Mapping[str, str]) -> _StorageSettings:
 
 
 def _read(path: str) -> _StorageSettings | None:
-    """What the file `path` says, None if there is none.
-
-    Raises:
-        StoreError: it cannot be read or understood.
-    """
+    """What the file `path` says, None if there is none."""
     try:
-        # An administrator's file, not the store's: it may be a symbolic link.
-        real = os.path.realpath(path)
-        with Folder(os.path.dirname(real)) as folder:
-            raw = folder.read(os.path.basename(real), _LONGEST)
-    except Fault as fault:
-        if fault.gone:
-            return None
-        raise StoreError(str(fault)) from fault
-    except ValueError:  # a null character
+        raw = read_settings(path)
+    except ValueError:
         raise StoreError(f"{shown(path)}: is no path") from None
-    return _settings(_parse_toml(raw, path), path)
+    return None if raw is None else _settings(_parse_toml(raw, path), path)
 
 
 def _parse_toml(raw: bytes, path: str) -> dict[str, object]:
@@ -171,16 +158,15 @@ def _settings(document: dict[str, object], path: str) -> _StorageSettings:
     if not isinstance(listed, list) or len(listed) > _MOST_ADDITIONAL:
         raise StoreError(f"{path}: additionalimagestores is no list of paths: {shown(listed)}")
     # The place of the images, if it is another than that of the containers.
-    image_store = _text(storage, "imagestore", path)
-    named = {str(index): entry for index, entry in enumerate(listed)}
+    image_store = _text(storage.get("imagestore", ""), "imagestore", path)
+    more = (_text(entry, "additionalimagestores", path) for entry in listed)
     return _StorageSettings(
         source=path,
-        root=_text(storage, "graphroot", path),
-        rootless_root=_text(storage, "rootless_storage_path", path),
-        additional=(
-            *((image_store,) if image_store else ()),
-            *(_text(named, index, path, "additionalimagestores") for index in named),
+        root=_text(storage.get("graphroot", ""), "graphroot", path),
+        rootless_root=_text(
+            storage.get("rootless_storage_path", ""), "rootless_storage_path", path
         ),
+        additional=tuple(filter(None, (image_store, *more))),
     )
 
 
@@ -191,24 +177,19 @@ def _table(outer: dict[str, object], key: str, name: str, path: str) -> dict[str
     return table
 
 
-def _text(table: dict[str, object], key: str, path: str, name: str = "") -> str:
-    value = table.get(key, "")
+def _text(value: object, name: str, path: str) -> str:
     if not isinstance(value, str):
-        raise StoreError(f"{path}: {name or key} is no path: {shown(value)}")
+        raise StoreError(f"{path}: {name} is no path: {shown(value)}")
     return value
 
 
 def _location(settings: _StorageSettings, root: str, owner: Owner | None) -> Location:
-    additional = [_path(path, settings, owner) for path in settings.additional if path]
+    additional = [_path(path, settings, owner) for path in settings.additional]
     return Location(_path(root, settings, owner), tuple(additional))
 
 
 def _path(text: str, settings: _StorageSettings, owner: Owner | None) -> str:
-    """The path that `text` stands for: variables in it are replaced.
-
-    Raises:
-        StoreError: it is none.
-    """
+    """The path that `text` stands for: variables in it are replaced."""
     known = dict(os.environ if owner is None else owner.environment)
     if owner is not None:
         known |= {"HOME": owner.home, "UID": str(owner.uid)}

@@ -35,7 +35,7 @@ FUZZ_ROUNDS = 300
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("layerscan.stores.containerd.store.PAUSES", (0,))
+    monkeypatch.setattr("layerscan.stores.readings.PAUSES", (0,))
 
 
 @pytest.fixture

@@ -269,7 +269,7 @@ def another_value(content: bytes, data: st.DataObject) -> bytes:
 def test_any_damage_is_survived(
     shared: Case, data: st.DataObject, monkeypatch: pytest.MonkeyPatch, *, exact: bool
 ) -> None:
-    monkeypatch.setattr("layerscan.stores.containers_storage.store.PAUSES", (0,))
+    monkeypatch.setattr("layerscan.stores.readings.PAUSES", (0,))
     files = metadata_files(shared.store.root)
     lists = [shared.store.images_path(), shared.store.layers_path()]
     path = data.draw(

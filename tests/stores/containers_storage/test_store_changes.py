@@ -47,7 +47,7 @@ def during_pass(
             change()
 
     monkeypatch.setattr(StorageReading, "_read", read)
-    monkeypatch.setattr("layerscan.stores.containers_storage.store.PAUSES", (0, 0, 0))
+    monkeypatch.setattr("layerscan.stores.readings.PAUSES", (0, 0, 0))
     return calls
 
 

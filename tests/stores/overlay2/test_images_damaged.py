@@ -18,7 +18,7 @@ def case(tmp_path: Path) -> Case:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("layerscan.stores.overlay2.store.PAUSES", (0,))
+    monkeypatch.setattr("layerscan.stores.readings.PAUSES", (0,))
 
 
 # Configs.

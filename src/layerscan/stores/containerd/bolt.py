@@ -127,11 +127,9 @@ class Database:
             return self._copy[start : start + length]
         data = self._read_some(start, length)
         if len(data) != length:
-            raise self._cut_off((start + length - 1) // self._meta.page_size)
+            page = (start + length - 1) // self._meta.page_size
+            raise self.fault(f"it ends before its page {page}", gone=True)
         return data
-
-    def _cut_off(self, page: int) -> Fault:
-        return self.fault(f"it ends before its page {page}", gone=True)
 
     def _read_some(self, start: int, length: int) -> bytes:
         try:
@@ -221,6 +219,9 @@ class Bucket:
     """A bucket of a `Database`: keys, and under each a value or another bucket.
 
     Of what is not asked for, no page is looked at.
+
+    Raises:
+        Fault: from each method: the way to what is asked for is damaged, or that is.
     """
 
     __slots__ = ("_database", "_index", "_lookups", "_root")
@@ -232,19 +233,11 @@ class Bucket:
         self._index: dict[bytes, Value] | None = None
 
     def has(self, key: bytes) -> bool:
-        """Whether there is anything under `key`.
-
-        Raises:
-            Fault: the way to it is damaged.
-        """
+        """Whether there is anything under `key`."""
         return self._find(key) is not None
 
     def get(self, key: bytes) -> bytes | None:
-        """The value under `key`, None where there is none.
-
-        Raises:
-            Fault: it is a bucket, or the way to it is damaged.
-        """
+        """The value under `key`, None where there is none; a bucket is a fault."""
         value = self._find(key)
         if value is None:
             return None
@@ -255,10 +248,8 @@ class Bucket:
     def record(self, key: bytes, *names: bytes) -> tuple[bytes, ...] | None:
         """The values under `names` in the small bucket under `key`; None where there is none.
 
-        Where it has no such value, it counts as empty.
-
-        Raises:
-            Fault: it is a value, or too large, or damaged.
+        Where it has no such value, it counts as empty. A value or a large bucket in its
+        place is a fault.
         """
         bucket = self._find(key)
         if bucket is None:
@@ -268,8 +259,7 @@ class Bucket:
     def bucket(self, *keys: bytes) -> "Bucket | None":
         """The bucket under the first of `keys`, in it that under the next, and so on.
 
-        Raises:
-            Fault: one of them is a value, or the way to it is damaged.
+        A value is a fault; where there is nothing, it is None.
         """
         found = self
         for key in keys:
@@ -280,30 +270,18 @@ class Bucket:
         return found
 
     def keys(self) -> Iterator[bytes]:
-        """All keys, in order.
-
-        Raises:
-            Fault: the bucket is damaged.
-        """
+        """All keys, in order."""
         for key, _ in self._elements():
             yield key
 
     def buckets(self) -> "Iterator[tuple[bytes, Bucket]]":
-        """All buckets in this one, by their keys, in order. Values are passed over.
-
-        Raises:
-            Fault: the bucket is damaged, or one in it.
-        """
+        """All buckets in this one, by their keys, in order. Values are passed over."""
         for key, value in self._elements():
             if value.is_bucket:
                 yield key, self._inner(key, value)
 
     def items(self) -> "Iterator[tuple[bytes, bytes | Bucket]]":
-        """All keys, in order, and what is under them.
-
-        Raises:
-            Fault: the bucket is damaged, or one in it.
-        """
+        """All keys, in order, and what is under them."""
         for key, value in self._elements():
             inner = self._inner(key, value) if value.is_bucket else value.content()
             yield key, inner

@@ -46,12 +46,9 @@ class Meta(NamedTuple):
 
 
 def newest_meta(head: bytes) -> Meta | None:
-    """The newer valid meta page, None where none is valid.
+    """The newer valid meta page in the `head` of a file, None where none is valid.
 
     The other one may just be being written.
-
-    Args:
-        head: the first bytes of the file.
     """
     first = _meta(head, 0)
     # Without the first, the page size is not known: each has its place for the second.

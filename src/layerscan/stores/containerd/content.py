@@ -7,17 +7,20 @@ are never fetched, and archives may be discarded once they are unpacked.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Self, TypeVar
+from contextlib import ExitStack
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 from layerscan import digest as digests
 from layerscan import oci
-from layerscan.errors import AbsentError, DocumentError
-from layerscan.files.safefs import Fault, Folder
+from layerscan.errors import AbsentError
+from layerscan.files.safefs import Fault, Folder, Opened
 from layerscan.oci import Config, Descriptor, Index, Manifest, Platform
 from layerscan.oci.images import IndexedImage, TooManyError, Why, list_images
 from layerscan.oci.matchers import UsualRules
 from layerscan.oci.platforms import is_plain
 from layerscan.oci.readers import UnreadableError
+from layerscan.stores.engine_files import document_fault
 
 CONTENT = "io.containerd.content.v1.content"
 
@@ -70,43 +73,20 @@ class Variant(NamedTuple):
     chain_ids: tuple[str, ...]
 
 
-class ContentImages(NamedTuple):
-    """What a name stands for.
-
-    Attributes:
-        variants: the images, one for each platform there is.
-        faults: why others cannot be read.
-        absent: how many an index refers to that are not there.
-    """
-
-    variants: tuple[Variant, ...]
-    faults: tuple[Fault, ...]
-    absent: int
-
-
-class ContentStore:
-    """The blobs of a content store, held open while it is read.
-
-    Args:
-        root: containerd's root.
+class ContentStore(Opened):
+    """The blobs of a content store under containerd's root, held open while it is read.
 
     Raises:
         Fault: they cannot be opened.
     """
 
     def __init__(self, root: Folder) -> None:
+        super().__init__(ExitStack())
         self._root = root
         self._folders: dict[str, Folder] = {}
         self._documents: dict[str, Manifest | Index | Fault] = {}
         self._configs: dict[str, Config | Fault] = {}
         self._folder(digests.SHA256)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for folder in self._folders.values():
-            folder.close()
 
     def path(self, digest: str) -> str:
         """Absolute path of the blob, whether it is there or not."""
@@ -120,19 +100,22 @@ class ContentStore:
         """
         return self._folder(digest).look(_hex(digest)) is not None
 
-    def variants(self, digest: str, media_type: str) -> ContentImages:
+    def variants(self, digest: str, media_type: str) -> tuple[list[Variant], list[Fault], int]:
         """What the manifest or index `digest` stands for: an image for each platform there is.
 
-        What is no image is passed over, and so is what an index refers to and
-        is not there.
+        What is no image is passed over.
+
+        Returns:
+            The images; why others cannot be read; how many an index refers to that are
+            not there.
         """
         top = Descriptor(media_type, digest, 0)
         try:
             listing = list_images(top, self, _ANY, configs=True)
         except TooManyError:
-            return ContentImages((), (Fault(self.path(digest), "refers to too many manifests"),), 0)
+            return [], [Fault(self.path(digest), "refers to too many manifests")], 0
         except AbsentFaultError as absent:
-            return ContentImages((), (absent.fault,), 0)
+            return [], [absent.fault], 0
         faults = [one.error for one in listing.passed_over if isinstance(one.error, Fault)]
         variants = []
         for one in listing.images:
@@ -141,14 +124,11 @@ class ContentStore:
             except Fault as fault:
                 faults.append(fault)
         absent_ones = sum(one.why is Why.ABSENT for one in listing.passed_over)
-        return ContentImages(tuple(variants), tuple(faults), absent_ones)
+        return variants, faults, absent_ones
 
     def document(self, descriptor: Descriptor) -> Manifest | Index:
         """A manifest or index; see `layerscan.oci.readers.Reader`."""
-
-        def load(raw: bytes, where: str) -> Manifest | Index:
-            return oci.loads(raw, where, media_type=descriptor.media_type)
-
+        load = partial(oci.loads, media_type=descriptor.media_type)
         return self._once(self._documents, descriptor.digest, oci.MAX_MANIFEST, load)
 
     def config(self, descriptor: Descriptor) -> Config:
@@ -188,7 +168,8 @@ class ContentStore:
         """The folder with the blobs of the algorithm of `digest`."""
         algorithm = digests.algorithm(digest)
         if algorithm not in self._folders:
-            self._folders[algorithm] = self._root.folder(CONTENT, "blobs", algorithm)
+            folder = self._root.folder(CONTENT, "blobs", algorithm)
+            self._folders[algorithm] = self._opened.enter_context(folder)
         return self._folders[algorithm]
 
     def _once(
@@ -204,9 +185,8 @@ class ContentStore:
         if document is None:
             where = self.path(digest)
             try:
-                document = load(self._read(digest, limit), where)
-            except DocumentError as error:
-                document = Fault(where, str(error).removeprefix(f"{where}: "))
+                with document_fault(where):
+                    document = load(self._read(digest, limit), where)
             except Fault as fault:
                 document = fault
             known[digest] = document
@@ -217,11 +197,7 @@ class ContentStore:
         raise UnreadableError(document)
 
     def _read(self, digest: str, limit: int) -> bytes:
-        """The document `digest`.
-
-        Raises:
-            Fault: it cannot be read, or does not hash to `digest`.
-        """
+        """The document `digest`."""
         raw = self._folder(digest).read(_hex(digest), limit)
         if digests.of_content(raw, digest) != digest:
             where = self.path(digest)

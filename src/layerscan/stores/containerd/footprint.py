@@ -18,12 +18,7 @@ grow by several times what they hold, until there are free pages enough."""
 
 
 def layer_paths(layer: Layer, archives: Iterable[str]) -> tuple[str, ...]:
-    """Files and folders that exist because of `layer`, each by itself.
-
-    Args:
-        layer: the layer.
-        archives: its archives that are there.
-    """
+    """Files and folders that exist because of `layer`, `archives` of it among them."""
     # Of `work` the folder alone: what a build left in it, a pull does not make.
     return (layer.folder, f"{layer.folder}/work", *archives)
 

@@ -5,9 +5,9 @@ of a layer belongs together. Which layers there are to read, the images say.
 """
 
 import stat
-from typing import Self
+from contextlib import ExitStack
 
-from layerscan.files.safefs import Fault, Folder
+from layerscan.files.safefs import Fault, Folder, Opened
 from layerscan.stores.containerd.records import SNAPSHOTTER, Namespace, Snapshots
 from layerscan.stores.model import Layer
 from layerscan.text import shown
@@ -15,13 +15,8 @@ from layerscan.text import shown
 CONTENT_FOLDER = "fs"
 
 
-class LayerFolders:
+class LayerFolders(Opened):
     """The layers that one namespace has snapshots of, held open while they are read.
-
-    Args:
-        root: containerd's root.
-        namespace: its records of them.
-        snapshots: the snapshotter's.
 
     Attributes:
         keys: of each layer that was read, by chain_id, the snapshotter's key.
@@ -31,17 +26,13 @@ class LayerFolders:
     """
 
     def __init__(self, root: Folder, namespace: Namespace, snapshots: Snapshots) -> None:
-        self._folders = root.folder(SNAPSHOTTER, "snapshots")
         self._namespace = namespace
         self._snapshots = snapshots
-        self._there = self._folders.folders()
         self.keys: dict[str, bytes] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._folders.close()
+        with ExitStack() as opened:
+            self._folders = opened.enter_context(root.folder(SNAPSHOTTER, "snapshots"))
+            self._there = self._folders.folders()
+            super().__init__(opened.pop_all())
 
     def read(self, chain_id: str, parent: str | None, diff_id: str) -> Layer:
         """The layer `chain_id`, which stands on `parent`, that was read before it.

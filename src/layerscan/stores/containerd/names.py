@@ -8,13 +8,12 @@ from typing import NamedTuple
 
 from layerscan import digest as digests
 from layerscan.errors import ReferenceSyntaxError
-from layerscan.reference import Reference, parse
+from layerscan.reference import Reference
+from layerscan.stores.readings import full_name
 from layerscan.text import printable
 
 _DANGLING = "moby-dangling@"
 """What Docker begins the names with of images that have none."""
-
-_LONGEST = 300
 
 
 class Names(NamedTuple):
@@ -32,22 +31,15 @@ class Names(NamedTuple):
 
 
 def read_name(name: str, digest: str) -> Names:
-    """Read an image name.
-
-    Args:
-        name: the name.
-        digest: of the manifest or index that it stands for.
-    """
+    """Read the image name of the manifest or index `digest`."""
     # Kubernetes also names each image by its id.
     if digests.is_digest(name):
         return Names(name[: len("sha256:") + 12])
     if name.startswith(_DANGLING):
         return Names(digest[: len("sha256:") + 12])
     try:
-        reference = parse(name, default_tag=False)
+        reference = full_name(name)
     except ReferenceSyntaxError:
-        reference = None
-    if reference is None or (reference.tag is None and reference.digest is None):
         other = printable(name)
         return Names(other, others=(other,))
     by_digest = Reference(reference.registry, reference.path, None, digest)

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 from layerscan.files.safefs import Fault, Folder
 from layerscan.oci import Platform
 from layerscan.oci.platforms import fits, preference, spelt, this_machine
-from layerscan.problem import Problem
 from layerscan.stores.containerd.content import ContentStore, Variant
 from layerscan.stores.containerd.footprint import image_paths, layer_paths
 from layerscan.stores.containerd.layers import LayerFolders
 from layerscan.stores.containerd.names import Names, read_name
 from layerscan.stores.containerd.records import ContainerdRecords, Namespace
 from layerscan.stores.model import Image, Layer
-from layerscan.stores.readings import Losses, refuse_shared_folders, some
+from layerscan.stores.readings import Reading, add_exact_paths, read_layers, some
 
 if TYPE_CHECKING:
     from layerscan.reference import Reference
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 _SNAPSHOTTER = "overlayfs"
 
 
-class ContainerdReading:
-    """What one reading of the store found.
+class ContainerdReading(Reading):
+    """What one reading of the store found; it has seen images by their names.
 
     Args:
         root: containerd's root.
@@ -37,11 +36,7 @@ class ContainerdReading:
         exact: also find the `exact_paths` of layers and images.
 
     Attributes:
-        images: the images that could be read whole, sorted by image id.
-        seen: a label for each name that there is, whether its image could be
-            read or not, by that name.
         keys: of each layer that was read, by chain_id, the snapshotter's key.
-        notes: what the user should know.
     """
 
     def __init__(
@@ -53,30 +48,18 @@ class ContainerdReading:
         platform: Platform | None,
         exact: bool,
     ) -> None:
-        self.images: list[Image] = []
-        self.seen: dict[str, str] = {}
+        super().__init__()
         self.keys: dict[str, bytes] = {}
-        self.notes: list[str] = []
         self._root = root
         self._records = records
         self._platform = platform
         self._machine = this_machine()
         self._exact = exact
-        self._losses = Losses()
         self._found: dict[tuple[str, tuple[str, ...]], _GatheredImage] = {}
         self._packed: dict[str, set[str]] = defaultdict(set)
         if namespace is not None:
             self._namespace = namespace
             self._read()
-
-    @property
-    def settled(self) -> bool:
-        """False if something was missing or changed meanwhile, which another reading may mend."""
-        return self._losses.settled
-
-    def problems(self) -> list[Problem]:
-        """What could not be read, each with the images lost with it."""
-        return self._losses.problems()
 
     def _read(self) -> None:
         names = self._read_names()
@@ -91,8 +74,7 @@ class ContainerdReading:
             self._records.check_unmoved()
         except Fault as fault:
             self.images.clear()
-            for label in self.seen.values():
-                self._losses.note(fault, lost=label)
+            self._note(fault, *self.seen.values())
         self.notes += [f"{why}: {some(labels)}" for why, labels in sorted(self._packed.items())]
 
     def _read_names(self) -> dict[tuple[str, str], list[Names]]:
@@ -100,10 +82,10 @@ class ContainerdReading:
         try:
             targets, faults = self._namespace.targets()
         except Fault as fault:
-            self._losses.note(fault)
+            self._note(fault)
             return {}
         for stray in faults:
-            self._losses.note(stray)
+            self._note(stray)
         names: dict[tuple[str, str], list[Names]] = defaultdict(list)
         for target in targets:
             read = read_name(target.name, target.digest)
@@ -117,13 +99,11 @@ class ContainerdReading:
         self, content: ContentStore, digest: str, media_type: str, group: list[Names]
     ) -> None:
         """Find the images that the names of `group` stand for."""
-        found = content.variants(digest, media_type)
-        for fault in found.faults:
-            for names in group:
-                self._losses.note(fault, lost=names.label)
-        variants = list(found.variants)
-        if found.absent and not variants:
-            self._losses.settled = False
+        variants, faults, absent = content.variants(digest, media_type)
+        for fault in faults:
+            self._note(fault, *(names.label for names in group))
+        if absent and not variants:
+            self.settled = False
             self._pass_over(group, "left out, not here for any platform")
         asked = self._platform
         if asked is not None and variants:
@@ -145,15 +125,14 @@ class ContainerdReading:
         try:
             return not stack or self._namespace.has_snapshot(stack[-1])
         except Fault as fault:
-            for names in group:
-                self._losses.note(fault, lost=names.label)
+            self._note(fault, *(names.label for names in group))
             return False
 
     def _why_packed(self, variant: Variant) -> str:
         try:
             others = self._namespace.snapshotters(variant.config_digest)
         except Fault as fault:
-            self._losses.note(fault)
+            self._note(fault)
             others = []
         others = [name for name in others if name != _SNAPSHOTTER]
         if others:
@@ -188,20 +167,23 @@ class ContainerdReading:
         snapshots = self._records.snapshots
         if isinstance(snapshots, Fault):
             return dict.fromkeys(wanted, snapshots)
-        layers: dict[str, Layer | Fault] = {}
         try:
             with LayerFolders(self._root, self._namespace, snapshots) as folders:
-                for chain, (parent, diff_id) in wanted.items():
-                    try:
-                        layers[chain] = folders.read(chain, parent, diff_id)
-                    except Fault as fault:
-                        layers[chain] = fault
+                layers = read_layers(wanted, folders.read)
                 self.keys = folders.keys
         except Fault as fault:
             return dict.fromkeys(wanted, fault)
-        refuse_shared_folders(layers)
         if self._exact:
-            _add_exact_paths(layers, variants, content)
+            archives: dict[str, dict[str, None]] = defaultdict(dict)
+            for one in variants:
+                for chain, digest in zip(one.chain_ids, one.layers, strict=True):
+                    archives[chain][digest] = None
+
+            def exact_paths(layer: Layer) -> tuple[str, ...]:
+                kept = filter(content.has, archives[layer.chain_id])
+                return layer_paths(layer, map(content.path, kept))
+
+            add_exact_paths(layers, exact_paths)
         return layers
 
     # Images.
@@ -209,12 +191,8 @@ class ContainerdReading:
     def _put_together(self, content: ContentStore, layers: dict[str, Layer | Fault]) -> None:
         for found in sorted(self._found.values(), key=lambda one: one.variant):
             stack = [layers[chain] for chain in found.variant.chain_ids]
-            whole = tuple(layer for layer in stack if isinstance(layer, Layer))
-            for fault in stack:
-                if isinstance(fault, Fault):
-                    for label in found.labels:
-                        self._losses.note(fault, lost=label)
-            if len(whole) == len(stack):
+            whole = self._whole(stack, *found.labels)
+            if whole is not None:
                 paths = image_paths(found.documents, content) if self._exact else ()
                 self.images.append(found.image(whole, paths))
 
@@ -260,20 +238,3 @@ class _GatheredImage:
             other_names=tuple(sorted(self._others)),
             foreign_names=frozenset(all_names - self._meant),
         )
-
-
-def _add_exact_paths(
-    layers: dict[str, Layer | Fault], variants: list[Variant], content: ContentStore
-) -> None:
-    archives: dict[str, dict[str, None]] = defaultdict(dict)
-    for one in variants:
-        for chain, digest in zip(one.chain_ids, one.layers, strict=True):
-            archives[chain][digest] = None
-    for chain, layer in layers.items():
-        if isinstance(layer, Layer):
-            try:
-                kept = [content.path(digest) for digest in archives[chain] if content.has(digest)]
-            except Fault as fault:
-                layers[chain] = fault
-            else:
-                layers[chain] = layer._replace(exact_paths=layer_paths(layer, kept))

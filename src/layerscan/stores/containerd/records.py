@@ -7,10 +7,10 @@ matter.
 """
 
 from contextlib import ExitStack
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from layerscan import digest as digests
-from layerscan.files.safefs import Fault, Folder
+from layerscan.files.safefs import Fault, Folder, Opened, or_fault
 from layerscan.stores.containerd._bolt import uvarint, varint
 from layerscan.stores.containerd.bolt import Bucket, Database
 from layerscan.text import shown
@@ -68,12 +68,7 @@ class Snapshot(NamedTuple):
 
 
 class Namespace:
-    """The records of one namespace.
-
-    Args:
-        where: absolute path of the database, for messages.
-        bucket: the namespace's.
-    """
+    """The records of one namespace, in the database at the path `where`."""
 
     def __init__(self, where: str, bucket: Bucket) -> None:
         self._where = where
@@ -126,10 +121,6 @@ class Namespace:
     def snapshot_key(self, chain_id: str, parent: str | None) -> bytes:
         """The key of a layer's snapshot in the snapshotter's own database.
 
-        Args:
-            chain_id: of the layer.
-            parent: chain_id of the layer beneath, None at the bottom.
-
         Raises:
             Fault: there is no snapshot of it, or it does not belong to it.
         """
@@ -141,19 +132,14 @@ class Namespace:
         key, beneath = record
         found = _text(beneath)
         if found != (parent or ""):
-            raise Fault(
-                self._where,
-                f"has layer {chain_id} on {shown(found)}, not on {shown(parent or '')}",
-            )
+            what = f"has layer {chain_id} on {shown(found)}, not on {shown(parent or '')}"
+            raise Fault(self._where, what)
         if not key:
             raise Fault(self._where, f"does not name the snapshot of layer {chain_id}")
         return key
 
     def snapshotters(self, config: str) -> list[str]:
-        """The snapshotters that an image was unpacked into, as its config's labels say.
-
-        Args:
-            config: digest of the image's config.
+        """The snapshotters that an image was unpacked into, as the labels of `config` say.
 
         Raises:
             Fault: the labels cannot be read.
@@ -163,7 +149,7 @@ class Namespace:
         return [_text(key.removeprefix(_UNPACKED)) for key in keys if key.startswith(_UNPACKED)]
 
 
-class Snapshots:
+class Snapshots(Opened):
     """The snapshots of the overlayfs snapshotter, of all namespaces, while they are read.
 
     Args:
@@ -179,20 +165,12 @@ class Snapshots:
     """
 
     def __init__(self, root: Folder, *, copied: bool) -> None:
-        with root.folder(SNAPSHOTTER) as folder:
-            self.database = Database(folder, SNAPSHOTTER_FILE, copied=copied)
-        self.where = self.database.where
-        try:
-            self._bucket = self.database.root.bucket(_VERSION, b"snapshots")
-        except Fault:
-            self.database.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.database.close()
+        with ExitStack() as opened, root.folder(SNAPSHOTTER) as folder:
+            database = Database(folder, SNAPSHOTTER_FILE, copied=copied)
+            self.database = opened.enter_context(database)
+            self.where = database.where
+            self._bucket = database.root.bucket(_VERSION, b"snapshots")
+            super().__init__(opened.pop_all())
 
     def read(self, key: bytes, chain_id: str) -> Snapshot:
         """The committed snapshot under `key`, of the layer `chain_id`.
@@ -219,11 +197,8 @@ class Snapshots:
             raise Fault(self.where, what) from None
 
 
-class ContainerdRecords:
+class ContainerdRecords(Opened):
     """Both databases, as of one moment where the engine allows it, while they are read.
-
-    Args:
-        root: containerd's root.
 
     Attributes:
         namespaces: by their names, in order.
@@ -240,7 +215,9 @@ class ContainerdRecords:
                 # The names first: a layer that has one there has its snapshot already,
                 # and keeps it as long as no further transaction ends.
                 self._names = opened.enter_context(Database(folder, METADATA_FILE))
-                self.snapshots = _open_snapshots(root, opened)
+                self.snapshots = or_fault(Snapshots, root, copied=True)
+                if isinstance(self.snapshots, Snapshots):
+                    opened.enter_context(self.snapshots)
                 if self._names.is_newest():
                     break
             # Else of nearly one moment: what is missing then is seen when it is looked for.
@@ -249,13 +226,7 @@ class ContainerdRecords:
                 _text(key): Namespace(self._names.where, bucket)
                 for key, bucket in (top.buckets() if top else ())
             }
-            self._opened = opened.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._opened.close()
+            super().__init__(opened.pop_all())
 
     def check_unmoved(self) -> None:
         """Make sure that what was read of a database is of one transaction.
@@ -266,13 +237,6 @@ class ContainerdRecords:
         self._names.check_unmoved()
         if isinstance(self.snapshots, Snapshots):
             self.snapshots.database.check_unmoved()
-
-
-def _open_snapshots(root: Folder, opened: ExitStack) -> Snapshots | Fault:
-    try:
-        return opened.enter_context(Snapshots(root, copied=True))
-    except Fault as fault:
-        return fault
 
 
 def _text(raw: bytes) -> str:

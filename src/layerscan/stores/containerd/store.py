@@ -21,9 +21,10 @@ from layerscan.stores.containerd.records import (
     Namespace,
     Snapshots,
 )
+from layerscan.stores.engine_files import store_error
 from layerscan.stores.model import Image, Layer
 from layerscan.stores.places import real_folder
-from layerscan.stores.readings import PAUSES, StoreBase, read_until_settled, some
+from layerscan.stores.readings import StoreBase, some
 from layerscan.text import shown
 
 IN_DOCKER = "containerd/daemon"
@@ -39,9 +40,6 @@ _FIRST = ("moby", "k8s.io", "default")
 class ContainerdStore(StoreBase):
     """containerd's images, as the overlayfs snapshotter has unpacked them.
 
-    Only opening is checked on construction; every call of `images` reads the
-    store anew. Nothing stays open between calls.
-
     Args:
         root: containerd's root, or a Docker data root that has one in
             ``containerd/daemon``; it may be a symbolic link, inside it none is
@@ -49,6 +47,9 @@ class ContainerdStore(StoreBase):
         exact: also find the `exact_paths` of layers and images.
         namespace: whose images; by default Docker's, else the first that has any.
         platform: only images for this one: ``os/architecture[/variant]``.
+
+    Attributes:
+        namespace: the one that the last call of `images` read; None if there was none.
 
     Raises:
         LayerscanError: `platform` is none.
@@ -72,24 +73,20 @@ class ContainerdStore(StoreBase):
         super().__init__(_check(real_folder(root)))
         self._exact = exact
         self._asked = namespace
-        self._namespace = namespace
+        self.namespace = namespace
+        self._choice: tuple[str, ...] = ()
         self._keys: dict[str, bytes] = {}
-
-    @property
-    def namespace(self) -> str | None:
-        """The namespace that the last call of `images` read; None if there was none."""
-        return self._namespace
 
     @property
     def empty_note(self) -> str:
         """One line for the user if `images` found none and met no problem."""
-        where = "" if self._namespace is None else f" in namespace {shown(self._namespace)}"
-        return f"{self._root}: the containerd image store has no images{where}"
+        where = "" if self.namespace is None else f" in namespace {shown(self.namespace)}"
+        return f"{self.root}: the containerd image store has no images{where}"
 
     def has_images(self) -> bool:
         """Whether it has any image in the namespaces that count; True where that cannot be read."""
         try:
-            with Folder(self._root) as root, ContainerdRecords(root) as records:
+            with Folder(self.root) as root, ContainerdRecords(root) as records:
                 there = records.namespaces
                 return any(
                     _has_images(there[name]) for name in there if self._asked in (None, name)
@@ -100,19 +97,13 @@ class ContainerdStore(StoreBase):
     def images(self) -> list[Image]:
         """Every image that is unpacked and can be read whole, sorted by image id.
 
-        While containerd is at work, records and files vanish under the reader.
-        Then the store is read again, up to three times; what still does not fit
-        is a problem.
-
         Raises:
             StoreError: the store itself is gone or cannot be opened any more,
                 or has no such namespace.
         """
-        self._notes = ()
-        first, done = read_until_settled(self._read, PAUSES)
-        self._keep(first, done)
+        done = self._settled(self._read)
         self._keys = done.keys
-        self._notes += tuple(done.notes)
+        self.notes = (*self._choice, *self.notes)
         return done.images
 
     def still_has(self, layer: Layer) -> bool:
@@ -127,7 +118,7 @@ class ContainerdStore(StoreBase):
             return False
         for _ in range(_ATTEMPTS):
             try:
-                with Folder(self._root) as root, Snapshots(root, copied=False) as snapshots:
+                with Folder(self.root) as root, Snapshots(root, copied=False) as snapshots:
                     there = snapshots.read(key, layer.chain_id).folder
                     snapshots.database.check_unmoved()
                 return there == os.path.basename(layer.folder)
@@ -137,17 +128,11 @@ class ContainerdStore(StoreBase):
         return False
 
     def _read(self) -> ContainerdReading:
-        try:
-            with Folder(self._root) as root, ContainerdRecords(root) as records:
-                return ContainerdReading(
-                    root,
-                    records,
-                    self._choose(records),
-                    platform=self._platform,
-                    exact=self._exact,
-                )
-        except Fault as fault:
-            raise StoreError(str(fault)) from fault
+        with Folder(self.root) as root, ContainerdRecords(root) as records:
+            namespace = self._choose(records)
+            return ContainerdReading(
+                root, records, namespace, platform=self._platform, exact=self._exact
+            )
 
     def _choose(self, records: ContainerdRecords) -> Namespace | None:
         """The namespace to read.
@@ -161,20 +146,20 @@ class ContainerdStore(StoreBase):
             if self._asked not in there:
                 names = ", ".join(map(shown, there)) or "none"
                 raise StoreError(
-                    f"{self._root}: there is no namespace {shown(self._asked)}; there are: {names}"
+                    f"{self.root}: there is no namespace {shown(self._asked)}; there are: {names}"
                 )
             return there[self._asked]
         filled = [name for name, namespace in there.items() if _has_images(namespace)]
         filled.sort(key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
-        self._namespace = filled[0] if filled else None
-        self._notes = ()
+        self.namespace = filled[0] if filled else None
+        self._choice = ()
         if len(filled) > 1:
             others = some(map(shown, filled[1:]))
             note = (
-                f"{self._root}: the images are those of namespace {shown(filled[0])}; there are "
+                f"{self.root}: the images are those of namespace {shown(filled[0])}; there are "
                 f"others in {others}: choose with --namespace"
             )
-            self._notes = (note,)
+            self._choice = (note,)
         return there[filled[0]] if filled else None
 
 
@@ -186,34 +171,13 @@ def _has_images(namespace: Namespace) -> bool:
 
 
 def _check(root: str) -> str:
-    """The folder of the store that is at `root`, a real path, or in it.
-
-    Raises:
-        StoreError: there is none, or it cannot be opened.
-    """
-    inside = IN_DOCKER.split("/")
-    try:
-        with Folder(root) as top:
-            if _holds_store(top):
-                return root
-            try:
-                with top.folder(*inside) as folder:
-                    if _holds_store(folder):
-                        return folder.path
-            except Fault as fault:
-                if not fault.gone:
-                    raise
-    except Fault as fault:
-        raise StoreError(str(fault)) from fault
+    """The folder of the store that is at `root`, a real path, or in it."""
+    with store_error(), Folder(root) as top:
+        for inside in ((), IN_DOCKER.split("/")):
+            metadata = top.folder_if_there(*inside, METADATA)
+            if metadata is not None:
+                with metadata:
+                    if metadata.look(METADATA_FILE) is not None:
+                        metadata.require(METADATA_FILE, stat.S_IFREG)
+                        return os.path.join(root, *inside)
     raise StoreError(f"{root}: no image store here: looked for {METADATA} in it and in {IN_DOCKER}")
-
-
-def _holds_store(folder: Folder) -> bool:
-    try:
-        with folder.folder(METADATA) as metadata:
-            metadata.require(METADATA_FILE, stat.S_IFREG)
-    except Fault as fault:
-        if fault.gone:
-            return False
-        raise
-    return True

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from layerscan import digest as digests
 from layerscan import oci
-from layerscan.errors import DocumentError
 from layerscan.files.safefs import Fault, Folder
 from layerscan.oci import Config, Manifest
 from layerscan.oci.platforms import is_plain
 from layerscan.stores.containers_storage.records import ImageRecord, document_file
+from layerscan.stores.engine_files import document_fault
 
 _MANIFEST = "manifest"
 """Name of the manifest that the image was made from last."""
@@ -56,24 +56,23 @@ class StoredDocuments(NamedTuple):
 
 
 def read_documents(images: Folder, record: ImageRecord) -> StoredDocuments | None:
-    """The documents of an image, None if it is a list of images and none itself.
-
-    Args:
-        images: the folder ``overlay-images``.
-        record: the image's.
+    """The documents of an image in ``overlay-images``; None if it is only a list of images.
 
     Raises:
         Fault: one that the image cannot do without cannot be used.
     """
     with images.folder(record.record_id) as folder:
         raw, where = _read(folder, _MANIFEST, oci.MAX_MANIFEST, record.digests.get(_MANIFEST))
-        main = _parse(raw, where)
+        with document_fault(where):
+            main = oci.loads(raw, where)
         if not isinstance(main, Manifest):
             return None
         image_id = main.config.digest
         raw_config, config_where = _read(folder, image_id, oci.MAX_CONFIG, image_id)
         config = _config(raw_config, config_where)
-        _check_layers(main, config, where)
+        count, expected = len(main.layers), len(config.diff_ids)
+        if count != expected:
+            raise Fault(where, f"has {count} layers, but its config has {expected}")
         manifests = {digests.sha256(raw): tuple(layer.digest for layer in main.layers)}
         by_digest, faults = _read_by_digest(folder, record, image_id, manifests)
         return StoredDocuments(image_id, config, manifests, (*by_digest, *manifests), tuple(faults))
@@ -102,7 +101,8 @@ def _read_by_digest(
             continue
         try:
             raw, where = _read(folder, name, oci.MAX_MANIFEST, digest)
-            document = _parse(raw, where)
+            with document_fault(where):
+                document = oci.loads(raw, where)
         except Fault as fault:
             faults.append(fault)
             continue
@@ -114,11 +114,7 @@ def _read_by_digest(
 
 
 def _read(folder: Folder, name: str, limit: int, digest: str | None) -> tuple[bytes, str]:
-    """The document `name` and its path.
-
-    Raises:
-        Fault: it cannot be read, or does not hash to `digest`.
-    """
+    """The document `name` and its path."""
     file = document_file(name)
     raw = folder.read(file, limit)
     where = folder.where(file)
@@ -128,32 +124,11 @@ def _read(folder: Folder, name: str, limit: int, digest: str | None) -> tuple[by
     return raw, where
 
 
-def _parse(raw: bytes, where: str) -> oci.Manifest | oci.Index:
-    try:
-        return oci.loads(raw, where)
-    except DocumentError as error:
-        raise _fault(where, error) from error
-
-
 def _config(raw: bytes, where: str) -> Config:
-    try:
+    with document_fault(where):
         config = oci.loads_config(raw, where)
-    except DocumentError as error:
-        raise _fault(where, error) from error
     if not is_plain(config.platform):
         raise Fault(where, "is no image config: its platform is no plain text")
     if len(config.diff_ids) > _MOST_LAYERS:
         raise Fault(where, f"is no image config: it has {len(config.diff_ids)} layers")
     return config
-
-
-def _check_layers(manifest: Manifest, config: Config, where: str) -> None:
-    if len(manifest.layers) != len(config.diff_ids):
-        raise Fault(
-            where,
-            f"has {len(manifest.layers)} layers, but its config has {len(config.diff_ids)}",
-        )
-
-
-def _fault(where: str, error: DocumentError) -> Fault:
-    return Fault(where, str(error).removeprefix(f"{where}: "))

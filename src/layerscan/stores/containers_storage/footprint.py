@@ -13,12 +13,7 @@ GROWTH = Growth(layer_bytes=1536, image_blocks=13)
 
 
 def layer_paths(layer: Layer, link: str) -> tuple[str, ...]:
-    """Files and folders that exist because of `layer`, each by itself.
-
-    Args:
-        layer: the layer.
-        link: its name in ``overlay/l``.
-    """
+    """Files and folders that exist because of `layer`; in ``overlay/l`` its name is `link`."""
     folder = layer.folder
     return (
         folder,
@@ -33,11 +28,6 @@ def layer_paths(layer: Layer, link: str) -> tuple[str, ...]:
 
 
 def image_paths(folder: str, record: ImageRecord) -> tuple[str, ...]:
-    """Files and folders that exist because of an image: its documents.
-
-    Args:
-        folder: of the documents.
-        record: the image's.
-    """
+    """Files and folders that exist because of an image: its documents, in `folder`."""
     names = (document_file(name) for name in record.documents)
     return (folder, *(f"{folder}/{name}" for name in names))

@@ -7,9 +7,9 @@ record, folder and the image's config belong together. Which images there are,
 
 import stat
 from collections.abc import Sequence
-from typing import Self
+from contextlib import ExitStack
 
-from layerscan.files.safefs import Fault, Folder
+from layerscan.files.safefs import Fault, Folder, Opened
 from layerscan.stores.containers_storage.records import (
     DRIVER,
     LAYERS,
@@ -29,7 +29,7 @@ _ELSEWHERE = {
 """What is in the folders of layers whose content is not where others' is."""
 
 
-class LayerStores:
+class LayerStores(Opened):
     """The layers of a store and of those that it is given as additional ones.
 
     Args:
@@ -42,24 +42,17 @@ class LayerStores:
     """
 
     def __init__(self, stores: Sequence[tuple[Folder, StorageRecords]]) -> None:
+        super().__init__(ExitStack())
         self._homes: dict[str, int] = {}
         self.layers: dict[str, LayerRecord | Fault] = {}
         self.stamps: dict[str, tuple[object, ...]] = {}
-        self._opened: dict[int, tuple[Folder, Folder]] = {}
+        self._folders: dict[int, tuple[Folder, Folder]] = {}
         self._stores = stores
         for home, (_, records) in enumerate(stores):
             for layer_id, layer in records.layers.items():
                 if layer_id not in self.layers:
                     self.layers[layer_id] = layer
                     self._homes[layer_id] = home
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for folders in self._opened.values():
-            for folder in folders:
-                folder.close()
 
     def stack(self, image: ImageRecord, diff_ids: Sequence[str]) -> list[LayerRecord]:
         """The layers of an image, bottom up, as its config has them.
@@ -99,7 +92,14 @@ class LayerStores:
             )
         found.reverse()
         for layer, diff_id in zip(found, diff_ids, strict=True):
-            self._check_diff_id(layer, diff_id)
+            # Of a layer that was put together from parts, only the config knows it.
+            is_known = layer.diff_id is not None or not layer.partial
+            if is_known and layer.diff_id != diff_id:
+                raise Fault(
+                    self._where(self._homes[layer.layer_id]),
+                    f"layer {layer.layer_id} has diff_id {layer.diff_id}, its image's config "
+                    f"{diff_id}",
+                )
         return found
 
     def _complete(self, layer_id: str) -> LayerRecord:
@@ -113,16 +113,6 @@ class LayerStores:
                 self._where(self._homes[layer_id]), f"layer {layer_id} is incomplete", gone=True
             )
         return layer
-
-    def _check_diff_id(self, layer: LayerRecord, diff_id: str) -> None:
-        # Of a layer that was put together from parts, only the config knows it.
-        if layer.diff_id is None and layer.partial:
-            return
-        if layer.diff_id != diff_id:
-            raise Fault(
-                self._where(self._homes[layer.layer_id]),
-                f"layer {layer.layer_id} has diff_id {layer.diff_id}, its image's config {diff_id}",
-            )
 
     def preference(self, layer: LayerRecord) -> tuple[object, ...]:
         """Sorts layers with the same content: the first stands for all of them."""
@@ -174,15 +164,13 @@ class LayerStores:
 
     def _open(self, home: int) -> tuple[Folder, Folder]:
         """The folders that the layers of one store, and their metadata, are in."""
-        if home not in self._opened:
+        if home not in self._folders:
             root = self._stores[home][0]
-            folders = root.folder(DRIVER)
-            try:
-                self._opened[home] = (folders, root.folder(LAYERS))
-            except Fault:
-                folders.close()
-                raise
-        return self._opened[home]
+            with ExitStack() as opened:
+                folders = opened.enter_context(root.folder(DRIVER))
+                self._folders[home] = folders, opened.enter_context(root.folder(LAYERS))
+                self._opened.push(opened.pop_all())
+        return self._folders[home]
 
     def _where(self, home: int) -> str:
         return f"{self._stores[home][1].root}/{LAYERS}"

@@ -10,12 +10,11 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import NamedTuple
 
-from layerscan.digest import chain_id
+from layerscan.digest import chain_ids
 from layerscan.errors import ReferenceSyntaxError
 from layerscan.files.safefs import Fault, Folder
 from layerscan.oci.platforms import preference, this_machine
-from layerscan.problem import Problem
-from layerscan.reference import Reference, parse
+from layerscan.reference import Reference
 from layerscan.stores.containers_storage.documents import StoredDocuments, read_documents
 from layerscan.stores.containers_storage.footprint import image_paths, layer_paths
 from layerscan.stores.containers_storage.layers import LayerStores
@@ -29,8 +28,7 @@ from layerscan.stores.containers_storage.records import (
     read_records,
 )
 from layerscan.stores.model import Image, Layer
-from layerscan.stores.readings import Losses, some
-from layerscan.text import shown
+from layerscan.stores.readings import Reading, full_name, image_label, some
 
 _SHORT_ID = 12
 
@@ -64,8 +62,8 @@ class _RecordedImage(NamedTuple):
         return tuple(dict.fromkeys((*self.given, *self.by_digest)))
 
 
-class StorageReading:
-    """What one reading of the store found.
+class StorageReading(Reading):
+    """What one reading of the store found; it has seen images by the ids of their records.
 
     Args:
         roots: absolute paths of the store's folder, then of those that only
@@ -73,11 +71,7 @@ class StorageReading:
         exact: also find the `exact_paths` of layers and images.
 
     Attributes:
-        images: the images that could be read whole, sorted by image id.
-        seen: a name for the user of each image that there seems to be, by the
-            id of its record, whether it could be read or not.
         records: the lists of each of the stores that could be read.
-        notes: what the user should know, a line each.
         stamps: what shows by a layer's folder that the layer was made anew.
 
     Raises:
@@ -85,13 +79,10 @@ class StorageReading:
     """
 
     def __init__(self, roots: Iterable[str], *, exact: bool) -> None:
-        self.images: list[Image] = []
-        self.seen: dict[str, str] = {}
+        super().__init__()
         self.records: list[StorageRecords] = []
-        self.notes: list[str] = []
         self.stamps: dict[str, tuple[object, ...]] = {}
         self._exact = exact
-        self._losses = Losses()
         with ExitStack() as opened:
             stores: list[tuple[Folder, StorageRecords]] = []
             for number, root in enumerate(roots):
@@ -101,27 +92,18 @@ class StorageReading:
                 except Fault as fault:
                     if number == 0:
                         raise
-                    self._losses.note(fault, then="; no image of this additional store is known")
+                    self._note(fault, then="; no image of this additional store is known")
             self.records = [records for _, records in stores]
             self._read(stores)
             if any(read_identity(folder) != records.identity for folder, records in stores):
-                self._losses.settled = False
-
-    @property
-    def settled(self) -> bool:
-        """False if something was missing or changed meanwhile, which another reading may mend."""
-        return self._losses.settled
-
-    def problems(self) -> list[Problem]:
-        """What could not be read, each with the images lost with it."""
-        return self._losses.problems()
+                self.settled = False
 
     def _read(self, stores: list[tuple[Folder, StorageRecords]]) -> None:
         with LayerStores(stores) as layer_stores:
             found: dict[str, _RecordedImage] = {}
             for folder, records in stores:
                 for fault in records.faults:
-                    self._losses.note(fault)
+                    self._note(fault)
                 for one in self._read_images(folder, records, layer_stores):
                     known = found.get(one.documents.image_id)
                     found[one.documents.image_id] = one if known is None else _merged(known, one)
@@ -144,7 +126,7 @@ class StorageReading:
         with root.folder(IMAGES) as images:
             for record in records.images:
                 names = self._names(record, images.where(IMAGES_FILE), names_taken)
-                label = _label(record, names)
+                label = image_label(names, record.record_id[:_SHORT_ID])
                 self.seen.setdefault(record.record_id, label)
                 try:
                     documents = read_documents(images, record)
@@ -154,10 +136,10 @@ class StorageReading:
                         continue
                     stack = layer_stores.stack(record, documents.config.diff_ids)
                 except Fault as fault:
-                    self._losses.note(fault, lost=label)
+                    self._note(fault, label)
                     continue
                 for useless in documents.faults:
-                    self._losses.note(useless, then=f"; {label} has no name by that digest")
+                    self._note(useless, then=f"; {label} has no name by that digest")
                 by_digest = [
                     Reference(name.registry, name.path, None, digest)
                     for name in names
@@ -170,7 +152,7 @@ class StorageReading:
                         documents=documents,
                         folder=images.where(record.record_id),
                         stack=stack,
-                        chains=_chains(documents.config.diff_ids),
+                        chains=list(chain_ids(documents.config.diff_ids)),
                         given=tuple(names),
                         by_digest=tuple(by_digest),
                     )
@@ -184,8 +166,8 @@ class StorageReading:
         for text in record.names:
             try:
                 names.append(_name(text, record.record_id, taken))
-            except ValueError as error:
-                self._losses.note(Fault(where, str(error)))
+            except (ReferenceSyntaxError, ValueError) as error:
+                self._note(Fault(where, str(error)))
         return names
 
     def _owners(self, found: dict[str, _RecordedImage]) -> dict[Reference, str]:
@@ -211,12 +193,8 @@ class StorageReading:
     def _add_image(
         self, one: _RecordedImage, layers: dict[str, Layer | Fault], owners: dict[Reference, str]
     ) -> None:
-        stack = [layers[chain] for chain in one.chains]
-        whole = tuple(layer for layer in stack if isinstance(layer, Layer))
-        for layer in stack:
-            if isinstance(layer, Fault):
-                self._losses.note(layer, lost=one.label)
-        if len(whole) < len(stack):
+        whole = self._whole([layers[chain] for chain in one.chains], one.label)
+        if whole is None:
             return
         documents = one.documents
         names = sorted(name for name in one.names if owners[name] == documents.image_id)
@@ -302,17 +280,8 @@ class StorageReading:
 
 
 def _name(text: str, record_id: str, taken: dict[Reference, str]) -> Reference:
-    """Read a name of an image.
-
-    Raises:
-        ValueError: it is none, or another image has it; the message says which.
-    """
-    try:
-        name = parse(text, default_tag=False)
-    except ReferenceSyntaxError as error:
-        raise ValueError(str(error)) from None
-    if name.tag is None and name.digest is None:
-        raise ValueError(f"the name {shown(text)} has neither tag nor digest")
+    """Read a name of an image."""
+    name = full_name(text)
     if name.digest is not None:
         # A digest says it all, whatever tag is beside it.
         name = Reference(name.registry, name.path, None, name.digest)
@@ -321,24 +290,11 @@ def _name(text: str, record_id: str, taken: dict[Reference, str]) -> Reference:
     return name
 
 
-def _label(record: ImageRecord, names: list[Reference]) -> str:
-    if not names:
-        return record.record_id[:_SHORT_ID]
-    return next((name for name in names if name.tag), names[0]).familiar
-
-
 def _merged(one: _RecordedImage, other: _RecordedImage) -> _RecordedImage:
     """One image of what two stores, or two records of one, have of it."""
     return one._replace(
         given=(*one.given, *other.given), by_digest=(*one.by_digest, *other.by_digest)
     )
-
-
-def _chains(diff_ids: Iterable[str]) -> list[str]:
-    chains: list[str] = []
-    for diff_id in diff_ids:
-        chains.append(chain_id(chains[-1] if chains else None, diff_id))
-    return chains
 
 
 def _digests(one: _RecordedImage, names: Iterable[Reference]) -> dict[str, tuple[str | None, ...]]:

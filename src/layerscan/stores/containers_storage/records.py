@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from layerscan import digest as digests
-from layerscan.files.safefs import Fault, Folder, FolderEntry
-from layerscan.stores.json_files import parse_json
+from layerscan.files.safefs import Fault, Folder, FolderEntry, or_fault
+from layerscan.stores.engine_files import parse_json
 from layerscan.text import shown
 
 DRIVER = "overlay"
@@ -106,7 +106,7 @@ def read_identity(root: Folder) -> tuple[FolderEntry | None, ...]:
     """
     entries: list[FolderEntry | None] = []
     for name, files in ((IMAGES, (IMAGES_FILE,)), (LAYERS, LAYERS_FILES)):
-        folder = _folder_if_there(root, name)
+        folder = root.folder_if_there(name)
         if folder is not None:
             with folder:
                 entries += [folder.look(file) for file in files]
@@ -138,11 +138,7 @@ def read_records(root: Folder) -> StorageRecords:
 
 
 def kept_layers(stores: Sequence[StorageRecords]) -> dict[str, str]:
-    """The layers that an image keeps, with the time on record of each being made.
-
-    Args:
-        stores: the store's records, then those of additional ones.
-    """
+    """The layers that an image of `stores` keeps, with the time on record of each being made."""
     layers: dict[str, LayerRecord] = {}
     for records in stores:
         for layer_id, layer in records.layers.items():
@@ -177,18 +173,9 @@ def document_file(name: str) -> str:
     return "=" + base64.b64encode(name.encode()).decode()
 
 
-def _folder_if_there(root: Folder, name: str) -> Folder | None:
-    try:
-        return root.folder(name)
-    except Fault as fault:
-        if fault.gone:
-            return None
-        raise
-
-
 def _list(root: Folder, name: str, file: str) -> Iterator[tuple[object, str]]:
     """The entries of a list, and where each is, to be said in messages."""
-    folder = _folder_if_there(root, name)
+    folder = root.folder_if_there(name)
     if folder is None:
         return
     with folder:
@@ -211,13 +198,10 @@ def _add_layer(
     except Fault as fault:
         faults.append(fault)
         return
-    try:
-        layer: LayerRecord | Fault = _layer(document, layer_id, where)
-    except Fault as fault:
-        layer = fault
     if layer_id in layers:
-        layer = Fault(where, f"there are two layers with the id {layer_id}")
-    layers[layer_id] = layer
+        layers[layer_id] = Fault(where, f"there are two layers with the id {layer_id}")
+    else:
+        layers[layer_id] = or_fault(_layer, document, layer_id, where)
 
 
 def _layer(document: dict[str, object], layer_id: str, where: str) -> LayerRecord:

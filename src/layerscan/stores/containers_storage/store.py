@@ -21,9 +21,10 @@ from layerscan.stores.containers_storage.records import (
     read_identity,
     read_records,
 )
+from layerscan.stores.engine_files import store_error
 from layerscan.stores.model import Image, Layer
 from layerscan.stores.places import real_folder
-from layerscan.stores.readings import PAUSES, StoreBase, read_until_settled
+from layerscan.stores.readings import StoreBase
 from layerscan.text import printable
 
 _IMAGES_SUFFIX = "-images"
@@ -31,9 +32,6 @@ _IMAGES_SUFFIX = "-images"
 
 class ContainersStorageStore(StoreBase):
     """A folder of containers/storage with images of the overlay driver.
-
-    Only opening is checked on construction; every call of `images` reads the
-    store anew. Nothing stays open between calls.
 
     Args:
         root: the store's folder (``graphroot``); it may be a symbolic link,
@@ -53,12 +51,12 @@ class ContainersStorageStore(StoreBase):
 
     def __init__(self, root: str, *, additional: Sequence[str] = (), exact: bool = False) -> None:
         super().__init__(real_folder(root))
-        self._roots = (self._root, *map(os.path.realpath, additional))
+        self._roots = (self.root, *map(os.path.realpath, additional))
         self._exact = exact
         self._stamps: dict[str, tuple[object, ...]] = {}
         self._records: list[StorageRecords] = []
         self._kept: dict[str, str] = {}
-        self._other_drivers = _check(self._root)
+        self._other_drivers = _check(self.root)
 
     @property
     def empty_note(self) -> str:
@@ -67,7 +65,7 @@ class ContainersStorageStore(StoreBase):
         if self._other_drivers:
             names = ", ".join(self._other_drivers)
             hint = f"; it has images of the storage driver {names}, which cannot be read"
-        return f"{self._root}: the {self.kind} image store has no images{hint}"
+        return f"{self.root}: the {self.kind} image store has no images{hint}"
 
     def has_images(self) -> bool:
         """Whether it has any image on record; True where that cannot be read."""
@@ -83,16 +81,10 @@ class ContainersStorageStore(StoreBase):
     def images(self) -> list[Image]:
         """Every image that can be read whole, sorted by image id.
 
-        While an engine is at work, files vanish under the reader. Then the
-        store is read again, up to three times; what still does not fit is a
-        problem.
-
         Raises:
             StoreError: the store itself is gone or cannot be opened any more.
         """
-        first, done = read_until_settled(self._read, PAUSES)
-        self._keep(first, done)
-        self._notes = tuple(done.notes)
+        done = self._settled(lambda: StorageReading(self._roots, exact=self._exact))
         self._stamps = done.stamps
         self._take(done.records)
         return done.images
@@ -133,12 +125,6 @@ class ContainersStorageStore(StoreBase):
         self._records = records
         self._kept = kept_layers(records)
 
-    def _read(self) -> StorageReading:
-        try:
-            return StorageReading(self._roots, exact=self._exact)
-        except Fault as fault:
-            raise StoreError(str(fault)) from fault
-
 
 def _check(root: str) -> list[str]:
     """Make sure that `root` holds a store of the overlay driver.
@@ -146,24 +132,20 @@ def _check(root: str) -> list[str]:
     Returns:
         The names of other drivers that it has images of.
     """
-    try:
-        with Folder(root) as top:
-            others = [
-                name.removesuffix(_IMAGES_SUFFIX)
-                for name in top.names()
-                if name.endswith(_IMAGES_SUFFIX) and name != IMAGES
-            ]
-            named = [printable(name) for name in others]
-            if top.look(IMAGES) is None and top.look(LAYERS) is None:
-                raise StoreError(_absent(root, named))
-            top.folder(IMAGES if top.look(IMAGES) else LAYERS).close()
-            return named
-    except Fault as fault:
-        raise StoreError(str(fault)) from fault
-
-
-def _absent(root: str, drivers: list[str]) -> str:
-    if not drivers:
-        return f"{root}: no image store here: looked for {IMAGES} in it"
-    names = ", ".join(drivers)
-    return f"{root}: its images are of the storage driver {names}; only overlay can be read"
+    with store_error(), Folder(root) as top:
+        names = top.names()
+        others = [
+            printable(name.removesuffix(_IMAGES_SUFFIX))
+            for name in names
+            if name.endswith(_IMAGES_SUFFIX) and name != IMAGES
+        ]
+        there = next((name for name in (IMAGES, LAYERS) if name in names), None)
+        if there is not None:
+            top.folder(there).close()
+            return others
+    if others:
+        drivers = ", ".join(others)
+        raise StoreError(
+            f"{root}: its images are of the storage driver {drivers}; only overlay can be read"
+        )
+    raise StoreError(f"{root}: no image store here: looked for {IMAGES} in it")

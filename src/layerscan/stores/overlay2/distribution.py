@@ -5,13 +5,14 @@ never pushed or pulled is not in there, which is no fault.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple, Self
+from contextlib import ExitStack
+from typing import NamedTuple
 
 from layerscan import digest as digests
 from layerscan.errors import ReferenceSyntaxError
-from layerscan.files.safefs import Fault, Folder
+from layerscan.files.safefs import Fault, Folder, Opened
 from layerscan.reference import parse
-from layerscan.stores.json_files import parse_json
+from layerscan.stores.engine_files import parse_json
 from layerscan.text import shown
 
 _LONGEST = 1 << 20
@@ -38,26 +39,21 @@ UNKNOWN = KnownDigests(None, {}, ())
 """What is known of a layer that was never pushed or pulled."""
 
 
-class Distribution:
-    """The folder ``distribution`` of one store, held open while it is read.
-
-    Args:
-        image_root: the folder ``image/overlay2``.
+class Distribution(Opened):
+    """The folder ``distribution`` in ``image/overlay2``, held open while it is read.
 
     Raises:
         Fault: it is there, but cannot be opened.
     """
 
     def __init__(self, image_root: Folder) -> None:
-        self._by_diff_id = _folder_if_there(image_root)
+        self._by_diff_id = image_root.folder_if_there(
+            "distribution", "v2metadata-by-diffid", "sha256"
+        )
         self._repositories: dict[str, str] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+        super().__init__(ExitStack())
         if self._by_diff_id is not None:
-            self._by_diff_id.close()
+            self._opened.enter_context(self._by_diff_id)
 
     def read(self, diff_id: str) -> KnownDigests:
         """What is known of `diff_id`.
@@ -101,12 +97,3 @@ class Distribution:
             except ReferenceSyntaxError:
                 raise Fault(where, f"SourceRepository of {which} is {shown(source)}") from None
         return digest, self._repositories.get(source, "")
-
-
-def _folder_if_there(image_root: Folder) -> Folder | None:
-    try:
-        return image_root.folder("distribution", "v2metadata-by-diffid", "sha256")
-    except Fault as fault:
-        if fault.gone:
-            return None
-        raise

@@ -25,11 +25,7 @@ _LAYER_FILES = ("diff", "size", "cache-id", "tar-split.json.gz")
 def layer_paths(root: str, layer: Layer, link: str, digests: Sequence[str]) -> tuple[str, ...]:
     """Files and folders that exist because of `layer`, each by itself.
 
-    Args:
-        root: the store's data root.
-        layer: the layer.
-        link: its name in ``overlay2/l``.
-        digests: its digests, in whatever repository.
+    In ``overlay2/l`` its name is `link`; `digests` are those in whatever repository.
     """
     image_root = f"{root}/image/overlay2"
     record = f"{image_root}/layerdb/sha256/{_hex(layer.chain_id)}"

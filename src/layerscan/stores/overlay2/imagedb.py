@@ -10,8 +10,9 @@ from layerscan import digest as digests
 from layerscan.errors import ReferenceSyntaxError
 from layerscan.files.safefs import Fault, Folder
 from layerscan.oci import Config, Platform
-from layerscan.reference import Reference, parse
-from layerscan.stores.json_files import parse_json
+from layerscan.reference import Reference
+from layerscan.stores.engine_files import parse_json
+from layerscan.stores.readings import full_name
 from layerscan.text import shown
 
 REPOSITORIES = "repositories.json"
@@ -30,13 +31,7 @@ _TEMPORARY = ".tmp-"
 
 
 def read_names(image_root: Folder) -> tuple[dict[Reference, str], list[Fault]]:
-    """The image id of every name in ``repositories.json``.
-
-    Args:
-        image_root: the folder ``image/overlay2``.
-
-    Returns:
-        The names, and the entries that are no names of images.
+    """The image id of every name in ``repositories.json``, and the entries that name no images.
 
     Raises:
         Fault: the file cannot be used at all.
@@ -58,34 +53,22 @@ def read_names(image_root: Folder) -> tuple[dict[Reference, str], list[Fault]]:
         for text, image_id in entries.items():
             try:
                 _add_name(names, text, image_id)
-            except ValueError as error:
+            except (ReferenceSyntaxError, ValueError) as error:
                 faults.append(Fault(where, str(error)))
     return names, faults
 
 
 def _add_name(names: dict[Reference, str], text: str, image_id: object) -> None:
-    """Check one entry and put it into `names`.
-
-    Raises:
-        ValueError: it names no image; the message says why.
-    """
-    try:
-        name = parse(text, default_tag=False)
-    except ReferenceSyntaxError as error:
-        raise ValueError(str(error)) from None
-    if name.tag is None and name.digest is None:
-        raise ValueError(f"the name {shown(text)} has neither tag nor digest")
-    if not isinstance(image_id, str) or not digests.is_digest(image_id):
+    """Check one entry and put it into `names`."""
+    name = full_name(text)
+    if not digests.is_digest(image_id):
         raise ValueError(f"{name.familiar} names no image id but {shown(image_id)}")
     if names.setdefault(name, image_id) != image_id:
         raise ValueError(f"{name.familiar} names two images, {names[name]} and {image_id}")
 
 
 def list_image_ids(content: Folder) -> tuple[list[str], list[Fault]]:
-    """The ids of the images in ``imagedb/content/sha256``, sorted.
-
-    Returns:
-        The image ids, and the names there that are none.
+    """The image ids in ``imagedb/content/sha256``, sorted, and the names there that are none.
 
     Raises:
         Fault: the folder cannot be listed.
@@ -100,11 +83,7 @@ def list_image_ids(content: Folder) -> tuple[list[str], list[Fault]]:
 
 
 def read_config(content: Folder, image_id: str) -> Config:
-    """The config of an image.
-
-    Args:
-        content: the folder ``imagedb/content/sha256``.
-        image_id: ``sha256:<hex>``.
+    """The config of an image, from the folder ``imagedb/content/sha256``.
 
     Raises:
         Fault: it cannot be read, does not hash to `image_id`, or is no config.

@@ -6,9 +6,9 @@ belongs together. Which layers there are to read, an image's config says.
 
 import re
 import stat
-from typing import Self
+from contextlib import ExitStack
 
-from layerscan.files.safefs import Fault, Folder
+from layerscan.files.safefs import Fault, Folder, Opened
 from layerscan.stores.model import Layer
 from layerscan.text import shown
 
@@ -26,30 +26,19 @@ _LINK = re.compile(r"[0-9A-Z]{26}", re.ASCII)
 _TAR_SPLIT = "tar-split.json.gz"
 
 
-class LayerDb:
-    """The layers of one overlay2 store, held open while it is read.
-
-    Args:
-        root: the store's data root.
+class LayerDb(Opened):
+    """The layers of the overlay2 store in a data root, held open while it is read.
 
     Raises:
         Fault: a folder that all layers are in cannot be opened.
     """
 
     def __init__(self, root: Folder) -> None:
-        self._chains = root.folder("image", "overlay2", "layerdb", "sha256")
-        try:
-            self._folders = root.folder("overlay2")
-        except Fault:
-            self._chains.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._folders.close()
-        self._chains.close()
+        with ExitStack() as opened:
+            chains = root.folder("image", "overlay2", "layerdb", "sha256")
+            self._chains = opened.enter_context(chains)
+            self._folders = opened.enter_context(root.folder("overlay2"))
+            super().__init__(opened.pop_all())
 
     def read(self, chain_id: str, parent: str | None, diff_id: str) -> Layer:
         """The layer `chain_id`, checked against what an image's config says of it.
@@ -93,10 +82,7 @@ class LayerDb:
 
 
 def read_cache_id(files: Folder) -> str:
-    """The name in ``overlay2`` of a layer's folder.
-
-    Args:
-        files: the layer's folder in ``layerdb``.
+    """The name in ``overlay2`` of the folder of a layer, whose folder in ``layerdb`` is `files`.
 
     Raises:
         Fault: it cannot be read, or is no such name.

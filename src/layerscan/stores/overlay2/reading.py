@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from layerscan.digest import chain_id
 from layerscan.files.safefs import Fault, Folder
 from layerscan.oci import Config
-from layerscan.problem import Problem
 from layerscan.stores.model import Image, Layer
 from layerscan.stores.overlay2.distribution import UNKNOWN, Distribution, KnownDigests
 from layerscan.stores.overlay2.footprint import image_paths, layer_paths
@@ -22,30 +21,23 @@ from layerscan.stores.overlay2.imagedb import (
     read_names,
 )
 from layerscan.stores.overlay2.layerdb import LayerDb
-from layerscan.stores.readings import Losses, refuse_shared_folders
+from layerscan.stores.readings import Reading, add_exact_paths, image_label, read_layers
 
 if TYPE_CHECKING:
     from layerscan.reference import Reference
 
 
-class Overlay2Reading:
-    """What one reading of the store found.
+class Overlay2Reading(Reading):
+    """What one reading of the store found; it has seen images by their image ids.
 
     Args:
         root: the store's data root.
         image_root: the folder ``image/overlay2`` in it.
         exact: also find the `exact_paths` of layers and images.
-
-    Attributes:
-        images: the images that could be read whole, sorted by image id.
-        seen: a name for the user of each image that there seems to be, by its
-            image id, whether it could be read or not.
     """
 
     def __init__(self, root: Folder, image_root: Folder, *, exact: bool) -> None:
-        self.images: list[Image] = []
-        self.seen: dict[str, str] = {}
-        self._losses = Losses()
+        super().__init__()
         self._root = root
         self._image_root = image_root
         self._exact = exact
@@ -54,16 +46,7 @@ class Overlay2Reading:
         before = image_root.look(REPOSITORIES)
         self._read()
         if image_root.look(REPOSITORIES) != before:
-            self._losses.settled = False
-
-    @property
-    def settled(self) -> bool:
-        """False if something was missing or changed meanwhile, which another reading may mend."""
-        return self._losses.settled
-
-    def problems(self) -> list[Problem]:
-        """What could not be read, each with the images lost with it."""
-        return self._losses.problems()
+            self.settled = False
 
     def _read(self) -> None:
         configs = self._read_configs()
@@ -72,12 +55,8 @@ class Overlay2Reading:
         known = self._read_digests(dict.fromkeys(diff_id for _, diff_id in wanted.values()))
         layers = self._read_layers(wanted, known)
         for image_id, stack in stacks.items():
-            found = [layers[chain] for chain in stack]
-            whole = tuple(layer for layer in found if isinstance(layer, Layer))
-            for fault in found:
-                if isinstance(fault, Fault):
-                    self._losses.note(fault, lost=self.seen[image_id])
-            if len(whole) == len(stack):
+            whole = self._whole([layers[chain] for chain in stack], self.seen[image_id])
+            if whole is not None:
                 self.images.append(self._image(image_id, configs[image_id], whole, known))
 
     # Names and configs.
@@ -88,22 +67,20 @@ class Overlay2Reading:
             with self._image_root.folder("imagedb", "content", "sha256") as content:
                 image_ids, faults = list_image_ids(content)
                 for stray in faults:
-                    self._losses.note(stray)
+                    self._note(stray)
                 # Those with a name that are not there, too: reading them says so.
                 image_ids = sorted({*image_ids, *self._names})
                 self.seen = {image_id: self._label(image_id) for image_id in image_ids}
                 if nameless and image_ids:
-                    self._losses.note(nameless, then="; no name of an image is known")
+                    self._note(nameless, then="; no name of an image is known")
                 return self._parse_configs(content, image_ids)
         except Fault as fault:
             self.seen = {image_id: self._label(image_id) for image_id in self._names}
             # Without images, an engine that never had one may not have made it.
             if self.seen or not fault.gone:
-                self._losses.note(fault)
-            for label in self.seen.values():
-                self._losses.note(fault, lost=label)
+                self._note(fault, *self.seen.values())
             if nameless and not nameless.gone:
-                self._losses.note(nameless)
+                self._note(nameless)
             return {}
 
     def _read_names(self) -> Fault | None:
@@ -113,7 +90,7 @@ class Overlay2Reading:
         except Fault as fault:
             return fault
         for stray in faults:
-            self._losses.note(stray)
+            self._note(stray)
         for name, image_id in sorted(names.items()):
             self._names[image_id].append(name)
         return None
@@ -124,14 +101,11 @@ class Overlay2Reading:
             try:
                 configs[image_id] = read_config(content, image_id)
             except Fault as fault:
-                self._losses.note(fault, lost=self.seen[image_id])
+                self._note(fault, self.seen[image_id])
         return configs
 
     def _label(self, image_id: str) -> str:
-        names = self._names.get(image_id)
-        if not names:
-            return image_id[: len("sha256:") + 12]
-        return next((name for name in names if name.tag), names[0]).familiar
+        return image_label(self._names.get(image_id, ()), image_id[: len("sha256:") + 12])
 
     # Layers and digests.
 
@@ -153,34 +127,19 @@ class Overlay2Reading:
     ) -> dict[str, Layer | Fault]:
         if not wanted:
             return {}
-        layers: dict[str, Layer | Fault] = {}
+
+        def exact_paths(layer: Layer) -> tuple[str, ...]:
+            digests = known.get(layer.diff_id, UNKNOWN).digests
+            return layer_paths(self._root.path, layer, layerdb.link(layer), digests)
+
         try:
             with LayerDb(self._root) as layerdb:
-                for chain, (parent, diff_id) in wanted.items():
-                    try:
-                        layers[chain] = layerdb.read(chain, parent, diff_id)
-                    except Fault as fault:
-                        layers[chain] = fault
-                refuse_shared_folders(layers)
+                layers = read_layers(wanted, layerdb.read)
                 if self._exact:
-                    self._add_exact_paths(layerdb, layers, known)
+                    add_exact_paths(layers, exact_paths)
+                return layers
         except Fault as fault:
             return dict.fromkeys(wanted, fault)
-        return layers
-
-    def _add_exact_paths(
-        self, layerdb: LayerDb, layers: dict[str, Layer | Fault], known: dict[str, KnownDigests]
-    ) -> None:
-        for chain, layer in layers.items():
-            if isinstance(layer, Layer):
-                try:
-                    link = layerdb.link(layer)
-                except Fault as fault:
-                    layers[chain] = fault
-                else:
-                    digests = known.get(layer.diff_id, UNKNOWN).digests
-                    paths = layer_paths(self._root.path, layer, link, digests)
-                    layers[chain] = layer._replace(exact_paths=paths)
 
     def _read_digests(self, diff_ids: Iterable[str]) -> dict[str, KnownDigests]:
         known: dict[str, KnownDigests] = {}
@@ -190,9 +149,9 @@ class Overlay2Reading:
                     try:
                         known[diff_id] = distribution.read(diff_id)
                     except Fault as fault:
-                        self._losses.note(fault, then=f"; no digest is known of layer {diff_id}")
+                        self._note(fault, then=f"; no digest is known of layer {diff_id}")
         except Fault as fault:
-            self._losses.note(fault, then="; no digest of a layer is known")
+            self._note(fault, then="; no digest of a layer is known")
         return known
 
     # Images.

@@ -8,16 +8,16 @@ opened is ``safefs``'s matter.
 
 import os
 import stat
-from collections.abc import Iterable
 
 from layerscan.errors import StoreError
 from layerscan.files.safefs import Fault, Folder
+from layerscan.stores.engine_files import store_error
 from layerscan.stores.model import Image, Layer
 from layerscan.stores.overlay2.footprint import GROWTH
 from layerscan.stores.overlay2.layerdb import read_cache_id
 from layerscan.stores.overlay2.reading import Overlay2Reading
 from layerscan.stores.places import real_folder
-from layerscan.stores.readings import PAUSES, StoreBase, read_until_settled
+from layerscan.stores.readings import StoreBase
 from layerscan.text import printable
 
 _DRIVER = "overlay2"
@@ -30,9 +30,6 @@ _CONTAINERD_HINT = (
 
 class Overlay2Store(StoreBase):
     """A Docker data root with images of the overlay2 graph driver.
-
-    Only opening is checked on construction; every call of `images` reads the
-    store anew. Nothing stays open between calls.
 
     Args:
         root: the data root; it may be a symbolic link, inside it none is followed.
@@ -51,18 +48,18 @@ class Overlay2Store(StoreBase):
     def __init__(self, root: str, *, exact: bool = False) -> None:
         super().__init__(real_folder(root))
         self._exact = exact
-        self._has_containerd = _check(self._root)
+        self._has_containerd = _check(self.root)
 
     @property
     def empty_note(self) -> str:
         """One line for the user if `images` found none and met no problem."""
         hint = _CONTAINERD_HINT if self._has_containerd else ""
-        return f"{self._root}: the {_DRIVER} image store has no images{hint}"
+        return f"{self.root}: the {_DRIVER} image store has no images{hint}"
 
     def has_images(self) -> bool:
         """Whether it has any image; True where that cannot be read."""
         try:
-            with Folder(self._root) as root, root.folder(*_CONFIGS) as configs:
+            with Folder(self.root) as root, root.folder(*_CONFIGS) as configs:
                 return bool(configs.names())
         except Fault as fault:
             return not fault.gone  # reading the images says what is wrong
@@ -70,15 +67,10 @@ class Overlay2Store(StoreBase):
     def images(self) -> list[Image]:
         """Every image that can be read whole, sorted by image id.
 
-        While Docker is at work, files vanish under the reader. Then the store
-        is read again, up to three times; what still does not fit is a problem.
-
         Raises:
             StoreError: the store itself is gone or cannot be opened any more.
         """
-        first, done = read_until_settled(self._read, PAUSES)
-        self._keep(first, done)
-        return done.images
+        return self._settled(self._read).images
 
     def still_has(self, layer: Layer) -> bool:
         """Whether the store has `layer` on record as `images` gave it.
@@ -90,17 +82,14 @@ class Overlay2Store(StoreBase):
         # By its path, six system calls: the answer is all that comes of it.
         chain = layer.chain_id.removeprefix("sha256:")
         try:
-            with Folder(f"{self._root}/image/{_DRIVER}/layerdb/sha256/{chain}") as files:
+            with Folder(f"{self.root}/image/{_DRIVER}/layerdb/sha256/{chain}") as files:
                 return read_cache_id(files) == os.path.basename(layer.folder)
         except Fault:
             return False
 
     def _read(self) -> Overlay2Reading:
-        try:
-            with Folder(self._root) as root, root.folder("image", _DRIVER) as image_root:
-                return Overlay2Reading(root, image_root, exact=self._exact)
-        except Fault as fault:
-            raise StoreError(str(fault)) from fault
+        with Folder(self.root) as root, root.folder("image", _DRIVER) as image_root:
+            return Overlay2Reading(root, image_root, exact=self._exact)
 
 
 def _check(root: str) -> bool:
@@ -109,39 +98,23 @@ def _check(root: str) -> bool:
     Returns:
         Whether there is a folder of containerd in it, too.
     """
-    try:
-        with Folder(root) as top:
-            containerd = top.look("containerd")
-            has_containerd = containerd is not None and containerd.kind == stat.S_IFDIR
-            try:
-                top.folder("image", _DRIVER).close()
-            except Fault as fault:
-                if not fault.gone:
-                    raise
-                hint = _CONTAINERD_HINT if has_containerd else ""
-                raise StoreError(_absent(top) + hint) from None
-            return has_containerd
-    except Fault as fault:
-        raise StoreError(str(fault)) from fault
+    with store_error(), Folder(root) as top:
+        containerd = top.look("containerd")
+        has_containerd = containerd is not None and containerd.kind == stat.S_IFDIR
+        images = top.folder_if_there("image", _DRIVER)
+        if images is None:
+            raise StoreError(_absent(top) + (_CONTAINERD_HINT if has_containerd else ""))
+        images.close()
+        return has_containerd
 
 
 def _absent(top: Folder) -> str:
     """Why a folder without ``image/overlay2`` is no store that can be read."""
-    drivers = _drivers(top)
-    if not drivers:
+    image = top.folder_if_there("image")
+    names = ""
+    if image is not None:
+        with image:
+            names = ", ".join(map(printable, sorted(image.folders())))
+    if not names:
         return f"{top.path}: no image store here: looked for image/{_DRIVER} in it"
-    names = ", ".join(drivers)
     return f"{top.path}: its images are of the graph driver {names}; only {_DRIVER} can be read"
-
-
-def _drivers(top: Folder) -> Iterable[str]:
-    """Names of the graph drivers that have images under `top`, for a message."""
-    try:
-        with top.folder("image") as image:
-            found = [(name, image.look(name)) for name in image.names()]
-    except Fault as fault:
-        if fault.gone:
-            return []
-        raise
-    plain = [name for name, entry in found if entry is not None and entry.kind == stat.S_IFDIR]
-    return [printable(name) for name in plain]
