@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from layerscan.layersmeta import LayersMeta, dumps_by_arch
+from layerscan.layersmeta import dumps_by_arch
 from layerscan.scanning.scanner import scan
 from layerscan.scanning.selection import Selection, want
 from layerscan.stores import open_store
@@ -140,7 +140,7 @@ class Stage:
             for digest, layer in document.layers.items()
         }
         architecture = found.chosen[0].image.architecture
-        meta = dumps_by_arch({architecture: LayersMeta(document.fs_block_size, layers)})
+        meta = dumps_by_arch({architecture: document._replace(layers=layers)})
         digest = self.docker.run("image", "inspect", "--format", "{{index .RepoDigests 0}}", name)
         archive = bundle({"web": digest})
         of_metadata = descriptor(meta, JSON, annotations={"layers-meta": "v1"})
