@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from layerscan import layersmeta
 from layerscan.digest import NO_DIGEST
 from layerscan.errors import DocumentError
-from layerscan.layersmeta import LayerMeta, LayersMeta, of_images
+from layerscan.layersmeta import LayerMeta, LayersMeta, inodes_of_images, of_images
 
 A, B, C = (f"sha256:{digit * 64}" for digit in "abc")
 MAX = 2**63 - 1
@@ -35,7 +35,13 @@ digests = st.integers(0, 15).map(lambda number: f"sha256:{number:064x}")
 layers_of = st.dictionaries(
     digests, st.builds(LayerMeta, figures, figures, st.none() | figures), max_size=8
 )
-metas = st.builds(LayersMeta, st.integers(1, MAX), layers_of, st.none() | st.text())
+metas = st.builds(
+    LayersMeta,
+    st.integers(1, MAX),
+    layers_of,
+    st.none() | st.text(),
+    st.dictionaries(digests, figures, max_size=8),
+)
 architectures = st.sampled_from(["amd64", "arm", "arm64", "386", "mips64_le", "riscv64"])
 metas_by_arch = st.dictionaries(architectures, metas)
 
@@ -93,6 +99,14 @@ def test_equal_content_gives_equal_bytes(meta: LayersMeta, rng: random.Random) -
     assert layersmeta.dumps(meta._replace(layers=dict(items))) == layersmeta.dumps(meta)
 
 
+def test_inodes_are_beside_the_layers() -> None:
+    meta = LayersMeta(4096, {A: LayerMeta(1, 2)}, inodes={B: 7, A: 5})
+    written = json.loads(layersmeta.dumps(meta))
+    assert written == document(inodes={A: 5, B: 7})
+    assert list(written["inodes"]) == [A, B]
+    assert "inodes" not in json.loads(layersmeta.dumps(meta._replace(inodes={})))
+
+
 def test_unknown_keys_are_accepted() -> None:
     layer = {"size": 1, "usage": 2, "files": 1.5, "big": 10**400}
     content = json.dumps(document(layers={A: layer}, note={"by": ["x"]}))
@@ -110,6 +124,13 @@ WRONG: list[tuple[object, str]] = [
     (document(fs_block_size=0), "$.fs_block_size: must be positive"),
     (document(file_system=None), "$.file_system: must be a string"),
     (document(file_system=["ext4"]), "$.file_system: must be a string"),
+    (document(inodes=[]), "$.inodes: must be an object"),
+    (document(inodes=None), "$.inodes: must be an object"),
+    (document(inodes={"sha256:12": 1}), f'$.inodes["sha256:12"]: {NO_DIGEST}'),
+    (document(inodes={A: -1}), f'$.inodes["{A}"]: must not be negative'),
+    (document(inodes={A: 1.5}), f'$.inodes["{A}"]: must be an integer'),
+    (document(inodes={A: None}), f'$.inodes["{A}"]: must be an integer'),
+    (document(inodes={A: MAX + 1}), f'$.inodes["{A}"]: must be at most {MAX}'),
     (document(fs_block_size=-1), "$.fs_block_size: must not be negative"),
     (document(fs_block_size=True), "$.fs_block_size: must be an integer"),
     (document(fs_block_size="4096"), "$.fs_block_size: must be an integer"),
@@ -275,7 +296,7 @@ json_values = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["layers", "fs_block_size", "size", "usage", A, "x"]), inner
+            st.sampled_from(["layers", "fs_block_size", "inodes", "size", "usage", A, "x"]), inner
         )
     ),
     max_leaves=12,
@@ -347,3 +368,4 @@ def test_what_one_image_has_several_times_counts_together_and_the_largest_image_
     one = LayerMeta(10, 4096, 7)
     found = of_images([[(A, one), (A, LayerMeta(10, 8192, 7))], [(A, one)], [(A, one), (B, one)]])
     assert found == {A: LayerMeta(20, 12288, 7), B: one}
+    assert inodes_of_images([[(A, 2), (A, 3)], [(A, 4)], [(A, 1), (B, 9)]]) == {A: 5, B: 9}

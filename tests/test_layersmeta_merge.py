@@ -47,6 +47,7 @@ def test_merge_hands_on_the_file_system() -> None:
     [
         (LayersMeta(512, {}), "$.fs_block_size", (512, 4096)),
         (LayersMeta(4096, {}, "xfs"), "$.file_system", ("xfs", "ext4")),
+        (LayersMeta(4096, {}, inodes={A: 9}), f'$.inodes["{A}"]', (9, 4)),
         (LayersMeta(4096, {A: LayerMeta(9, 2, 3)}), f'$.layers["{A}"].size', (9, 1)),
         (LayersMeta(4096, {A: LayerMeta(1, 9, 3)}), f'$.layers["{A}"].usage', (9, 2)),
         (LayersMeta(4096, {A: LayerMeta(1, 2, 9)}), f'$.layers["{A}"].archive_size', (9, 3)),
@@ -55,7 +56,7 @@ def test_merge_hands_on_the_file_system() -> None:
 def test_merge_refuses_a_contradiction_and_names_both_sides(
     changed: LayersMeta, path: str, figures: tuple[object, object]
 ) -> None:
-    first = ("arm", LayersMeta(4096, {A: LayerMeta(1, 2, 3)}, "ext4"), "first.json")
+    first = ("arm", LayersMeta(4096, {A: LayerMeta(1, 2, 3)}, "ext4", {A: 4}), "first.json")
     silent = ("arm", LayersMeta(4096, {B: LayerMeta(1, 2)}), "silent.json")
     with pytest.raises(DocumentError) as caught:
         layersmeta.merge([first, silent, ("arm", changed, "last.json")])
@@ -68,13 +69,15 @@ def test_merge_refuses_a_contradiction_and_names_both_sides(
 
 truth = {f"sha256:{number:064x}": LayerMeta(number, number + 1, number + 2) for number in range(6)}
 parts_of_truth = st.builds(
-    lambda digests, known: LayersMeta(
+    lambda digests, known, counted: LayersMeta(
         4096,
         {
             digest: truth[digest] if digest in known else LayerMeta(*_two(truth[digest]))
             for digest in digests
         },
+        inodes={digest: truth[digest].size + 9 for digest in counted},
     ),
+    st.sets(st.sampled_from(sorted(truth))),
     st.sets(st.sampled_from(sorted(truth))),
     st.sets(st.sampled_from(sorted(truth))),
 )
@@ -103,3 +106,4 @@ def test_merge_again_changes_nothing(pairs: list[tuple[str, LayersMeta, str]]) -
     assert layersmeta.merge([*again, *pairs, *pairs]) == merged
     for architecture, meta, _ in pairs:
         assert meta.layers.keys() <= merged[architecture].layers.keys()
+        assert meta.inodes.items() <= merged[architecture].inodes.items()

@@ -11,6 +11,7 @@ and the JSON path of the fault.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -30,7 +31,7 @@ from layerscan.text import printable, quoted, shown
 MAX_DOCUMENT = 64 * 1024 * 1024
 """Bytes of the longest file that is read: some half a million layers."""
 
-_Figure = TypeVar("_Figure", int | None, str | None)
+_Figure = TypeVar("_Figure", int, int | None, str | None)
 
 _ARCHITECTURE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 
@@ -57,11 +58,14 @@ class LayersMeta(NamedTuple):
             measured on.
         layers: what each costs, by the digest of its compressed blob.
         file_system: its full name, as ``--fs`` takes it; None where it is unknown.
+        inodes: how many inodes each makes the engine create, by digest; those of
+            other layers are unknown.
     """
 
     fs_block_size: int
     layers: Mapping[str, LayerMeta]
     file_system: str | None = None
+    inodes: Mapping[str, int] = {}
 
 
 def is_architecture(text: str) -> bool:
@@ -92,6 +96,22 @@ def of_images(images: Iterable[Iterable[tuple[str, LayerMeta]]]) -> dict[str, La
             blobs[digest] = LayerMeta(
                 max(layer.size, known.size), max(layer.usage, known.usage), layer.archive_size
             )
+    return blobs
+
+
+def inodes_of_images(images: Iterable[Iterable[tuple[str, int]]]) -> dict[str, int]:
+    """How many inodes each blob makes an engine create, by the rule of `of_images`.
+
+    Args:
+        images: for each image the inodes of its layers, each with its digest.
+    """
+    blobs: dict[str, int] = {}
+    for image in images:
+        together: Counter[str] = Counter()
+        for digest, inodes in image:
+            together[digest] += inodes
+        for digest, inodes in together.items():
+            blobs[digest] = max(inodes, blobs.get(digest, 0))
     return blobs
 
 
@@ -230,6 +250,7 @@ def _unite(architecture: str, documents: list[tuple[LayersMeta, str]]) -> Layers
         return figure
 
     layers: dict[str, LayerMeta] = {}
+    inodes: dict[str, int] = {}
     file_system: str | None = None
     for meta, source in documents:
         agreed("$.fs_block_size", meta.fs_block_size, source)
@@ -240,7 +261,12 @@ def _unite(architecture: str, documents: list[tuple[LayersMeta, str]]) -> Layers
             agreed(f"{path}.usage", layer.usage, source)
             archive_size = agreed(f"{path}.archive_size", layer.archive_size, source)
             layers[digest] = LayerMeta(layer.size, layer.usage, archive_size)
-    return LayersMeta(documents[0][0].fs_block_size, dict(sorted(layers.items())), file_system)
+        for digest, count in meta.inodes.items():
+            inodes[digest] = agreed(f"$.inodes[{quoted(digest)}]", count, source)
+    fs_block_size = documents[0][0].fs_block_size
+    return LayersMeta(
+        fs_block_size, dict(sorted(layers.items())), file_system, dict(sorted(inodes.items()))
+    )
 
 
 def _one(value: object, place: Place) -> LayersMeta:
@@ -263,7 +289,21 @@ def _one(value: object, place: Place) -> LayersMeta:
             else None,
         )
     file_system = string(document, "file_system", place) if "file_system" in document else None
-    return LayersMeta(fs_block_size, layers, file_system)
+    return LayersMeta(fs_block_size, layers, file_system, read_inodes(document, place))
+
+
+def read_inodes(document: dict[str, object], place: Place) -> dict[str, int]:
+    """The inodes of each layer by its digest, of the document of one architecture at `place`.
+
+    Raises:
+        DocumentError: they are malformed.
+    """
+    at = place.key("inodes")
+    counts = mapping(document.get("inodes", {}), at)
+    for digest in counts:
+        if not digests.is_digest(digest):
+            raise at.key(digest).fault(digests.NO_DIGEST)
+    return {digest: integer(counts, digest, at) for digest in sorted(counts)}
 
 
 def _plain(meta: LayersMeta) -> dict[str, object]:
@@ -275,6 +315,8 @@ def _plain(meta: LayersMeta) -> dict[str, object]:
     document: dict[str, object] = {"fs_block_size": meta.fs_block_size, "layers": layers}
     if meta.file_system is not None:
         document["file_system"] = meta.file_system
+    if meta.inodes:
+        document["inodes"] = dict(meta.inodes)
     return document
 
 

@@ -157,7 +157,7 @@ def test_figures_that_are_kept(tmp_path: Path, length: int) -> None:
 
 @pytest.mark.parametrize("number", [9, 10, 11])
 def test_notes_that_are_kept_of_a_layer(number: int) -> None:
-    known = KnownLayer(LayerFigures(1, 2, 3, 4, 5, 6), is_whole=True, notes=("n",) * number)
+    known = KnownLayer(LayerFigures(1, 2, 3, 4, 5, 6, 7), is_whole=True, notes=("n",) * number)
     raw = prediction_cache._dumps({}, known)
     with refused_if(number > 10, DocumentError, r"f: \$.notes: has more than 10 entries"):
         assert prediction_cache._loads(raw, "f", {}) == known

@@ -48,6 +48,7 @@ class Layer:
     archive_size: int = 1024
     usage: int = 4096
     size: int = 3000
+    inodes: int | None = None
 
     @property
     def digest(self) -> str:
@@ -192,7 +193,9 @@ def right_metadata(app: App) -> bytes:
 
 
 def metadata_of(layers: Sequence[Layer], fs_block_size: int = 4096) -> dict[str, Any]:
+    inodes = {layer.digest: layer.inodes for layer in layers if layer.inodes is not None}
     return {
+        **({"inodes": inodes} if inodes else {}),
         "fs_block_size": fs_block_size,
         "layers": {
             layer.digest: {

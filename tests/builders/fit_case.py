@@ -20,9 +20,23 @@ PLENTY = 1 << 40
 
 
 def volume(
-    free_blocks: int, block_size: int = 4096, blocks: int = 1 << 30, withheld_blocks: int = 0
+    free_blocks: int,
+    block_size: int = 4096,
+    blocks: int = 1 << 30,
+    withheld_blocks: int = 0,
+    *,
+    inodes: int | None = 0,
 ) -> Volume:
-    return Volume(block_size, blocks, free_blocks, free_blocks, withheld_blocks)
+    """A volume, by default without a limit of inodes; else `inodes` are free."""
+    return Volume(
+        block_size,
+        blocks,
+        free_blocks,
+        free_blocks,
+        withheld_blocks,
+        inodes=inodes,
+        free_inodes=inodes,
+    )
 
 
 def bytes_of_disk(free: int, total: int = PLENTY) -> Volume:

@@ -123,6 +123,7 @@ def test_json_has_all_facts(tmp_path: Path, meta: Path) -> None:
                 "total": {"bytes": 102_400_000, "percent": 100.0},
                 "left": {"bytes": 0, "percent": 0.0},
                 "to_free": {"bytes": 1024, "percent": 0.0},
+                "inodes": None,
             }
         ],
         "bundles": [],

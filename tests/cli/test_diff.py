@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from layerscan.fit import device_file
-from layerscan.fit.difference import compare, of_metadata, sums
+from layerscan.fit.difference import compare, of_metadata
 from tests.builders.fit_apps import App, Layer, encode, metadata_of
 from tests.builders.fit_case import ARCH, app_of
 from tests.builders.overlay2 import StoreBuilder
@@ -57,6 +58,7 @@ def test_what_an_update_changes(old: str, new: str) -> None:
             "digest": layer.digest,
             "archive_size": layer.archive_size,
             "usage": layer.usage,
+            "inodes": None,
         }
 
     assert report(old, new) == [
@@ -66,8 +68,8 @@ def test_what_an_update_changes(old: str, new: str) -> None:
             "added": [plain(ADDED)],
             "removed": [plain(REMOVED)],
             "download": 200,
-            "peak": {"layers": 3, "archive_size": 1230, "usage": 10_000},
-            "after": {"layers": 2, "archive_size": 1200, "usage": 8000},
+            "peak": {"layers": 3, "archive_size": 1230, "usage": 10_000, "inodes": None},
+            "after": {"layers": 2, "archive_size": 1200, "usage": 8000, "inodes": None},
         }
     ]
 
@@ -90,6 +92,34 @@ def test_report_for_people(old: str, new: str) -> None:
         "",
         "arm64: download 200 B",
     ]
+
+
+def counted(*layers: Layer) -> bytes:
+    return encode({ARCH: metadata_of(layers)})
+
+
+def test_inodes_are_shown_where_they_are_known(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    kept, added, removed = (
+        replace(layer, inodes=inodes)
+        for layer, inodes in ((KEPT, 40), (ADDED, 3000), (REMOVED, 20))
+    )
+    old.write_bytes(counted(kept, removed))
+    new.write_bytes(counted(kept, added))
+    (found,) = report(old, new)
+    assert [found[part][0]["inodes"] for part in ("kept", "added", "removed")] == [40, 3000, 20]
+    assert (found["peak"]["inodes"], found["after"]["inodes"]) == (3060, 3040)
+    lines = [" ".join(line.split()) for line in run("diff", old, new).text.splitlines()]
+    assert f"200 B 2.9 KiB 3,000 {ADDED.digest[7:19]} added" in lines
+    assert "3 1.2 KiB 9.8 KiB 3,060 both are there" in lines
+    # One that does not say them makes the sums unknown, and no figure 0.
+    new.write_bytes(counted(kept, ADDED))
+    (found,) = report(old, new)
+    assert [found[part]["inodes"] for part in ("peak", "after")] == [None, None]
+    assert found["added"][0]["inodes"] is None
+    lines = [" ".join(line.split()) for line in run("diff", old, new).text.splitlines()]
+    assert f"200 B 2.9 KiB unknown {ADDED.digest[7:19]} added" in lines
+    assert "1 30 B 2.0 KiB 20 removed" in lines
 
 
 @pytest.mark.slow
@@ -131,7 +161,8 @@ def test_documents_of_scan(tmp_path: Path) -> None:
         path.write_bytes(encode(document))
     (found,) = report(old, new, "--arch", "arm64")
     assert found["download"] is None
-    assert found["peak"] == {"layers": 2, "archive_size": None, "usage": 8000}
+    peak = {"layers": 2, "archive_size": None, "usage": 8000, "inodes": None}
+    assert found["peak"] == peak
     done = run("diff", old, new, "--arch", "arm64")
     message = "arm64: the download is not known: the metadata lacks archive_size"
     assert done.lines == [warning(message)]
@@ -193,7 +224,9 @@ def test_no_document_is_refused(tmp_path: Path, old: str, text: str) -> None:
     assert run("diff", old, path).status == 2
 
 
-layers = st.lists(st.sampled_from([Layer(str(n), n * 7, n * 4096) for n in range(9)]), unique=True)
+layers = st.lists(
+    st.sampled_from([Layer(str(n), n * 7, n * 4096, inodes=n * 3) for n in range(9)]), unique=True
+)
 
 
 @given(layers, layers)
@@ -202,8 +235,10 @@ def test_parts_add_up(old: list[Layer], new: list[Layer]) -> None:
     there, back = compare(before, after, ARCH), compare(after, before, ARCH)
     assert (there.added, there.removed) == (back.removed, back.added)
     assert there.peak == back.peak
-    assert there.after == sums(after.layers(ARCH))
-    assert there.peak.usage == there.after.usage + sums(there.removed).usage
+    assert there.after == there.sums(after.meta(ARCH).layers)
+    assert there.peak.usage == there.after.usage + there.sums(there.removed).usage
+    inodes = there.after.inodes, there.peak.inodes, there.sums(there.removed).inodes
+    assert inodes[1] == (inodes[0] or 0) + (inodes[2] or 0)
     assert set(there.kept) | set(there.added) == {layer.digest for layer in new}
 
 

@@ -5,10 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from layerscan import layersmeta
 from layerscan.apps.published import bundle_files, bundle_images, loads_app
 from layerscan.digest import sha256
 from layerscan.oci.blobs import DryRunFolder
-from tests.builders.publish_case import Bench, image_of, index_of, layer_of, requests_after
+from tests.builders.publish_case import (
+    Bench,
+    image_of,
+    index_of,
+    layer_of,
+    metadata,
+    requests_after,
+)
 from tests.builders.registry_server import OpenRegistry
 from tests.cli_runner import Result, error, run
 
@@ -44,14 +52,14 @@ def test_an_app_is_published_whole(bench: Bench) -> None:
     registry = bench.registry
     assert registry.tags("fleet/shop") == {"1": digest}
     app = bench.document(digest)
-    bundle, metadata = app["layers"]
+    bundle, of_layers = app["layers"]
     assert app["config"]["size"] == 0
     assert sha256(b"") in registry.blobs("fleet/shop")
-    assert bench.document(metadata["digest"]) == {
+    assert bench.document(of_layers["digest"]) == {
         "amd64": {"fs_block_size": 4096, "layers": layers(base=1, web=1, db=1)},
         "arm64": {"fs_block_size": 4096, "layers": layers(armbase=1, armweb=1, armdb=1)},
     }
-    assert metadata["mediaType"] == "application/json"
+    assert of_layers["mediaType"] == "application/json"
     assert [entry["platform"]["architecture"] for entry in app["manifests"]] == ["amd64", "arm64"]
     amd64 = bench.document(app["manifests"][0]["digest"])
     assert [layer["digest"] for layer in amd64["layers"]] == sorted(
@@ -131,6 +139,18 @@ def test_layers_manifests_that_are_not_to_be_there(bench: Bench) -> None:
     digest = digest_in(bench.publish("--layers-manifests", "never"))
     assert "manifests" not in bench.document(digest)
     assert [*bench.registry.manifests("fleet/shop")] == [digest]
+
+
+def test_of_inodes_it_hands_on_what_is_known_of_the_app_s_layers(bench: Bench) -> None:
+    amd64 = metadata(amd64=["base", "web", "db", "unused"])["amd64"]
+    base, web, unused = (layer_of(name).digest for name in ("base", "web", "unused"))
+    counted = amd64._replace(inodes={base: 300, web: 7, unused: 9})
+    (bench.root / "meta.json").write_bytes(layersmeta.dumps_by_arch({"amd64": counted}))
+    digest = digest_in(bench.publish("--arch", "amd64"))
+    _, published = bench.document(digest)["layers"]
+    found = bench.document(published["digest"])["amd64"]
+    assert found["inodes"] == {base: 300, web: 7}
+    assert found["layers"] == layers(base=1, web=1, db=1)
 
 
 # Architectures.

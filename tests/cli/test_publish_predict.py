@@ -79,6 +79,7 @@ def test_it_is_what_predict_writes(shop: Shop, tmp_path: Path) -> None:
         "amd64": {base.digest, top.digest, db.digest},
         "arm64": {arm.digest, top.digest, db.digest},
     }
+    assert all(set(one["inodes"]) == set(one["layers"]) for one in found.values())
     # What is published for no architecture is not read; the rest is, once.
     assert (shop.reads(odd.digest), shop.reads(base.digest), shop.reads(top.digest)) == (0, 1, 1)
     written = run_here("predict", "-a", tmp_path / "apps", "--arch", "amd64,arm64", "-o", "-")

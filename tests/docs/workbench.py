@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.fit_apps import App, Layer
+from layerscan.fit import device_file
+from layerscan.fit.device import Device, EngineLayers, Volume
+from tests.builders.fit_apps import App, Layer, encode, metadata_of
 from tests.builders.machine import Machine
 from tests.builders.published_apps import put_fleet
 from tests.builders.registry_server import OpenRegistry
@@ -113,6 +115,18 @@ def write_versions(folder: Path) -> None:
         app = App({"web": {"arm64": [*base, top]}, "db": {"arm64": [base[0]]}})
         app.dry_run(folder / tag / "shop")
     app.store(folder / "mirror")
+    write_few_inodes(folder)
+
+
+def write_few_inodes(folder: Path) -> None:
+    """Metadata of a layer of many files, and a disk that has few inodes for them."""
+    files = Layer("many files", 294_000, 12_288_000, inodes=3013)
+    (folder / "many-files.json").write_bytes(encode({"arm64": metadata_of([files])}))
+    disk = Volume(4096, 15_000, 12_000, 12_000, inodes=1520, free_inodes=1509)
+    engine = EngineLayers("overlay2", False, *[frozenset[str]()] * 3)  # noqa: FBT003 - as it is
+    root = "/data"
+    device = Device("", "arm64", {root: disk}, root, root, root, root, engine=engine)
+    (folder / "few-inodes.json").write_bytes(device_file.dumps(device))
 
 
 LATEST = Layer("1043", 2_310_447, 7_180_288)

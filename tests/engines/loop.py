@@ -95,6 +95,12 @@ def used_bytes(path: str) -> int:
     return (found.f_blocks - found.f_bfree) * found.f_frsize
 
 
+def used_inodes(path: str) -> int:
+    """How many inodes of its file system at `path` are in use; not of a btrfs."""
+    found = os.statvfs(path)
+    return found.f_files - found.f_ffree
+
+
 def _run(*argv: str) -> str:
     done = subprocess.run(argv, check=True, capture_output=True, text=True)
     return done.stdout.strip()

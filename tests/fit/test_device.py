@@ -45,7 +45,11 @@ def test_device_of_one_volume() -> None:
 def test_all_that_a_device_file_may_say() -> None:
     disk = document()["volumes"]["data"]
     device, installed = loads(
-        volumes={"a": disk, "b": disk | {"withheld_blocks": 7}, "c": disk},
+        volumes={
+            "a": disk,
+            "b": disk | {"withheld_blocks": 7},
+            "c": disk | {"inodes": 0, "free_inodes": 0},
+        },
         store_root="a",
         docker_root="b",
         docker_root_parent="c",
@@ -55,6 +59,8 @@ def test_all_that_a_device_file_may_say() -> None:
         something="else",
     )
     assert device.volumes["b"].withheld_blocks == 7
+    assert [one.inodes for one in device.volumes.values()] == [None, None, 0]
+    assert (device.volumes["c"].free_inodes, device.volumes["a"].free_inodes) == (0, None)
     assert (device.store_parent, device.docker_parent) == ("a", "c")
     assert device.partial == {B: 17}
     assert device.engine == EngineLayers(
@@ -116,6 +122,27 @@ FAULTS: list[tuple[dict[str, object], str]] = [
     (
         changed(withheld_blocks=51),
         "$.volumes.data.withheld_blocks: must be at most free_blocks, 50",
+    ),
+    (
+        changed(inodes=9),
+        '$.volumes.data: key "free_inodes" is missing: inodes and free_inodes go together',
+    ),
+    (
+        changed(free_inodes=9),
+        '$.volumes.data: key "inodes" is missing: inodes and free_inodes go together',
+    ),
+    (
+        changed(inodes=9, free_inodes=10),
+        "$.volumes.data.free_inodes: must be at most inodes, 9",
+    ),
+    (changed(inodes=0, free_inodes=1), "$.volumes.data.free_inodes: must be at most inodes, 0"),
+    (
+        changed(inodes=-1, free_inodes=0),
+        "$.volumes.data.inodes: must not be negative",
+    ),
+    (
+        changed(inodes=None, free_inodes=0),
+        "$.volumes.data.inodes: must be an integer",
     ),
     ({"blobs": {}}, "$.blobs: must be an array"),
     ({"blobs": [A, "sha256:12"]}, "$.blobs[1]: is no digest"),
@@ -192,7 +219,7 @@ def test_what_is_written_is_read_again(
     device = Device(
         "device.json",
         "arm",
-        {"x": Volume(4096, 9, 8, 7, 1), "y": Volume(1 << 20, 3, 2, 1, 0, 4096)},
+        {"x": Volume(4096, 9, 8, 7, 1), "y": Volume(1 << 20, 3, 2, 1, 0, 4096, 5, 4)},
         "x",
         "y",
         parent,
@@ -202,6 +229,21 @@ def test_what_is_written_is_read_again(
         partial={f"h/r@{one}" if keeps else one: 5 for one in partial},
         engine=EngineLayers("overlay2", keeps, frozenset(chains), frozenset(), frozenset(blobs)),
     )
+    raw = device_file.dumps(device)
+    assert device_file.loads(raw, "device.json") == (device, ())
+    Draft202012Validator(SCHEMA).validate(json.loads(raw))
+
+
+inodes_and_free = st.tuples(*[st.integers(0, MAX_INTEGER)] * 2).map(
+    lambda pair: (max(pair), min(pair))
+)
+
+
+@given(inodes_and_free)
+def test_inodes_are_read_again(inodes: tuple[int, int]) -> None:
+    there, free = inodes
+    disk = Volume(4096, 9, 8, 7, inodes=there, free_inodes=free)
+    device = Device("device.json", "arm", {"x": disk}, "x", "x", "x", "x")
     raw = device_file.dumps(device)
     assert device_file.loads(raw, "device.json") == (device, ())
     Draft202012Validator(SCHEMA).validate(json.loads(raw))

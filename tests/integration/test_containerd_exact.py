@@ -10,6 +10,7 @@ import pytest
 from layerscan.scanning.scanner import scan
 from layerscan.scanning.selection import Selection, want
 from layerscan.stores.containerd.store import ContainerdStore
+from tests.builders.exact_case import assert_meets_inodes
 from tests.conftest import require_programs
 from tests.engines import containerd as containerd_engine
 from tests.engines import loop
@@ -65,10 +66,11 @@ def test_pulls_take_what_was_foretold(
     with disk as path, Containerd(os.path.join(path, "root")) as engine:
         already: set[str] = set()
         for name in pushed[::order]:
-            before = loop.used_bytes(path)
+            before, inodes = loop.used_bytes(path), loop.used_inodes(path)
             engine.pull(name)
             truth = loop.used_bytes(path) - before
             found = exact(engine, name)
+            assert_meets_inodes(found, already, loop.used_inodes(path) - inodes)
             (one,) = found.chosen
             new = found.costs.keys() - already
             already |= new

@@ -17,7 +17,7 @@ from layerscan.scanning.scanner import scan
 from layerscan.scanning.selection import Selection, want
 from layerscan.stores import open_store
 from layerscan.stores.accounting import Accounting
-from tests.builders.exact_case import ALLOWED_BYTES, assert_meets
+from tests.builders.exact_case import ALLOWED_BYTES, assert_meets, assert_meets_inodes
 from tests.conftest import require_programs
 from tests.engines import loop
 from tests.engines.docker import Docker
@@ -143,10 +143,12 @@ def disk(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
 
 def assert_pull_is_foretold(stage: Stage, disk: Disk, name: str) -> None:
     already = disk.chain_ids()
-    foretold = predicted(exact(stage.docker, name), already)
+    found = exact(stage.docker, name)
+    foretold, inodes = predicted(found, already), loop.used_inodes(disk.path)
     truth = disk.pull(name)
     print(f"{name}: {len(disk.chain_ids() - already)} layers")
     assert_meets(foretold, truth)
+    assert_meets_inodes(found, already, loop.used_inodes(disk.path) - inodes)
     assert_meets(predicted(exact(disk.engine, name), already), truth)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from layerscan.layersmeta import LayersMeta, dumps_by_arch
+from layerscan.layersmeta import dumps_by_arch
 from layerscan.scanning.scanner import scan
 from layerscan.scanning.selection import Selection, want
 from layerscan.stores import open_store
@@ -63,6 +63,10 @@ IMAGES = {
     ),
     "twenty layers": tower(20, base=""),
 }
+
+
+OF_CONTAINERD = 4
+"""Inodes for the first image of all that Docker's containerd makes, here on another disk."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,7 @@ class Stage:
             for digest, layer in document.layers.items()
         }
         architecture = found.chosen[0].image.architecture
-        meta = dumps_by_arch({architecture: LayersMeta(document.fs_block_size, layers)})
+        meta = dumps_by_arch({architecture: document._replace(layers=layers)})
         digest = self.docker.run("image", "inspect", "--format", "{{index .RepoDigests 0}}", name)
         archive = bundle({"web": digest})
         of_metadata = descriptor(meta, JSON, annotations={"layers-meta": "v1"})
@@ -310,6 +314,41 @@ def test_verdict_of_a_file_is_that_of_the_device(
     assert there == here
     assert len(here["missing_layers"]) == len(stage.manifest(IMAGES["one large layer"])["layers"])
     assert sum(layer["usage"] == 0 for layer in here["missing_layers"]) == 2
+
+
+def leave_inodes(device: Device, free: int) -> None:
+    """Make files without content until `free` inodes are left."""
+    folder = os.path.join(device.path, "inodes")
+    os.mkdir(folder)
+    for number in range(os.statvfs(device.path).f_favail - free):
+        os.mknod(os.path.join(folder, str(number)))
+    assert os.statvfs(device.path).f_favail == free
+
+
+@pytest.mark.parametrize("lacking", [0, OF_CONTAINERD + 1])
+def test_device_with_few_inodes(stage: Stage, tmp_path: Path, lacking: int) -> None:
+    require_root()
+    require_programs(*loop.PROGRAMS)
+    image = IMAGES["many small files"]
+    app = stage.app(image)
+    options = ("--engine-pulls", "--store-root", str(tmp_path / "store"))
+    # A fresh one for each: of a pull that fails, the engine leaves much behind.
+    with (
+        loop.ext4(str(tmp_path / "disk"), DISK, "-b", str(BLOCK), "-N", "8192") as disk,
+        Docker(os.path.join(disk, "docker")) as engine,
+    ):
+        device = Device(disk, engine, engine.data_root)
+        required = check(device, app, *options)[1]["inodes"]["required"]
+        leave_inodes(device, required - lacking)
+        status, volume = check(device, app, *options)
+        assert volume["inodes"] == {"required": required, "free": required - lacking}
+        assert (status, volume["to_free"]["bytes"]) == (1 if lacking else 0, 0)
+        if lacking:
+            with pytest.raises(EngineError, match="no space left on device"):
+                engine.pull(stage.named(image))
+        else:
+            engine.pull(stage.named(image))
+        print(f"{required:,} inodes required, {os.statvfs(disk).f_favail} left")
 
 
 def test_containerd_keeps_the_blobs(stage: Stage, tmp_path: Path) -> None:

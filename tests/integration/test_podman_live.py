@@ -14,7 +14,7 @@ from layerscan.scanning.scanner import scan
 from layerscan.scanning.selection import Selection, want
 from layerscan.stores import open_store
 from layerscan.stores.accounting import Accounting
-from tests.builders.exact_case import assert_meets
+from tests.builders.exact_case import assert_meets, assert_meets_inodes
 from tests.conftest import require_programs
 from tests.engines import loop
 from tests.engines import podman as podman_engine
@@ -121,11 +121,13 @@ def test_exact_usage_of_every_pull_onto_a_fresh_disk(
             device.run("images")
             already: set[str] = set()
             for name in names:
-                foretold = predicted(exact(shelf.podman.root, name), already)
-                before = loop.used_bytes(disk)
+                built = exact(shelf.podman.root, name)
+                foretold = predicted(built, already)
+                before, inodes = loop.used_bytes(disk), loop.used_inodes(disk)
                 device.pull(name)
                 truth = loop.used_bytes(disk) - before
                 print(f"{name}, blocks of {block_size}:")
+                assert_meets_inodes(built, already, loop.used_inodes(disk) - inodes)
                 if here == block_size:
                     assert_meets(foretold, truth)
                 found = exact(device.root, name)

@@ -137,7 +137,8 @@ def walked(found: Scan, layer: Layer, archive_size: int) -> LayerFigures:
     assert child is not None
     kept = sum(os.stat(path).st_size for path in layer.metadata_files)
     files = child.files + child.symlinks + child.others
-    return LayerFigures(cost.size, child.blocks * 512, 0, files, archive_size, kept)
+    inodes = files + child.directories
+    return LayerFigures(cost.size, child.blocks * 512, 0, files, archive_size, kept, inodes)
 
 
 @KINDS
@@ -155,7 +156,10 @@ def test_what_is_around_layers_is_that_of_the_store(
             figures = walked(found, layer, packed_layer.archive_size)
             position = Position(depth, is_top=depth == len(layers) - 1)
             usage = model.layer_usage(figures, position, fs, accounting)
-            assert usage == found.costs[layer.chain_id].usage, (image.name, depth)
+            cost = found.costs[layer.chain_id]
+            assert usage == cost.usage, (image.name, depth)
+            inodes = model.layer_inodes(figures, position, fs)
+            assert cost.inodes == (inodes if accounting is Accounting.EXACT else None)
             compared += 1
         beside = model.image_usage(image.documents, fs, accounting)
         assert beside == found.image_usage[image.image_id], image.name

@@ -26,7 +26,7 @@ base, top = Layer.of(*BASE), Layer.of(*TOP)
 
 LAYER = SourceLayer("sha256:" + "1" * 64, "sha256:" + "2" * 64, 300)
 EXT4 = CacheConditions("ext4,block=4096,inode=256", "gzip")
-FIGURES = KnownLayer(LayerFigures(1, 2, 3, 4, 300, 6), is_whole=True)
+FIGURES = KnownLayer(LayerFigures(1, 2, 3, 4, 300, 6, 7), is_whole=True)
 
 
 @pytest.fixture

@@ -55,6 +55,7 @@ def test_is_what_a_scan_of_the_unpacked_image_says(
     store.image(layers, names=["acme/web:7"], pushed={"docker.io/acme/web": None})
     Image.of(*(Layer.of(*one) for one in ops)).put(open_registry, "acme/web:7")
     scanned = scan(open_store("overlay2", store.root))
+    exact = scan(open_store("overlay2", store.root, exact=True), accounting="exact")
     found = predicted(open_registry, "acme/web:7")
     (image,) = found.images
     assert [layer.chain_id for layer in image.layers] == [layer.chain_id for layer in layers]
@@ -63,6 +64,7 @@ def test_is_what_a_scan_of_the_unpacked_image_says(
         content = cost.walked.child
         assert content is not None
         assert layer.size == cost.size == content.size
+        assert layer.inodes == exact.costs[layer.chain_id].inodes
         assert layer.files == content.files + content.symlinks + content.others
         # The tar-split of the store has made-up checksums, and /tmp may be any file system.
         assert layer.usage == pytest.approx(cost.usage, rel=0.2, abs=8192)
@@ -78,6 +80,10 @@ def test_document_has_the_digests_and_archive_sizes(open_registry: OpenRegistry)
     }
     assert document.layers[base.digest].size == tree.docker_size(BASE)
     assert document.layers[top.digest].size == 5000
+    # bin, usr and usr/lib, the root, and each file and link; what Docker keeps beside.
+    assert document.inodes[base.digest] == (4 + 1 + 1 + 20) + 10
+    # etc and bin, the root, a file and a whiteout.
+    assert document.inodes[top.digest] == (3 + 2) + 14
     assert found.architectures == ["amd64"]
     assert found.documents() == {"amd64": document}
     assert found.notes == ()

@@ -1,11 +1,13 @@
 """A scan: its figures, what it walks, and what it does while an engine is at work."""
 
+import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
+from layerscan import layersmeta
 from layerscan.errors import LayerscanError
 from layerscan.layersmeta import LayerMeta
 from layerscan.scanning import scanner
@@ -16,7 +18,7 @@ from layerscan.stores.accounting import Accounting
 from layerscan.walking.walker import Progress, Usage, walk_many
 from tests.builders.documents import sha256
 from tests.builders.overlay2 import StoreBuilder, blob_digest
-from tests.builders.tree import File
+from tests.builders.tree import File, Link
 from tests.cli_runner import Fleet, expected_usage, undigested
 
 HUB = "docker.io/library"
@@ -265,7 +267,31 @@ def test_exact_accounting_counts_what_exists_because_of_layer_and_image(
     (one,) = result.chosen
     assert result.image_usage[image_id] >= blocks(one.image.exact_paths) > 0
     assert cost.usage > scan_built(built).costs[layer.chain_id].usage
-    assert result.document().layers == {blob_digest(layer.diff_id): LayerMeta(5000, cost.usage)}
+    digest = blob_digest(layer.diff_id)
+    assert result.document().layers == {digest: LayerMeta(5000, cost.usage)}
+    # The folder and the file, and one for each path beside.
+    assert result.document().inodes == {digest: 2 + len(cost.layer.exact_paths)}
+    assert result.documents()["amd64"] == result.document()
+
+
+def test_layer_that_stands_on_another_makes_a_file_there(built: StoreBuilder) -> None:
+    base = built.layer(None, File("x", size=1), Link("y", "x"))
+    top = built.layer(base, File("x", size=1))
+    built.image([base, top], names=["x:1"], pushed={f"{HUB}/x": None})
+    costs = scan(open_store(root=built.root, exact=True), accounting="exact").costs
+    bottom = costs[base.chain_id]
+    assert bottom.inodes == 2 + len(bottom.layer.exact_paths)
+    # `committed`, in the folder of the layer beneath.
+    upper = costs[top.chain_id]
+    assert upper.inodes == 2 + len(upper.layer.exact_paths) + 1
+
+
+def test_document_of_the_docker_rule_is_as_ever(built: StoreBuilder) -> None:
+    layer = built.layer(None, File("x", size=1))
+    built.image([layer], names=["x:1"], pushed={f"{HUB}/x": None})
+    result = scan_built(built)
+    assert result.costs[layer.chain_id].inodes is None
+    assert json.loads(layersmeta.dumps(result.document())).keys() == {"fs_block_size", "layers"}
 
 
 def test_docker_accounting_of_an_image_is_only_its_layers(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 HELP = "does an App fit on a device?"
 DESCRIPTION = """Say whether an App, or an update of it, fits on a device: on this machine, or on
 the one that a device file describes. The answer is that of the device's own
-client, or with --policy exact what is true to the block.
+client, or with --policy exact what is true to the block and the inode.
 
 Exit status: 0 it fits; 1 it does not; 2 it cannot be told, and why."""
 EPILOG = """REF is a reference in a registry; a folder that 'layerscan publish --dry-run' wrote

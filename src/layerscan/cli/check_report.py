@@ -72,6 +72,7 @@ def _volume(space: "Space") -> dict[str, object]:
         "purposes": list(space.purposes),
         "fits": space.fits,
         **figures,
+        "inodes": None if space.inodes is None else space.inodes._asdict(),
     }
 
 
@@ -105,7 +106,7 @@ def _to_free(verdict: "Verdict") -> list[str]:
     lines = []
     for space in verdict.spaces:
         name = printable(space.volume)
-        if not space.fits:
+        if space.to_free:
             line = f"{name}: {space.to_free} bytes would have to be freed"
             if space.app is not None:
                 line += f" for {printable(space.app)}"
@@ -115,6 +116,11 @@ def _to_free(verdict: "Verdict") -> list[str]:
             elif space.least < space.required:
                 line += "; it may also fit, if layers come slowly"
             lines.append(line)
+        if space.inodes is not None and not space.inodes.fits:
+            lines.append(
+                f"{name}: {space.inodes.required:,} inodes are needed, and "
+                f"{space.inodes.free:,} are free: too few, whatever the bytes"
+            )
     lines += (
         f"{printable(bundle.app)}: its archive does not fit in the store of Apps: "
         f"{bundle.required - bundle.available} bytes would have to be freed"

@@ -74,18 +74,16 @@ def _measured(name: str, client: "RegistryClient") -> "Measured":
 
 
 def _download(one: "Difference") -> int | None:
-    from layerscan.fit.difference import sums
-
-    return sums(one.added).archive_size
+    return one.sums(one.added).archive_size
 
 
 def _print_json(found: "Sequence[Difference]") -> None:
     report = [
         {
             "architecture": one.architecture,
-            "kept": _layers(one.kept),
-            "added": _layers(one.added),
-            "removed": _layers(one.removed),
+            "kept": _layers(one.kept, one.inodes),
+            "added": _layers(one.added, one.inodes),
+            "removed": _layers(one.removed, one.inodes),
             "download": _download(one),
             "peak": one.peak._asdict(),
             "after": one.after._asdict(),
@@ -96,32 +94,49 @@ def _print_json(found: "Sequence[Difference]") -> None:
     print()
 
 
-def _layers(layers: "Mapping[str, LayerMeta]") -> list[dict[str, object]]:
+def _layers(
+    layers: "Mapping[str, LayerMeta]", inodes: "Mapping[str, int]"
+) -> list[dict[str, object]]:
     return [
-        {"digest": digest, "archive_size": figures.archive_size, "usage": figures.usage}
+        {
+            "digest": digest,
+            "archive_size": figures.archive_size,
+            "usage": figures.usage,
+            "inodes": inodes.get(digest),
+        }
         for digest, figures in layers.items()
     ]
 
 
 def _print_text(found: "Sequence[Difference]") -> None:
     from layerscan.cli.tables import Table, human, print_tables, short
-    from layerscan.fit.difference import sums
 
     for one in found:
         parts = {"kept": one.kept, "added": one.added, "removed": one.removed}
-        layers = Table(["ARCHIVE SIZE", "USAGE"], ["LAYER", one.architecture.upper()])
-        totals = Table(["LAYERS", "ARCHIVE SIZE", "USAGE"], [one.architecture.upper()])
+        # Documents of the docker rule have none, nor do those of before.
+        figures_of = ["ARCHIVE SIZE", "USAGE", *(["INODES"] if one.inodes else [])]
+        layers = Table(figures_of, ["LAYER", one.architecture.upper()])
+        totals = Table(["LAYERS", *figures_of], [one.architecture.upper()])
         for name, part in parts.items():
             for digest, figures in sorted(part.items(), key=lambda item: -item[1].usage):
+                inodes = _counted(one, one.inodes.get(digest))
                 size = _known(figures.archive_size)
-                layers.add(size, human(figures.usage), short(digest), name)
-        lines = {name: sums(part) for name, part in parts.items()}
+                layers.add(size, human(figures.usage), *inodes, short(digest), name)
+        lines = {name: one.sums(part) for name, part in parts.items()}
         lines |= {"both are there": one.peak, "the old one is removed": one.after}
         for name, total in lines.items():
             size = _known(total.archive_size)
-            totals.add(str(total.layers), size, human(total.usage), name)
+            inodes = _counted(one, total.inodes)
+            totals.add(str(total.layers), size, human(total.usage), *inodes, name)
         print_tables(layers, totals)
         print(f"{one.architecture}: download {_known(_download(one))}")
+
+
+def _counted(one: "Difference", inodes: int | None) -> list[str]:
+    """The cell of a number of inodes; none where no layer's are known."""
+    if not one.inodes:
+        return []
+    return ["unknown" if inodes is None else f"{inodes:,}"]
 
 
 def _known(count: int | None) -> str:

@@ -22,6 +22,9 @@ class Volume(NamedTuple):
             to nobody, not even to root; ext4 keeps up to 16 MiB so.
         fragment_size: ``f_frsize`` in bytes, which blocks are counted in; None where
             it is the same.
+        inodes: ``f_files``, 0 on a file system without a limit, None where it is not
+            known.
+        free_inodes: ``f_favail``; the same.
     """
 
     block_size: int
@@ -30,6 +33,8 @@ class Volume(NamedTuple):
     available_blocks: int
     withheld_blocks: int = 0
     fragment_size: int | None = None
+    inodes: int | None = None
+    free_inodes: int | None = None
 
     @property
     def unit(self) -> int:

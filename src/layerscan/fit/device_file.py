@@ -118,7 +118,7 @@ def _plain(volume: Volume) -> dict[str, int]:
         del figures["withheld_blocks"]
     if volume.unit == volume.block_size:
         del figures["fragment_size"]
-    return figures
+    return {name: figure for name, figure in figures.items() if figure is not None}
 
 
 def _volumes(document: dict[str, object], place: Place) -> dict[str, Volume]:
@@ -133,15 +133,22 @@ def _volumes(document: dict[str, object], place: Place) -> dict[str, Volume]:
 
 
 def _volume(document: dict[str, object], place: Place) -> Volume:
-    withheld = "withheld_blocks" in document
+    def known(key: str) -> int | None:
+        return jsondoc.integer(document, key, place) if key in document else None
+
     volume = Volume(
         jsondoc.integer(document, "block_size", place),
         jsondoc.integer(document, "blocks", place),
         jsondoc.integer(document, "free_blocks", place),
         jsondoc.integer(document, "available_blocks", place),
-        jsondoc.integer(document, "withheld_blocks", place) if withheld else 0,
-        jsondoc.integer(document, "fragment_size", place) if "fragment_size" in document else None,
+        known("withheld_blocks") or 0,
+        known("fragment_size"),
+        known("inodes"),
+        known("free_inodes"),
     )
+    if (volume.inodes is None) != (volume.free_inodes is None):
+        lacking = "inodes" if volume.inodes is None else "free_inodes"
+        raise place.fault(f'key "{lacking}" is missing: inodes and free_inodes go together')
     for key in ("block_size", "fragment_size"):
         if getattr(volume, key) == 0:
             raise place.key(key).fault("must be positive")
@@ -149,8 +156,9 @@ def _volume(document: dict[str, object], place: Place) -> Volume:
         ("free_blocks", "blocks"),
         ("available_blocks", "free_blocks"),
         ("withheld_blocks", "free_blocks"),
+        ("free_inodes", "inodes"),
     ):
-        if getattr(volume, key) > getattr(volume, limit):
+        if (getattr(volume, key) or 0) > (getattr(volume, limit) or 0):
             raise place.key(key).fault(f"must be at most {limit}, {getattr(volume, limit)}")
     return volume
 

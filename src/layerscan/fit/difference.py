@@ -5,7 +5,7 @@ has, and when it is done removes those that only the old one had. In between
 both are there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from layerscan import jsondoc, layersmeta
@@ -25,11 +25,13 @@ class Sums(NamedTuple):
         layers: how many.
         archive_size: of their blobs, None where that is not known of each.
         usage: disk that they take.
+        inodes: how many they need, None where that is not known of each.
     """
 
     layers: int
     archive_size: int | None
     usage: int
+    inodes: int | None
 
 
 class Difference(NamedTuple):
@@ -40,33 +42,38 @@ class Difference(NamedTuple):
         kept: the layers that both have, by digest, with the new one's figures.
         added: those that only the new one has.
         removed: those that only the old one has.
+        inodes: how many each needs, by digest, so far as it is known.
     """
 
     architecture: str
     kept: Mapping[str, LayerMeta]
     added: Mapping[str, LayerMeta]
     removed: Mapping[str, LayerMeta]
+    inodes: Mapping[str, int] = {}
 
     @property
     def peak(self) -> Sums:
         """What is there when both are."""
-        return sums({**self.kept, **self.added, **self.removed})
+        return self.sums({**self.kept, **self.added, **self.removed})
 
     @property
     def after(self) -> Sums:
         """What is there when the old one is removed."""
-        return sums({**self.kept, **self.added})
+        return self.sums({**self.kept, **self.added})
+
+    def sums(self, layers: Mapping[str, LayerMeta]) -> Sums:
+        """The sums of `layers`, which are some of these."""
+        return Sums(
+            len(layers),
+            _sum_if_known([layer.archive_size for layer in layers.values()]),
+            sum(layer.usage for layer in layers.values()),
+            _sum_if_known([self.inodes.get(digest) for digest in layers]),
+        )
 
 
-def sums(layers: Mapping[str, LayerMeta]) -> Sums:
-    """The sums of `layers`."""
-    sizes = [layer.archive_size for layer in layers.values()]
-    known = [size for size in sizes if size is not None]
-    return Sums(
-        len(layers),
-        sum(known) if len(known) == len(sizes) else None,
-        sum(layer.usage for layer in layers.values()),
-    )
+def _sum_if_known(figures: Sequence[int | None]) -> int | None:
+    known = [figure for figure in figures if figure is not None]
+    return sum(known) if len(known) == len(figures) else None
 
 
 class Measured(NamedTuple):
@@ -80,18 +87,18 @@ class Measured(NamedTuple):
     name: str
     metas: Mapping[str, LayersMeta] | LayersMeta
 
-    def layers(self, architecture: str) -> Mapping[str, LayerMeta]:
-        """The layers of one architecture.
+    def meta(self, architecture: str) -> LayersMeta:
+        """What is known of one architecture.
 
         Raises:
             DocumentError: it has none.
         """
         if isinstance(self.metas, LayersMeta):
-            return self.metas.layers
+            return self.metas
         if architecture not in self.metas:
             known = ", ".join(map(quoted, self.metas)) or "none"
             raise DocumentError(f"{printable(self.name)}: has no {architecture}; it has: {known}")
-        return self.metas[architecture].layers
+        return self.metas[architecture]
 
 
 def of_metadata(raw: bytes, source: str) -> Measured:
@@ -123,13 +130,14 @@ def compare(old: Measured, new: Measured, architecture: str) -> Difference:
     Raises:
         DocumentError: one of them has no metadata of that architecture.
     """
-    before = old.layers(architecture)
-    after = new.layers(architecture)
+    old_meta, new_meta = old.meta(architecture), new.meta(architecture)
+    before, after = old_meta.layers, new_meta.layers
     return Difference(
         architecture,
         kept={digest: after[digest] for digest in after if digest in before},
         added={digest: after[digest] for digest in after if digest not in before},
         removed={digest: before[digest] for digest in before if digest not in after},
+        inodes={**old_meta.inodes, **new_meta.inodes},
     )
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from layerscan.errors import LayerscanError
 from layerscan.files.safefs import reason
 from layerscan.fit.device import Volume
+from layerscan.jsondoc import MAX_INTEGER
 from layerscan.text import printable
 
 _MOUNTS = "/proc/self/mountinfo"
@@ -91,7 +92,13 @@ def disk_of(path: str) -> Disk:
     withheld, doubt = _withheld(found, below)
     fragment = None if found.f_frsize == found.f_bsize else found.f_frsize
     volume = Volume(
-        found.f_bsize, found.f_blocks, found.f_bfree, found.f_bavail, withheld, fragment
+        found.f_bsize,
+        found.f_blocks,
+        found.f_bfree,
+        found.f_bavail,
+        withheld,
+        fragment,
+        *_inodes(found),
     )
     return Disk(below.number, found.f_fsid, mount.point, below.kind, volume, (*unknown, *doubt))
 
@@ -166,6 +173,16 @@ def _withheld(found: os.statvfs_result, mount: Mount) -> tuple[int, tuple[str, .
         if clusters is not None:
             return min(clusters * _cluster_blocks(mount), found.f_bfree), ()
     return usual, (f"cannot tell what ext4 withholds; {usual} blocks are taken off for it",)
+
+
+def _inodes(found: os.statvfs_result) -> tuple[int, int]:
+    """How many inodes there can be, and how many more; 0 of 0 where there is no limit.
+
+    Some file systems, those of FUSE above all, say the largest number for that.
+    """
+    if not 0 < found.f_files <= MAX_INTEGER:
+        return 0, 0
+    return found.f_files, min(found.f_favail, found.f_files)
 
 
 def _device_name(mount: Mount) -> str:

@@ -1,4 +1,4 @@
-"""Every block that an update takes, volume by volume: layerscan's own policy.
+"""Every block and inode that an update takes, volume by volume: layerscan's own policy.
 
 What stays: on the store root's volume the blobs that are missing there, and on
 the engine's the layers that it lacks, with what it keeps beside them. Where
@@ -14,38 +14,36 @@ from layerscan.errors import DocumentError
 from layerscan.fit.contents import AppContents, Blob, BlobKind, ImageContents
 from layerscan.fit.device import Device, Volume
 from layerscan.fit.figures import Figures
-from layerscan.fit.verdict import Limit, Missing, Others, Rule, Space, Verdict, Watermarks
+from layerscan.fit.lacking import (
+    COMPRESSION,
+    LackingLayer,
+    LayerStack,
+    app_blobs,
+    distinct,
+    lacking_stacks,
+)
+from layerscan.fit.verdict import (
+    InodeNeed,
+    Limit,
+    Missing,
+    Others,
+    Rule,
+    Space,
+    Verdict,
+    Watermarks,
+)
 from layerscan.prediction.stores.model import store_model
 
 NAME = "exact"
 WATERMARKS = Watermarks(default=100, lowest=1, highest=100)
 
-_COMPRESSION = 5
-"""How many times its blob a layer is taken to need where nothing is known of it."""
-
-
-class _LackingLayer(NamedTuple):
-    """A layer that the engine lacks; `key` is its chain_id, or its digest if only that is known."""
-
-    key: str
-    digest: str
-    archive_size: int
-    usage: int
-    estimated: bool
-
-
-class _Stack(NamedTuple):
-    """The layers of one image that the engine lacks, bottom up; or of metadata, in no order."""
-
-    layers: tuple[_LackingLayer, ...]
-    ordered: bool
-
 
 class _Need(NamedTuple):
-    """Bytes needed on a volume: at least, and at most."""
+    """Bytes needed on a volume: at least, and at most. And inodes."""
 
     least: int
     most: int
+    inodes: int = 0
 
 
 def check(
@@ -73,17 +71,19 @@ def check(
     """
     rules: dict[str, Rule] = {}
     notes = _unknown(device)
-    stacks: list[_Stack] = []
+    of_inodes = _unknown_inodes(device)
+    stacks: list[LayerStack] = []
     blobs: dict[str, Blob] = {}
     for app in apps:
         figures = _figures(app, architecture, device, notes)
-        new = _stacks(app, figures, device)
+        new = lacking_stacks(app, figures, device)
         guessed = sum(layer.estimated for stack in new for layer in stack.layers)
         if guessed and figures is not None:
             notes.append(f"{app.name}: its metadata leaves out {guessed} of its layers: estimated")
+        of_inodes += _uncounted_inodes(app, new, device)
         rules[app.name] = Rule.ESTIMATE if guessed else Rule.METADATA
         stacks += new
-        blobs |= _blobs(app, figures)
+        blobs |= app_blobs(app, figures)
     store = _store_need(blobs.values(), device, engine_pulls=engine_pulls)
     docker = _engine_need(apps, stacks, device, engine_pulls=engine_pulls)
     return Verdict(
@@ -91,11 +91,11 @@ def check(
         architecture,
         limit,
         rules,
-        _spaces(_Need(store, store), docker, device, limit, is_root=is_root),
+        _spaces(store, docker, device, limit, is_root=is_root),
         (),
         _missing(blobs.values(), stacks, device, engine_pulls=engine_pulls),
         _others(blobs.values(), device),
-        tuple(notes),
+        (*notes, *of_inodes),
     )
 
 
@@ -104,6 +104,21 @@ def _unknown(device: Device) -> list[str]:
     if device.engine is not None:
         return []
     return [f"{device.source}: does not say what the engine has: every layer counts"]
+
+
+def _unknown_inodes(device: Device) -> list[str]:
+    """What is to be said if nobody knows how many inodes are free."""
+    if None not in (device.store.inodes, device.docker.inodes):
+        return []
+    return [f"{device.source}: does not say how many inodes are free: that is not checked"]
+
+
+def _uncounted_inodes(app: AppContents, stacks: Iterable[LayerStack], device: Device) -> list[str]:
+    """What is to be said if there is a limit, and nobody knows what layers need."""
+    unknown = sum(layer.inodes is None for layer in distinct(stacks))
+    if not (unknown and device.docker.inodes):
+        return []
+    return [f"{app.name}: how many inodes {unknown} of its layers need is not known: not counted"]
 
 
 def _figures(
@@ -121,7 +136,7 @@ def _figures(
         # Metadata that the user gave is all there is.
         if app.bundle is None:
             raise
-        notes.append(f"{error}; a layer is taken to need {_COMPRESSION} times its blob")
+        notes.append(f"{error}; a layer is taken to need {COMPRESSION} times its blob")
         return None
     if figures.fs_block_size != device.docker.unit:
         measured = figures.fs_block_size or "an unknown number of"
@@ -132,84 +147,21 @@ def _figures(
     return figures
 
 
-def _stacks(app: AppContents, figures: Figures | None, device: Device) -> list[_Stack]:
-    """The layers of an App that the engine lacks, image by image."""
-    if app.images is None:
-        blobs = _blobs(app, figures).values()
-        return [_Stack(_lacking(((blob, None) for blob in blobs), figures, device), ordered=False)]
-    return [
-        _Stack(
-            _lacking(zip(image.layers, image.chain_ids, strict=True), figures, device),
-            ordered=True,
-        )
-        for image in app.images
-    ]
-
-
-def _lacking(
-    layers: Iterable[tuple[Blob, str | None]], figures: Figures | None, device: Device
-) -> tuple[_LackingLayer, ...]:
-    lacking: list[_LackingLayer] = []
-    counted: set[str] = set()
-    for blob, chain in layers:
-        if _engine_has(device, blob.digest, chain):
-            continue
-        layer = _layer(blob, chain or blob.digest, figures)
-        if not layer.estimated and blob.digest in counted:
-            # Of a blob that an image has several times, the figure is for all of them.
-            layer = layer._replace(usage=0)
-        counted.add(blob.digest)
-        lacking.append(layer)
-    return tuple(lacking)
-
-
-def _distinct(stacks: Iterable[_Stack]) -> list[_LackingLayer]:
-    """All layers of `stacks`, each once; of figures that differ, the larger."""
-    found: dict[str, _LackingLayer] = {}
-    for layer in (layer for stack in stacks for layer in stack.layers):
-        known = found.setdefault(layer.key, layer)
-        if layer.usage > known.usage:
-            found[layer.key] = layer
-    return list(found.values())
-
-
-def _engine_has(device: Device, digest: str, chain: str | None) -> bool:
-    if digest in device.installed:
-        return True
-    if device.engine is None:
-        return False
-    if chain is None:
-        return digest in device.engine.digests
-    return chain in device.engine.chain_ids
-
-
-def _layer(blob: Blob, key: str, figures: Figures | None) -> _LackingLayer:
-    known = figures.layers.get(blob.digest) if figures is not None else None
-    usage = _COMPRESSION * blob.size if known is None else known.usage
-    return _LackingLayer(key, blob.digest, blob.size, usage, estimated=known is None)
-
-
-def _blobs(app: AppContents, figures: Figures | None) -> dict[str, Blob]:
-    """All blobs of an App, or the layers of its metadata where only that is known."""
-    if app.images is not None or figures is None:
-        return app.blobs()
-    return {
-        digest: Blob(digest, size, BlobKind.LAYER)
-        for digest, size in figures.archive_sizes().items()
-    }
-
-
 _OF_IMAGES = (BlobKind.LAYER, BlobKind.CONFIG, BlobKind.IMAGE_MANIFEST, BlobKind.IMAGE_INDEX)
 
 
-def _store_need(blobs: Iterable[Blob], device: Device, *, engine_pulls: bool) -> int:
-    """Bytes that the missing blobs take on the store root's volume."""
-    return sum(
-        device.store.file(blob.size) - _there(blob, device)
+def _store_need(blobs: Iterable[Blob], device: Device, *, engine_pulls: bool) -> _Need:
+    """What the missing blobs take on the store root's volume."""
+    missing = [
+        blob
         for blob in blobs
         if not device.has_blob(blob.digest, blob.size)
         and not (engine_pulls and blob.kind in _OF_IMAGES)
-    )
+    ]
+    taken = sum(device.store.file(blob.size) - _there(blob, device) for blob in missing)
+    # What was fetched in part has its inode.
+    new = sum(not device.fetched(blob.digest, blob.reference) for blob in missing)
+    return _Need(taken, taken, new)
 
 
 def _there(blob: Blob, device: Device) -> int:
@@ -218,16 +170,16 @@ def _there(blob: Blob, device: Device) -> int:
 
 
 def _engine_need(
-    apps: Sequence[AppContents], stacks: Sequence[_Stack], device: Device, *, engine_pulls: bool
+    apps: Sequence[AppContents], stacks: Sequence[LayerStack], device: Device, *, engine_pulls: bool
 ) -> _Need:
-    """Bytes that are needed on the volume of the engine's data root."""
+    """What is needed on the volume of the engine's data root."""
     images = {
         image.config.digest: image
         for app in apps
         for image in app.images or ()
         if device.engine is None or image.config.digest not in device.engine.image_ids
     }
-    layers = _distinct(stacks)
+    layers = distinct(stacks)
     keeps_blobs = device.engine is not None and device.engine.keeps_blobs
     model = store_model(device.store_kind)
     stays = sum(layer.usage for layer in layers)
@@ -245,7 +197,12 @@ def _engine_need(
     waiting = _Need(0, 0)
     if engine_pulls and not keeps_blobs:
         waiting = _all_waiting(stacks, device.docker)
-    return _Need(stays + waiting.least, stays + grown + waiting.most)
+    inodes = sum(layer.inodes or 0 for layer in layers)
+    inodes += sum(
+        model.document_inodes(_document_sizes(image), device.docker) for image in images.values()
+    )
+    inodes += growth.first_inodes * bool(images)
+    return _Need(stays + waiting.least, stays + grown + waiting.most, inodes + waiting.inodes)
 
 
 def _document_sizes(image: ImageContents) -> tuple[int, ...]:
@@ -253,24 +210,28 @@ def _document_sizes(image: ImageContents) -> tuple[int, ...]:
     return (image.config.size, *(blob.size for blob in reversed(image.documents)))
 
 
-def _kept_blobs(layers: Iterable[_LackingLayer], device: Device) -> int:
+def _kept_blobs(layers: Iterable[LackingLayer], device: Device) -> int:
     known = device.engine.digests if device.engine is not None else frozenset()
     sizes = {layer.digest: layer.archive_size for layer in layers}
     return sum(device.docker.file(size) for digest, size in sizes.items() if digest not in known)
 
 
-def _all_waiting(stacks: Sequence[_Stack], volume: Volume) -> _Need:
-    """Bytes of blobs that wait to be unpacked when it is tightest, beyond all usage."""
+def _all_waiting(stacks: Sequence[LayerStack], volume: Volume) -> _Need:
+    """Blobs that wait to be unpacked when it is tightest, beyond all usage."""
     waiting = {stack for stack in stacks if stack.layers}
+    # Each layer makes some inodes, its blob is one: so inodes are tightest when each
+    # image's last layer is unpacked.
+    inodes = len(waiting)
     if len(waiting) == 1:
-        return _waiting(waiting.pop(), volume)
+        return _waiting(waiting.pop(), volume)._replace(inodes=inodes)
     # Of several images all blobs may be there before the first layer is; or none
     # may wait, where one image is small and comes last.
-    return _Need(0, sum(volume.file(layer.archive_size) for layer in _distinct(waiting)))
+    most = sum(volume.file(layer.archive_size) for layer in distinct(waiting))
+    return _Need(0, most, inodes)
 
 
-def _waiting(stack: _Stack, volume: Volume) -> _Need:
-    """The same as `_all_waiting`, of one image.
+def _waiting(stack: LayerStack, volume: Volume) -> _Need:
+    """The bytes of `_all_waiting`, of one image.
 
     A blob is there, whole, before its layer is unpacked. It goes away when it
     was read to its end, which is a moment before the layer is whole. At the best
@@ -315,16 +276,24 @@ def _spaces(
                 reserved,
                 max(free - reserved, 0),
                 volume.unit * volume.blocks,
+                inodes=_inode_need(volume, (need for _, need in here)),
             )
         )
     return tuple(spaces)
 
 
+def _inode_need(volume: Volume, needs: Iterable[_Need]) -> InodeNeed | None:
+    """The inodes that are needed on a volume, None where there is no limit that is known."""
+    if not volume.inodes:
+        return None
+    return InodeNeed(sum(need.inodes for need in needs), volume.free_inodes or 0)
+
+
 def _missing(
-    blobs: Iterable[Blob], stacks: Sequence[_Stack], device: Device, *, engine_pulls: bool
+    blobs: Iterable[Blob], stacks: Sequence[LayerStack], device: Device, *, engine_pulls: bool
 ) -> tuple[Missing, ...]:
     lacking: dict[str, tuple[int, bool]] = {}
-    for layer in _distinct(stacks):
+    for layer in distinct(stacks):
         usage, _ = lacking.get(layer.digest, (0, False))
         lacking[layer.digest] = (usage + layer.usage, layer.estimated)
     missing = []

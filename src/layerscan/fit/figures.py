@@ -13,7 +13,7 @@ from layerscan import digest as digests
 from layerscan import jsondoc
 from layerscan.errors import DocumentError
 from layerscan.jsondoc import Place
-from layerscan.layersmeta import LayersMeta
+from layerscan.layersmeta import LayersMeta, read_inodes
 from layerscan.text import printable, quoted
 
 
@@ -37,11 +37,13 @@ class Figures(NamedTuple):
         fs_block_size: of the file system that `usage` was measured on, None
             where the document has none that can be.
         layers: by digest.
+        inodes: how many inodes each makes the engine create, so far as it is known.
     """
 
     source: str
     fs_block_size: int | None
     layers: Mapping[str, ClientLayer]
+    inodes: Mapping[str, int] = {}
 
     def archive_sizes(self) -> dict[str, int]:
         """How many bytes the blob of each layer has.
@@ -127,7 +129,8 @@ class PredictedMetadata:
             digest: ClientLayer(layer.usage, layer.archive_size)
             for digest, layer in self._predicted.layers.items()
         }
-        return Figures(self.source, self._predicted.fs_block_size, layers)
+        predicted = self._predicted
+        return Figures(self.source, predicted.fs_block_size, layers, predicted.inodes)
 
 
 def _figures(value: object, place: Place) -> Figures:
@@ -146,4 +149,9 @@ def _figures(value: object, place: Place) -> Figures:
         found[digest] = ClientLayer(jsondoc.integer(figures, "usage", at), archive_size)
     block_size = document.get("fs_block_size")
     known = isinstance(block_size, int) and not isinstance(block_size, bool) and block_size > 0
-    return Figures(place.source, block_size if known else None, found)  # type: ignore[arg-type]
+    return Figures(
+        place.source,
+        block_size if known else None,  # type: ignore[arg-type]
+        found,
+        read_inodes(document, place),
+    )

@@ -52,6 +52,23 @@ class Limit(NamedTuple):
     reserved: int | None = None
 
 
+class InodeNeed(NamedTuple):
+    """The inodes of a volume that has a limit.
+
+    Attributes:
+        required: how many are needed, at least.
+        free: how many there are.
+    """
+
+    required: int
+    free: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether there are enough."""
+        return self.required <= self.free
+
+
 class Space(NamedTuple):
     """What is needed of a volume, and what it has; all in bytes.
 
@@ -66,6 +83,7 @@ class Space(NamedTuple):
         available: what may be used.
         total: the whole volume.
         app: the App that needs it, None where it is all of them together.
+        inodes: what is needed of these, and what there is; None where nobody looks.
     """
 
     volume: str
@@ -77,20 +95,21 @@ class Space(NamedTuple):
     available: int
     total: int
     app: str | None = None
+    inodes: InodeNeed | None = None
 
     @property
     def fits(self) -> bool:
-        """Whether what is needed is available."""
-        return self.required <= self.available
+        """Whether what is needed is available, blocks and inodes."""
+        return self.required <= self.available and (self.inodes is None or self.inodes.fits)
 
     @property
     def to_free(self) -> int:
-        """Bytes that would have to be freed; 0 if it fits."""
+        """Bytes that would have to be freed; 0 if they are enough."""
         return max(self.required - self.available, 0)
 
     @property
     def left(self) -> int:
-        """Bytes that would be left; 0 if it does not fit."""
+        """Bytes that would be left; 0 if they are not enough."""
         return max(self.available - self.required, 0)
 
     def percent(self, count: int) -> float | None:

@@ -23,7 +23,7 @@ from layerscan.prediction.stores.model import LayerFigures
 from layerscan.sources.model import SourceLayer
 from layerscan.text import printable
 
-RULES = 3
+RULES = 4
 """Raised with every change of a rule that makes the figures of any layer others."""
 
 _LONGEST = 4096

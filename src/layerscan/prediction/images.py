@@ -10,7 +10,13 @@ from typing import NamedTuple
 
 from layerscan.digest import chain_id
 from layerscan.errors import SourceError
-from layerscan.layersmeta import LayerMeta, LayersMeta, check_architectures, of_images
+from layerscan.layersmeta import (
+    LayerMeta,
+    LayersMeta,
+    check_architectures,
+    inodes_of_images,
+    of_images,
+)
 from layerscan.parallel import Task, in_parallel
 from layerscan.prediction.cache import PredictionCache
 from layerscan.prediction.filesystems import file_system
@@ -75,6 +81,7 @@ class PredictedLayer(NamedTuple):
         size: bytes of content.
         usage: bytes of disk.
         files: everything in it that is no directory, each inode once.
+        inodes: how many it makes the engine create.
     """
 
     chain_id: str
@@ -84,6 +91,7 @@ class PredictedLayer(NamedTuple):
     size: int
     usage: int
     files: int
+    inodes: int
 
 
 class PredictedImage(NamedTuple):
@@ -140,14 +148,18 @@ class Prediction(NamedTuple):
         }
 
     def _document(self, images: Iterable[PredictedImage]) -> LayersMeta:
+        stacks = [image.layers for image in images]
         layers = of_images(
             [
                 (layer.digest, LayerMeta(layer.size, layer.usage, layer.archive_size))
-                for layer in image.layers
+                for layer in stack
             ]
-            for image in images
+            for stack in stacks
         )
-        return LayersMeta(self.model.fs.block_size, layers, self.model.fs.name)
+        inodes = inodes_of_images(
+            [(layer.digest, layer.inodes) for layer in stack] for stack in stacks
+        )
+        return LayersMeta(self.model.fs.block_size, layers, self.model.fs.name, inodes)
 
 
 def predict(
@@ -294,6 +306,7 @@ def _image(
                 found.size,
                 model.store.layer_usage(found, position, model.fs, model.accounting),
                 found.files,
+                model.store.layer_inodes(found, position, model.fs),
             )
         )
     beside = model.store.image_usage(image.documents, model.fs, model.accounting)

@@ -188,6 +188,7 @@ def _figures(layer: SourceLayer, content: LayerContent, fs: FileSystem) -> Layer
         files=int((tree.kinds != InodeKind.DIRECTORY).sum()),
         archive_size=layer.archive_size,
         tar_split=content.tar_split,
+        inodes=len(tree.kinds),
     )
 
 

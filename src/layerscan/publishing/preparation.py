@@ -346,4 +346,5 @@ def _cut_down(
             )
         figures = known.layers[layer.digest]
         cut[layer.digest] = LayerMeta(figures.size, figures.usage, layer.size)
-    return LayersMeta(known.fs_block_size, cut, known.file_system)
+    inodes = {digest: known.inodes[digest] for digest in cut if digest in known.inodes}
+    return LayersMeta(known.fs_block_size, cut, known.file_system, inodes)

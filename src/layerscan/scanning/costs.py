@@ -11,6 +11,7 @@ from layerscan.stores.accounting import (
     Accounting,
     docker_layer_usage,
     exact_image_usage,
+    exact_layer_inodes,
     exact_layer_usage,
 )
 from layerscan.stores.model import Growth, Image, Layer
@@ -40,6 +41,28 @@ def layer_usage(
     taken = content.blocks * BLOCK + content.holes
     beside = _taken(layer.exact_paths)
     return exact_layer_usage(taken, beside, block_size=block_size, growth=growth)
+
+
+def layer_inodes(layer: Layer, walked: Usage, accounting: Accounting, growth: Growth) -> int | None:
+    """How many inodes `layer` makes the engine create, None by the docker rule.
+
+    By that, nobody has asked the store what it keeps of the layer.
+
+    Args:
+        layer: the layer.
+        walked: what the walk found in its folder.
+        accounting: by which rule.
+        growth: of the store's shared files.
+    """
+    if accounting is Accounting.DOCKER:
+        return None
+    content = walked.child or walked
+    return exact_layer_inodes(
+        content.entries - content.duplicates,
+        len(layer.exact_paths),
+        is_upper=layer.parent is not None,
+        growth=growth,
+    )
 
 
 def image_usage(image: Image, accounting: Accounting, *, block_size: int, growth: Growth) -> int:

@@ -6,14 +6,20 @@ It prints nothing; what there is to say is in the result.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from errno import EACCES, EPERM
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerscan.errors import LayerscanError
-from layerscan.layersmeta import LayerMeta, LayersMeta, check_architectures, of_images
+from layerscan.layersmeta import (
+    LayerMeta,
+    LayersMeta,
+    check_architectures,
+    inodes_of_images,
+    of_images,
+)
 from layerscan.problem import Problem
-from layerscan.scanning.costs import image_usage, layer_usage
+from layerscan.scanning.costs import image_usage, layer_inodes, layer_usage
 from layerscan.scanning.damage import found_damage
 from layerscan.scanning.selection import (
     Choice,
@@ -46,12 +52,14 @@ class LayerCost(NamedTuple):
         size: bytes of content: as the store recorded it, else as walked.
         usage: bytes of disk, by the scan's accounting.
         walked: what was found in the layer's folder.
+        inodes: how many the layer makes the engine create; None by the docker rule.
     """
 
     layer: Layer
     size: int
     usage: int
     walked: Usage
+    inodes: int | None = None
 
 
 class Scan(NamedTuple):
@@ -275,7 +283,8 @@ class _Scanner:
             self._tell_errors(layer, walked)
             return
         size = walked.child.size if layer.recorded_size is None else layer.recorded_size
-        self.costs[layer] = LayerCost(layer, size, usage, walked)
+        inodes = layer_inodes(layer, walked, self.accounting, self.store.growth)
+        self.costs[layer] = LayerCost(layer, size, usage, walked, inodes)
 
     def _take_image(self, image: Image) -> None:
         try:
@@ -350,13 +359,19 @@ class _Scanner:
 
 
 def _document(scan: Scan, chosen: Iterable[Chosen]) -> LayersMeta:
-    def layers(one: Chosen) -> Iterator[tuple[str, LayerMeta]]:
-        # Several repositories may know one layer by one digest.
-        for layer, digest in dict.fromkeys(one.digests()):
-            cost = scan.costs[layer.chain_id]
-            yield digest, LayerMeta(cost.size, cost.usage)
-
-    return LayersMeta(scan.fs_block_size, of_images(map(layers, chosen)))
+    # Several repositories may know one layer by one digest.
+    images = [
+        [(digest, scan.costs[layer.chain_id]) for layer, digest in dict.fromkeys(one.digests())]
+        for one in chosen
+    ]
+    layers = of_images(
+        [(digest, LayerMeta(cost.size, cost.usage)) for digest, cost in image] for image in images
+    )
+    inodes = inodes_of_images(
+        [(digest, cost.inodes) for digest, cost in image if cost.inodes is not None]
+        for image in images
+    )
+    return LayersMeta(scan.fs_block_size, layers, inodes=inodes)
 
 
 def _sharing(images: Iterable[Image], chosen: Iterable[Chosen]) -> dict[str, int]:

@@ -54,6 +54,18 @@ def exact_image_usage(beside: Iterable[int], *, block_size: int, growth: Growth)
     return whole_blocks(beside, block_size) + shared
 
 
+def exact_layer_inodes(content: int, beside: int, *, is_upper: bool, growth: Growth) -> int:
+    """How many inodes a layer makes the engine create, as a pull does.
+
+    Args:
+        content: inodes of its files and folders, the root of these included.
+        beside: how many files and folders the store keeps of it.
+        is_upper: whether it stands on another layer.
+        growth: of the store's shared files.
+    """
+    return content + beside + growth.upper_inodes * is_upper
+
+
 def whole_blocks(taken: Iterable[int], block_size: int) -> int:
     """Bytes of disk of files and folders, each by itself, and one block at the least.
 

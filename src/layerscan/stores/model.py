@@ -98,11 +98,19 @@ class Growth(NamedTuple):
         layer_bytes: bytes for each layer.
         image_bytes: bytes for each image.
         image_blocks: blocks of the file system for each image, further to those.
+        upper_inodes: inodes for each layer that stands on another: of files that
+            have no content, and no blocks.
+        image_inodes: inodes for each image, further to its `exact_paths`.
+        first_inodes: inodes that the first image of a store makes further: of folders
+            and lists that all images share.
     """
 
     layer_bytes: int = 0
     image_bytes: int = 0
     image_blocks: int = 0
+    upper_inodes: int = 0
+    image_inodes: int = 0
+    first_inodes: int = 0
 
 
 class Store(Protocol):

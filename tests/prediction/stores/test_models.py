@@ -30,7 +30,7 @@ FILE = 1 << 24
 DOCKER, EXACT = Accounting.DOCKER, Accounting.EXACT
 BOTTOM, MIDDLE, TOP = Position(0, is_top=False), Position(2, is_top=False), Position(2, is_top=True)
 ONLY = Position(0, is_top=True)
-EMPTY = LayerFigures(0, 0, 0, 0, 0, 0)
+EMPTY = LayerFigures(0, 0, 0, 0, 0, 0, 0)
 
 
 class Telling:
@@ -174,6 +174,28 @@ def test_tar_split_counts_as_a_file_by_the_exact_rule() -> None:
     assert store_model("overlay2").layer_usage(layer, ONLY, Telling(), EXACT) == (
         FILE + 50_000 + 9 * BLOCK + overlay2_footprint.GROWTH.layer_bytes
     )
+
+
+# Inodes.
+
+
+@pytest.mark.parametrize(
+    ("store", "bottom", "above"),
+    [("overlay2", 10, 14), ("containerd", 3, 3), ("containers-storage", 7, 7)],
+)
+def test_everything_kept_of_a_layer_is_an_inode(store: str, bottom: int, above: int) -> None:
+    # Docker's `committed` in the folder of the layer beneath is one, and takes no block.
+    layer = EMPTY._replace(inodes=100)
+    for position, count in ((ONLY, bottom), (BOTTOM, bottom), (TOP, above), (MIDDLE, above)):
+        assert store_model(store).layer_inodes(layer, position, Inline()) == 100 + count
+
+
+@pytest.mark.parametrize(
+    ("store", "count"), [("overlay2", 2), ("containerd", 3), ("containers-storage", 6)]
+)
+def test_every_document_of_an_image_is_an_inode(store: str, count: int) -> None:
+    # Docker keeps the config, and the manifest in the store of its containerd.
+    assert store_model(store).document_inodes((5000, 900, 300), Inline()) == count
 
 
 # Images.

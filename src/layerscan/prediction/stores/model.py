@@ -18,6 +18,7 @@ from layerscan.stores.accounting import (
     Accounting,
     docker_layer_usage,
     exact_image_usage,
+    exact_layer_inodes,
     exact_layer_usage,
     whole_blocks,
 )
@@ -41,6 +42,7 @@ class LayerFigures(NamedTuple):
         archive_size: bytes of its blob.
         tar_split: bytes of the file that restores its tar; 0 where the store
             keeps none.
+        inodes: how many there are, the root's included.
     """
 
     size: int
@@ -49,6 +51,7 @@ class LayerFigures(NamedTuple):
     files: int
     archive_size: int
     tar_split: int
+    inodes: int
 
 
 class Position(NamedTuple):
@@ -98,6 +101,19 @@ class StoreModel(ABC):
             growth=self.growth,
         )
 
+    def layer_inodes(self, layer: LayerFigures, position: Position, fs: FileSystem) -> int:
+        """How many inodes a layer makes the engine create.
+
+        Args:
+            layer: the layer.
+            position: where in the image it is.
+            fs: the file system that the figures of `layer` are of.
+        """
+        beside = len([*self._kept(layer, position, fs)])
+        return exact_layer_inodes(
+            layer.inodes, beside, is_upper=position.depth > 0, growth=self.growth
+        )
+
     def image_usage(self, documents: Sequence[int], fs: FileSystem, accounting: Accounting) -> int:
         """Bytes of disk that an image takes beside its layers; 0 by the docker rule.
 
@@ -122,6 +138,17 @@ class StoreModel(ABC):
             fs: the file system.
         """
         return whole_blocks(self._kept_of_image(documents, fs), fs.unit)
+
+    def document_inodes(self, documents: Sequence[int], fs: FileCosts) -> int:
+        """How many inodes an image makes the engine create beside its layers.
+
+        Without those that only the first image of a store makes, see `growth`.
+
+        Args:
+            documents: as for `image_usage`.
+            fs: the file system.
+        """
+        return len([*self._kept_of_image(documents, fs)]) + self.growth.image_inodes
 
     def _kept_of_image(self, documents: Sequence[int], fs: FileCosts) -> Iterable[int]:
         # Archives may be without manifests, but each pull has one.

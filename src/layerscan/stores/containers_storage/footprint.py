@@ -9,7 +9,7 @@ share is all that a pull leaves behind.
 from layerscan.stores.containers_storage.records import ImageRecord, document_file
 from layerscan.stores.model import Growth, Layer
 
-GROWTH = Growth(layer_bytes=1536, image_blocks=13)
+GROWTH = Growth(layer_bytes=1536, image_blocks=13, first_inodes=2)
 
 
 def layer_paths(layer: Layer, link: str) -> tuple[str, ...]:
