@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tests.builders.model_case import Attributes
     from tests.builders.tree import Op
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 SIZE = 4 << 30
 NODE = 2 * 16384
@@ -112,7 +112,8 @@ def test_distribution(disk: Disk) -> None:
     folder = disk.folder()
     subprocess.run(["tar", "-C", folder, "-xf", debian_tar()], check=True)
     taken, told = grown(disk, folder, before)
-    assert told == pytest.approx(taken, rel=0.002 if is_usual(disk) else 0.003)
+    # Large nodes are fuller one time than another, too.
+    assert told == pytest.approx(taken, rel=0.002 if is_usual(disk) else 0.01)
 
 
 # The leaves of the same tree are fuller one time than another, see the module: that

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from tests.builders.model_case import Attributes
     from tests.builders.tree import Op
 
+pytestmark = pytest.mark.slow
+
+
 MEBIBYTE = 1 << 20
 DISK = 4096 * MEBIBYTE
 BY_BLOCK = ("ext4,block=1024", "ext4,block=2048", "ext4,block=4096")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tests.builders.model_case import Attributes
     from tests.builders.tree import Op
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 SIZE = 2 << 30
 CHUNKS = 4 * 64
