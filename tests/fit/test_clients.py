@@ -186,6 +186,7 @@ def answer(
     return ask(policy, apps, device, architecture=ARCH, circumstances=how)
 
 
+@pytest.mark.slow
 @settings(max_examples=400)
 @given(trees("a"), trees("b"), machines(), st.integers(20, 95), limits)
 def test_composectl_and_aktualizr_lite(
