@@ -49,8 +49,9 @@ def check(
             break
         taken += sum(one.store for one in lacking.values())
         device = _with_blobs(device, lacking)
-    return composectl.verdict(NAME, rules, all_lacking, tuple(spaces), notes)._replace(
-        architecture=architecture, limit=limit
+    missing, others = composectl.missing_of(all_lacking)
+    return Verdict(
+        NAME, architecture, limit, rules, tuple(spaces), (), missing, others, tuple(notes)
     )
 
 

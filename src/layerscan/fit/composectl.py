@@ -89,36 +89,19 @@ def check(
     for app in apps:
         rules[app.name], found = lacking_of(app, device, architecture, notes)
         lacking |= found
-    return verdict(NAME, rules, lacking, (space(lacking, device, limit),), notes)._replace(
-        architecture=architecture, limit=limit
-    )
+    spaces = (space(lacking, device, limit),)
+    missing, others = missing_of(lacking)
+    return Verdict(NAME, architecture, limit, rules, spaces, (), missing, others, tuple(notes))
 
 
-def verdict(
-    policy: str,
-    rules: Mapping[str, Rule],
-    lacking: Mapping[str, Lacking],
-    spaces: tuple[Space, ...],
-    notes: Iterable[str],
-) -> Verdict:
-    """The answer, but for the architecture and the limit."""
+def missing_of(lacking: Mapping[str, Lacking]) -> tuple[tuple[Missing, ...], Others]:
+    """What a verdict says of what is lacking: the layers, and the rest."""
     layers = [one for one in lacking.values() if one.blob.kind is BlobKind.LAYER]
     beside = [one for one in lacking.values() if one.blob.kind is not BlobKind.LAYER]
-    return Verdict(
-        policy,
-        "",
-        Limit(0),
-        rules,
-        spaces,
-        (),
-        tuple(
-            sorted(
-                Missing(one.blob.digest, one.to_fetch, one.runtime, one.estimated) for one in layers
-            )
-        ),
-        Others(len(beside), sum(one.to_fetch for one in beside)),
-        tuple(notes),
+    missing = sorted(
+        Missing(one.blob.digest, one.to_fetch, one.runtime, one.estimated) for one in layers
     )
+    return tuple(missing), Others(len(beside), sum(one.to_fetch for one in beside))
 
 
 def lacking_of(
