@@ -10,6 +10,7 @@ import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from time import process_time
 
 import atheris
 
@@ -30,8 +31,11 @@ ENVIRONMENT = {
     "PYTHONMALLOC": "malloc",
 }
 
-# What takes longer, or more memory, is a finding: longer than a busy machine makes others
-# wait. Short inputs come first.
+MOST_SECONDS = 10.0
+"""Of processor time for an input: what takes more is a finding."""
+
+# What does not end at all, or takes more memory, is one, too: the clock goes on while a
+# busy machine makes this wait. Short inputs come first.
 BOUNDS = ["-timeout=60", "-rss_limit_mb=2048", "-len_control=100"]
 
 
@@ -69,9 +73,15 @@ def main(name: str, *options: str) -> None:
         found = target.mutate(data, seed) if seed % 2 and hasattr(target, "mutate") else None
         return bytes(atheris.Mutate(data, longest) if found is None else found)[:longest]
 
+    def run(data: bytes) -> None:
+        begun = process_time()
+        target.run(data)
+        if process_time() - begun > MOST_SECONDS:
+            raise TimeoutError(f"{len(data)} bytes took {process_time() - begun:.0f} s")
+
     # The command by which libFuzzer starts itself anew to merge.
     command = f"{sys.executable} -m tests.fuzz {name}"
-    atheris.Setup([command, *arguments], target.run, custom_mutator=mutated)
+    atheris.Setup([command, *arguments], run, custom_mutator=mutated)
     atheris.Fuzz()
 
 
