@@ -264,9 +264,10 @@ def skopeo_estimate(layers: list[dict[str, Json]], machine: Machine) -> tuple[in
 
 
 def skopeo_available(disk: Disk, watermark: int, reserved: int | None, *, root: bool) -> int:
+    if reserved is not None:
+        return max(disk.f_bsize * disk.f_bfree - reserved, 0)
     free = disk.f_bsize * (disk.f_bfree if root else disk.f_bavail)
-    if reserved is None:
-        reserved = disk.f_bsize * math.ceil(disk.f_blocks * ((100 - watermark) / 100.0))
+    reserved = disk.f_bsize * math.ceil(disk.f_blocks * ((100 - watermark) / 100.0))
     return max(free - reserved, 0)
 
 

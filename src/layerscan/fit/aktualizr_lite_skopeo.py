@@ -40,12 +40,14 @@ def room(volume: Volume, limit: Limit, *, is_root: bool) -> Room:
         volume: the volume.
         limit: how much of it may be used.
         is_root: whether the client runs as root and may use the blocks that
-            are reserved for it.
+            are reserved for it; it makes no difference where bytes are set aside.
     """
-    free_blocks = volume.free_blocks if is_root else volume.available_blocks
-    free = volume.block_size * free_blocks
-    reserved = limit.reserved
-    if reserved is None:
+    if limit.reserved is not None:
+        # Bytes are set aside of what nobody uses, whoever the client is.
+        free, reserved = volume.block_size * volume.free_blocks, limit.reserved
+    else:
+        free_blocks = volume.free_blocks if is_root else volume.available_blocks
+        free = volume.block_size * free_blocks
         share = (100 - limit.watermark) / 100.0
         reserved = volume.block_size * ceil(float(volume.blocks) * share)
     return Room(free, reserved, max(free - reserved, 0))
