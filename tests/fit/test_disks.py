@@ -11,6 +11,7 @@ import pytest
 
 from layerscan.fit import disks, live
 from layerscan.fit.disks import disk_of
+from tests.builders.user import as_nobody
 from tests.conftest import require_programs
 from tests.engines import loop
 from tests.requirements import require, require_root
@@ -70,6 +71,19 @@ def test_clusters_of_ext4_are_counted_in_blocks(tmp_path: Path) -> None:
         withheld = disk_of(disk).volume.withheld_blocks
         assert withheld == found.f_bfree - found.f_bavail > 0
         assert withheld % 4 == 0
+
+
+@pytest.mark.root
+def test_clusters_that_cannot_be_told_are_said(open_path: Path) -> None:
+    require_root()
+    require_programs(*loop.PROGRAMS)
+    with loop.ext4(str(open_path / "disk"), SIZE, "-b", "4096") as disk:
+        known = disk_of(disk)
+        found = as_nobody(lambda: disk_of(disk))
+    (said,) = found.unknown
+    assert said.startswith("cannot tell if ext4 has clusters of several blocks: /dev/loop")
+    assert said.endswith(" cannot be read")
+    assert found.volume == known.volume
 
 
 @pytest.mark.root

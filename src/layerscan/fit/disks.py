@@ -169,9 +169,13 @@ def _withheld(found: os.statvfs_result, mount: Mount) -> tuple[int, tuple[str, .
         return 0, ()
     usual = min(found.f_blocks // _SHARE, _MOST_CLUSTERS, found.f_bfree)
     if mount.kind in _EXT and not mount.number.startswith("0:"):
-        clusters = _reserved_clusters(mount)
+        clusters, blocks = _reserved_clusters(mount), _cluster_blocks(mount)
+        doubt: tuple[str, ...] = ()
+        if blocks is None:
+            disk = f"/dev/{_device_name(mount)}"
+            doubt = (f"cannot tell if ext4 has clusters of several blocks: {disk} cannot be read",)
         if clusters is not None:
-            return min(clusters * _cluster_blocks(mount), found.f_bfree), ()
+            return min(clusters * (blocks or 1), found.f_bfree), doubt
     return usual, (f"cannot tell what ext4 withholds; {usual} blocks are taken off for it",)
 
 
@@ -202,15 +206,15 @@ def _reserved_clusters(mount: Mount) -> int | None:
         raise LayerscanError(f"{where}: cannot be read: {error}") from None
 
 
-def _cluster_blocks(mount: Mount) -> int:
+def _cluster_blocks(mount: Mount) -> int | None:
     """Blocks of a cluster, by the superblock (Documentation/filesystems/ext4/super.rst).
 
-    Where the disk cannot be read, one: more than that is rare, and only root may know.
+    None where the disk cannot be read, as only root may.
     """
     try:
         with open(f"/dev/{_device_name(mount)}", "rb", buffering=0) as disk:
             if _number(os.fstat(disk.fileno()).st_rdev) != mount.number:
-                return 1
+                return None
             disk.seek(1024)
             raw = disk.read(1024)
         magic, log_block, log_cluster = (
@@ -219,6 +223,6 @@ def _cluster_blocks(mount: Mount) -> int:
         )
         (features,) = struct.unpack_from("<I", raw, 100)
     except (OSError, struct.error):
-        return 1
+        return None
     is_bigalloc = magic == _MAGIC and features & _BIGALLOC
     return 1 << min(max(log_cluster - log_block, 0), 16) if is_bigalloc else 1
