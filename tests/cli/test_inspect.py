@@ -319,7 +319,7 @@ def test_wrong_usage_is_told(arguments: list[str], message: str) -> None:
 
 def test_what_fails_is_one_line(open_registry: OpenRegistry) -> None:
     assert fault(open_registry) == error(
-        f"{open_registry.address}/fleet/shop:1: the registry has no such thing (404): "
+        f"{open_registry.address}/fleet/shop:1: not found in the registry (404): "
         "MANIFEST_UNKNOWN: manifest unknown"
     )
     open_registry.fail("GET", "", Status(429, {"Retry-After": "0"}), times=99)

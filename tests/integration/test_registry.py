@@ -335,5 +335,5 @@ def test_a_registry_that_is_not_there_is_one_line(registry: Registry) -> None:
     assert (result.status, result.text) == (2, "")
     (line,) = result.lines
     assert line.startswith(
-        error(f"{registry.address}/acme/none:1: the registry has no such thing (404): ")
+        error(f"{registry.address}/acme/none:1: not found in the registry (404): ")
     )

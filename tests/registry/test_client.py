@@ -79,10 +79,10 @@ def test_what_is_not_there_is_told_so(open_registry: OpenRegistry) -> None:
     where = f"{open_registry.address}/acme/web"
     with repository(open_registry) as repo:
         assert fault(lambda: repo.manifest("7"), NotInRegistryError) == (
-            f"{where}:7: the registry has no such thing (404): MANIFEST_UNKNOWN: manifest unknown"
+            f"{where}:7: not found in the registry (404): MANIFEST_UNKNOWN: manifest unknown"
         )
         assert fault(lambda: repo.fetch(ABSENT, limit=LIMIT), NotInRegistryError) == (
-            f"{where}@{ABSENT.digest}: the registry has no such thing (404): "
+            f"{where}@{ABSENT.digest}: not found in the registry (404): "
             "BLOB_UNKNOWN: blob unknown to registry"
         )
     assert len(open_registry.seen) == 2

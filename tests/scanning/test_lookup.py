@@ -167,7 +167,7 @@ def test_an_index_without_the_image_is_refused(open_registry: OpenRegistry) -> N
 
 @pytest.mark.parametrize(
     ("status", "cause"),
-    [(404, "has no such thing (404)"), (500, "answers 500"), (403, "answers 403")],
+    [(404, "not found in the registry (404)"), (500, "answers 500"), (403, "answers 403")],
 )
 def test_a_registry_that_fails_is_a_warning_with_image_and_cause(
     open_registry: OpenRegistry, status: int, cause: str

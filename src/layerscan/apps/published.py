@@ -44,7 +44,7 @@ _LONGEST_READ = 1024 * 1024
 """What tarfile may ask for at once: the header of a long name, or the Compose file."""
 
 _MOST_MEMBERS = 1000
-"""Of a bundle's gzip file. That of any publisher has one."""
+"""Members of a bundle's gzip file, which has one from any publisher."""
 
 _GZIP_FORMAT = 16 + zlib.MAX_WBITS
 """zlib's way to ask for gzip with header and trailer."""

@@ -279,7 +279,7 @@ def is_temporary(status: int) -> bool:
 
 def _meaning(status: int) -> str:
     if status == HTTPStatus.NOT_FOUND:
-        return "the registry has no such thing (404)"
+        return "not found in the registry (404)"
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         return "too many requests (429)"
     try:
