@@ -167,7 +167,11 @@ def test_an_index_without_the_image_is_refused(open_registry: OpenRegistry) -> N
 
 @pytest.mark.parametrize(
     ("status", "cause"),
-    [(404, "not found in the registry (404)"), (500, "answers 500"), (403, "answers 403")],
+    [
+        (404, "not found in the registry (404)"),
+        (500, "the registry answers 500"),
+        (403, "the registry answers 403"),
+    ],
 )
 def test_a_registry_that_fails_is_a_warning_with_image_and_cause(
     open_registry: OpenRegistry, status: int, cause: str
@@ -176,7 +180,7 @@ def test_a_registry_that_fails_is_a_warning_with_image_and_cause(
     said = refused(an_image(open_registry, "acme/web:1"))
     where = f"{open_registry.address}/acme/web"
     assert said.startswith(
-        f"image {where}:1: its layers' digests cannot be looked up in {where}: {where}:1: the "
+        f"image {where}:1: its layers' digests cannot be looked up in {where}: {where}:1: "
     )
     assert cause in said
 
@@ -245,7 +249,10 @@ def test_scan_takes_what_the_registry_knows(open_registry: OpenRegistry, tmp_pat
     (line,) = both.lines
     where = draft.removesuffix(":1")
     assert line.startswith(
-        warning(f"image {draft}: its layers' digests cannot be looked up in {where}: {draft}: the")
+        warning(
+            f"image {draft}: its layers' digests cannot be looked up in {where}: "
+            f"{draft}: not found in the registry (404)"
+        )
     )
     assert json.loads(both.out)["amd64"]["layers"] == layers
 
