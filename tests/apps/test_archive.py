@@ -1,7 +1,6 @@
 """The archive that a bundle is, against gzip and tarfile."""
 
 import gzip
-import hashlib
 import io
 import tarfile
 import zlib
@@ -12,34 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerscan.apps.archive import BundleArchive, BundleEntry, EntryKind
-from layerscan.apps.bundle import write_bundle
-from layerscan.apps.discovery import app_at
 from layerscan.apps.published import bundle_files
-from tests.builders.compose_apps import put
-
-PINNED = b"services: {}\n"
-
-
-def app_folder(root: Path, **more: str | bytes) -> Path:
-    files = {"docker-compose.yml": "x", "conf/a": "a", "conf/b.sh": "bb", ".env": "A=1"} | more
-    put(root / "shop", files)
-    for path in [root / "shop", *(root / "shop").rglob("*")]:
-        path.chmod(0o755 if path.is_dir() or path.suffix == ".sh" else 0o644)
-    return root / "shop"
-
-
-def bundled(folder: Path) -> bytes:
-    target = io.BytesIO()
-    descriptor = write_bundle(app_at(str(folder)), PINNED, target)
-    raw = target.getvalue()
-    assert descriptor.digest == f"sha256:{hashlib.sha256(raw).hexdigest()}"
-    assert (descriptor.size, descriptor.media_type) == (len(raw), "application/octet-stream")
-    return raw
-
-
-def names(folder: Path) -> list[str]:
-    return [entry.name for entry in bundle_files(bundled(folder), "b")]
-
+from tests.builders.bundle_case import app_folder, bundled
 
 # The archive itself, against gzip and tarfile.
 

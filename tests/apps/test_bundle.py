@@ -22,31 +22,8 @@ from layerscan.apps.discovery import app_at
 from layerscan.apps.files import read_text
 from layerscan.apps.published import BundleFile, bundle_files
 from layerscan.errors import ComposeError
-from tests.builders.compose_apps import put
+from tests.builders.bundle_case import PINNED, app_folder, bundled, bundled_names
 from tests.requirements import require_root
-
-PINNED = b"services: {}\n"
-
-
-def app_folder(root: Path, **more: str | bytes) -> Path:
-    files = {"docker-compose.yml": "x", "conf/a": "a", "conf/b.sh": "bb", ".env": "A=1"} | more
-    put(root / "shop", files)
-    for path in [root / "shop", *(root / "shop").rglob("*")]:
-        path.chmod(0o755 if path.is_dir() or path.suffix == ".sh" else 0o644)
-    return root / "shop"
-
-
-def bundled(folder: Path) -> bytes:
-    target = io.BytesIO()
-    descriptor = write_bundle(app_at(str(folder)), PINNED, target)
-    raw = target.getvalue()
-    assert descriptor.digest == f"sha256:{hashlib.sha256(raw).hexdigest()}"
-    assert (descriptor.size, descriptor.media_type) == (len(raw), "application/octet-stream")
-    return raw
-
-
-def names(folder: Path) -> list[str]:
-    return [entry.name for entry in bundle_files(bundled(folder), "b")]
 
 
 def fault(folder: Path) -> str:
@@ -136,7 +113,7 @@ def test_the_ignore_file_is_heeded_and_stays_behind(tmp_path: Path) -> None:
             "deep/er/drop": "d",
         },
     )
-    assert names(folder) == [
+    assert bundled_names(folder) == [
         "conf",
         "conf/a",
         "deep",
@@ -150,7 +127,7 @@ def test_what_stays_behind_may_be_anything(tmp_path: Path) -> None:
     folder = app_folder(tmp_path, **{".composeappignores": "junk\nout\nconf\n.env"})
     os.mkfifo(folder / "junk")
     (folder / "out").symlink_to("/etc/passwd")
-    assert names(folder) == ["docker-compose.yml"]
+    assert bundled_names(folder) == ["docker-compose.yml"]
 
 
 def test_a_malformed_ignore_file(tmp_path: Path) -> None:
@@ -204,7 +181,7 @@ def test_a_symlink_to_what_is_no_utf8_is_refused(tmp_path: Path) -> None:
 
 def test_names_that_begin_with_dots_are_in_it(tmp_path: Path) -> None:
     dotted = {"..data/..x": "x", ".../f": "x", "..f": "x"}
-    assert set(dotted) <= set(names(app_folder(tmp_path, **dotted)))
+    assert set(dotted) <= set(bundled_names(app_folder(tmp_path, **dotted)))
 
 
 def test_what_no_bundle_can_have_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

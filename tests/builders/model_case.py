@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
@@ -14,9 +15,13 @@ from hypothesis import strategies as st
 from layerscan.tar.tree import InodeKind, LayerTree, XattrNamespace
 from tests.builders.layer_trees import walked
 from tests.builders.tree import Dir, Fifo, File, Link, Symlink, apply
+from tests.conftest import require_programs
+from tests.engines import loop
+from tests.requirements import require_root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -59,6 +64,15 @@ class Disk:
         path = os.path.join(self.path, f"tree{next(_NUMBERS)}")
         os.mkdir(path)
         return path
+
+
+@contextmanager
+def fresh_disk(name: str, place: Path, size: int, *options: str) -> Iterator[Disk]:
+    """A fresh file system of that name, mounted below `place`; `options` are for ``mkfs``."""
+    require_root()
+    require_programs(f"mkfs.{name.partition(',')[0]}", *loop.PROGRAMS[1:])
+    with loop.named(name, str(place / "mounted"), size, *options) as mounted:
+        yield Disk(mounted, name)
 
 
 def put(folder: str, ops: Sequence[Op], attributes: Mapping[str, Mapping[str, int]]) -> None:

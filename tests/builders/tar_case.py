@@ -166,3 +166,21 @@ def damaged(data: bytes, dice: random.Random) -> bytes:
         if whole[148:156].strip(b"\0 ").isdigit():
             stream[block : block + tars.BLOCK] = tars.with_checksum(whole)
     return bytes(stream)
+
+
+def kinds(*parts: Entry | bytes) -> list[int]:
+    """The kinds of all inodes but the root's."""
+    tree = scan(tars.tar(*parts))
+    assert tree.kinds[0] == InodeKind.DIRECTORY
+    found: list[int] = tree.kinds[1:].tolist()
+    return found
+
+
+def sizes(*parts: Entry | bytes) -> list[int]:
+    found: list[int] = scan(tars.tar(*parts)).sizes[1:].tolist()
+    return found
+
+
+def lengths(*parts: Entry | bytes) -> list[int]:
+    found: list[int] = scan(tars.tar(*parts)).name_lengths.tolist()
+    return found

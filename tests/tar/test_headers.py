@@ -7,26 +7,8 @@ import pytest
 from layerscan.tar._tar import TarScanner
 from layerscan.tar.tree import InodeKind
 from tests.builders import tars
-from tests.builders.tar_case import fault, scan
+from tests.builders.tar_case import fault, kinds, lengths, sizes
 from tests.builders.tars import Entry, header, padded, record, special, tar
-
-
-def kinds(*parts: Entry | bytes) -> list[int]:
-    """The kinds of all inodes but the root's."""
-    tree = scan(tar(*parts))
-    assert tree.kinds[0] == InodeKind.DIRECTORY
-    found: list[int] = tree.kinds[1:].tolist()
-    return found
-
-
-def sizes(*parts: Entry | bytes) -> list[int]:
-    found: list[int] = scan(tar(*parts)).sizes[1:].tolist()
-    return found
-
-
-def lengths(*parts: Entry | bytes) -> list[int]:
-    found: list[int] = scan(tar(*parts)).name_lengths.tolist()
-    return found
 
 
 def test_pax_records_win_over_the_header_and_long_names_over_both() -> None:

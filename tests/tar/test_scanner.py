@@ -8,28 +8,10 @@ import pytest
 from layerscan.tar._tar import TarFault, TarScanner
 from layerscan.tar.tree import InodeKind, LayerTree, XattrNamespace
 from tests.builders import tars
-from tests.builders.tar_case import fault, same, scan
+from tests.builders.tar_case import fault, kinds, lengths, same, scan, sizes
 from tests.builders.tars import Entry, header, padded, record, special, tar
 
 ROOT = int(InodeKind.DIRECTORY)
-
-
-def kinds(*parts: Entry | bytes) -> list[int]:
-    """The kinds of all inodes but the root's."""
-    tree = scan(tar(*parts))
-    assert tree.kinds[0] == InodeKind.DIRECTORY
-    found: list[int] = tree.kinds[1:].tolist()
-    return found
-
-
-def sizes(*parts: Entry | bytes) -> list[int]:
-    found: list[int] = scan(tar(*parts)).sizes[1:].tolist()
-    return found
-
-
-def lengths(*parts: Entry | bytes) -> list[int]:
-    found: list[int] = scan(tar(*parts)).name_lengths.tolist()
-    return found
 
 
 def test_columns_of_a_small_layer() -> None:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 
 from layerscan.prediction.filesystems import file_system
 from layerscan.prediction.filesystems.btrfs import Btrfs
+from layerscan.prediction.filesystems.names import parse_file_system
 from layerscan.tar.tree import InodeKind, XattrNamespace
 from tests.builders.layer_trees import walked
 from tests.builders.model_case import (
@@ -19,6 +20,7 @@ from tests.builders.model_case import (
     assert_refuses_what_the_disk_does,
     differences,
     folder_tree,
+    fresh_disk,
     many_names,
     put,
     trees,
@@ -27,7 +29,6 @@ from tests.builders.tree import Device, Dir, Fifo, File, Link, Symlink, Whiteout
 from tests.conftest import require_programs
 from tests.engines import loop
 from tests.engines.images import debian_tar
-from tests.requirements import require_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,11 +55,8 @@ SHAPES = (
 def disk(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Disk]:
-    require_root()
-    require_programs(*loop.BTRFS_PROGRAMS)
-    path = tmp_path_factory.mktemp("disk") / "mounted"
-    with loop.named(request.param, str(path), SIZE) as mounted:
-        yield Disk(mounted, request.param)
+    with fresh_disk(request.param, tmp_path_factory.mktemp("disk"), SIZE) as made:
+        yield made
 
 
 def model_of(disk: Disk) -> Btrfs:
@@ -112,8 +110,9 @@ def test_distribution(disk: Disk) -> None:
     folder = disk.folder()
     subprocess.run(["tar", "-C", folder, "-xf", debian_tar()], check=True)
     taken, told = grown(disk, folder, before)
-    # Large nodes are fuller one time than another, too.
-    assert told == pytest.approx(taken, rel=0.002 if is_usual(disk) else 0.01)
+    # A few nodes more or less are filled in two runs of the same: of 64 KiB that shows.
+    nodes = 10 * 2 * int(parse_file_system(disk.name).parameters.get("nodesize", 16384))
+    assert told == pytest.approx(taken, rel=0.002 if is_usual(disk) else 0.003, abs=nodes)
 
 
 # The leaves of the same tree are fuller one time than another, see the module: that

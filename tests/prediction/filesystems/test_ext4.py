@@ -23,15 +23,14 @@ from tests.builders.model_case import (
     attributes_of_one,
     differences,
     folder_tree,
+    fresh_disk,
     put,
     succeeds,
     trees,
 )
 from tests.builders.tree import Device, Dir, Fifo, File, Link, Symlink, Whiteout, apply
 from tests.conftest import require_programs
-from tests.engines import loop
 from tests.oracles.htree import Entry, blocks_of, entry_length, real_hashes
-from tests.requirements import require_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,11 +57,10 @@ OTHER_SHAPES = (
 def disk(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Disk]:
-    require_root()
-    require_programs(*loop.PROGRAMS, "dumpe2fs", "debugfs")
-    path = tmp_path_factory.mktemp("disk") / "mounted"
-    with loop.named(request.param, str(path), DISK, "-N", "40000") as mounted:
-        yield Disk(mounted, request.param)
+    require_programs("dumpe2fs", "debugfs")
+    place = tmp_path_factory.mktemp("disk")
+    with fresh_disk(request.param, place, DISK, "-N", "40000") as made:
+        yield made
 
 
 def named(name: str) -> Ext4:

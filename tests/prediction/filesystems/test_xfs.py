@@ -19,14 +19,13 @@ from tests.builders.model_case import (
     assert_refuses_what_the_disk_does,
     differences,
     folder_tree,
+    fresh_disk,
     many_names,
     put,
     trees,
 )
 from tests.builders.tree import Device, Dir, Fifo, File, Link, Symlink, Whiteout, apply, many
-from tests.conftest import require_programs
 from tests.engines import loop
-from tests.requirements import require_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,11 +53,8 @@ SHAPES = (
 def disk(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Disk]:
-    require_root()
-    require_programs(*loop.XFS_PROGRAMS)
-    path = tmp_path_factory.mktemp("disk") / "mounted"
-    with loop.named(request.param, str(path), SIZE) as mounted:
-        yield Disk(mounted, request.param)
+    with fresh_disk(request.param, tmp_path_factory.mktemp("disk"), SIZE) as made:
+        yield made
 
 
 def named(name: str) -> Xfs:
