@@ -45,6 +45,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.root]
 
 DISK = 512 * MEBIBYTE
 BLOCK = 4096
+SETTLING_ROUNDS = 400
 ALLOWED_BYTES = 256 * 1024
 ALLOWED_SHARE = 0.0005
 """By how much exact may be wrong, as docs/explanation/accounting.md says."""
@@ -103,9 +104,12 @@ class Device:
     def settle(self, free: int) -> None:
         """Wait until the engine has cleaned up, so that about `free` bytes are left again."""
         seen = -1
-        while (now := self.free()) != seen or now < free - MEBIBYTE:
+        for _ in range(SETTLING_ROUNDS):
+            if (now := self.free()) == seen and now >= free - MEBIBYTE:
+                return
             seen = now
             time.sleep(0.3)
+        raise AssertionError(f"the engine keeps {free - seen} bytes of a pull that failed")
 
     def empty(self) -> None:
         with contextlib.suppress(FileNotFoundError):
