@@ -116,7 +116,11 @@ def docker() -> Iterator[Docker]:
 @pytest.fixture(scope="session")
 def base_image(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Name of the busybox image that others are built on, in the session's engine."""
+    return build_base(docker, tmp_path_factory.mktemp("images"))
+
+
+def build_base(docker: Docker, folder: Path) -> str:
+    """Build the busybox image that others are built on; its name."""
     require(os.path.exists(BUSYBOX), f"no {BUSYBOX}; run tests/engines/install")
-    context = write_context(BASE, tmp_path_factory.mktemp("images") / "base")
-    docker.build(context, "base:1")
+    docker.build(write_context(BASE, folder / "base"), "base:1")
     return "base:1"

@@ -2,8 +2,8 @@
 
 What is expected here comes from ``docker image inspect``, the store's files
 read by the test, ``du`` and the registry's own answers; nothing of layerscan
-is asked for it. The store is the session's, so images of other tests may be
-in it, and are held to the same.
+is asked for it. The store and the registry are these tests' own: what others tag without pushing,
+or push past the engine, is not the same for both.
 """
 
 from __future__ import annotations
@@ -20,16 +20,20 @@ from layerscan.scanning.scanner import scan
 from layerscan.scanning.selection import Selection
 from layerscan.stores import open_store
 from tests.cli_runner import run, undigested, warning
-from tests.conftest import require_programs
+from tests.conftest import build_base, require_programs
+from tests.engines import docker as docker_engine
+from tests.engines import registry as registry_engine
+from tests.engines.docker import Docker
 from tests.engines.images import DEEP, ODDITIES, Image, oddities, siblings
+from tests.engines.registry import Registry
 from tests.engines.truth import Builder, Figures, Truth, du
+from tests.requirements import require_root
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.cli_runner import Result
-    from tests.engines.docker import Docker
-    from tests.engines.registry import Registry
 
 pytestmark = [pytest.mark.engine, pytest.mark.root]
 
@@ -82,20 +86,37 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
+def own_registry() -> Iterator[Registry]:
+    require_programs(*registry_engine.PROGRAMS)
+    with Registry() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def own_docker() -> Iterator[Docker]:
+    require_root()
+    require_programs(*docker_engine.PROGRAMS)
+    with Docker() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
 def stage(
-    docker: Docker, registry: Registry, base_image: str, tmp_path_factory: pytest.TempPathFactory
+    own_docker: Docker, own_registry: Registry, tmp_path_factory: pytest.TempPathFactory
 ) -> Stage:
     require_programs("du")
-    builder = Builder(docker, registry, tmp_path_factory.mktemp("scan"))
+    folder = tmp_path_factory.mktemp("scan")
+    base_image = build_base(own_docker, folder)
+    builder = Builder(own_docker, own_registry, folder)
     left, twice, next_left, draft, pinned, lost, found = siblings(
         "left", "twice", "next", "draft", "pinned", "lost", "found", base=base_image
     )
     odd = builder.pushed(oddities(base_image), "acme/odd:1")
-    docker.tag(odd, builder.named("acme/odd:also"))
+    own_docker.tag(odd, builder.named("acme/odd:also"))
     # No other test may have the very same image, or it would stay when its name goes.
     right = builder.pushed(twice, "acme/right:7")
     stage = Stage(
-        truth=Truth(docker, registry),
+        truth=Truth(own_docker, own_registry),
         odd=odd,
         odd_in_mirror=builder.also_pushed(odd, "mirror/odd:1"),
         left=builder.pushed(left, "acme/left:7"),
