@@ -86,37 +86,25 @@ class Stage:
 
 
 @pytest.fixture(scope="module")
-def own_registry() -> Iterator[Registry]:
-    require_programs(*registry_engine.PROGRAMS)
-    with Registry() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def own_docker() -> Iterator[Docker]:
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     require_root()
-    require_programs(*docker_engine.PROGRAMS)
-    with Docker() as started:
-        yield started
+    require_programs("du", *docker_engine.PROGRAMS, *registry_engine.PROGRAMS)
+    with Docker() as docker, Registry() as registry:
+        yield fill(docker, registry, tmp_path_factory.mktemp("scan"))
 
 
-@pytest.fixture(scope="module")
-def stage(
-    own_docker: Docker, own_registry: Registry, tmp_path_factory: pytest.TempPathFactory
-) -> Stage:
-    require_programs("du")
-    folder = tmp_path_factory.mktemp("scan")
-    base_image = build_base(own_docker, folder)
-    builder = Builder(own_docker, own_registry, folder)
+def fill(docker: Docker, registry: Registry, folder: Path) -> Stage:
+    base_image = build_base(docker, folder)
+    builder = Builder(docker, registry, folder)
     left, twice, next_left, draft, pinned, lost, found = siblings(
         "left", "twice", "next", "draft", "pinned", "lost", "found", base=base_image
     )
     odd = builder.pushed(oddities(base_image), "acme/odd:1")
-    own_docker.tag(odd, builder.named("acme/odd:also"))
+    docker.tag(odd, builder.named("acme/odd:also"))
     # No other test may have the very same image, or it would stay when its name goes.
     right = builder.pushed(twice, "acme/right:7")
     stage = Stage(
-        truth=Truth(own_docker, own_registry),
+        truth=Truth(docker, registry),
         odd=odd,
         odd_in_mirror=builder.also_pushed(odd, "mirror/odd:1"),
         left=builder.pushed(left, "acme/left:7"),

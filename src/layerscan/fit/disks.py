@@ -8,7 +8,8 @@ superblock, whatever subvolume or folder is mounted (proc(5), "mountinfo").
 
 import os
 import re
-import struct
+from contextlib import suppress
+from pathlib import PurePath
 from typing import NamedTuple
 
 from layerscan.errors import LayerscanError
@@ -29,10 +30,6 @@ _MOST_CLUSTERS = 4096
 _SHARE = 32
 """ext4 withholds so many clusters, or a fiftieth of all if that is less. statvfs(3) leaves
 out what the file system has for itself: so it is taken to be no more than this share."""
-
-_MAGIC = 0xEF53
-_BIGALLOC = 0x200
-"""Of ext4's superblock: what it begins with, and the feature by which it has clusters."""
 
 _DEEPEST = 8
 """Overlays on overlays that are followed."""
@@ -89,7 +86,8 @@ def disk_of(path: str) -> Disk:
     except OSError as error:
         raise LayerscanError(f"{printable(path)}: {reason(error)}") from None
     below, unknown = _below(mount, _DEEPEST)
-    withheld, doubt = _withheld(found, below)
+    folder = os.path.realpath(path) if below is mount else below.point
+    withheld, doubt = _withheld(found, below, folder)
     fragment = None if found.f_frsize == found.f_bsize else found.f_frsize
     volume = Volume(
         found.f_bsize,
@@ -160,7 +158,7 @@ def _below(mount: Mount, deepest: int) -> tuple[Mount, tuple[str, ...]]:
     return _below(found, deepest - 1)
 
 
-def _withheld(found: os.statvfs_result, mount: Mount) -> tuple[int, tuple[str, ...]]:
+def _withheld(found: os.statvfs_result, mount: Mount, folder: str) -> tuple[int, tuple[str, ...]]:
     """Free blocks that nobody gets, not even root; and what cannot be told of them."""
     if mount.kind == "btrfs":
         # f_bfree has what only other profiles, or metadata, can use.
@@ -169,13 +167,9 @@ def _withheld(found: os.statvfs_result, mount: Mount) -> tuple[int, tuple[str, .
         return 0, ()
     usual = min(found.f_blocks // _SHARE, _MOST_CLUSTERS, found.f_bfree)
     if mount.kind in _EXT and not mount.number.startswith("0:"):
-        clusters, blocks = _reserved_clusters(mount), _cluster_blocks(mount)
-        doubt: tuple[str, ...] = ()
-        if blocks is None:
-            disk = f"/dev/{_device_name(mount)}"
-            doubt = (f"cannot tell if ext4 has clusters of several blocks: {disk} cannot be read",)
+        clusters = _reserved_clusters(mount)
         if clusters is not None:
-            return min(clusters * (blocks or 1), found.f_bfree), doubt
+            return min(clusters * _cluster_blocks(folder, found.f_frsize), found.f_bfree), ()
     return usual, (f"cannot tell what ext4 withholds; {usual} blocks are taken off for it",)
 
 
@@ -189,13 +183,9 @@ def _inodes(found: os.statvfs_result) -> tuple[int, int]:
     return found.f_files, min(found.f_favail, found.f_files)
 
 
-def _device_name(mount: Mount) -> str:
-    return os.path.basename(os.path.realpath(f"{_SYS}/dev/block/{mount.number}"))
-
-
 def _reserved_clusters(mount: Mount) -> int | None:
     """What sysfs says, None where it does not."""
-    name = _device_name(mount)
+    name = os.path.basename(os.path.realpath(f"{_SYS}/dev/block/{mount.number}"))
     where = f"{_SYS}/fs/ext4/{name}/reserved_clusters"
     try:
         with open(where, encoding="ascii") as file:
@@ -206,23 +196,20 @@ def _reserved_clusters(mount: Mount) -> int | None:
         raise LayerscanError(f"{where}: cannot be read: {error}") from None
 
 
-def _cluster_blocks(mount: Mount) -> int | None:
-    """Blocks of a cluster, by the superblock (Documentation/filesystems/ext4/super.rst).
+def _cluster_blocks(folder: str, block: int) -> int:
+    """Blocks of a cluster of ext4 (bigalloc): as many as a folder of one block takes.
 
-    None where the disk cannot be read, as only root may.
+    The smallest number that the folder and those above it show, as one with an access
+    control list may take a cluster more; 1 where none has one block.
     """
-    try:
-        with open(f"/dev/{_device_name(mount)}", "rb", buffering=0) as disk:
-            if _number(os.fstat(disk.fileno()).st_rdev) != mount.number:
-                return None
-            disk.seek(1024)
-            raw = disk.read(1024)
-        magic, log_block, log_cluster = (
-            struct.unpack_from("<H", raw, 56)[0],
-            *struct.unpack_from("<II", raw, 24),
-        )
-        (features,) = struct.unpack_from("<I", raw, 100)
-    except (OSError, struct.error):
-        return None
-    is_bigalloc = magic == _MAGIC and features & _BIGALLOC
-    return 1 << min(max(log_cluster - log_block, 0), 16) if is_bigalloc else 1
+    seen = set()
+    with suppress(OSError):
+        device = os.stat(folder).st_dev
+        path = PurePath(folder)
+        for place in (path, *path.parents):
+            found = os.stat(place)
+            if found.st_dev != device:
+                break
+            if found.st_blocks and found.st_size <= block:
+                seen.add(found.st_blocks * 512 // block)
+    return max(min(seen, default=1), 1)
