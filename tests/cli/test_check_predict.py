@@ -59,13 +59,15 @@ class Published:
                     (folder / name.removeprefix("sha256:")).write_bytes(raw)
         return f"{self.root / 'store'}@{digest}"
 
-    def device(self, block_size: int = 4096, **more: object) -> None:
-        disk = {
+    def device(self, block_size: int = 4096, file_system: object = None, **more: object) -> None:
+        disk: dict[str, object] = {
             "block_size": block_size,
             "blocks": 1 << 20,
             "free_blocks": 1 << 19,
             "available_blocks": 1 << 19,
         }
+        if file_system is not None:
+            disk["file_system"] = file_system
         document: dict[str, object] = {
             "architecture": "arm",
             "volumes": {"data": disk},
@@ -146,6 +148,23 @@ def test_for_the_device(app: Published) -> None:
     usage = app.usage("--fs", "xfs", "--store", "containerd")
     assert missing(other)[arm.digest] == usage[arm.digest]
     assert "for xfs" in told(other)[0]
+
+
+def test_for_the_file_system_that_the_device_says(app: Published) -> None:
+    name = app.dry_run
+    app.device(file_system={"kind": "xfs", "inode": 1024})
+    report = app.check(name, "--predict")
+    usage = app.usage("--fs", "xfs,inode=1024")
+    assert missing(report)[arm.digest] == usage[arm.digest]
+    assert not [line for line in report["warnings"] if "file system" in line]
+    # Metadata for another one is told, whoever judges.
+    digest = app.publish("--predict", "--fs", "btrfs")
+    published = f"{app.registry.address}/fleet/shop@{digest}"
+    for policy in ("aktualizr-lite", "composectl", "aktualizr-lite-skopeo", "exact"):
+        report = app.check(published, "--policy", policy)
+        (told_of,) = [line for line in report["warnings"] if "btrfs" in line]
+        assert "is said for btrfs,block=4096,nodesize=16384,profile=dup, and the" in told_of
+        assert told_of.endswith("device.json is on xfs,inode=1024")
 
 
 def test_what_the_engine_has(app: Published) -> None:

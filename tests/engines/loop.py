@@ -44,7 +44,7 @@ def btrfs(path: str, size: int, *options: str) -> AbstractContextManager[str]:
 
 def named(name: str, path: str, size: int, *options: str) -> AbstractContextManager[str]:
     """A fresh file system of the kind and with the parameters that `name` says, as `ext4`."""
-    kind, parameters = names.parse_file_system(name)
+    kind, parameters, _ = names.parse_file_system(name)
     make = {"ext4": ext4, "xfs": xfs, "btrfs": btrfs}[kind]
     return make(path, size, *mkfs_options(kind, parameters), *options)
 

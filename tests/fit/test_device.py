@@ -15,6 +15,7 @@ from layerscan.errors import DocumentError
 from layerscan.fit import device_file
 from layerscan.fit.device import Device, EngineLayers, Volume
 from layerscan.jsondoc import MAX_INTEGER
+from layerscan.prediction.filesystems.names import FileSystemShape, parse_file_system
 from tests.builders.device_case import A, B, document, loads
 from tests.builders.fit_apps import Layer
 from tests.docs.reader import DEVICES
@@ -49,6 +50,8 @@ def test_all_that_a_device_file_may_say() -> None:
             "a": disk,
             "b": disk | {"withheld_blocks": 7},
             "c": disk | {"inodes": 0, "free_inodes": 0},
+            "d": disk | {"file_system": {"kind": "ext4", "inode": 128, "nodesize": 1, "new": []}},
+            "e": disk | {"file_system": {"kind": "zfs", "features": ["x"]}},
         },
         store_root="a",
         docker_root="b",
@@ -59,7 +62,9 @@ def test_all_that_a_device_file_may_say() -> None:
         something="else",
     )
     assert device.volumes["b"].withheld_blocks == 7
-    assert [one.inodes for one in device.volumes.values()] == [None, None, 0]
+    assert [one.inodes for one in device.volumes.values()] == [None, None, 0, None, None]
+    assert device.volumes["d"].file_system == FileSystemShape("ext4", {"inode": 128})
+    assert device.volumes["e"].file_system == FileSystemShape("zfs", {}, ("x",))
     assert (device.volumes["c"].free_inodes, device.volumes["a"].free_inodes) == (0, None)
     assert (device.store_parent, device.docker_parent) == ("a", "c")
     assert device.partial == {B: 17}
@@ -144,6 +149,24 @@ FAULTS: list[tuple[dict[str, object], str]] = [
         changed(inodes=None, free_inodes=0),
         "$.volumes.data.inodes: must be an integer",
     ),
+    (changed(file_system=7), "$.volumes.data.file_system: must be an object"),
+    (changed(file_system={}), '$.volumes.data.file_system: key "kind" is missing'),
+    (
+        changed(file_system={"kind": "zfs", "block": "x"}),
+        "$.volumes.data.file_system.block: must be an integer",
+    ),
+    (
+        changed(file_system={"kind": "ext4", "inode": 200}),
+        "$.volumes.data.file_system: no ext4 has inode=200 and blocks of 4096 bytes",
+    ),
+    (
+        changed(file_system={"kind": "btrfs", "profile": 1}),
+        "$.volumes.data.file_system.profile: must be a string",
+    ),
+    (
+        changed(file_system={"kind": "btrfs", "features": ["x", 1]}),
+        "$.volumes.data.file_system.features[1]: must be a string",
+    ),
     ({"blobs": {}}, "$.blobs: must be an array"),
     ({"blobs": [A, "sha256:12"]}, "$.blobs[1]: is no digest"),
     ({"blobs": [7]}, "$.blobs[0]: is no digest"),
@@ -219,7 +242,10 @@ def test_what_is_written_is_read_again(
     device = Device(
         "device.json",
         "arm",
-        {"x": Volume(4096, 9, 8, 7, 1), "y": Volume(1 << 20, 3, 2, 1, 0, 4096, 5, 4)},
+        {
+            "x": Volume(4096, 9, 8, 7, 1),
+            "y": Volume(1 << 20, 3, 2, 1, 0, 4096, 5, 4),
+        },
         "x",
         "y",
         parent,
@@ -239,10 +265,23 @@ inodes_and_free = st.tuples(*[st.integers(0, MAX_INTEGER)] * 2).map(
 )
 
 
-@given(inodes_and_free)
-def test_inodes_are_read_again(inodes: tuple[int, int]) -> None:
+shapes = st.sampled_from(
+    [
+        parse_file_system("ext4,block=1024,cluster=2048,inode=128"),
+        parse_file_system("xfs,inode=1024"),
+        parse_file_system("btrfs,nodesize=4096,profile=single"),
+        FileSystemShape("btrfs", {}, ("compress", "mixed")),
+        FileSystemShape("zfs", {}),
+    ]
+)
+
+
+@given(inodes_and_free, shapes)
+def test_inodes_and_file_systems_are_read_again(
+    inodes: tuple[int, int], shape: FileSystemShape
+) -> None:
     there, free = inodes
-    disk = Volume(4096, 9, 8, 7, inodes=there, free_inodes=free)
+    disk = Volume(4096, 9, 8, 7, inodes=there, free_inodes=free, file_system=shape)
     device = Device("device.json", "arm", {"x": disk}, "x", "x", "x", "x")
     raw = device_file.dumps(device)
     assert device_file.loads(raw, "device.json") == (device, ())

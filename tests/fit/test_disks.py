@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from layerscan.files import mounts
 from layerscan.fit import disks, live
 from layerscan.fit.disks import disk_of
 from tests.builders.user import as_nobody
@@ -151,7 +152,7 @@ def test_without_sysfs_it_is_said_what_cannot_be_told(
 
 
 def test_without_a_table_of_mounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disks, "_MOUNTS", str(tmp_path / "none"))
+    monkeypatch.setattr(mounts, "MOUNTS", str(tmp_path / "none"))
     found = disk_of(str(tmp_path))
     device = os.stat(tmp_path).st_dev
     assert found.identity == f"{os.major(device)}:{os.minor(device)}"
@@ -178,9 +179,9 @@ def test_kinds_of_file_systems(
     unknown: tuple[str, ...],
 ) -> None:
     line = f"36 1 0:42 / /with\\040blank rw,noatime shared:1 - {kind} source {options}\n"
-    mount = disks._read(line)
+    mount = mounts.read_mount(line)
     assert mount == ("0:42", "/with blank", kind, (options,))
-    monkeypatch.setattr(disks, "_mount", lambda _: mount)
+    monkeypatch.setattr(mounts, "_mount", lambda _: mount)
     found = disk_of(str(tmp_path))
     assert (found.identity, found.mount_point, found.unknown) == ("0:42", "/with blank", unknown)
     assert found.volume.withheld_blocks == 0
@@ -194,12 +195,12 @@ def numbers(monkeypatch: pytest.MonkeyPatch, places: dict[str, tuple[str, int]])
         # virtiofs and FUSE: large blocks, counted in small ones.
         return os.statvfs_result((1 << 20, 4096, 1000, 900, 800, 0, 0, 0, 0, 255, fsid))
 
-    def mount(path: str) -> disks.Mount:
+    def mount(path: str) -> mounts.Mount:
         number = next(known[0] for name, known in places.items() if path.startswith(name))
-        return disks.Mount(number, f"/mnt/{number}", "fuse", ())
+        return mounts.Mount(number, f"/mnt/{number}", "fuse", ())
 
     monkeypatch.setattr(os, "statvfs", statvfs)
-    monkeypatch.setattr(disks, "_mount", mount)
+    monkeypatch.setattr(mounts, "_mount", mount)
 
 
 def test_fuse_file_systems_are_one_volume_to_clients_alone(

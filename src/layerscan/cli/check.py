@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from layerscan.cli.device_options import add_client_store_argument, add_root_arguments, roots
 from layerscan.cli.model_options import (
-    DEFAULT_FS,
     add_fs_argument,
     add_reading_arguments,
     add_store_argument,
+    named_fs,
     reading,
     size_or_zero,
 )
@@ -131,8 +131,8 @@ def _add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
         help="predict what layers take on the device from the images: of Apps that have no "
         "layers metadata, or always (default: missing)",
     )
-    add_fs_argument(prediction, default=None)
-    add_store_argument(prediction, None, "the image store of the device's engine")
+    add_fs_argument(prediction, "the one that it has, or ext4")
+    add_store_argument(prediction, "the image store of the device's engine")
     add_reading_arguments(prediction)
 
 
@@ -275,7 +275,7 @@ def _apps(
         return apps
     from layerscan.fit.predicted import model_of, with_prediction
 
-    model = model_of(device, policy, options.fs or DEFAULT_FS, options.store)
+    model = model_of(device, policy, named_fs(options.fs), options.store)
     with PredictProgress(shown=is_for_people()) as progress:
         how = reading(options, progress.update if progress.shown else None)
         return [

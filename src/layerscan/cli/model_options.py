@@ -1,6 +1,7 @@
 """The options of every command that predicts: for what, and how layers are read."""
 
 import argparse
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from layerscan.errors import LayerscanError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from layerscan.fit.predicted import NamedFileSystem
     from layerscan.prediction.images import PredictionTarget
     from layerscan.prediction.layers import ReadOptions, ReadProgress
 
@@ -21,20 +23,22 @@ _SIZE = re.compile(r"([0-9]{1,15})([KMGT]I)?(B)?", re.ASCII | re.IGNORECASE)
 
 _LARGEST = "64GiB"
 
-DEFAULT_FS = "ext4"
-"""The file system to predict for where none is named."""
-
 
 def add_model_arguments(parser: "_Arguments") -> None:
-    """Declare what to predict for: ``--fs``, ``--block-size``, ``--store``, ``--accounting``."""
-    add_fs_argument(parser)
+    """Declare what to predict for: a device, or its file system and image store."""
+    parser.add_argument(
+        "--device",
+        metavar="FILE",
+        help="for the file system and the image store that this device file describes",
+    )
+    add_fs_argument(parser, "ext4")
     parser.add_argument(
         "--block-size",
         metavar="N",
         type=_count,
         help="its blocks in bytes, like block= (default: what mkfs takes)",
     )
-    add_store_argument(parser, "overlay2", "the image store of the device's engine")
+    add_store_argument(parser, "the image store of the device's engine")
     parser.add_argument(
         "--accounting",
         choices=["docker", "exact"],
@@ -44,20 +48,20 @@ def add_model_arguments(parser: "_Arguments") -> None:
     )
 
 
-def add_fs_argument(parser: "_Arguments", default: str | None = DEFAULT_FS) -> None:
-    """Declare ``--fs``; with None as `default` it can be told whether it was given."""
+def add_fs_argument(parser: "_Arguments", default: str) -> None:
+    """Declare ``--fs``."""
     parser.add_argument(
         "--fs",
         metavar="KIND[,KEY=VALUE…]",
         type=_file_system,
-        default=default,
         help="the device's file system: ext4, xfs, btrfs or f2fs, and how mkfs made it if not "
         "by default: ext4,block=1024,cluster=16384,inode=128; xfs,inode=1024; "
-        f"btrfs,nodesize=4096,profile=single (default: {DEFAULT_FS})",
+        "btrfs,nodesize=4096,profile=single; or the device file that describes it "
+        f"(default: {default})",
     )
 
 
-def add_store_argument(parser: "_Arguments", default: str | None, meaning: str) -> None:
+def add_store_argument(parser: "_Arguments", meaning: str) -> None:
     """Declare ``--store``."""
     from layerscan.stores import KINDS
 
@@ -65,8 +69,7 @@ def add_store_argument(parser: "_Arguments", default: str | None, meaning: str) 
         "-s",
         "--store",
         choices=list(KINDS),
-        default=default,
-        help=f"{meaning} (default: {default or 'the one that it has, or overlay2'})",
+        help=f"{meaning} (default: the one that it has, or overlay2)",
     )
 
 
@@ -94,18 +97,46 @@ def model(options: argparse.Namespace) -> "PredictionTarget":
     """What the arguments of `add_model_arguments` say.
 
     Raises:
-        LayerscanError: the file system cannot have such blocks, or says that it has others.
+        LayerscanError: the file system cannot have such blocks, or says that it has others;
+            or a device file cannot be read.
     """
     from layerscan.prediction.filesystems import file_system
     from layerscan.prediction.images import PredictionTarget
     from layerscan.prediction.stores.model import store_model
     from layerscan.stores.accounting import Accounting
 
+    fs, store = named_fs(options.fs), "overlay2"
+    if options.device is not None:
+        from layerscan.fit import device_file
+        from layerscan.fit.predicted import file_system_of
+
+        if fs is not None:
+            raise LayerscanError("--device says the file system: give it without --fs")
+        device = device_file.load(options.device).device
+        fs, store = file_system_of(device), device.store_kind
+    name, notes = fs or ("ext4", ())
     return PredictionTarget(
-        file_system(options.fs, options.block_size),
-        store_model(options.store),
+        file_system(name, options.block_size),
+        store_model(options.store or store),
         Accounting(options.accounting),
+        notes,
     )
+
+
+def named_fs(given: str | None) -> "NamedFileSystem | None":
+    """The file system that ``--fs`` says, None where it is not given.
+
+    Raises:
+        LayerscanError: a device file that cannot be read, or whose file system has no model.
+    """
+    from layerscan.fit import device_file
+    from layerscan.fit.predicted import NamedFileSystem, file_system_of
+
+    if given is None:
+        return None
+    if not _is_device_file(given):
+        return NamedFileSystem(given)
+    return file_system_of(device_file.load(given).device)
 
 
 def reading(
@@ -128,13 +159,22 @@ def reading(
     )
 
 
+def _is_device_file(text: str) -> bool:
+    from layerscan.prediction.filesystems.names import FILE_SYSTEMS
+
+    return text.split(",", maxsplit=1)[0] not in FILE_SYSTEMS and (
+        os.sep in text or os.path.isfile(text)
+    )
+
+
 def _file_system(text: str) -> str:
     from layerscan.prediction.filesystems.names import parse_file_system
 
-    try:
-        parse_file_system(text)
-    except LayerscanError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    if not _is_device_file(text):
+        try:
+            parse_file_system(text)
+        except LayerscanError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
     return text
 
 

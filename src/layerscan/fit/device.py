@@ -7,6 +7,7 @@ reads and writes them.
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from layerscan.prediction.filesystems.names import FileSystemShape
 from layerscan.stores import KINDS
 
 
@@ -25,6 +26,7 @@ class Volume(NamedTuple):
         inodes: ``f_files``, 0 on a file system without a limit, None where it is not
             known.
         free_inodes: ``f_favail``; the same.
+        file_system: its kind and how ``mkfs`` made it, None where that is not known.
     """
 
     block_size: int
@@ -35,11 +37,18 @@ class Volume(NamedTuple):
     fragment_size: int | None = None
     inodes: int | None = None
     free_inodes: int | None = None
+    file_system: FileSystemShape | None = None
 
     @property
     def unit(self) -> int:
-        """Bytes of what blocks are counted in, and files take of the disk."""
+        """Bytes of what blocks are counted in."""
         return self.fragment_size or self.block_size
+
+    @property
+    def cluster(self) -> int:
+        """Bytes of the least that it gives out, a block or several."""
+        known = {} if self.file_system is None else self.file_system.parameters
+        return int(known.get("cluster", self.unit))
 
     @property
     def total(self) -> int:
@@ -48,11 +57,11 @@ class Volume(NamedTuple):
 
     def file(self, size: int) -> int:
         """Bytes of disk that a file takes; see `layerscan.prediction.filesystems`."""
-        return -(-size // self.unit) * self.unit
+        return -(-size // self.cluster) * self.cluster
 
     def folder(self) -> int:
         """Bytes of disk that a small folder takes."""
-        return self.unit
+        return self.cluster
 
 
 class EngineLayers(NamedTuple):

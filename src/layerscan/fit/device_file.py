@@ -11,8 +11,14 @@ from typing import NamedTuple
 
 from layerscan import digest as digests
 from layerscan import jsondoc, layersmeta
+from layerscan.errors import LayerscanError
 from layerscan.fit.device import Device, EngineLayers, Volume
 from layerscan.jsondoc import Place
+from layerscan.prediction.filesystems.names import (
+    PARAMETERS,
+    FileSystemShape,
+    check_parameters,
+)
 from layerscan.text import quoted
 
 MAX_DEVICE = 64 * 1024 * 1024
@@ -21,6 +27,7 @@ MAX_DEVICE = 64 * 1024 * 1024
 _MOST_VOLUMES = 100
 _MOST_DIGESTS = 1_000_000
 _MOST_INSTALLED = 1_000
+_MOST_FEATURES = 100
 
 
 class Described(NamedTuple):
@@ -112,8 +119,12 @@ def dumps(device: Device) -> bytes:
     return json.dumps(document, indent=2, sort_keys=True).encode() + b"\n"
 
 
-def _plain(volume: Volume) -> dict[str, int]:
+def _plain(volume: Volume) -> dict[str, object]:
     figures = volume._asdict()
+    shape = volume.file_system
+    if shape is not None:
+        features = {"features": list(shape.features)} if shape.features else {}
+        figures["file_system"] = {"kind": shape.kind, **shape.parameters, **features}
     if not volume.withheld_blocks:
         del figures["withheld_blocks"]
     if volume.unit == volume.block_size:
@@ -145,6 +156,7 @@ def _volume(document: dict[str, object], place: Place) -> Volume:
         known("fragment_size"),
         known("inodes"),
         known("free_inodes"),
+        _file_system(document, place.key("file_system")) if "file_system" in document else None,
     )
     if (volume.inodes is None) != (volume.free_inodes is None):
         lacking = "inodes" if volume.inodes is None else "free_inodes"
@@ -161,6 +173,27 @@ def _volume(document: dict[str, object], place: Place) -> Volume:
         if (getattr(volume, key) or 0) > (getattr(volume, limit) or 0):
             raise place.key(key).fault(f"must be at most {limit}, {getattr(volume, limit)}")
     return volume
+
+
+def _file_system(volume: dict[str, object], place: Place) -> FileSystemShape:
+    document = jsondoc.mapping(volume["file_system"], place)
+    kind = jsondoc.text(document, "kind", place)
+    parameters: dict[str, int | str] = {}
+    for key in sorted({key for known in PARAMETERS.values() for key in known} & document.keys()):
+        read = jsondoc.text if key == "profile" else jsondoc.integer
+        parameters[key] = read(document, key, place)
+    at = place.key("features")
+    features = jsondoc.array(document.get("features", []), at, longest=_MOST_FEATURES)
+    for index, feature in enumerate(features):
+        if not isinstance(feature, str):
+            raise at.key(index).fault("must be a string")
+    if kind in PARAMETERS:
+        try:
+            check_parameters(kind, parameters)
+        except LayerscanError as error:
+            raise place.fault(str(error)) from None
+    known = {key: parameters[key] for key in PARAMETERS.get(kind, ()) if key in parameters}
+    return FileSystemShape(kind, known, tuple(map(str, features)))
 
 
 def _volume_name(

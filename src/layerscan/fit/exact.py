@@ -193,7 +193,7 @@ def _engine_need(
     grown = len(images) * growth.image_bytes + len(layers) * growth.layer_bytes * keeps_blobs
     if images:
         # Each of the shared folders grows once.
-        grown += growth.image_blocks * device.docker.unit
+        grown += growth.image_blocks * device.docker.cluster
     waiting = _Need(0, 0)
     if engine_pulls and not keeps_blobs:
         waiting = _all_waiting(stacks, device.docker)

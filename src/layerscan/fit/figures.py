@@ -38,12 +38,15 @@ class Figures(NamedTuple):
             where the document has none that can be.
         layers: by digest.
         inodes: how many inodes each makes the engine create, so far as it is known.
+        file_system: that which `usage` is for, as ``--fs`` takes it; None where the document
+            does not say it.
     """
 
     source: str
     fs_block_size: int | None
     layers: Mapping[str, ClientLayer]
     inodes: Mapping[str, int] = {}
+    file_system: str | None = None
 
     def archive_sizes(self) -> dict[str, int]:
         """How many bytes the blob of each layer has.
@@ -130,7 +133,13 @@ class PredictedMetadata:
             for digest, layer in self._predicted.layers.items()
         }
         predicted = self._predicted
-        return Figures(self.source, predicted.fs_block_size, layers, predicted.inodes)
+        return Figures(
+            self.source,
+            predicted.fs_block_size,
+            layers,
+            predicted.inodes,
+            predicted.file_system,
+        )
 
 
 def _figures(value: object, place: Place) -> Figures:
@@ -154,4 +163,5 @@ def _figures(value: object, place: Place) -> Figures:
         block_size if known else None,  # type: ignore[arg-type]
         found,
         read_inodes(document, place),
+        file_system if isinstance(file_system := document.get("file_system"), str) else None,
     )

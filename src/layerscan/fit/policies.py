@@ -1,15 +1,18 @@
 """The policies by name: what each needs to know, and asking it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import NamedTuple
 
+from layerscan.errors import LayerscanError
 from layerscan.fit import aktualizr_lite, aktualizr_lite_skopeo, composectl, exact
 from layerscan.fit.composectl_images import ImagesOfIndex
 from layerscan.fit.contents import AppContents, Depth
 from layerscan.fit.device import Device
 from layerscan.fit.verdict import Limit, Verdict, Watermarks
 from layerscan.oci.matchers import ForLinux, Matcher
+from layerscan.prediction.filesystems.names import parse_file_system
 
 
 class Policy(StrEnum):
@@ -88,23 +91,42 @@ def ask(
         LayerscanError: it cannot tell.
     """
     limit = Limit(policy.watermarks.chosen(circumstances.watermark), circumstances.reserved)
+    is_root = circumstances.is_root
     if policy is Policy.COMPOSECTL:
-        return composectl.check(apps, device, architecture=architecture, limit=limit)
-    if policy is Policy.AKTUALIZR_LITE:
-        return aktualizr_lite.check(apps, device, architecture=architecture, limit=limit)
-    if policy is Policy.AKTUALIZR_LITE_SKOPEO:
-        return aktualizr_lite_skopeo.check(
+        verdict = composectl.check(apps, device, architecture=architecture, limit=limit)
+    elif policy is Policy.AKTUALIZR_LITE:
+        verdict = aktualizr_lite.check(apps, device, architecture=architecture, limit=limit)
+    elif policy is Policy.AKTUALIZR_LITE_SKOPEO:
+        verdict = aktualizr_lite_skopeo.check(
+            apps, device, architecture=architecture, limit=limit, is_root=is_root
+        )
+    else:
+        verdict = exact.check(
             apps,
             device,
             architecture=architecture,
             limit=limit,
-            is_root=circumstances.is_root,
+            is_root=is_root,
+            engine_pulls=circumstances.engine_pulls,
         )
-    return exact.check(
-        apps,
-        device,
-        architecture=architecture,
-        limit=limit,
-        is_root=circumstances.is_root,
-        engine_pulls=circumstances.engine_pulls,
+    return verdict._replace(
+        notes=(*verdict.notes, *_of_other_file_systems(apps, device, architecture))
     )
+
+
+def _of_other_file_systems(
+    apps: Sequence[AppContents], device: Device, architecture: str
+) -> Iterator[str]:
+    """What is to be said of metadata that is for another file system than the device has."""
+    there = device.docker.file_system
+    if there is None:
+        return
+    for app in apps:
+        # That it cannot be read is told where it is used.
+        with suppress(LayerscanError):
+            meant = app.figures(architecture).file_system
+            if meant is not None and there.contradicts(parse_file_system(meant)):
+                yield (
+                    f"{app.name}: what its layers take is said for {meant}, and the engine of "
+                    f"{device.source} is on {there.name}"
+                )

@@ -7,41 +7,82 @@ published with it.
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import NamedTuple
 
 from layerscan.apps import published
-from layerscan.errors import DocumentError
+from layerscan.errors import DocumentError, LayerscanError
 from layerscan.fit.contents import AppContents
 from layerscan.fit.device import Device
 from layerscan.fit.figures import PredictedMetadata
 from layerscan.fit.policies import Policy
 from layerscan.fit.sources import FoundApp
 from layerscan.oci import Platform, platforms
-from layerscan.prediction.filesystems import file_system
+from layerscan.prediction.filesystems import FILE_SYSTEMS, file_system
 from layerscan.prediction.images import FoundImage, PredictionTarget, gather_images, predict_images
 from layerscan.prediction.layers import ReadOptions
 from layerscan.prediction.stores.model import store_model
 from layerscan.stores.accounting import Accounting
+from layerscan.text import quoted
 
 
-def model_of(device: Device, policy: Policy, fs: str, store: str | None) -> PredictionTarget:
+class NamedFileSystem(NamedTuple):
+    """A file system by name, and what is not known of it.
+
+    Attributes:
+        name: for `file_system`.
+        notes: what is to be said of a prediction for it, a line each.
+    """
+
+    name: str
+    notes: tuple[str, ...] = ()
+
+
+def model_of(
+    device: Device, policy: Policy, fs: NamedFileSystem | None, store: str | None
+) -> PredictionTarget:
     """What to predict for: the layers of `device`, as `policy` counts them.
 
     Args:
         device: the device.
         policy: who is asked.
-        fs: the name of the file system that the engine's data root is on; its blocks are
-            the device's.
+        fs: the file system that the engine's data root is on, with the device's blocks;
+            by default the one that the device says.
         store: the kind of the engine's image store; by default the one that it has.
 
     Raises:
         LayerscanError: the file system cannot have the device's blocks, or there
-            is no such store.
+            is no model of it, or no such store.
     """
     model = store_model(store or device.store_kind)
     # Where a store keeps blobs, too, the policy counts these beside the usage.
     is_exact = policy is Policy.EXACT and not (device.engine and device.engine.keeps_blobs)
     accounting = Accounting.EXACT if is_exact else Accounting.DOCKER
-    return PredictionTarget(file_system(fs, device.docker.unit), model, accounting)
+    name, notes = fs or file_system_of(device)
+    return PredictionTarget(file_system(name, device.docker.unit), model, accounting, notes)
+
+
+def file_system_of(device: Device) -> NamedFileSystem:
+    """The file system of a device's engine, ext4 where it is not known.
+
+    Raises:
+        LayerscanError: there is no model of it.
+    """
+    source, shape = device.source, device.docker.file_system
+    if shape is None:
+        note = f"{source}: does not say its file system: taken to be {FILE_SYSTEMS[0]}"
+        return NamedFileSystem(f"{FILE_SYSTEMS[0]},block={device.docker.unit}", (note,))
+    if shape.kind not in FILE_SYSTEMS:
+        raise LayerscanError(
+            f"{source}: its engine is on {quoted(shape.kind)}, of which nothing can be predicted; "
+            f"give one with --fs: {', '.join(FILE_SYSTEMS)}"
+        )
+    notes = [
+        f"{source}: its {shape.kind} has {feature}, which predictions do not know"
+        for feature in shape.features
+    ]
+    if shape.kind == "ext4" and "inode" not in shape.parameters:
+        notes.append(f"{source}: does not say how long inodes of its ext4 are: taken to be 256")
+    return NamedFileSystem(shape.name, tuple(notes))
 
 
 def with_prediction(

@@ -44,11 +44,13 @@ class PredictionTarget(NamedTuple):
         fs: the file system.
         store: the image store.
         accounting: the rule of `usage`.
+        notes: what is not known of it, a line each.
     """
 
     fs: FileSystem
     store: StoreModel
     accounting: Accounting
+    notes: tuple[str, ...] = ()
 
 
 class FoundImage(NamedTuple):
@@ -251,7 +253,7 @@ def predict_images(
     found = gathered.images
     figures, faults = LayerReader(model.fs, model.store, reading).figures(_wanted(found))
     images = _merged(_image(one.image, figures, model) for one in found)
-    notes = (*gathered.notes, *_too_many_layers(found, model.store), *faults)
+    notes = (*model.notes, *gathered.notes, *_too_many_layers(found, model.store), *faults)
     return Prediction(model, tuple(images), tuple(dict.fromkeys(notes)))
 
 

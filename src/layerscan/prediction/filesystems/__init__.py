@@ -26,11 +26,12 @@ def file_system(name: str, block_size: int | None = None) -> "FileSystem":
             contradict each other.
         MissingPackageError: there is no numpy.
     """
-    kind, parameters = parse_file_system(name, block_size)
+    kind, named, _ = parse_file_system(name, block_size)
     with needed("numpy"):
         import numpy as np  # noqa: F401 - all of the models have it
     # Each is in the module of its kind, and takes what the names have.
     module = import_module(f"layerscan.prediction.filesystems.{kind}")
+    parameters = dict(named)
     block = parameters.pop("block", 4096)
     made: FileSystem = getattr(module, kind.capitalize())(block, **parameters)
     return made

@@ -52,15 +52,33 @@ FILE_SYSTEMS = tuple(PARAMETERS)
 
 
 class FileSystemShape(NamedTuple):
-    """What a name says.
+    """A file system by its kind and how ``mkfs`` made it.
 
     Attributes:
-        kind: one of `FILE_SYSTEMS`.
-        parameters: what is named of how ``mkfs`` made it: sizes in bytes, and ``profile``.
+        kind: what it is called; one of `FILE_SYSTEMS` where there is a model of it.
+        parameters: what is known of how ``mkfs`` made it: sizes in bytes, and ``profile``.
+        features: what it has that no model knows.
     """
 
     kind: str
-    parameters: dict[str, int | str]
+    parameters: Mapping[str, int | str]
+    features: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """As ``--fs`` takes it."""
+        keys = PARAMETERS.get(self.kind, ())
+        known = (f"{key}={self.parameters[key]}" for key in keys if key in self.parameters)
+        return ",".join([self.kind, *known])
+
+    def contradicts(self, other: "FileSystemShape") -> bool:
+        """Whether one cannot be the other, by what is known of both."""
+        one, two = dict(self.parameters), dict(other.parameters)
+        for known in (one, two):
+            # Without clusters, a block is what is given out.
+            if self.kind == "ext4" and "block" in known:
+                known.setdefault("cluster", known["block"])
+        return self.kind != other.kind or any(one[key] != two[key] for key in one.keys() & two)
 
 
 def parse_file_system(name: str, block_size: int | None = None) -> FileSystemShape:
@@ -87,10 +105,19 @@ def parse_file_system(name: str, block_size: int | None = None) -> FileSystemSha
         parameters[key] = _value(kind, key, value)
     if block_size is not None and parameters.setdefault("block", block_size) != block_size:
         raise LayerscanError(f"file system {name!r} contradicts blocks of {block_size} bytes")
+    check_parameters(kind, parameters)
+    return FileSystemShape(kind, parameters)
+
+
+def check_parameters(kind: str, parameters: _Parameters) -> None:
+    """Refuse parameters that no file system of the kind can have.
+
+    Raises:
+        LayerscanError: a line that says what is wrong.
+    """
     for key, choices in PARAMETERS[kind].items():
         if key in parameters:
             _check(kind, key, parameters, choices(parameters))
-    return FileSystemShape(kind, parameters)
 
 
 def _value(kind: str, key: str, text: str) -> int | str:
