@@ -156,7 +156,7 @@ GROUPS = (
         who.OURS,
         _WALKS,
         rounds=9,
-        gates={_LIMIT: _NEAR, who.DU.name: Gate(2.0, 1.5), TOOLS: Gate(1.3)},
+        gates={_LIMIT: _NEAR, who.DU.name: Gate(2.0, 1.5, limit=_LIMIT), TOOLS: Gate(1.3)},
         memory=64 << 20,
     ),
     Group(
