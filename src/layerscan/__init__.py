@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from layerscan.layersmeta import LayerMeta, LayersMeta, merge
     from layerscan.prediction.images import Prediction, predict
     from layerscan.problem import Problem
-    from layerscan.scanning.scanner import LayerCost, Scan, scan
+    from layerscan.scanning.result import LayerCost, Scan
+    from layerscan.scanning.scanner import scan
     from layerscan.scanning.selection import Selection, Wanted, want
     from layerscan.sources import open_source
     from layerscan.stores import open_store
@@ -31,14 +32,14 @@ _HOME = {
     "Image": "stores.model",
     "Kind": "walking.table",
     "Layer": "stores.model",
-    "LayerCost": "scanning.scanner",
+    "LayerCost": "scanning.result",
     "LayerMeta": "layersmeta",
     "LayersMeta": "layersmeta",
     "LayerscanError": "errors",
     "Prediction": "prediction.images",
     "Problem": "problem",
     "Progress": "walking.walker",
-    "Scan": "scanning.scanner",
+    "Scan": "scanning.result",
     "Selection": "scanning.selection",
     "Store": "stores.model",
     "Usage": "walking.walker",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Container
 
-    from layerscan.scanning.scanner import Scan
+    from layerscan.scanning.result import Scan
 
 ALLOWED_BYTES = 256 * 1024
 

@@ -22,7 +22,7 @@ from tests.requirements import require_root
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from layerscan.scanning.scanner import Scan
+    from layerscan.scanning.result import Scan
     from tests.engines.docker import Docker
     from tests.engines.registry import Registry
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from layerscan.scanning.scanner import Scan
+    from layerscan.scanning.result import Scan
     from tests.engines.registry import Registry
 
 pytestmark = [pytest.mark.engine, pytest.mark.root]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from layerscan.scanning.scanner import Scan
+    from layerscan.scanning.result import Scan
     from tests.engines.docker import Docker
     from tests.engines.registry import Registry
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from layerscan.layersmeta import LayersMeta
     from layerscan.prediction.filesystems.filesystem import FileSystem
     from layerscan.prediction.images import Prediction
-    from layerscan.scanning.scanner import Scan
+    from layerscan.scanning.result import Scan
     from tests.engines.registry import Registry
 
 pytestmark = [pytest.mark.engine, pytest.mark.root]
@@ -64,7 +64,6 @@ class Kind(NamedTuple):
         total: the same for all of them.
         over: how much more than what a pull takes the exact rule may foretell.
         under: how much less.
-        scanned: the rules by which the disk is scanned.
     """
 
     file_system: str
@@ -74,7 +73,6 @@ class Kind(NamedTuple):
     total: Bound
     over: Bound
     under: Bound
-    scanned: tuple[Accounting, ...] = (Accounting.DOCKER,)
 
     @property
     def model(self) -> FileSystem:
@@ -91,7 +89,6 @@ def ext4(name: str) -> Kind:
         # By so much it is more than what is true, see docs/explanation/accounting.md.
         over=Bound(0.0005 + 0.0002, 256 * KIBIBYTE),
         under=Bound(0.0002),
-        scanned=tuple(Accounting),
     )
 
 
@@ -102,7 +99,7 @@ def clusters(name: str) -> Kind:
     # The layer of attributes has two that are empty. Docker 20.10 leaves them out, and with
     # inodes of 128 bytes each would have taken a cluster.
     layer = Bound(0.001, (2 * 16 + 8) * KIBIBYTE)
-    return ext4(name)._replace(options=(), layer=layer, over=over, scanned=(Accounting.DOCKER,))
+    return ext4(name)._replace(options=(), layer=layer, over=over)
 
 
 def other(name: str, layer_bytes: int, share: float = 0.002) -> Kind:
@@ -137,7 +134,7 @@ class Pulled(NamedTuple):
         kind: of the disk.
         names: of the images.
         grown: bytes by which the pull of each made the disk's used bytes grow.
-        found: what `scan` finds, by each rule by which that is asked.
+        found: what `scan` finds, by each rule.
         foretold: by each rule, for each image.
     """
 
@@ -207,7 +204,7 @@ def pulled(
             engine.pull(name)
             grown.append(settled(disk) - before)
         found = {}
-        for rule in kind.scanned:
+        for rule in Accounting:
             store = open_store(root=engine.data_root, exact=rule is Accounting.EXACT)
             found[rule] = scan(store, accounting=rule)
         sources = [open_source(f"docker://{name}", lambda: client) for name in names]
@@ -254,12 +251,14 @@ class Pull(NamedTuple):
         layers: how many were new.
         grown: bytes by which the disk's used bytes grew.
         foretold: by the exact rule.
+        scanned: what a scan says of it by that rule.
     """
 
     name: str
     layers: int
     grown: int
     foretold: int
+    scanned: int
 
 
 def pulls(pulled: Pulled) -> Iterator[Pull]:
@@ -271,15 +270,27 @@ def pulls(pulled: Pulled) -> Iterator[Pull]:
         new = [layer for layer in image.layers if layer.chain_id not in already]
         already |= {layer.chain_id for layer in new}
         usage = sum(layer.usage for layer in new) + image.usage
-        yield Pull(name, len(new), grown, usage)
+        scan = pulled.found[Accounting.EXACT]
+        scanned = sum(scan.costs[layer.chain_id].usage for layer in new)
+        scanned += scan.image_usage[image.image.image_id]
+        yield Pull(name, len(new), grown, usage, scanned)
 
 
 def test_pull_makes_the_disk_grow_by_what_is_foretold(pulled: Pulled) -> None:
-    for name, layers, grown, foretold in pulls(pulled):
+    for name, layers, grown, foretold, _ in pulls(pulled):
         over = foretold - grown
         print(f"{name}: {layers} layers, {grown:,}, foretold {over:+,} ({over / grown:+.3%})")
         assert -pulled.kind.under.of(grown, layers) <= over
         assert over <= pulled.kind.over.of(grown, layers)
+
+
+def test_scan_by_the_exact_rule_is_what_pulls_took(pulled: Pulled) -> None:
+    for name, layers, grown, _, scanned in pulls(pulled):
+        over = scanned - grown
+        print(f"{name}: {layers} layers, {grown:,}, scanned {over:+,} ({over / grown:+.3%})")
+        assert -pulled.kind.under.of(grown, layers) <= over
+        assert over <= pulled.kind.over.of(grown, layers)
+    assert pulled.found[Accounting.EXACT].file_system == pulled.kind.model.name
 
 
 # How full the leaves of btrfs are, what else the machine does decides.
@@ -296,7 +307,6 @@ def test_all_pulls_make_the_disk_grow_by_what_is_foretold(pulled: Pulled) -> Non
     assert abs(over) <= pulled.kind.total.of(grown)
 
 
-@pytest.mark.parametrize("pulled", EXT4, indirect=True)
 def test_exact_rule_foretells_what_a_scan_finds(pulled: Pulled) -> None:
     costs = pulled.found[Accounting.EXACT].costs
     foretold = {

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from layerscan.layersmeta import LayersMeta
-    from layerscan.scanning.scanner import Scan
+    from layerscan.scanning.result import Scan
     from layerscan.sources.model import Source, SourceImage
     from layerscan.stores.model import Layer
     from tests.engines.registry import Registry

@@ -11,6 +11,7 @@ from layerscan import layersmeta
 from layerscan.errors import LayerscanError
 from layerscan.layersmeta import LayerMeta
 from layerscan.scanning import scanner
+from layerscan.scanning.result import Scan
 from layerscan.scanning.scanner import scan
 from layerscan.scanning.selection import Selection, want
 from layerscan.stores import open_store
@@ -44,7 +45,7 @@ def walks(monkeypatch: pytest.MonkeyPatch) -> Walks:
     return seen
 
 
-def scan_built(built: StoreBuilder, *wanted: str, **selection: object) -> scanner.Scan:
+def scan_built(built: StoreBuilder, *wanted: str, **selection: object) -> Scan:
     chosen = tuple(map(want, wanted)) or None
     return scan(open_store(root=built.root), Selection(chosen, **selection))  # type: ignore[arg-type]
 

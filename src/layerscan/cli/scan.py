@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from layerscan.scanning.lookup import Looked
-    from layerscan.scanning.scanner import Scan
+    from layerscan.scanning.result import Scan
     from layerscan.scanning.selection import Chosen, Wanted
 
 HELP = "what each layer of the images in a store costs (the default command)"

@@ -6,7 +6,7 @@ from layerscan.cli.report import Report, ReportedImage, ReportedLayer
 from layerscan.text import printable_path
 
 if TYPE_CHECKING:
-    from layerscan.scanning.scanner import LayerCost, Scan
+    from layerscan.scanning.result import LayerCost, Scan
 
 
 def report_of(result: "Scan") -> Report:

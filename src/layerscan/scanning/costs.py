@@ -7,6 +7,7 @@ Owns where on the disk the figures are. What becomes of them by each rule,
 import os
 from collections.abc import Iterable, Iterator
 
+from layerscan.scanning.disk import LayerDisk
 from layerscan.stores.accounting import (
     Accounting,
     docker_layer_usage,
@@ -19,7 +20,7 @@ from layerscan.walking.walker import BLOCK, Usage
 
 
 def layer_usage(
-    layer: Layer, walked: Usage, accounting: Accounting, *, block_size: int, growth: Growth
+    layer: Layer, walked: Usage, accounting: Accounting, *, disk: LayerDisk, growth: Growth
 ) -> int:
     """Bytes of disk that `layer` takes.
 
@@ -27,20 +28,26 @@ def layer_usage(
         layer: the layer.
         walked: what the walk found in its folder.
         accounting: by which rule.
-        block_size: of the store's file system, in bytes.
+        disk: what its folder is on.
         growth: of the store's shared files.
 
     Raises:
-        OSError: a file of the layer's metadata cannot be looked at.
+        OSError: a file of the layer's metadata cannot be looked at, or by the exact rule
+            something in it.
     """
     if accounting is Accounting.DOCKER:
         tar_split = sum(os.lstat(path).st_size for path in layer.metadata_files)
         return docker_layer_usage(walked.usage, tar_split)
-    content = walked.child or walked
+    content = walked.child
+    if content is None:
+        # It cannot be read, which the walk has told.
+        return 0
     # A build can leave holes in a file; a pull writes them out as zeros.
     taken = content.blocks * BLOCK + content.holes
+    inodes = content.entries - content.duplicates
+    taken += disk.overhead(os.path.join(layer.folder, layer.content), inodes)
     beside = _taken(layer.exact_paths)
-    return exact_layer_usage(taken, beside, block_size=block_size, growth=growth)
+    return exact_layer_usage(taken, beside, block_size=disk.cluster, growth=growth)
 
 
 def layer_inodes(layer: Layer, walked: Usage, accounting: Accounting, growth: Growth) -> int | None:
@@ -65,7 +72,7 @@ def layer_inodes(layer: Layer, walked: Usage, accounting: Accounting, growth: Gr
     )
 
 
-def image_usage(image: Image, accounting: Accounting, *, block_size: int, growth: Growth) -> int:
+def image_usage(image: Image, accounting: Accounting, *, cluster: int, growth: Growth) -> int:
     """Bytes of disk that `image` takes beside its layers; 0 by the docker rule.
 
     Raises:
@@ -73,7 +80,7 @@ def image_usage(image: Image, accounting: Accounting, *, block_size: int, growth
     """
     if accounting is Accounting.DOCKER:
         return 0
-    return exact_image_usage(_taken(image.exact_paths), block_size=block_size, growth=growth)
+    return exact_image_usage(_taken(image.exact_paths), block_size=cluster, growth=growth)
 
 
 def _taken(paths: Iterable[str]) -> Iterator[int]:

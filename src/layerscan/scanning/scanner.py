@@ -8,25 +8,19 @@ It prints nothing; what there is to say is in the result.
 import os
 from collections.abc import Callable, Iterable, Sequence
 from errno import EACCES, EPERM
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from layerscan.errors import LayerscanError
-from layerscan.layersmeta import (
-    LayerMeta,
-    LayersMeta,
-    check_architectures,
-    inodes_of_images,
-    of_images,
-)
 from layerscan.problem import Problem
 from layerscan.scanning.costs import image_usage, layer_inodes, layer_usage
 from layerscan.scanning.damage import found_damage
+from layerscan.scanning.disk import LayerDisk
+from layerscan.scanning.result import LayerCost, Scan
 from layerscan.scanning.selection import (
     Choice,
     Chosen,
     Selection,
     absence,
-    architectures,
     choose,
 )
 from layerscan.stores.accounting import Accounting
@@ -42,77 +36,6 @@ _ATTEMPTS = 4
 
 _ERRORS_TOLD = 10
 """How many unreadable files of one layer are named one by one."""
-
-
-class LayerCost(NamedTuple):
-    """What one layer costs.
-
-    Attributes:
-        layer: the layer.
-        size: bytes of content: as the store recorded it, else as walked.
-        usage: bytes of disk, by the scan's accounting.
-        walked: what was found in the layer's folder.
-        inodes: how many the layer makes the engine create; None by the docker rule.
-    """
-
-    layer: Layer
-    size: int
-    usage: int
-    walked: Usage
-    inodes: int | None = None
-
-
-class Scan(NamedTuple):
-    """The result of a scan.
-
-    Attributes:
-        store: the store that was scanned.
-        accounting: the rule of `usage`.
-        fs_block_size: block size in bytes of the store's file system.
-        chosen: the images that the scan is about, each whole.
-        costs: what each layer costs, by chain_id.
-        image_usage: bytes that each image takes beside its layers, by image_id.
-        sharing: how many images of the store keep each layer, by chain_id;
-            steps of a build whose outcome is there are not counted.
-        images_in_store: how many images the store holds, with a name or not.
-        warnings: what the reader should know; the figures are right.
-        problems: what could not be read; the figures lack it.
-    """
-
-    store: Store
-    accounting: Accounting
-    fs_block_size: int
-    chosen: tuple[Chosen, ...]
-    costs: dict[str, LayerCost]
-    image_usage: dict[str, int]
-    sharing: dict[str, int]
-    images_in_store: int
-    warnings: tuple[str, ...]
-    problems: tuple[Problem, ...]
-
-    @property
-    def architectures(self) -> list[str]:
-        """The architectures of the images, sorted."""
-        return architectures(self.chosen)
-
-    def document(self) -> LayersMeta:
-        """The layers metadata of all images of the scan, as of one architecture."""
-        return _document(self, self.chosen)
-
-    def documents(self) -> dict[str, LayersMeta]:
-        """The layers metadata by architecture, as `layerscan.merge` gives it.
-
-        Raises:
-            LayerscanError: what an image's config gives as its architecture
-                can be no key of the document.
-        """
-        check_architectures((one.label, one.image.architecture) for one in self.chosen)
-        return {
-            architecture: _document(
-                self, [one for one in self.chosen if one.image.architecture == architecture]
-            )
-            for architecture in self.architectures
-        }
 
 
 def scan(
@@ -165,7 +88,9 @@ class _Scanner:
         self.accounting = accounting
         self.threads = threads
         self.on_progress = on_progress
-        self.block_size = os.statvfs(store.root).f_bsize
+        self.root_disk = LayerDisk(store.root)
+        # By device number: some layers may be in a store elsewhere.
+        self.disks: dict[int, LayerDisk] = {}
         self.warnings: list[str] = []
         self.vanished: list[str] = []
         # All of these are of the last attempt.
@@ -193,16 +118,18 @@ class _Scanner:
         self.warnings += [
             f"layer {chain_id}: {damage}"
             for chain_id, cost in costs.items()
-            for damage in found_damage(cost.layer, cost.walked, self.block_size)
+            for damage in found_damage(cost.layer, cost.walked, cost.disk.block_size)
         ]
         if look_up is not None:
             whole, warnings = look_up(whole)
             self.warnings += warnings
         self._tell_undigested(whole)
+        if self.accounting is Accounting.EXACT:
+            self.warnings += filter(None, {cost.disk.unknown for cost in costs.values()})
         return Scan(
             store=self.store,
             accounting=self.accounting,
-            fs_block_size=self.block_size,
+            disk=next((cost.disk for cost in costs.values()), self.root_disk),
             chosen=whole,
             costs=costs,
             image_usage={one.image.image_id: self.image_usage[one.image.image_id] for one in whole},
@@ -263,11 +190,12 @@ class _Scanner:
         deletes the first file.
         """
         try:
+            disk = self.root_disk if walked.child is None else self._disk(layer.folder)
             usage = layer_usage(
                 layer,
                 walked,
                 self.accounting,
-                block_size=self.block_size,
+                disk=disk,
                 growth=self.store.growth,
             )
             if walked.vanished or not self.store.still_has(layer):
@@ -284,12 +212,18 @@ class _Scanner:
             return
         size = walked.child.size if layer.recorded_size is None else layer.recorded_size
         inodes = layer_inodes(layer, walked, self.accounting, self.store.growth)
-        self.costs[layer] = LayerCost(layer, size, usage, walked, inodes)
+        self.costs[layer] = LayerCost(layer, size, usage, walked, disk, inodes)
+
+    def _disk(self, folder: str) -> LayerDisk:
+        return self.disks.setdefault(os.stat(folder).st_dev, LayerDisk(folder))
 
     def _take_image(self, image: Image) -> None:
         try:
             usage = image_usage(
-                image, self.accounting, block_size=self.block_size, growth=self.store.growth
+                image,
+                self.accounting,
+                cluster=self.root_disk.cluster,
+                growth=self.store.growth,
             )
             # One config may be in two images, whose archives differ: the larger counts.
             known = self.image_usage.get(image.image_id, 0)
@@ -356,22 +290,6 @@ class _Scanner:
                     + " (never pushed, or pulled when it was here already?), left out of the "
                     f"document: {', '.join(missing)}"
                 )
-
-
-def _document(scan: Scan, chosen: Iterable[Chosen]) -> LayersMeta:
-    # Several repositories may know one layer by one digest.
-    images = [
-        [(digest, scan.costs[layer.chain_id]) for layer, digest in dict.fromkeys(one.digests())]
-        for one in chosen
-    ]
-    layers = of_images(
-        [(digest, LayerMeta(cost.size, cost.usage)) for digest, cost in image] for image in images
-    )
-    inodes = inodes_of_images(
-        [(digest, cost.inodes) for digest, cost in image if cost.inodes is not None]
-        for image in images
-    )
-    return LayersMeta(scan.fs_block_size, layers, inodes=inodes)
 
 
 def _sharing(images: Iterable[Image], chosen: Iterable[Chosen]) -> dict[str, int]:

@@ -42,6 +42,9 @@ class Telling:
     def tree(self, tree: LayerTree) -> int:
         raise AssertionError(f"the tree is in the figures: {tree}")
 
+    def overhead_of(self, inodes: int) -> int | None:
+        raise AssertionError(inodes)
+
     def overhead(self, tree: LayerTree) -> int:
         raise AssertionError(f"so is its overhead: {tree}")
 

@@ -131,6 +131,9 @@ class Btrfs:
         unused = int(rounded_up(inline, _BLOCK).sum()) + int(rounded_up(targets, _BLOCK).sum())
         return round(leaves * self._node * _COPIES[self._profile]) - unused
 
+    def overhead_of(self, inodes: int) -> None:
+        """Their number alone does not say it."""
+
     def refused(self, tree: LayerTree) -> str:
         """What of the tree cannot be on it; see `FileSystem.refused`."""
         return large_xattrs(_xattrs(tree), self._room)

@@ -98,6 +98,10 @@ class Ext4:
         """Nothing: see the module."""
         return 0
 
+    def overhead_of(self, inodes: int) -> int:  # noqa: ARG002 - all alike
+        """Nothing."""
+        return 0
+
     def refused(self, tree: LayerTree) -> str:
         """What of the tree cannot be on it; see `FileSystem.refused`."""
         room = self.block_size - _XATTR_HEADER - _XATTR_END

@@ -72,6 +72,9 @@ class F2fs:
         """Bytes of the inodes, a block each, less what ``st_blocks`` has of them already."""
         return len(tree.kinds) * _BLOCK - int(self._inside(tree).sum())
 
+    def overhead_of(self, inodes: int) -> None:
+        """Their number alone does not say it."""
+
     def refused(self, tree: LayerTree) -> str:
         """What of the tree cannot be on it; see `FileSystem.refused`."""
         # Inside of the inode, and in one block with a footer of 24 bytes.

@@ -41,6 +41,9 @@ class FileSystem(FileCosts, Protocol):
         not taken, as on btrfs for small files.
         """
 
+    def overhead_of(self, inodes: int) -> int | None:
+        """`overhead` of as many inodes, None where it takes more than their number to know it."""
+
     def refused(self, tree: LayerTree) -> str:
         """What the tree has that this file system cannot hold, in words; empty for nothing.
 

@@ -107,7 +107,11 @@ class Xfs:
         each one's part. The other B-trees of XFS grow within room that it has
         set aside, and that never counts as free.
         """
-        return len(tree.kinds) * self._inode + len(tree.kinds) * _RECORD // _CHUNK
+        return self.overhead_of(len(tree.kinds))
+
+    def overhead_of(self, inodes: int) -> int:
+        """The same, by their number alone."""
+        return inodes * self._inode + inodes * _RECORD // _CHUNK
 
     def refused(self, tree: LayerTree) -> str:
         """What of the tree cannot be on it; see `FileSystem.refused`."""

@@ -1,0 +1,119 @@
+"""What a scan found: images, what each of their layers costs, and the documents of that."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from layerscan.layersmeta import (
+    LayerMeta,
+    LayersMeta,
+    check_architectures,
+    inodes_of_images,
+    of_images,
+)
+from layerscan.problem import Problem
+from layerscan.scanning.disk import LayerDisk
+from layerscan.scanning.selection import Chosen, architectures
+from layerscan.stores.accounting import Accounting
+from layerscan.stores.model import Layer, Store
+from layerscan.walking.walker import Usage
+
+
+class LayerCost(NamedTuple):
+    """What one layer costs.
+
+    Attributes:
+        layer: the layer.
+        size: bytes of content: as the store recorded it, else as walked.
+        usage: bytes of disk, by the scan's accounting.
+        walked: what was found in the layer's folder.
+        disk: what that is on.
+        inodes: how many the layer makes the engine create; None by the docker rule.
+    """
+
+    layer: Layer
+    size: int
+    usage: int
+    walked: Usage
+    disk: LayerDisk
+    inodes: int | None = None
+
+
+class Scan(NamedTuple):
+    """The result of a scan.
+
+    Attributes:
+        store: the store that was scanned.
+        accounting: the rule of `usage`.
+        disk: the file system that the layers are on, or the store where there are none.
+        chosen: the images that the scan is about, each whole.
+        costs: what each layer costs, by chain_id.
+        image_usage: bytes that each image takes beside its layers, by image_id.
+        sharing: how many images of the store keep each layer, by chain_id;
+            steps of a build whose outcome is there are not counted.
+        images_in_store: how many images the store holds, with a name or not.
+        warnings: what the reader should know; the figures are right.
+        problems: what could not be read; the figures lack it.
+    """
+
+    store: Store
+    accounting: Accounting
+    disk: LayerDisk
+    chosen: tuple[Chosen, ...]
+    costs: dict[str, LayerCost]
+    image_usage: dict[str, int]
+    sharing: dict[str, int]
+    images_in_store: int
+    warnings: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def fs_block_size(self) -> int:
+        """Bytes of a block of the file system that the layers are on."""
+        return self.disk.block_size
+
+    @property
+    def file_system(self) -> str | None:
+        """That file system's name by the exact rule, None by the docker rule or if not known."""
+        if self.accounting is Accounting.DOCKER or self.disk.shape is None:
+            return None
+        return self.disk.shape.name
+
+    @property
+    def architectures(self) -> list[str]:
+        """The architectures of the images, sorted."""
+        return architectures(self.chosen)
+
+    def document(self) -> LayersMeta:
+        """The layers metadata of all images of the scan, as of one architecture."""
+        return _document(self, self.chosen)
+
+    def documents(self) -> dict[str, LayersMeta]:
+        """The layers metadata by architecture, as `layerscan.merge` gives it.
+
+        Raises:
+            LayerscanError: what an image's config gives as its architecture
+                can be no key of the document.
+        """
+        check_architectures((one.label, one.image.architecture) for one in self.chosen)
+        return {
+            architecture: _document(
+                self, [one for one in self.chosen if one.image.architecture == architecture]
+            )
+            for architecture in self.architectures
+        }
+
+
+def _document(scan: Scan, chosen: Iterable[Chosen]) -> LayersMeta:
+    # Several repositories may know one layer by one digest.
+    images = [
+        [(digest, scan.costs[layer.chain_id]) for layer, digest in dict.fromkeys(one.digests())]
+        for one in chosen
+    ]
+    layers = of_images(
+        [(digest, LayerMeta(cost.size, cost.usage)) for digest, cost in image] for image in images
+    )
+    inodes = inodes_of_images(
+        [(digest, cost.inodes) for digest, cost in image if cost.inodes is not None]
+        for image in images
+    )
+    return LayersMeta(scan.fs_block_size, layers, scan.file_system, inodes)
