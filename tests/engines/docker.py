@@ -117,8 +117,8 @@ class Docker(DockerEngine):
 
     Args:
         data_root: where the engine keeps its images; no other engine may use
-            it meanwhile, and it outlives this one. By default a temporary
-            folder, removed by `stop`.
+            it meanwhile, and it outlives this one. Beside it is containerd's. By default
+            in a temporary folder, removed by `stop`.
     """
 
     programs = PROGRAMS
@@ -140,7 +140,8 @@ class Docker(DockerEngine):
         containerd = [
             "containerd",
             *("--address", socket),
-            *("--root", f"{state}/ctrd"),
+            # Beside the data root, as on most machines: manifests are in it.
+            *("--root", f"{os.path.dirname(self.data_root)}/containerd"),
             *("--state", f"{state}/ctrd-state"),
         ]
         self._run_daemon(containerd, cleanup, lambda: os.path.exists(socket), log="containerd.log")

@@ -9,6 +9,7 @@ from layerscan.fit.contents import AppContents, BlobKind, Depth
 from layerscan.fit.device import Device, Volume
 from layerscan.fit.exact import WATERMARKS, check
 from layerscan.fit.verdict import Limit, Rule, Verdict
+from layerscan.stores.accounting import grown_once
 from layerscan.stores.containerd import footprint as containerd_footprint
 from layerscan.stores.overlay2 import footprint as overlay2_footprint
 from tests.builders.fit_apps import App, Layer, chains, encode, metadata_of
@@ -17,7 +18,8 @@ from tests.builders.fit_case import ARCH, app_of, device, engine, metadata, read
 BLOCK = 4096
 ONE = Layer("one", archive_size=10_000, usage=40_960)
 TWO = Layer("two", archive_size=4097, usage=12_288)
-GROWS = overlay2_footprint.GROWTH.image_blocks * BLOCK
+OVERLAY2 = overlay2_footprint.GROWTH
+GROWS = OVERLAY2.image_bytes + grown_once(OVERLAY2, BLOCK, is_first=True)
 DATABASES = containerd_footprint.GROWTH
 
 
@@ -169,7 +171,9 @@ def test_image_that_is_there_takes_nothing() -> None:
 def test_layer_on_two_parents_is_unpacked_twice() -> None:
     app = read_app(App({"a": {ARCH: [ONE, TWO]}, "b": {ARCH: [TWO]}}))
     verdict = ask(app, two())
-    assert needs(verdict)[1] == 40_960 + 2 * 12_288 + config_size(app) + GROWS
+    assert (
+        needs(verdict)[1] == 40_960 + 2 * 12_288 + config_size(app) + GROWS + OVERLAY2.image_bytes
+    )
     assert {layer.digest: layer.usage for layer in verdict.missing}[TWO.digest] == 2 * 12_288
 
 
@@ -182,7 +186,15 @@ def test_apps_share_layers() -> None:
         for blob in app.blobs().values()
         if blob.kind is BlobKind.CONFIG
     }
-    assert needs(verdict)[1] == 40_960 + 12_288 + sum(configs.values()) + GROWS
+    grows = GROWS + OVERLAY2.image_bytes
+    assert needs(verdict)[1] == 40_960 + 12_288 + sum(configs.values()) + grows
+
+
+def test_only_the_first_image_of_a_store_makes_its_databases() -> None:
+    app = read_app(app_of(ONE))
+    empty, used = (two(engine=engine(image_ids=ids)) for ids in ([], [TWO.digest]))
+    first, further = (needs(ask(app, device))[1] for device in (empty, used))
+    assert first - further == OVERLAY2.first_bytes + OVERLAY2.first_blocks * BLOCK
 
 
 @pytest.mark.parametrize("raw", [None, b"[", encode({ARCH: {"layers": {"x": 1}}})])
@@ -252,7 +264,7 @@ def test_several_images_may_be_at_their_worst_at_a_time() -> None:
     app = read_app(App({"a": {ARCH: [ONE]}, "b": {ARCH: [TWO]}}))
     (_, docker) = ask(app, two(), engine_pulls=True).spaces
     stays = 40_960 + 12_288 + config_size(app)
-    assert docker.required == stays + up(10_000) + up(4097) + GROWS
+    assert docker.required == stays + up(10_000) + up(4097) + GROWS + OVERLAY2.image_bytes
     assert docker.least == stays
 
 

@@ -33,6 +33,7 @@ from layerscan.fit.verdict import (
     Watermarks,
 )
 from layerscan.prediction.stores.model import store_model
+from layerscan.stores.accounting import grown_once
 
 NAME = "exact"
 WATERMARKS = Watermarks(default=100, lowest=1, highest=100)
@@ -192,8 +193,8 @@ def _engine_need(
     growth = model.growth
     grown = len(images) * growth.image_bytes + len(layers) * growth.layer_bytes * keeps_blobs
     if images:
-        # Each of the shared folders grows once.
-        grown += growth.image_blocks * device.docker.cluster
+        is_first = device.engine is None or not device.engine.image_ids
+        grown += grown_once(growth, device.docker.cluster, is_first=is_first)
     waiting = _Need(0, 0)
     if engine_pulls and not keeps_blobs:
         waiting = _all_waiting(stacks, device.docker)

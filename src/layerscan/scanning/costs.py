@@ -43,9 +43,9 @@ def layer_usage(
         # It cannot be read, which the walk has told.
         return 0
     # A build can leave holes in a file; a pull writes them out as zeros.
-    taken = content.blocks * BLOCK + content.holes
+    blocks = content.blocks * BLOCK + content.holes
     inodes = content.entries - content.duplicates
-    taken += disk.overhead(os.path.join(layer.folder, layer.content), inodes)
+    taken = disk.taken(blocks, os.path.join(layer.folder, layer.content), inodes)
     beside = _taken(layer.exact_paths)
     return exact_layer_usage(taken, beside, block_size=disk.cluster, growth=growth)
 

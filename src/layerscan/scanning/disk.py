@@ -79,10 +79,11 @@ class LayerDisk:
             return None
         return file_system(shape.name)
 
-    def overhead(self, content: str, inodes: int) -> int:
-        """Bytes that a layer's files take beside their blocks, or below zero less than these.
+    def taken(self, blocks: int, content: str, inodes: int) -> int:
+        """Bytes that a layer's files take, with what their blocks leave out.
 
         Args:
+            blocks: bytes by ``st_blocks``.
             content: the folder of its files.
             inodes: how many there are, the folder itself included.
 
@@ -91,9 +92,10 @@ class LayerDisk:
             MissingPackageError: there is no numpy, which the models have.
         """
         if self._model is None:
-            return 0
+            return blocks
         known = self._model.overhead_of(inodes)
-        return self._model.overhead(tree_on_disk(content)) if known is None else known
+        taken = blocks + (self._model.overhead(tree_on_disk(content)) if known is None else known)
+        return taken + round(taken * self._model.margin)
 
 
 def tree_on_disk(folder: str) -> LayerTree:

@@ -49,9 +49,24 @@ def exact_layer_usage(
 
 
 def exact_image_usage(beside: Iterable[int], *, block_size: int, growth: Growth) -> int:
-    """Bytes of disk that an image takes beside its layers; see `exact_layer_usage`."""
-    shared = growth.image_bytes + growth.image_blocks * block_size
+    """Bytes of disk that an image takes beside its layers, as the first of a store.
+
+    See `exact_layer_usage`.
+    """
+    shared = growth.image_bytes + grown_once(growth, block_size, is_first=True)
     return whole_blocks(beside, block_size) + shared
+
+
+def grown_once(growth: Growth, block_size: int, *, is_first: bool) -> int:
+    """Bytes by which shared files grow once for images that are pulled together.
+
+    Args:
+        growth: of the store's shared files.
+        block_size: bytes of the least that the file system gives out.
+        is_first: whether the store has no image yet.
+    """
+    grown = growth.image_blocks * block_size
+    return grown + (growth.first_bytes + growth.first_blocks * block_size) * is_first
 
 
 def exact_layer_inodes(content: int, beside: int, *, is_upper: bool, growth: Growth) -> int:

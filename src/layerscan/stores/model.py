@@ -97,7 +97,10 @@ class Growth(NamedTuple):
     Attributes:
         layer_bytes: bytes for each layer.
         image_bytes: bytes for each image.
-        image_blocks: blocks of the file system for each image, further to those.
+        image_blocks: blocks of the file system for an image, or for several that are
+            pulled together.
+        first_bytes: bytes that the first image of a store takes further.
+        first_blocks: blocks, the same.
         upper_inodes: inodes for each layer that stands on another: of files that
             have no content, and no blocks.
         image_inodes: inodes for each image, further to its `exact_paths`.
@@ -108,6 +111,8 @@ class Growth(NamedTuple):
     layer_bytes: int = 0
     image_bytes: int = 0
     image_blocks: int = 0
+    first_bytes: int = 0
+    first_blocks: int = 0
     upper_inodes: int = 0
     image_inodes: int = 0
     first_inodes: int = 0

@@ -15,6 +15,8 @@ What comes in between later, a file's extent when its data is written out, halve
 some of them. In smaller nodes inline files leave more of the end empty.
 """
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -84,6 +86,9 @@ class Btrfs:
         nodesize: bytes of a leaf (``mkfs.btrfs -n``).
         profile: of metadata, ``dup`` or ``single`` (``mkfs.btrfs -m``).
     """
+
+    # Leaves are fuller one time than another, by what else the machine writes.
+    margin: ClassVar[float] = 0.001
 
     def __init__(
         self, block_size: int = _BLOCK, *, nodesize: int = _USUAL_NODE, profile: str = "dup"

@@ -16,6 +16,8 @@ pulls by Docker onto fresh disks, is what that document leaves open:
   the cluster of the last one while there is room.
 """
 
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,6 +59,8 @@ class Ext4:
             (``mke2fs -O bigalloc -C``); None for a block.
         inode: bytes of an inode (``mke2fs -I``).
     """
+
+    margin: ClassVar[float] = 0.0
 
     def __init__(
         self, block_size: int = 4096, *, cluster: int | None = None, inode: int = 256

@@ -11,7 +11,7 @@ that each inode is. What is inside of that counts as well, in units of 512 bytes
 """
 
 import math
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,8 @@ _BUCKET_BLOCKS = 2
 
 class F2fs:
     """F2FS with blocks of `block_size` bytes: 4,096, those of a page on most machines."""
+
+    margin: ClassVar[float] = 0.0
 
     def __init__(self, block_size: int = _BLOCK) -> None:
         self.block_size = self.unit = block_size

@@ -27,6 +27,10 @@ class FileSystem(FileCosts, Protocol):
         """As ``--fs`` takes it, with all that the figures depend on; see `names`."""
 
     @property
+    def margin(self) -> float:
+        """By which share of what it says the truth may be more; the exact rule adds it."""
+
+    @property
     def block_size(self) -> int:
         """Bytes of a block, what statvfs(3) gives as ``f_bsize``."""
 

@@ -20,6 +20,7 @@ on Linux 6.18, is what that document leaves open:
 """
 
 import math
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,8 @@ _CHUNK = 64
 
 class Xfs:
     """XFS with blocks of `block_size` bytes, and inodes of `inode` bytes."""
+
+    margin: ClassVar[float] = 0.0
 
     def __init__(self, block_size: int = 4096, *, inode: int = 512) -> None:
         self.block_size = self.unit = block_size

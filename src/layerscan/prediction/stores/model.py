@@ -94,8 +94,9 @@ class StoreModel(ABC):
         """
         if accounting is Accounting.DOCKER:
             return docker_layer_usage(layer.content + self._folder(position, fs), layer.tar_split)
+        content = layer.content + layer.overhead
         return exact_layer_usage(
-            layer.content + layer.overhead,
+            content + round(content * fs.margin),
             self._kept(layer, position, fs),
             block_size=fs.unit,
             growth=self.growth,

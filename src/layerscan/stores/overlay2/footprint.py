@@ -14,14 +14,24 @@ from collections.abc import Sequence
 
 from layerscan.stores.model import Growth, Layer
 
-GROWTH = Growth(layer_bytes=1024, image_blocks=13, upper_inodes=1, image_inodes=1, first_inodes=9)
+GROWTH = Growth(
+    layer_bytes=1024,
+    image_bytes=16384,
+    image_blocks=13,
+    first_bytes=53248,
+    first_blocks=2,
+    upper_inodes=1,
+    image_inodes=1,
+    first_inodes=9,
+)
 """A layer's folders that all share: twice the mean that was measured, of 4,000
-layers. An image's: five shared folders each grow from one block to three when
-they get an index, two more are for imagedb and one for repositories.json.
+layers. An image's: its manifest and what becomes of it in the database of containerd, which
+Docker 20.10 and later use and which as a rule is on the same disk; five shared folders
+each grow from one block to three when they get an index, two more blocks are for imagedb
+and one for repositories.json. The first image of a store makes that database, and two
+folders beside it.
 A layer that stands on another makes the file `committed` in that one's folder; it is
-empty. The first image makes repositories.json and five folders; with Docker 20.10 and
-later also two folders and a database of containerd's, which as a rule is on the same disk
-and has the manifest of each image."""
+empty. The first image makes repositories.json and five folders, and containerd's."""
 
 _LAYER_FILES = ("diff", "size", "cache-id", "tar-split.json.gz")
 
