@@ -26,19 +26,14 @@ class Blobs(Protocol):
     """Whoever holds documents by digest; `layerscan.registry.Repository` is one."""
 
     def fetch(self, descriptor: Descriptor, *, limit: int) -> bytes:
-        """The document, verified against the descriptor's digest and size.
+        """The document of at most `limit` bytes, verified against the descriptor's digest and size.
 
-        Raises:
-            LayerscanError: it is not there, is longer than `limit` bytes, or is
-                not what the descriptor says.
+        Raises LayerscanError where it is not there, is longer, or is something else.
         """
 
 
 class BlobFolder:
-    """A folder with ``blobs/<algorithm>/<hex>``: a device's store, or an OCI image layout.
-
-    Nothing is read before it is asked for.
-    """
+    """A folder with ``blobs/<algorithm>/<hex>``: a device's store, or an OCI image layout."""
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -64,11 +59,7 @@ class BlobFolder:
         return found.st_size if stat.S_ISREG(found.st_mode) else 0
 
     def digests(self) -> frozenset[str]:
-        """The digests that files here are named after; none if there is no such folder.
-
-        Raises:
-            DocumentError: the folder cannot be read.
-        """
+        """The digests that files here are named after; none if there is no such folder."""
         return frozenset(
             digest
             for algorithm in digests.ALGORITHMS
@@ -83,21 +74,13 @@ class BlobFolder:
 
 
 class DryRunFolder:
-    """What ``layerscan publish --dry-run --out-dir`` wrote for one App.
-
-    Args:
-        folder: ``OUT/<app>``, which has the App manifest and all it refers to.
-    """
+    """What ``layerscan publish --dry-run --out-dir`` wrote for one App: ``OUT/<app>``."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
 
     def app_manifest(self) -> bytes:
-        """The App manifest.
-
-        Raises:
-            DocumentError: there is none, or it is longer than a manifest may be.
-        """
+        """The App manifest."""
         return _read(os.path.join(self.folder, APP_MANIFEST_FILE), MAX_MANIFEST)
 
     def fetch(self, descriptor: Descriptor, *, limit: int) -> bytes:
@@ -160,16 +143,8 @@ def _read(path: str, limit: int, descriptor: Descriptor | None = None) -> bytes:
 def open_file(path: str, *, follow: bool = False) -> tuple[int, int]:
     """Open the regular file `path` to read it, without waiting for a FIFO's writer.
 
-    Args:
-        path: of the file.
-        follow: whether it may be a symbolic link; for a path that the user gave.
-
-    Returns:
-        Its descriptor, for the caller to close, and its length in bytes.
-
-    Raises:
-        AbsentBlobError: it is not there.
-        DocumentError: it cannot be opened, or is no regular file.
+    Gives its descriptor, for the caller to close, and its length in bytes. A path that the
+    user gave may be a symbolic link (`follow`). Raises AbsentBlobError where nothing is there.
     """
     try:
         file, found = open_regular(path, follow=follow)
@@ -183,11 +158,7 @@ def open_file(path: str, *, follow: bool = False) -> tuple[int, int]:
 
 
 def verified(content: bytes, descriptor: Descriptor, path: str) -> bytes:
-    """`content`, which is to be what the descriptor says.
-
-    Raises:
-        DocumentError: it is something else.
-    """
+    """`content`, which is to be what the descriptor says."""
     if len(content) != descriptor.size:
         raise DocumentError(
             f"{printable(path)}: has {len(content)} bytes, not {descriptor.size}: "

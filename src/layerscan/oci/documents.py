@@ -1,10 +1,9 @@
 """OCI image documents: manifests, indexes and configs, read from raw bytes.
 
-Owns their types and media types, and how to read them strictly; the fields are
-those of the OCI image specification ("Image Manifest", "Image Index", "Content
-Descriptors"), and of Docker's schema 2, which has the same ones. It knows
-nothing of where a document comes from. Digests are of the bytes as received,
-never of JSON that was written again.
+Owns their types and media types, and how to read them strictly; the fields are those of
+the OCI image specification ("Image Manifest", "Image Index", "Content Descriptors"), and
+of Docker's schema 2, which has the same ones. Where a document comes from, others know.
+Digests are of the bytes as received, never of JSON that was written again.
 """
 
 from collections.abc import Mapping
@@ -47,37 +46,22 @@ _REFERENCE_TYPE = "vnd.docker.reference.type"
 
 
 class Platform(NamedTuple):
-    """What an image runs on.
+    """What an image runs on; a part is empty where it is not given."""
 
-    Attributes:
-        architecture: GOARCH name: ``amd64``, ``arm``, …; empty where not given.
-        os: GOOS name, empty where not given.
-        variant: ``v7``, empty where not given.
-    """
-
-    architecture: str
-    os: str = ""
-    variant: str = ""
+    architecture: str  # GOARCH: ``amd64``, ``arm``, …
+    os: str = ""  # GOOS
+    variant: str = ""  # ``v7``
 
 
 class Descriptor(NamedTuple):
-    """A reference to a document or blob by its content.
-
-    Attributes:
-        media_type: of what it refers to.
-        digest: of its bytes, ``sha256:<hex>``.
-        size: how many bytes there are.
-        platform: what it runs on, None where not given.
-        annotations: as they are.
-        artifact_type: what it refers to if that is not an image; empty where not given.
-    """
+    """A reference to a document or blob by its content."""
 
     media_type: str
     digest: str
-    size: int
+    size: int  # bytes
     platform: Platform | None = None
     annotations: Mapping[str, str] = {}
-    artifact_type: str = ""
+    artifact_type: str = ""  # what it refers to if that is no image; else empty
 
     @property
     def is_attestation(self) -> bool:
@@ -89,70 +73,40 @@ class Descriptor(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """An image manifest, or an App manifest, which is one with `manifests`.
+    """An image manifest, or an App manifest, which is one with `manifests`."""
 
-    Attributes:
-        media_type: as it says itself or its descriptor did.
-        config: the image's config.
-        layers: bottom up.
-        manifests: of an App manifest, the layers manifests; else empty.
-        annotations: as they are.
-        artifact_type: what it is if it is not an image's; empty where not given.
-        says_type: whether it says its media type itself.
-    """
-
-    media_type: str
+    media_type: str  # as it says itself or its descriptor did
     config: Descriptor
-    layers: tuple[Descriptor, ...]
-    manifests: tuple[Descriptor, ...] = ()
+    layers: tuple[Descriptor, ...]  # bottom up
+    manifests: tuple[Descriptor, ...] = ()  # of an App manifest, the layers manifests
     annotations: Mapping[str, str] = {}
-    artifact_type: str = ""
-    says_type: bool = True
+    artifact_type: str = ""  # what it is if it is not an image's; else empty
+    says_type: bool = True  # whether it says its media type itself
 
 
 class Index(NamedTuple):
-    """An image index, or a layers manifest, which is one with `layers` alone.
+    """An image index, or a layers manifest, which is one with `layers` alone."""
 
-    Attributes:
-        media_type: as it says itself or its descriptor did.
-        manifests: what it refers to, in its order.
-        layers: of a layers manifest, the layers; else empty.
-        platform: of a layers manifest; else None.
-        annotations: as they are.
-        says_type: whether it says its media type itself.
-    """
-
-    media_type: str
+    media_type: str  # as it says itself or its descriptor did
     manifests: tuple[Descriptor, ...]
-    layers: tuple[Descriptor, ...] = ()
-    platform: Platform | None = None
+    layers: tuple[Descriptor, ...] = ()  # of a layers manifest
+    platform: Platform | None = None  # of a layers manifest
     annotations: Mapping[str, str] = {}
-    says_type: bool = True
+    says_type: bool = True  # whether it says its media type itself
 
 
 class Config(NamedTuple):
-    """An image config, so far as it concerns layers.
-
-    Attributes:
-        platform: what the image runs on; its parts are empty where not given.
-        diff_ids: of its layers, bottom up.
-    """
+    """An image config, so far as it concerns layers."""
 
     platform: Platform
-    diff_ids: tuple[str, ...]
+    diff_ids: tuple[str, ...]  # bottom up
 
 
 def loads(raw: bytes, source: str, *, media_type: str | None = None) -> Manifest | Index:
-    """Read a manifest or an index.
+    """Read a manifest or an index, called `source` in messages.
 
-    Args:
-        raw: the document.
-        source: what to call it in messages.
-        media_type: what its descriptor or the registry says it is; what it says
-            itself must be the same.
-
-    Raises:
-        DocumentError: it is malformed, or of a type that is neither.
+    `media_type` is what its descriptor or the registry says it is; what it says itself must
+    be the same. Raises DocumentError where it is malformed, or of a type that is neither.
     """
     place = Place(source)
     if len(raw) > MAX_MANIFEST:
@@ -182,11 +136,7 @@ def loads(raw: bytes, source: str, *, media_type: str | None = None) -> Manifest
 
 
 def loads_config(raw: bytes, source: str) -> Config:
-    """Read an image config.
-
-    Raises:
-        DocumentError: it is malformed.
-    """
+    """Read an image config; DocumentError where it is malformed."""
     place = Place(source)
     document = jsondoc.mapping(jsondoc.decode(raw, source, as_go=True), place)
     at = place.key("rootfs")

@@ -23,15 +23,10 @@ _LAYER = re.compile(
 
 
 class LayerType(NamedTuple):
-    """What a layer's media type says of it.
+    """What a layer's media type says of it."""
 
-    Attributes:
-        is_encrypted: whether it cannot be read without a key.
-        is_elsewhere: whether registries need not have it.
-    """
-
-    is_encrypted: bool
-    is_elsewhere: bool
+    is_encrypted: bool  # cannot be read without a key
+    is_elsewhere: bool  # registries need not have it
 
 
 def layer_type(media_type: str) -> LayerType | None:

@@ -46,23 +46,14 @@ _SCHEMA_1 = re.compile(r"application/vnd\.docker\.distribution\.manifest\.v1\+(j
 
 
 class IndexedImage(NamedTuple):
-    """An image that an index stands for, or a manifest by itself.
+    """An image that an index stands for, or a manifest by itself."""
 
-    Attributes:
-        descriptor: of its manifest.
-        manifest: its manifest.
-        platform: what it is for; the architecture is empty where nothing says it.
-        indexes: that lead to it, the outermost first.
-        config: its config, None where it was not read.
-        note: what the user should know of it, empty for nothing.
-    """
-
-    descriptor: Descriptor
+    descriptor: Descriptor  # of its manifest
     manifest: Manifest
-    platform: Platform
-    indexes: tuple[Descriptor, ...] = ()
-    config: Config | None = None
-    note: str = ""
+    platform: Platform  # the architecture is empty where nothing says it
+    indexes: tuple[Descriptor, ...] = ()  # that lead to it, the outermost first
+    config: Config | None = None  # None where it was not read
+    note: str = ""  # what the user should know of it
 
 
 class Why(StrEnum):
@@ -79,30 +70,17 @@ _NO_IMAGES = (Why.NO_IMAGE, Why.ATTESTATION)
 
 
 class PassedOver(NamedTuple):
-    """Something of an index that is not among its images.
-
-    Attributes:
-        descriptor: of it.
-        why: the kind of reason.
-        what: the reason, to be read after its name.
-        platform: what it is for, None where nothing says it.
-        error: what is wrong with it, None for nothing.
-    """
+    """Something of an index that is not among its images."""
 
     descriptor: Descriptor
     why: Why
-    what: str
-    platform: Platform | None = None
-    error: Exception | None = None
+    what: str  # the reason, to be read after its name
+    platform: Platform | None = None  # None where nothing says it
+    error: Exception | None = None  # what is wrong with it
 
 
 class Listing(NamedTuple):
-    """What an index or a manifest stands for.
-
-    Attributes:
-        images: each once for each platform, in the order of the indexes.
-        passed_over: the rest.
-    """
+    """What an index or a manifest stands for: images once for each platform, and the rest."""
 
     images: tuple[IndexedImage, ...]
     passed_over: tuple[PassedOver, ...]
@@ -179,8 +157,7 @@ def list_images(
             image for which the index names no platform: it is taken as it is.
         workers: how many documents are read at a time.
 
-    Raises:
-        LayerscanError: a document is malformed or cannot be had; there are too many.
+    Raises LayerscanError where a document is malformed or cannot be had, or there are too many.
     """
     lister = _Lister(reader, matcher, configs=configs)
     taken = document is not None and matcher.takes_top(document)
@@ -333,11 +310,7 @@ class _Lister:
 
 
 class TooManyError(DocumentError):
-    """An index that refers to more than is looked at.
-
-    Attributes:
-        what: that, to be read after the name of what is asked for.
-    """
+    """An index that refers to more than is looked at; `what` is to be read after its name."""
 
     def __init__(self, top: Descriptor, what: str) -> None:
         super().__init__(f"{top.digest}: {what}")
@@ -383,8 +356,7 @@ def _or_passed_over(
 ) -> T | PassedOver:
     """What `read` gives; or that it is not there, or cannot be used where others may be.
 
-    Raises:
-        AbsentError: what was asked for itself is not there.
+    What was asked for itself must be there.
     """
     try:
         return read()

@@ -14,25 +14,17 @@ class UnusableIndexError(DocumentError):
 
 
 class Matcher(Protocol):
-    """Which images of an index are wanted."""
+    """Which images of an index are wanted; UnusableIndexError if whoever asks cannot read it."""
 
     @property
     def assumed(self) -> str:
         """The architecture that an image is taken to be for which does not say it; or ""."""
 
     def takes_top(self, document: Manifest | Index) -> bool:
-        """Whether what is asked for itself counts as an image, whatever kind of manifest it is.
-
-        Raises:
-            UnusableIndexError: whoever asks cannot read it.
-        """
+        """Whether what is asked for itself counts as an image, whatever kind of manifest it is."""
 
     def takes_entry(self, entry: Descriptor, index: Index) -> bool | None:
-        """Whether an entry of an index counts, whatever it is; None: by the usual rules.
-
-        Raises:
-            UnusableIndexError: whoever asks cannot read an index that has it.
-        """
+        """Whether an entry of an index counts, whatever it is; None: by the usual rules."""
 
     def takes(self, platform: Platform) -> bool:
         """Whether an image for `platform` is wanted; its parts are empty where not known."""
@@ -56,11 +48,7 @@ class UsualRules:
 
 
 class ForLinux(UsualRules):
-    """Images for Linux, of all architectures or of some; see `Matcher`.
-
-    Args:
-        architectures: those wanted; None for all.
-    """
+    """Images for Linux, of some architectures or, with None, of all; see `Matcher`."""
 
     def __init__(self, architectures: Collection[str] | None = None) -> None:
         self.architectures = architectures

@@ -63,11 +63,7 @@ _USUAL_VARIANT = {"arm": "v7", "arm64": "v8", "amd64": "v1"}
 
 
 def parse_platform(text: str) -> Platform:
-    """Read ``os/architecture`` or ``os/architecture/variant``.
-
-    Raises:
-        LayerscanError: `text` is neither.
-    """
+    """Read ``os/architecture`` or ``os/architecture/variant``."""
     parts = text.split("/")
     if not 2 <= len(parts) <= _MOST_PARTS or not all(map(_WORD.fullmatch, parts)):  # noqa: PLR2004
         raise LayerscanError(
@@ -135,11 +131,7 @@ def fits(platform: Platform, asked: Platform) -> bool:
 
 
 def preference(platform: Platform, machine: Platform) -> int | None:
-    """How much a `machine` prefers an image of `platform`: the less the better.
-
-    Returns:
-        None where it cannot run it at all.
-    """
+    """How much a `machine` prefers an image of `platform`: the less the better; None for never."""
     wanted = (platform.architecture, _variant(platform))
     order = _order(machine)
     return order.index(wanted) if platform.os in ("", "linux") and wanted in order else None
@@ -148,10 +140,7 @@ def preference(platform: Platform, machine: Platform) -> int | None:
 def preferred(
     candidates: Sequence[T], machine: Platform, platform_of: Callable[[T], Platform]
 ) -> T:
-    """Of one or more that may be meant, the one that `machine` runs best.
-
-    Those that it cannot run come last and keep their order.
-    """
+    """The candidate that `machine` runs best; those that it cannot run keep their order."""
 
     def rank(one: T) -> tuple[bool, int]:
         found = preference(platform_of(one), machine)

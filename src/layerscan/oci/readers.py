@@ -24,10 +24,8 @@ class Reader(Protocol):
     def document(self, descriptor: Descriptor) -> Manifest | Index:
         """The manifest or index that `descriptor` refers to, as its type says.
 
-        Raises:
-            AbsentError: it is not there.
-            UnreadableError: it cannot be used, and others may be.
-            LayerscanError: it cannot be used.
+        Raises AbsentError where it is not there, UnreadableError where it cannot be used and
+        others may be, and any other LayerscanError where that ends all.
         """
 
     def config(self, descriptor: Descriptor) -> Config:
@@ -35,11 +33,7 @@ class Reader(Protocol):
 
 
 class UnreadableError(Exception):
-    """A document that cannot be used, where others are to be read all the same.
-
-    Attributes:
-        error: why.
-    """
+    """A document that cannot be used, where others are to be read all the same; `error` is why."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))

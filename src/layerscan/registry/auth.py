@@ -47,14 +47,9 @@ class _Token(NamedTuple):
 class Authorizer:
     """What one registry is shown so that it answers; thread-safe.
 
-    Scopes begin with that of the repository which a request is about; its
-    credentials are used.
-
-    Args:
-        registry: as references name it, for messages.
-        send: makes requests to token services, with a header Authorization.
-        find_login: gives the credentials for a repository; called once for each,
-            when they are needed, by one thread at a time.
+    Scopes begin with that of the repository which a request is about; its credentials are
+    used. `send` makes requests to token services, with a header Authorization. `find_login`
+    gives the credentials for a repository: it is called once for each, when they are needed.
     """
 
     def __init__(
@@ -74,25 +69,14 @@ class Authorizer:
         self._secrets: set[str] = set()
 
     def current(self, scopes: tuple[str, ...]) -> str | None:
-        """The header Authorization for `scopes`, as far as it is known what is wanted.
-
-        Raises:
-            RegistryError: a token is needed and cannot be had.
-        """
+        """The header Authorization for `scopes`, as far as it is known what is wanted."""
         with self._lock:
             if self._challenge is None:
                 return None
             return self._header(self._challenge, scopes)
 
     def renewed(self, answer: Answer, scopes: tuple[str, ...], used: str | None) -> str | None:
-        """Another header in place of `used`, which the registry refused with `answer`.
-
-        Returns:
-            None if there is nothing else to show.
-
-        Raises:
-            RegistryError: a token is needed and cannot be had.
-        """
+        """Another header in place of `used`, which was refused with `answer`; None for no other."""
         challenge = _choose(parse_challenges(answer.response.headers.get_list("WWW-Authenticate")))
         with self._lock:
             if challenge is None:

@@ -22,34 +22,20 @@ _IDENTITY_TOKEN_USER = "<token>"  # noqa: S105 - Docker's name for it
 
 
 class Helper(NamedTuple):
-    """A credential helper.
-
-    Attributes:
-        program: what is run.
-        source: who names it, for messages.
-    """
+    """A credential helper: the program, and who names it, for messages."""
 
     program: str
     source: str
 
     @classmethod
     def named(cls, name: str, place: Place, source: str) -> "Helper":
-        """The helper that `source` calls `name` at `place`.
-
-        Raises:
-            DocumentError: no program may be called so.
-        """
+        """The helper that `source` calls `name` at `place`."""
         if not _HELPER_NAME.fullmatch(name):
             raise place.fault("is no name of a credential helper")
         return cls(f"docker-credential-{name}", source)
 
     def ask(self, key: str) -> Login | None:
-        """What it knows of `key`, None for nothing.
-
-        Raises:
-            RegistryError: it cannot be run, or fails.
-            DocumentError: its answer is none.
-        """
+        """What it knows of `key`, None for nothing."""
         fault = f"credentials of {key}: {self.program}"
         try:
             done = subprocess.run(

@@ -15,24 +15,14 @@ AUTH_FILE = "REGISTRY_AUTH_FILE"
 
 
 class Credentials:
-    """The credentials for one registry. Not thread-safe.
-
-    Args:
-        registry: host and port as references have them; ``docker.io`` for that one.
-        files: where to look, in this order; None for the files of this user.
-    """
+    """The credentials for one registry; None for the files of this user. Not thread-safe."""
 
     def __init__(self, registry: str, files: Sequence[LoginFile] | None = None) -> None:
         self._registry = registry
         self._files = login_files(registry) if files is None else files
 
     def login(self, repository: str) -> Login | None:
-        """How to log in for the repository with that path: what the first file says that has any.
-
-        Raises:
-            RegistryError: a file that is looked into, or a helper's answer,
-                cannot be used.
-        """
+        """What the first file says that knows how to log in for the repository with that path."""
         try:
             found = (file.find(repository) for file in self._files)
             return next((login for login in found if login is not None), None)

@@ -47,12 +47,7 @@ class Endpoint:
         self._scheme: str | None = None
 
     def url(self, path: str) -> str:
-        """The address of `path` below the API's root.
-
-        Raises:
-            CertificateError: its own certificates cannot be used.
-            RegistryError: it can only be asked over a proxy, and that cannot be used.
-        """
+        """The address of `path` below the API's root."""
         with self._lock:
             if self._scheme is None:
                 self._scheme = self._find_scheme()
@@ -104,16 +99,7 @@ class Endpoint:
     ) -> T:
         """Make a request, as often as it takes, and give its answer to `consume`.
 
-        Args:
-            request: what to ask.
-            consume: reads the answer; it is called again if the connection is
-                lost in its midst.
-            where: what the request is about, for messages.
-            scopes: of the token.
-            accepted: the statuses that `consume` wants to see.
-
-        Raises:
-            RegistryError: it fails for good.
+        That is called again if the connection is lost while it reads.
         """
         waits = self.waits()
         while True:
@@ -134,10 +120,7 @@ class Endpoint:
     ) -> Iterator[Answer]:
         """Make a request once, or twice where the registry wants another token.
 
-        Raises:
-            TemporaryError: another attempt may go better; also while the body
-                is read.
-            RegistryError: it will not.
+        Raises TemporaryError where another attempt may go better; also while the body is read.
         """
         # An upload may go to another host, which must see neither token nor certificate.
         is_own = self._owns(request.url)

@@ -59,8 +59,7 @@ _NO_TLS = "WRONG_VERSION_NUMBER"
 class TemporaryError(RegistryError):
     """What another attempt may mend: a lost connection, 429, a fault of the server.
 
-    Attributes:
-        delay: seconds that the registry asks to wait, None where it says nothing.
+    `delay` has the seconds that the registry asks to wait, None where it says nothing.
     """
 
     def __init__(self, message: str, delay: float | None = None) -> None:
@@ -69,17 +68,11 @@ class TemporaryError(RegistryError):
 
 
 class CertificateError(RegistryError):
-    """A certificate is refused, or a file that should hold one cannot be used.
-
-    Neither another attempt mends it nor plain HTTP.
-    """
+    """A certificate is refused, or its file cannot be used; no other attempt mends it, nor HTTP."""
 
 
 class ProxyError(RegistryError):
-    """A proxy that the environment names cannot be used, so the registry was not asked.
-
-    It says nothing about the registry: plain HTTP is not to be tried instead.
-    """
+    """A proxy of the environment cannot be used: the registry was not asked, nor is by HTTP."""
 
 
 class TemporaryProxyError(ProxyError, TemporaryError):
@@ -87,34 +80,20 @@ class TemporaryProxyError(ProxyError, TemporaryError):
 
 
 class Peer(NamedTuple):
-    """Whom a connection is to, for messages.
+    """Whom a connection is to, for messages."""
 
-    Attributes:
-        host: with its port if that is given.
-        registry: the registry on whose behalf the connection is made.
-        certificate: the file with this client's own certificate, None for none.
-        is_foreign: whether it is shown none, as neither the registry nor its
-            token service is there.
-    """
-
-    host: str
-    registry: str
-    certificate: str | None
-    is_foreign: bool
+    host: str  # with its port if that is given
+    registry: str  # on whose behalf the connection is made
+    certificate: str | None  # the file with this client's own, None for none
+    is_foreign: bool  # shown none, as neither the registry nor its token service is there
 
 
 @contextmanager
 def told(peer: Peer, proxy: Callable[[], str | None]) -> Iterator[None]:
     """Turn what httpx raises about a connection to `peer` into errors of this room.
 
-    Args:
-        peer: whom the connection is to.
-        proxy: gives host and port of the proxy that the connection goes no
-            farther than, as yet; None if it goes farther or there is none.
-
-    Raises:
-        TemporaryError: another attempt may go better.
-        RegistryError: it will not.
+    `proxy` gives host and port of the proxy that the connection goes no farther than, as
+    yet; None if it goes farther or there is none.
     """
     import httpx
 
@@ -249,12 +228,8 @@ def refusal(
 ) -> RegistryError:
     """The error for an answer that is no success.
 
-    Args:
-        where: the repository, or the document in it, for the message.
-        status: the answer's HTTP status.
-        body: its body, of which no more than `MAX_ERROR_BODY` bytes count.
-        delay: what its Retry-After asks for, in seconds.
-        redacted: takes out of a text what nobody must see.
+    `where` is the repository, or the document in it; `delay` the seconds of its Retry-After.
+    `redacted` takes out of a text what nobody must see.
     """
     code, words = _own_words(body)
     said = printable(redacted(words))
@@ -291,10 +266,7 @@ def _meaning(status: int) -> str:
 
 
 def _own_words(body: bytes) -> tuple[str, str]:
-    """The first error code of an error body, and all that it says; "" for none.
-
-    The form is that of the OCI distribution specification, "Error Codes".
-    """
+    """The first error code of a body, and all that it says (OCI distribution, "Error Codes")."""
     try:
         document = jsondoc.decode(body[:MAX_ERROR_BODY], "")
     except DocumentError:

@@ -33,21 +33,11 @@ class LoginFile(Protocol):
     """A file with credentials, asked about one registry; it is read when it is asked first."""
 
     def find(self, repository: str) -> Login | None:
-        """How to log in for the repository with the path `repository`; None for no way.
-
-        Raises:
-            DocumentError: the file or a helper's answer cannot be used.
-            RegistryError: a helper fails.
-        """
+        """How to log in for the repository with the path `repository`; None for no way."""
 
 
 class DockerLogins:
-    """Docker's ``config.json``: what it has is for all of a registry.
-
-    Args:
-        path: the file; it need not be there.
-        registry: host and port as references have them; ``docker.io`` for that one.
-    """
+    """Docker's ``config.json``, which need not be there: what it has is for all of a registry."""
 
     def __init__(self, path: str, registry: str) -> None:
         self._place = Place(path)
@@ -83,11 +73,7 @@ class DockerLogins:
 class ContainersLogins:
     """``auth.json``: what it has is for a registry, or for what is below a path there.
 
-    Args:
-        path: the file.
-        registry: host and port as references have them.
-        named_by: the variable that names the file, which must be there then; ""
-            for none.
+    If a variable names the file (`named_by`), it must be there.
     """
 
     def __init__(self, path: str, registry: str, *, named_by: str = "") -> None:

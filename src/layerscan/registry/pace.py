@@ -1,8 +1,7 @@
 """How slow a server may be: every request has an end of its own.
 
 Owns the floor of what has to come in. It counts the time that is spent waiting for the
-server, not that in which a slow reader lets it wait, over heads, bodies and what is
-between their parts.
+server, over heads, bodies and what is between their parts, not that of a slow reader.
 """
 
 import time
@@ -46,12 +45,7 @@ class Headway:
 
 
 class Deadline:
-    """The end of what a document may take.
-
-    Args:
-        where: what it is, for the message.
-        size: its bytes, where they are known: a long one may take longer.
-    """
+    """The end of what a document may take, called `where`; a long one may take longer."""
 
     def __init__(self, where: str, size: int = 0) -> None:
         self._where = where
@@ -59,11 +53,7 @@ class Deadline:
         self._end = time.monotonic() + self._seconds
 
     def check(self) -> None:
-        """Find out that it is over.
-
-        Raises:
-            TooSlowError: it is.
-        """
+        """Find out that it is over."""
         if time.monotonic() > self._end:
             raise TooSlowError(f"{self._where}: is not here after {self._seconds:.0f} seconds")
 

@@ -1,8 +1,7 @@
 """One repository of a registry: manifests and blobs, read and written.
 
-Owns the calls of the OCI distribution API but uploads, see `upload`. Whatever
-it returns was verified: a document by its digest has it, and a blob has the
-size that its descriptor gives.
+Owns the calls of the OCI distribution API but uploads, see `upload`. All that it returns
+was verified against its digest and size.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -32,13 +31,7 @@ _PLAIN = ":"
 
 
 class Fetched(NamedTuple):
-    """A manifest or an index as a registry has it.
-
-    Attributes:
-        raw: its bytes.
-        digest: of those bytes.
-        media_type: as the registry gives it.
-    """
+    """A manifest or an index as a registry has it; the media type is the registry's word."""
 
     raw: bytes
     digest: str
@@ -48,9 +41,9 @@ class Fetched(NamedTuple):
 class Repository:
     """A repository; thread-safe. `RegistryClient.repository` makes it.
 
-    Attributes:
-        name: registry and path, for messages.
-        path: the path alone, as `push_blob` takes it to mount from.
+    `name` is registry and path, for messages; `path` is what `push_blob` mounts from. What
+    follows raises NotInRegistryError where something is not there, and RegistryError where
+    it cannot be fetched or put there, or is not what its digest or descriptor says.
     """
 
     def __init__(self, name: str, path: str, endpoint: Endpoint) -> None:
@@ -63,13 +56,7 @@ class Repository:
         self._scopes = self._pull
 
     def manifest(self, tag_or_digest: str) -> Fetched:
-        """The manifest or index under a tag or digest.
-
-        Raises:
-            NotInRegistryError: there is none.
-            RegistryError: it cannot be fetched, is of another type, or its
-                bytes are not those of the digest.
-        """
+        """The manifest or index under a tag or digest."""
         where = self._where(tag_or_digest)
         fetched = self._fetch_manifest(tag_or_digest, _ACCEPT, where, MAX_MANIFEST)
         if not digests.is_digest(tag_or_digest):
@@ -78,16 +65,9 @@ class Repository:
         return fetched._replace(digest=tag_or_digest)
 
     def fetch(self, descriptor: Descriptor, *, limit: int) -> bytes:
-        """The document or blob that `descriptor` refers to.
+        """The document or blob that `descriptor` refers to, of at most `limit` bytes.
 
-        Args:
-            descriptor: what is wanted; its media type says whether it is
-                stored as a manifest.
-            limit: the most bytes that are read.
-
-        Raises:
-            NotInRegistryError: it is not there.
-            RegistryError: it cannot be fetched, or is not what the descriptor says.
+        Its media type says whether it is stored as a manifest.
         """
         where = self._where(descriptor.digest)
         if descriptor.size > limit:
@@ -106,34 +86,16 @@ class Repository:
     ) -> AbstractContextManager[Iterator[bytes]]:
         """The blob that `descriptor` refers to, in chunks, verified when it ends.
 
-        A connection that is lost is taken up again where it broke off. Who does
-        not read to the end knows nothing of the digest.
-
-        Args:
-            descriptor: of the blob.
-            hashing: what computes the digest; None for the thread that reads the chunks.
-
-        Raises:
-            NotInRegistryError: it is not there.
-            RegistryError: it cannot be fetched, or is not what the descriptor
-                says; from the iterator, too.
+        A connection that is lost is taken up again where it broke off. The digest is only
+        checked when the whole blob has been read; `hashing` computes it, by default in the
+        thread that reads.
         """
         return closing(self._chunks(descriptor, hashing))
 
     def part(self, descriptor: Descriptor, offset: int, length: int) -> bytes | None:
         """A part of the blob that `descriptor` refers to, which cannot be verified.
 
-        Args:
-            descriptor: of the blob.
-            offset: the first byte wanted.
-            length: how many bytes, one or more.
-
-        Returns:
-            None if the registry serves only whole blobs; none is read then.
-
-        Raises:
-            NotInRegistryError: it is not there.
-            RegistryError: it cannot be fetched, or has no such part.
+        None if the registry serves only whole blobs; none is read then.
         """
         where = self._where(descriptor.digest)
         end = offset + length
@@ -159,11 +121,7 @@ class Repository:
         return self._call(request, consume, where, (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT))
 
     def has(self, descriptor: Descriptor) -> bool:
-        """Whether the repository has what `descriptor` refers to.
-
-        Raises:
-            RegistryError: it cannot be asked, or says that it has another size.
-        """
+        """Whether the repository has what `descriptor` refers to."""
         where = self._where(descriptor.digest)
         is_document = descriptor.media_type in _TYPES
         request = Request(
@@ -187,21 +145,14 @@ class Repository:
         mount_from: Sequence[str] = (),
         on_bytes: Callable[[int], object] | None = None,
     ) -> bool:
-        """Put a blob into the repository, unless it is there.
+        """Put a blob into the repository; False if the registry had it already.
 
         Args:
             descriptor: of the blob.
             opened: opens its content, once for each attempt; it is closed here.
-            mount_from: paths of repositories of the same registry that may have
-                it: then the registry takes it from there.
-            on_bytes: called with how many bytes more were sent; with a negative
-                number where some have to be sent again.
-
-        Returns:
-            Whether it was uploaded: False if the registry had it already.
-
-        Raises:
-            RegistryError: it cannot be put there.
+            mount_from: paths of repositories of the same registry that may have it.
+            on_bytes: called with how many bytes more were sent; with a negative number
+                where some have to be sent again.
         """
         self._scopes = self._push
         if self.has(descriptor):
@@ -221,14 +172,9 @@ class Repository:
         return True
 
     def push_manifest(self, raw: bytes, media_type: str, tag_or_digest: str) -> None:
-        """Put a manifest or index under a tag, or under its digest.
+        """Put a manifest or index under a tag, or under its digest. Idempotent.
 
-        Idempotent.
-
-        Raises:
-            RefusedByRegistryError: the registry does not take it.
-            RegistryError: it cannot be put there, or the registry has made
-                another document of it.
+        Raises RefusedByRegistryError where the registry does not take it.
         """
         self._scopes = self._push
         is_digest = digests.is_digest(tag_or_digest)

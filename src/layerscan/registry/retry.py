@@ -35,9 +35,7 @@ class Waits:
     def wait(self, fault: TemporaryError) -> None:
         """Wait until the next attempt.
 
-        Raises:
-            RegistryError: there is to be none: so often it was tried, or all
-                is over.
+        Raises RegistryError if there is to be none: so often it was tried, or all is over.
         """
         self._failed += 1
         if self._failed >= ATTEMPTS:
@@ -55,10 +53,7 @@ class Waits:
 
 
 def retry_after(text: str | None) -> float | None:
-    """The seconds that a Retry-After header asks for, None where it says nothing.
-
-    It is a number of seconds or a date (RFC 9110, section 10.2.3).
-    """
+    """The seconds that a Retry-After header asks for (RFC 9110, 10.2.3), None for nothing."""
     if text is None:
         return None
     if text.isascii() and text.isdigit():

@@ -21,21 +21,12 @@ _NO_PEM = "not in PEM format"
 
 
 class Certificates(NamedTuple):
-    """What there is for one registry beside the authorities of the machine.
+    """What there is for one registry beside the authorities of the machine."""
 
-    Attributes:
-        registry: as references name it.
-        authorities: files with certificates of authorities.
-        client: the file with this client's own certificate, and that with its
-            key; None for none.
-        are_abroad: whether they are for another host than the registry and its
-            token service, which sees no certificate of the client.
-    """
-
-    registry: str
-    authorities: tuple[str, ...] = ()
-    client: tuple[str, str] | None = None
-    are_abroad: bool = False
+    registry: str  # as references name it
+    authorities: tuple[str, ...] = ()  # files
+    client: tuple[str, str] | None = None  # files with this client's certificate and with its key
+    are_abroad: bool = False  # for another host than the registry and its token service
 
     @property
     def are_any(self) -> bool:
@@ -64,12 +55,7 @@ def folders(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
 
 
 def find_certificates(registry: str) -> Certificates:
-    """The certificates for `registry`, as references name it: those of the first folder so named.
-
-    Raises:
-        CertificateError: the folder cannot be read, or a key or certificate in
-            it lacks the other.
-    """
+    """The certificates for `registry`, as references name it, from the first folder so named."""
     for parent in folders():
         folder = os.path.join(parent, registry)
         # Also False where the user may not look into `parent`, which engines
@@ -110,15 +96,7 @@ def _pair(folder: str, names: list[str], name: str, other: str) -> tuple[str, st
 
 
 def settings(certificates: Certificates, *, verified: bool) -> ssl.SSLContext:
-    """The TLS settings for connections on behalf of a registry.
-
-    Args:
-        certificates: what there is for it.
-        verified: whether the other side needs a certificate that is trusted.
-
-    Raises:
-        CertificateError: a file cannot be read or used.
-    """
+    """The TLS settings for a registry; `verified` where the other side must be trusted."""
     context = _of_machine() if verified else _without_any()
     if verified and certificates.authorities:
         _trust(context, certificates.authorities)

@@ -43,34 +43,20 @@ _REDIRECTS = (
 
 
 class Request(NamedTuple):
-    """A request, which can be made more than once.
-
-    Attributes:
-        method: ``GET``, ``HEAD``, ``POST``, ``PUT`` or ``PATCH``.
-        url: absolute.
-        headers: all but Authorization.
-        body: gives the body anew each time; None for none.
-        stays: the body is secret: no redirect is followed.
-    """
+    """A request, which can be made more than once."""
 
     method: str
     url: str
-    headers: Mapping[str, str] = {}
-    body: Callable[[], Iterable[bytes]] | None = None
-    stays: bool = False
+    headers: Mapping[str, str] = {}  # all but Authorization
+    body: Callable[[], Iterable[bytes]] | None = None  # gives it anew each time
+    stays: bool = False  # the body is secret: no redirect is followed
 
 
 class Answer(NamedTuple):
-    """The head of an answer, and its body still to be read.
-
-    Attributes:
-        response: httpx' own.
-        is_home: whether it is from the very host that was asked, not from one
-            that a redirect led to.
-    """
+    """The head of an answer, and its body still to be read."""
 
     response: "httpx.Response"
-    is_home: bool
+    is_home: bool  # from the very host that was asked, not from one that a redirect led to
 
     @property
     def status(self) -> int:
@@ -94,28 +80,18 @@ def is_loopback(host: str) -> bool:
 
 
 class _ConnectionKind(NamedTuple):
-    """What connections have in common that share a pool.
+    """What connections have in common that share a pool."""
 
-    Attributes:
-        verified: whether the other side needs a certificate that is trusted.
-        direct: whether no proxy is asked.
-        certificates: those that are used beside the machine's.
-    """
-
-    verified: bool
-    direct: bool
-    certificates: Certificates
+    verified: bool  # whether the other side needs a certificate that is trusted
+    direct: bool  # whether no proxy is asked
+    certificates: Certificates  # beside the machine's
 
 
 _NO_CERTIFICATES = Certificates("")
 
 
 class _Way:
-    """How far the connection of one request, which is to `url`, has come.
-
-    Attributes:
-        host: the same, for messages.
-    """
+    """How far the connection of one request, which is to `url`, has come."""
 
     def __init__(self, url: "httpx.URL") -> None:
         self.host = printable(url.netloc.decode("ascii", "replace"))
@@ -140,11 +116,7 @@ class _Way:
 
 
 class Transport:
-    """The connections to all hosts; thread-safe.
-
-    Args:
-        options: which hosts are insecure, and how many connections there may be.
-    """
+    """The connections to all hosts; thread-safe."""
 
     def __init__(self, options: RegistryOptions) -> None:
         self.options = options
@@ -170,20 +142,10 @@ class Transport:
     ) -> Iterator[Answer]:
         """Make `request`, and follow redirects.
 
-        Args:
-            request: what to ask.
-            authorization: the header Authorization, for the host of the
-                request's URL alone.
-            certificates: those for the registry on whose behalf it is asked.
-                As with engines its authorities are for where it redirects to,
-                too: they are often the same. The client's certificate goes no
-                farther than `authorization`.
-
-        Raises:
-            TemporaryError: the connection is lost, also while the body is read.
-            ProxyError: a proxy of the environment cannot be used.
-            CertificateError: one is refused, or a file of `certificates` cannot be used.
-            RegistryError: there is no connection, or no end of redirects.
+        `authorization` is for the host of the request's URL alone, and the client's certificate
+        goes no farther. As with engines the registry's authorities are for where it redirects
+        to, too: they are often the same.
+        Raises TemporaryError if the connection is lost, also while the body is read.
         """
         import httpx
 
@@ -336,11 +298,7 @@ def _target(response: "httpx.Response", method: str, host: str) -> "httpx.URL | 
 
 
 def check_target(target: "httpx.URL", source: "httpx.URL", host: str) -> None:
-    """Refuse to go from `source` to `target` where that is not safe.
-
-    Raises:
-        RegistryError: it is no HTTP, holds a password, or leaves TLS.
-    """
+    """Refuse to go from `source` to `target` where that is not safe."""
     where = printable(f"{target.scheme}://{target.host}")
     if target.scheme not in ("http", "https") or not target.host:
         raise RegistryError(f"{host}: redirects to {where}, which is no HTTP address")

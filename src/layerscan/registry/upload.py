@@ -39,13 +39,7 @@ _WANTS_CHUNKS = (
 class Upload:
     """The upload of one blob.
 
-    Args:
-        endpoint: the registry.
-        name: registry and path, for messages.
-        path: of the repository.
-        scopes: of the token that may push there.
-        descriptor: of the blob.
-        on_bytes: told how many bytes more were sent; negative to take some back.
+    `on_bytes` is told how many bytes more were sent; negative to take some back.
     """
 
     def __init__(
@@ -96,14 +90,9 @@ class Upload:
         return answer.status == HTTPStatus.CREATED
 
     def run(self, opened: Callable[[], BinaryIO], *, is_there: Callable[[], bool]) -> None:
-        """Upload what `opened` gives.
+        """Upload what `opened` gives, which is called for each request.
 
-        Args:
-            opened: opens the blob's content; called for each request.
-            is_there: whether the registry has the blob.
-
-        Raises:
-            RegistryError: it does not take it, or the content is of another length.
+        `is_there` says whether the registry has the blob.
         """
         waits, progress = self._endpoint.waits(), Headway()
         broken = False
@@ -126,11 +115,7 @@ class Upload:
                 return
 
     def _send(self, opened: Callable[[], BinaryIO]) -> None:
-        """Send what the registry lacks.
-
-        Raises:
-            TemporaryError: the session came to nothing; try again.
-        """
+        """Send what the registry lacks; TemporaryError if the session came to nothing."""
         if self._location is None:
             self._begin()
         if self._chunk is None and self._offset == 0:
@@ -237,8 +222,7 @@ class Upload:
     ) -> Iterator[Answer]:
         """A request of the session with `length` bytes from where it stands.
 
-        Raises:
-            TemporaryError: also if the session is gone, or stands elsewhere.
+        Raises TemporaryError also if the session is gone, or stands elsewhere.
         """
         request = Request(
             method,

@@ -39,15 +39,11 @@ _OTHERS = ("containers-storage", "dir", "docker-daemon", "ostree", "sif", "tarba
 
 
 def open_source(text: str, client: Callable[[], "RegistryClient"]) -> Source:
-    """The source that `text` names; nothing but archives is opened yet.
+    """The source that `text` names: a transport and what it needs, see `TRANSPORTS`.
 
-    Args:
-        text: a transport and what it needs, see `TRANSPORTS`.
-        client: gives the registries; it is asked for only if needed, maybe more
-            than once, and not closed here.
-
-    Raises:
-        LayerscanError: `text` is no source, or an archive cannot be read.
+    Nothing but archives is opened yet. `client` gives the registries; it is asked for only
+    if needed, maybe more than once, and not closed here. Raises LayerscanError where `text`
+    is no source, or an archive cannot be read.
     """
     transport, colon, rest = text.partition(":")
     if colon and transport == "docker" and rest.startswith("//"):

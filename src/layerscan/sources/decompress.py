@@ -1,9 +1,8 @@
 """From the blob of a layer to its tar: what gzip and zstd pack, bounded and checked.
 
-Owns which formats there are, told by the first bytes as the engines do, and what
-is refused. What is in the tar, others read. Memory is bounded whatever a stream
-says: it comes out in pieces of at most `PIECE` bytes, and beside them there is
-only the format's window, of zstd at most ``2**WINDOW_LOG`` bytes.
+Owns which formats there are, told by the first bytes as the engines do, and what is
+refused. What is in the tar, others read. Memory is bounded whatever a stream says: pieces
+have at most `PIECE` bytes, and a window of zstd at most ``2**WINDOW_LOG``.
 """
 
 import re
@@ -66,19 +65,12 @@ class _Unpacker(Protocol):
 
 
 class _Format(NamedTuple):
-    """A packed format.
+    """A packed format."""
 
-    Attributes:
-        name: for messages.
-        unpacker: makes one for a member or frame.
-        error: what it raises.
-        begins: whether bytes are the first of a member or frame.
-    """
-
-    name: str
-    unpacker: Callable[[], _Unpacker]
-    error: type[Exception]
-    begins: Callable[[bytes], bool]
+    name: str  # for messages
+    unpacker: Callable[[], _Unpacker]  # makes one for a member or frame
+    error: type[Exception]  # what it raises
+    begins: Callable[[bytes], bool]  # whether bytes are the first of a member or frame
 
 
 def decompressed(
@@ -90,22 +82,17 @@ def decompressed(
 ) -> Iterator[bytes]:
     """The tar in a layer's blob: unpacked from gzip or zstd, or the blob as it is.
 
-    It reads `chunks` to the end, unless something is wrong.
+    It reads `chunks`, which may have any length, to the end, unless something is wrong. None
+    of the parts that it gives is empty.
 
     Args:
-        chunks: the blob, in parts of any length.
+        chunks: the blob.
         limit: the most bytes that may come out.
         where: what to call it in messages.
         advice: what the user can do where `limit` is too low.
 
-    Returns:
-        The bytes in parts, none of which is empty.
-
-    Raises:
-        DamagedLayer: the data are damaged, end too early, or something follows;
-            from the iterator.
-        SourceError: they are packed as no layer is, or longer than `limit`; from
-            the iterator.
+    Raises DamagedLayer, from the iterator, where the data are damaged, end too early, or
+    something follows; SourceError where they are packed as no layer is, or too long.
     """
     length = 0
     for piece in _unpacked(_Input(chunks), where):

@@ -47,26 +47,17 @@ _NOTE = (
 
 
 class _SavedImage(NamedTuple):
-    """One image, as ``manifest.json`` says it.
+    """One image, as ``manifest.json`` says it."""
 
-    Attributes:
-        config: name of its config's file.
-        tags: what it is called.
-        layers: names of its layers' files, bottom up.
-    """
-
-    config: str
+    config: str  # name of its config's file
     tags: tuple[str, ...]
-    layers: tuple[str, ...]
+    layers: tuple[str, ...]  # names of their files, bottom up
 
 
 class DockerArchive(Local):
-    """Images in an archive; see `Source`.
+    """Images in an archive, which is closed with this; see `Source`.
 
-    Args:
-        name: what the user called it.
-        archive: it; it is closed with this.
-        wanted: the name or place (``@0``) of the image meant, None for all.
+    `wanted` is the name or place (``@0``) of the image meant, None for all.
     """
 
     def __init__(self, name: str, archive: Archive, wanted: str | None) -> None:

@@ -59,12 +59,9 @@ def find_images(
         label: for a source with a list of its own, which `top` is then, and which need
             not have all that an index refers to: what to call an image of the list.
 
-    Returns:
-        The images, and what the user should know of them, a line each.
-
-    Raises:
-        LayerscanError: a document cannot be had or is malformed, an image has layers
-            that cannot be read, or there is no image that is wanted.
+    Returns the images, and what the user should know of them, a line each. Raises
+    LayerscanError where a document cannot be had or is malformed, an image has layers that
+    cannot be read, or no image is wanted.
     """
     matcher = ForLinux(architectures)
     try:
@@ -98,11 +95,7 @@ def find_images(
 def images_with_configs(
     listed: Iterable[IndexedImage], blobs: SourceBlobs, *, source: str
 ) -> tuple[SourceImage, ...]:
-    """Images that were listed already, without their configs, which are read here.
-
-    Raises:
-        LayerscanError: as for `find_images`.
-    """
+    """Images that were listed already, without their configs, which are read here."""
     reader = BlobReader(blobs, source)
 
     def read(one: IndexedImage, _: object) -> SourceImage:
@@ -139,11 +132,7 @@ def source_image(
     *,
     platform: Platform,
 ) -> SourceImage:
-    """An image of its parts, held against each other.
-
-    Raises:
-        SourceError: they do not fit together, or cannot be unpacked.
-    """
+    """An image of its parts; SourceError where they do not fit together."""
     architecture = platform.architecture
     if architecture and not layersmeta.is_architecture(architecture):
         raise SourceError(f"{name}: {quoted(architecture)} is not an architecture name")

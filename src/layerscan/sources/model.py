@@ -13,40 +13,27 @@ from layerscan.oci import Platform
 
 
 class SourceLayer(NamedTuple):
-    """One layer of an image that is not unpacked.
+    """One layer of an image that is not unpacked."""
 
-    Attributes:
-        digest: of the blob as the source has it, ``sha256:<hex>``.
-        diff_id: of its uncompressed tar, as the image's config says it.
-        archive_size: bytes of the blob.
-        media_type: as the manifest gives it; empty where there is none.
-        annotations: of its descriptor.
-    """
-
-    digest: str
-    diff_id: str
-    archive_size: int
-    media_type: str = ""
-    annotations: Mapping[str, str] = {}
+    digest: str  # of the blob as the source has it
+    diff_id: str  # of its uncompressed tar, as the image's config says it
+    archive_size: int  # bytes of the blob
+    media_type: str = ""  # as the manifest gives it; empty where there is none
+    annotations: Mapping[str, str] = {}  # of its descriptor
 
 
 class SourceImage(NamedTuple):
     """One image for one platform.
 
-    Attributes:
-        name: what to call it in messages.
-        platform: what it runs on, as its config says it.
-        image_id: digest of its config.
-        documents: bytes of each document that belongs to it: its config first,
-            then its manifest and the indexes that led to it, so far as there are any.
-        layers: bottom up.
+    `documents` has the bytes of each document that belongs to it: its config first, then its
+    manifest and the indexes that led to it, so far as there are any.
     """
 
-    name: str
-    platform: Platform
-    image_id: str
+    name: str  # in messages
+    platform: Platform  # what it runs on, as its config says it
+    image_id: str  # digest of its config
     documents: tuple[int, ...]
-    layers: tuple[SourceLayer, ...]
+    layers: tuple[SourceLayer, ...]  # bottom up
 
 
 class Source(Protocol):

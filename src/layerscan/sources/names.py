@@ -16,12 +16,7 @@ _PLACE = re.compile(r"@(\d{1,9})", re.ASCII)
 
 
 def split(text: str, transport: str) -> tuple[str, str | None]:
-    """The path and what is meant in it, None for all.
-
-    Raises:
-        SourceError: there is no path, or nothing after the colon, or the colon is
-            in the path.
-    """
+    """The path and what is meant in it, None for all."""
     path, colon, wanted = text.partition(":")
     if not path:
         raise SourceError(f"{quoted(f'{transport}:{text}')}: gives no path")
@@ -33,11 +28,7 @@ def split(text: str, transport: str) -> tuple[str, str | None]:
 
 
 def place(wanted: str, count: int, where: str) -> int | None:
-    """The place that ``@N`` means, None for a name.
-
-    Raises:
-        SourceError: there are not so many images, or N is no number.
-    """
+    """The place that ``@N`` means, None for a name."""
     if not wanted.startswith("@"):
         return None
     match = _PLACE.fullmatch(wanted)

@@ -35,10 +35,7 @@ _MOST_SHOWN = 20
 class OciLayout(Local):
     """Images in a layout; see `Source`.
 
-    Args:
-        name: what the user called it.
-        files: the layout's.
-        wanted: the name or place (``@0``) of the image meant, None for all.
+    `wanted` is the name or place (``@0``) of the image meant, None for all.
     """
 
     def __init__(self, name: str, files: Files, wanted: str | None) -> None:

@@ -21,13 +21,10 @@ _BLOB = "application/octet-stream"
 
 
 class RegistrySource(Closing):
-    """The images under a reference; see `Source`.
+    """The images under a reference; see `Source`. A digest counts more than a tag.
 
-    Args:
-        name: what the user called it.
-        reference: of an image or an index; a digest counts more than a tag.
-        client: gives the registries, and closes them; it is asked when something is wanted.
-        listed: the images under it, where they are known already.
+    `client` gives the registries, and closes them; it is asked when something is wanted.
+    `listed` are the images under the reference, where they are known already.
     """
 
     def __init__(

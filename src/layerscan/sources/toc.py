@@ -28,12 +28,8 @@ __all__ = ["Content", "TableFault", "TableOfContents", "table_of_contents"]
 def table_of_contents(source: Source, layer: SourceLayer) -> TableOfContents | None:
     """The table of contents of a layer.
 
-    None where its manifest has the digest of none, or the source gives no parts of
-    it: only registries do.
-
-    Raises:
-        TableFault: it must have one that is not there, is damaged, or is too large.
-        LayerscanError: the layer is not there.
+    None where its manifest has the digest of none, or the source gives no parts of it: only
+    registries do. Raises TableFault where it must have one that cannot be used.
     """
     given = toc_zstd_chunked.annotations(layer)
     # A converter may give a layer of this form the other's annotation, too.

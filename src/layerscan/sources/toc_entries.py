@@ -47,11 +47,7 @@ _FRACTION = re.compile(r"\.\d*?[1-9](?=0*\D)", re.ASCII)
 
 
 def table_members(table: bytes) -> Iterator[tuple[str, object]]:
-    """The members of the table, its entries one by one.
-
-    Raises:
-        DocumentError: from the iterator: it is no JSON, or has another version.
-    """
+    """The members of the table, its entries one by one."""
     version = None
     for key, value in members(Values(chunks(table), NAME, MOST_ENTRIES), "entries"):
         if key == "version":
@@ -64,9 +60,7 @@ def table_members(table: bytes) -> Iterator[tuple[str, object]]:
 def parts(table: bytes) -> Iterator[Part]:
     """The tar stream that the table describes, without its end.
 
-    Raises:
-        DocumentError: from the iterator: the table is malformed, or does not
-            have all that the tar has.
+    Raises DocumentError, from the iterator, also if it has not all that the tar has.
     """
     number, padding = -1, b""
     for key, value in table_members(table):

@@ -43,10 +43,6 @@ def read(source: Source, layer: SourceLayer) -> TableOfContents | None:
     """The table of a layer whose manifest has the digest of one.
 
     Two requests: for the footer, and for the table.
-
-    Raises:
-        TableFault: it has none, or it is damaged.
-        LayerscanError: the blob is not there.
     """
     digest = layer.annotations[DIGEST]
     if not is_digest(digest):

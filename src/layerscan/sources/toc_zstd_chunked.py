@@ -82,10 +82,6 @@ def read(source: Source, layer: SourceLayer, given: Mapping[str, str]) -> TableO
     """The table of a layer with the annotations `given`.
 
     One request as a rule: the tar-split follows the table.
-
-    Raises:
-        TableFault: it is not there, or is damaged.
-        LayerscanError: the blob is not there.
     """
     checksum = given[CHECKSUM]
     if not is_digest(checksum):
@@ -175,8 +171,8 @@ def _rebuilt(table: bytes) -> Iterator[Part]:
 def _split_parts(packed: bytes) -> Iterator[Part]:
     """The tar stream of which `packed` is the tar-split.
 
-    It is a line of JSON for each stretch of the tar, and for the content of each
-    file (vbatts/tar-split, tar/storage/entry.go).
+    It has a line of JSON for each stretch of the tar, and for the content of each file
+    (vbatts/tar-split, tar/storage/entry.go).
     """
     values = Values(unpacked(packed, limit=_MOST_SPLIT, name=_SPLIT), _SPLIT, MOST_LINES)
     place = Place(_SPLIT)
