@@ -41,8 +41,8 @@ class BlobFolder:
 
     def fetch(self, descriptor: Descriptor, *, limit: int) -> bytes:
         """The blob, verified; see `Blobs`."""
-        content = _read(self._path(descriptor.digest), limit, descriptor)
-        return verified(content, descriptor, self._path(descriptor.digest))
+        path = self._path(descriptor.digest)
+        return verified(_read(path, limit, descriptor), descriptor, path)
 
     def has(self, digest: str) -> bool:
         """Whether there is a file of that name, whatever is in it."""
@@ -50,13 +50,7 @@ class BlobFolder:
 
     def partial(self, digest: str) -> int:
         """How many bytes of the blob are there: the length of its file, 0 without one."""
-        try:
-            found = os.lstat(self._path(digest))
-        except FileNotFoundError:
-            return 0
-        except OSError as error:
-            raise _unreadable(self._path(digest), error) from None
-        return found.st_size if stat.S_ISREG(found.st_mode) else 0
+        return _regular_size(self._path(digest)) or 0
 
     def digests(self) -> frozenset[str]:
         """The digests that files here are named after; none if there is no such folder."""
@@ -116,11 +110,13 @@ def _names(folder: str) -> list[str]:
 
 
 def _regular_size(path: str) -> int | None:
+    """Bytes of a regular file, None if there is none, or none any more since it was listed."""
     try:
         found = os.lstat(path)
-    except OSError:
-        # Gone since it was listed: then it is not here.
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise _unreadable(path, error) from None
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 

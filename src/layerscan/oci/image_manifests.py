@@ -4,7 +4,7 @@ import re
 from typing import NamedTuple
 
 from layerscan import digest as digests
-from layerscan.oci.documents import EMPTY_CONFIG, Manifest
+from layerscan.oci import EMPTY_CONFIG, Manifest
 from layerscan.text import quoted
 
 _APP = "compose-app"

@@ -19,7 +19,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from layerscan.errors import AbsentError, DocumentError
-from layerscan.oci.documents import (
+from layerscan.oci import (
     INDEX_TYPES,
     MANIFEST_TYPES,
     MOST_IMAGES,

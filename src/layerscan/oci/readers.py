@@ -2,8 +2,7 @@
 
 from typing import Protocol
 
-from layerscan.oci.blobs import Blobs
-from layerscan.oci.documents import (
+from layerscan.oci import (
     MAX_CONFIG,
     MAX_MANIFEST,
     Config,
@@ -13,6 +12,7 @@ from layerscan.oci.documents import (
     loads,
     loads_config,
 )
+from layerscan.oci.blobs import Blobs
 from layerscan.oci.platforms import platform_text
 
 _BLOB = "application/octet-stream"
