@@ -6,7 +6,7 @@ refused, or worth another attempt. What requests mean, `repository` and
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property
 from http import HTTPStatus
@@ -88,15 +88,7 @@ class Endpoint:
         """The waits between the attempts of one request."""
         return Waits(self._transport.stop)
 
-    def call(
-        self,
-        request: Request,
-        consume: Callable[[Answer], T],
-        *,
-        where: str,
-        scopes: tuple[str, ...],
-        accepted: Sequence[int] = (HTTPStatus.OK,),
-    ) -> T:
+    def call(self, request: Request, consume: Callable[[Answer], T]) -> T:
         """Make a request, as often as it takes, and give its answer to `consume`.
 
         That is called again if the connection is lost while it reads.
@@ -104,20 +96,13 @@ class Endpoint:
         waits = self.waits()
         while True:
             try:
-                with self.attempt(request, where=where, scopes=scopes, accepted=accepted) as answer:
+                with self.attempt(request) as answer:
                     return consume(answer)
             except TemporaryError as fault:
                 waits.wait(fault)
 
     @contextmanager
-    def attempt(
-        self,
-        request: Request,
-        *,
-        where: str,
-        scopes: tuple[str, ...],
-        accepted: Sequence[int] = (HTTPStatus.OK,),
-    ) -> Iterator[Answer]:
+    def attempt(self, request: Request) -> Iterator[Answer]:
         """Make a request once, or twice where the registry wants another token.
 
         Raises TemporaryError where another attempt may go better; also while the body is read.
@@ -125,19 +110,19 @@ class Endpoint:
         # An upload may go to another host, which must see neither token nor certificate.
         is_own = self._owns(request.url)
         with self._redacted(), ExitStack() as opened:
-            used = self._auth.current(scopes) if is_own else None
+            used = self._auth.current(request.scopes) if is_own else None
             certificates = self._certificates if is_own else self._certificates.abroad()
             answer = opened.enter_context(self._transport.send(request, used, certificates))
             if answer.status == HTTPStatus.UNAUTHORIZED and answer.is_home and is_own:
                 body = read_error(answer.response)
                 # The token service may need the very connection.
                 opened.close()
-                fresh = self._auth.renewed(answer, scopes, used)
+                fresh = self._auth.renewed(answer, request.scopes, used)
                 if fresh is None:
-                    raise self._fault(answer, where, body, scopes)
+                    raise self._fault(request, answer, body)
                 answer = opened.enter_context(self._send(request, fresh))
-            if answer.status not in accepted:
-                raise self._fault(answer, where, read_error(answer.response), scopes)
+            if answer.status not in request.accepted:
+                raise self._fault(request, answer, read_error(answer.response))
             yield answer
 
     @contextmanager
@@ -154,9 +139,8 @@ class Endpoint:
 
         return origin(httpx.URL(url)) == origin(httpx.URL(self.url("")))
 
-    def _fault(
-        self, answer: Answer, where: str, body: bytes, scopes: tuple[str, ...]
-    ) -> RegistryError:
+    def _fault(self, request: Request, answer: Answer, body: bytes) -> RegistryError:
+        where = request.where
         delay = retry_after(answer.header("Retry-After"))
         if not answer.is_home:
             # The address of a storage may hold a key; its host says enough.
@@ -164,6 +148,6 @@ class Endpoint:
         fault = refusal(where, answer.status, body, delay=delay, redacted=self._auth.redacted)
         denied = answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
         if denied and answer.is_home and isinstance(fault, RefusedByRegistryError):
-            message = f"{fault}; {self._auth.denied(scopes)}"
+            message = f"{fault}; {self._auth.denied(request.scopes)}"
             return RefusedByRegistryError(message, status=fault.status, code=fault.code)
         return fault

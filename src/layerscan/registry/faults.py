@@ -8,8 +8,9 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from layerscan import jsondoc
 from layerscan.errors import (
@@ -79,42 +80,38 @@ class TemporaryProxyError(ProxyError, TemporaryError):
     """The same, where another attempt may go better."""
 
 
-class Peer(NamedTuple):
+@dataclass
+class Peer:
     """Whom a connection is to, for messages."""
 
     host: str  # with its port if that is given
     registry: str  # on whose behalf the connection is made
     certificate: str | None  # the file with this client's own, None for none
     is_foreign: bool  # shown none, as neither the registry nor its token service is there
+    # With its port, while a new connection has come no farther than to it.
+    proxy: str | None = None
 
 
 @contextmanager
-def told(peer: Peer, proxy: Callable[[], str | None]) -> Iterator[None]:
-    """Turn what httpx raises about a connection to `peer` into errors of this room.
-
-    `proxy` gives host and port of the proxy that the connection goes no farther than, as
-    yet; None if it goes farther or there is none.
-    """
+def told(peer: Peer) -> Iterator[None]:
+    """Turn what httpx raises about a connection to `peer` into errors of this room."""
     import httpx
 
     try:
         yield
     except httpx.TransportError as error:
-        at_proxy = proxy()
-        raise (
-            (_proxy_error(error, peer.host, at_proxy) if at_proxy else _final_error(error, peer))
-            or _connection_error(error, peer.host)
-        ) from None
+        final = _proxy_error(error, peer) if peer.proxy else _final_error(error, peer)
+        raise (final or _connection_error(error, peer.host)) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         said = f"{type(error).__name__}: {printable(str(error))}"
         raise RegistryError(f"{peer.host}: {said}") from None
 
 
-def _proxy_error(error: "httpx.TransportError", host: str, proxy: str) -> ProxyError | None:
+def _proxy_error(error: "httpx.TransportError", peer: Peer) -> ProxyError | None:
     """What keeps the proxy itself from being used, None if it is something else."""
     import httpx
 
-    where = f"{host}: the proxy {printable(proxy)} cannot be used"
+    where = f"{peer.host}: the proxy {printable(peer.proxy or '')} cannot be used"
     check = "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names it"
     said = printable(str(error)) or "no connection in time"
     for cause in _causes(error):

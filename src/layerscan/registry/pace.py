@@ -26,24 +26,6 @@ class TooSlowError(RegistryError):
     """A server sends so little that the answer may never end. Another attempt is not made."""
 
 
-class Headway:
-    """Whether a transfer of several attempts gets on: then their number is counted anew."""
-
-    def __init__(self) -> None:
-        self._position = 0
-        self.begin()
-
-    def begin(self) -> None:
-        """Begin an attempt."""
-        self._since = time.monotonic()
-
-    def reached(self, position: int) -> bool:
-        """Whether the attempt has come so far to `position` that it pays to go on."""
-        more, seconds = position - self._position, time.monotonic() - self._since
-        self._position = max(position, self._position)
-        return more > 0 and more >= FLOOR * seconds
-
-
 class Deadline:
     """The end of what a document may take, called `where`; a long one may take longer."""
 

@@ -7,7 +7,7 @@ was verified against its digest and size.
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from http import HTTPStatus
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import BinaryIO, NamedTuple
 from urllib.parse import quote
 
 from layerscan import digest as digests
@@ -16,13 +16,11 @@ from layerscan.errors import NotInRegistryError, RegistryError
 from layerscan.oci import INDEX_TYPES, MANIFEST_TYPES, MAX_MANIFEST, Descriptor
 from layerscan.registry.endpoint import Endpoint
 from layerscan.registry.faults import TemporaryError
-from layerscan.registry.pace import Deadline, Headway
+from layerscan.registry.pace import Deadline
 from layerscan.registry.transport import Answer, Request
 from layerscan.registry.upload import Upload
 from layerscan.registry.verify import Verifier, body_parts, check_bytes, check_length, read_body
 from layerscan.text import printable
-
-T = TypeVar("T")
 
 _TYPES = INDEX_TYPES + MANIFEST_TYPES
 _ACCEPT = ", ".join(_TYPES)
@@ -113,25 +111,19 @@ class Repository:
                 raise TemporaryError(f"{where}: {what}")
             return content
 
-        request = Request(
-            "GET",
-            self._url(f"blobs/{descriptor.digest}"),
-            {"Accept": "*/*", "Range": f"bytes={offset}-{end - 1}"},
-        )
-        return self._call(request, consume, where, (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT))
+        request = self._blob_request(descriptor, where, f"bytes={offset}-{end - 1}")
+        return self._endpoint.call(request, consume)
 
     def has(self, descriptor: Descriptor) -> bool:
         """Whether the repository has what `descriptor` refers to."""
         where = self._where(descriptor.digest)
         is_document = descriptor.media_type in _TYPES
-        request = Request(
-            "HEAD",
-            self._url(f"{'manifests' if is_document else 'blobs'}/{descriptor.digest}"),
-            {"Accept": descriptor.media_type if is_document else "*/*"},
-        )
+        path = f"{'manifests' if is_document else 'blobs'}/{descriptor.digest}"
+        accept = descriptor.media_type if is_document else "*/*"
+        request = self._request("HEAD", path, {"Accept": accept}, where)
         try:
-            self._call(
-                request, lambda answer: check_length(answer.response, descriptor.size, where), where
+            self._endpoint.call(
+                request, lambda answer: check_length(answer.response, descriptor.size, where)
             )
         except NotInRegistryError:
             return False
@@ -163,12 +155,13 @@ class Repository:
             self.path,
             scopes=self._push,
             descriptor=descriptor,
+            opened=opened,
             on_bytes=on_bytes or (lambda _: None),
         )
         for path in mount_from:
             if path != self.path and upload.mounted(path):
                 return False
-        upload.run(opened, is_there=lambda: self.has(descriptor))
+        upload.run(lambda: self.has(descriptor))
         return True
 
     def push_manifest(self, raw: bytes, media_type: str, tag_or_digest: str) -> None:
@@ -182,33 +175,30 @@ class Repository:
         where = self._where(tag_or_digest)
         if is_digest and tag_or_digest != digest:
             raise RegistryError(f"{where}: the document to push has the digest {digest}")
-        request = Request(
-            "PUT",
-            self._url(f"manifests/{quote(tag_or_digest, safe=_PLAIN)}"),
-            {"Content-Type": media_type, "Content-Length": str(len(raw))},
-            lambda: [raw],
+        path = f"manifests/{quote(tag_or_digest, safe=_PLAIN)}"
+        headers = {"Content-Type": media_type, "Content-Length": str(len(raw))}
+        request = self._request("PUT", path, headers, where)._replace(
+            body=lambda: [raw],
+            accepted=(HTTPStatus.CREATED, HTTPStatus.OK, HTTPStatus.ACCEPTED),
         )
-        accepted = (HTTPStatus.CREATED, HTTPStatus.OK, HTTPStatus.ACCEPTED)
-        self._call(
-            request, lambda answer: _check_digest(answer, digest, where), where, accepted=accepted
-        )
-
-    def _url(self, rest: str) -> str:
-        return self._endpoint.url(f"{self.path}/{rest}")
+        self._endpoint.call(request, lambda answer: _check_digest(answer, digest, where))
 
     def _where(self, tag_or_digest: str) -> str:
         between = "@" if digests.is_digest(tag_or_digest) else ":"
         return f"{self.name}{between}{printable(tag_or_digest)}"
 
-    def _call(
-        self,
-        request: Request,
-        consume: Callable[[Answer], T],
-        where: str,
-        accepted: Sequence[int] = (HTTPStatus.OK,),
-    ) -> T:
-        return self._endpoint.call(
-            request, consume, where=where, scopes=self._scopes, accepted=accepted
+    def _request(self, method: str, path: str, headers: dict[str, str], where: str) -> Request:
+        url = self._endpoint.url(f"{self.path}/{path}")
+        return Request(method, url, headers, where=where, scopes=self._scopes)
+
+    def _blob_request(self, descriptor: Descriptor, where: str, wanted: str = "") -> Request:
+        """A request for a blob, or for the range of it that is `wanted`."""
+        request = self._request("GET", f"blobs/{descriptor.digest}", {"Accept": "*/*"}, where)
+        if not wanted:
+            return request
+        return request._replace(
+            headers={"Accept": "*/*", "Range": wanted},
+            accepted=(HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT),
         )
 
     def _fetch_manifest(self, reference: str, accept: str, where: str, limit: int) -> Fetched:
@@ -221,8 +211,8 @@ class Repository:
             _check_digest(answer, digest, where)
             return Fetched(raw, digest, media_type)
 
-        url = self._url(f"manifests/{quote(reference, safe=_PLAIN)}")
-        return self._call(Request("GET", url, {"Accept": accept}), consume, where)
+        path = f"manifests/{quote(reference, safe=_PLAIN)}"
+        return self._endpoint.call(self._request("GET", path, {"Accept": accept}, where), consume)
 
     def _fetch_document(self, descriptor: Descriptor, where: str) -> bytes:
         fetched = self._fetch_manifest(
@@ -243,10 +233,10 @@ class Repository:
     ) -> Generator[bytes, None, None]:
         where = self._where(descriptor.digest)
         verifier = Verifier(descriptor, where, hashing)
-        waits, progress = self._endpoint.waits(), Headway()
+        waits = self._endpoint.waits()
         while True:
             begun = verifier.received
-            progress.begin()
+            waits.begin()
             try:
                 for chunk in self._rest(descriptor, begun, where):
                     verifier.take(chunk)
@@ -257,24 +247,15 @@ class Repository:
                     # All that was lost is the end of the transfer.
                     verifier.finish()
                     return
-                if progress.reached(verifier.received):
-                    waits.progress()
+                waits.reached(verifier.received)
                 waits.wait(fault)
             else:
                 return
 
     def _rest(self, descriptor: Descriptor, begun: int, where: str) -> Iterator[bytes]:
         """What follows the first `begun` bytes of a blob, from one request."""
-        accept = {"Accept": "*/*"}
-        if begun:
-            accept["Range"] = f"bytes={begun}-"
-        request = Request("GET", self._url(f"blobs/{descriptor.digest}"), accept)
-        with self._endpoint.attempt(
-            request,
-            where=where,
-            scopes=self._scopes,
-            accepted=(HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT) if begun else (HTTPStatus.OK,),
-        ) as answer:
+        request = self._blob_request(descriptor, where, f"bytes={begun}-" if begun else "")
+        with self._endpoint.attempt(request) as answer:
             position = begun if answer.status == HTTPStatus.PARTIAL_CONTENT else 0
             check_length(answer.response, descriptor.size - position, where)
             for part in body_parts(answer.response, where):

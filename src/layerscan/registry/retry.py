@@ -5,11 +5,13 @@ Owns the waiting only; what may be tried again is for `faults` to say.
 
 import random
 import threading
+import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from layerscan.errors import RegistryError
 from layerscan.registry.faults import TemporaryError
+from layerscan.registry.pace import FLOOR
 
 ATTEMPTS = 5
 """How often a request is made before it is given up."""
@@ -31,6 +33,19 @@ class Waits:
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop
         self._failed = 0
+        self._position = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin an attempt of a transfer."""
+        self._since = time.monotonic()
+
+    def reached(self, position: int) -> None:
+        """Count anew if the attempt has come so far to `position` that it pays to go on."""
+        more, seconds = position - self._position, time.monotonic() - self._since
+        self._position = max(position, self._position)
+        if more > 0 and more >= FLOOR * seconds:
+            self._failed = 0
 
     def wait(self, fault: TemporaryError) -> None:
         """Wait until the next attempt.
@@ -46,10 +61,6 @@ class Waits:
             delay = FIRST_DELAY * 2 ** (self._failed - 1) * random.uniform(0.5, 1)  # noqa: S311
         if self._stop.wait(min(delay, LONGEST_DELAY)):
             raise RegistryError(f"{fault} (given up)") from None
-
-    def progress(self) -> None:
-        """Something came through: the attempts are counted anew."""
-        self._failed = 0
 
 
 def retry_after(text: str | None) -> float | None:
