@@ -155,7 +155,7 @@ class Authorizer:
         self, challenge: Challenge, scopes: tuple[str, ...], login: Login | None
     ) -> tuple[Request, str | None]:
         realm = challenge.parameters["realm"]
-        service = challenge.parameters["service"]
+        service = challenge.parameters.get("service")
         query = [("service", service)] if service else []
         if login is not None and login.is_identity_token:
             identity = self._identities.get(login, login.secret)
@@ -218,9 +218,7 @@ def _choose(challenges: Sequence[Challenge]) -> Challenge | None:
     """The challenge that can be met; a token before a password."""
     for challenge in challenges:
         if challenge.scheme == "bearer" and "realm" in challenge.parameters:
-            service = challenge.parameters.get("service", "")
-            parameters = {"realm": challenge.parameters["realm"], "service": service}
-            return Challenge("bearer", parameters)
+            return challenge
     return next((one for one in challenges if one.scheme == "basic"), None)
 
 
@@ -234,10 +232,9 @@ def _check_realm(challenge: Challenge, answer: Answer, registry: str) -> None:
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
-        raise RegistryError(
-            f"{registry}: names a token service that has no address: {printable(realm)}"
-        )
-    if parts.scheme == "http" and answer.response.url.scheme == "https":
-        raise RegistryError(
-            f"{registry}: names a token service without TLS: {printable(parts.hostname)}"
-        )
+        what = f"that has no address: {printable(realm)}"
+    elif parts.scheme == "http" and answer.response.url.scheme == "https":
+        what = f"without TLS: {printable(parts.hostname)}"
+    else:
+        return
+    raise RegistryError(f"{registry}: names a token service {what}")

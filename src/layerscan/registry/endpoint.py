@@ -15,7 +15,6 @@ from typing import TypeVar
 from layerscan.errors import RefusedByRegistryError, RegistryError
 from layerscan.reference import DEFAULT_REGISTRY
 from layerscan.registry.auth import Authorizer
-from layerscan.registry.credentials import Credentials
 from layerscan.registry.faults import (
     CertificateError,
     ProxyError,
@@ -23,6 +22,7 @@ from layerscan.registry.faults import (
     TemporaryProxyError,
     refusal,
 )
+from layerscan.registry.login_files import Credentials
 from layerscan.registry.retry import Waits, retry_after
 from layerscan.registry.tls import Certificates, find_certificates
 from layerscan.registry.transport import Answer, Request, Transport, is_loopback, origin

@@ -1,19 +1,19 @@
-"""Files with credentials: what Docker's and Podman's say about one registry.
+"""Credentials for registries: which files have them, and what Docker's and Podman's say.
 
 Owns Docker's ``config.json`` so far as it says how to log in (``auths``,
 ``credHelpers``, ``credsStore``), and ``auth.json`` of Podman, Buildah and skopeo as
-containers-auth.json(5) describes it. In which order they are read, `credentials`
-knows. No secret is in any message.
+containers-auth.json(5) describes it. No secret is in any message, and nothing is written.
 """
 
 import base64
 import binascii
 import os
 import re
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Protocol
 
 from layerscan import jsondoc
+from layerscan.errors import DocumentError, RegistryError
 from layerscan.jsondoc import Place
 from layerscan.reference import DEFAULT_REGISTRY
 from layerscan.registry.credential_helper import Helper
@@ -23,17 +23,13 @@ from layerscan.text import printable, quoted
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 """What Docker's file and helpers call docker.io."""
 
+AUTH_FILE = "REGISTRY_AUTH_FILE"
+"""The variable that names a file like ``auth.json``, as for Podman and skopeo."""
+
 _DOCKER = "Docker's configuration"
 _LONGEST_FILE = 1 << 20
 _API_PATHS = ("", "/", "/v1", "/v1/", "/v2", "/v2/")
 _DOCKER_HUB_HOSTS = (DEFAULT_REGISTRY, "index.docker.io", "registry-1.docker.io")
-
-
-class LoginFile(Protocol):
-    """A file with credentials, asked about one registry; it is read when it is asked first."""
-
-    def find(self, repository: str) -> Login | None:
-        """How to log in for the repository with the path `repository`; None for no way."""
 
 
 class DockerLogins:
@@ -45,7 +41,7 @@ class DockerLogins:
         self._key = DOCKER_HUB_KEY if registry == DEFAULT_REGISTRY else registry
 
     def find(self, repository: str) -> Login | None:  # noqa: ARG002 - it makes no difference here
-        """See `LoginFile.find`."""
+        """How to log in for a repository; None for no way."""
         return self._login
 
     @cached_property
@@ -84,7 +80,7 @@ class ContainersLogins:
         self._logins: dict[str, Login | None] = {}
 
     def find(self, repository: str) -> Login | None:
-        """See `LoginFile.find`."""
+        """How to log in for the repository with the path `repository`; None for no way."""
         if self._helper is not None:
             return self._helped
         key = self._key(f"{self._registry}/{repository}")
@@ -122,6 +118,50 @@ class ContainersLogins:
     @cached_property
     def _helped(self) -> Login | None:
         return None if self._helper is None else self._helper.ask(self._registry)
+
+
+LoginFile = DockerLogins | ContainersLogins
+"""A file with credentials for one registry; it is read when it is asked first."""
+
+
+class Credentials:
+    """The credentials for one registry; None for the files of this user. Not thread-safe."""
+
+    def __init__(self, registry: str, files: Sequence[LoginFile] | None = None) -> None:
+        self._registry = registry
+        self._files = login_files(registry) if files is None else files
+
+    def login(self, repository: str) -> Login | None:
+        """What the first file says that knows how to log in for the repository with that path."""
+        try:
+            found = (file.find(repository) for file in self._files)
+            return next((login for login in found if login is not None), None)
+        except DocumentError as error:
+            raise RegistryError(f"credentials of {self._registry}: {error}") from None
+
+
+def login_files(registry: str, environment: Mapping[str, str] | None = None) -> list[LoginFile]:
+    """The files with credentials of this user, in the order in which they count.
+
+    The order is that of containers-auth.json(5), but that Docker's file goes before
+    those which nobody named: its users have the credentials that Docker has.
+    """
+    variables = os.environ if environment is None else environment
+    docker = DockerLogins(config_path(variables), registry)
+    config = variables.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    kept = ContainersLogins(os.path.join(config, "containers", "auth.json"), registry)
+    named = variables.get(AUTH_FILE)
+    if named:
+        return [ContainersLogins(named, registry, named_by=AUTH_FILE), docker, kept]
+    run = variables.get("XDG_RUNTIME_DIR")
+    folder = os.path.join(run, "containers") if run else f"/run/containers/{os.getuid()}"
+    return [docker, ContainersLogins(os.path.join(folder, "auth.json"), registry), kept]
+
+
+def config_path(variables: Mapping[str, str]) -> str:
+    """Where Docker's configuration of this user is."""
+    folder = variables.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
+    return os.path.join(folder, "config.json")
 
 
 def _read(place: Place) -> dict[str, object]:

@@ -22,7 +22,7 @@ from layerscan.oci.matchers import ForLinux
 from layerscan.sources.archive import Archive, normal
 from layerscan.sources.decompress import LONGEST_MAGIC, is_packed
 from layerscan.sources.images import nothing, source_image
-from layerscan.sources.model import Local, SourceImage, SourceLayer
+from layerscan.sources.model import Source, SourceImage, SourceLayer
 from layerscan.sources.names import place
 from layerscan.text import printable, quoted
 
@@ -54,7 +54,7 @@ class _SavedImage(NamedTuple):
     layers: tuple[str, ...]  # names of their files, bottom up
 
 
-class DockerArchive(Local):
+class DockerArchive(Source):
     """Images in an archive, which is closed with this; see `Source`.
 
     `wanted` is the name or place (``@0``) of the image meant, None for all.
@@ -62,7 +62,6 @@ class DockerArchive(Local):
 
     def __init__(self, name: str, archive: Archive, wanted: str | None) -> None:
         self.name = name
-        self.notes: Sequence[str] = ()
         self._archive = archive
         self._wanted = wanted
         self._extents: dict[str, Extent] = {}

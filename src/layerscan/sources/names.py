@@ -9,9 +9,6 @@ import re
 from layerscan.errors import SourceError
 from layerscan.text import quoted
 
-_LONGEST = 200
-"""Characters of the longest name from a document that is shown whole."""
-
 _PLACE = re.compile(r"@(\d{1,9})", re.ASCII)
 
 

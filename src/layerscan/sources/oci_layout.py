@@ -17,7 +17,7 @@ from layerscan.oci.blobs import verified
 from layerscan.oci.images import IndexedImage
 from layerscan.sources.extents import Files
 from layerscan.sources.images import find_images
-from layerscan.sources.model import Local, SourceImage, SourceLayer
+from layerscan.sources.model import Source, SourceImage, SourceLayer
 from layerscan.sources.names import place
 from layerscan.text import printable, quoted
 
@@ -32,7 +32,7 @@ INDEX = "index.json"
 _MOST_SHOWN = 20
 
 
-class OciLayout(Local):
+class OciLayout(Source):
     """Images in a layout; see `Source`.
 
     `wanted` is the name or place (``@0``) of the image meant, None for all.
@@ -40,7 +40,6 @@ class OciLayout(Local):
 
     def __init__(self, name: str, files: Files, wanted: str | None) -> None:
         self.name = name
-        self.notes: Sequence[str] = ()
         self._files = files
         self._wanted = wanted
 

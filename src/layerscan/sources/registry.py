@@ -14,13 +14,13 @@ from layerscan.oci.images import IndexedImage
 from layerscan.reference import DEFAULT_TAG, Reference
 from layerscan.registry import RegistryClient
 from layerscan.sources.images import find_images, images_with_configs
-from layerscan.sources.model import Closing, SourceImage, SourceLayer
+from layerscan.sources.model import Source, SourceImage, SourceLayer
 
 _BLOB = "application/octet-stream"
 """The type that a layer is asked for under: whatever it says, it is a blob."""
 
 
-class RegistrySource(Closing):
+class RegistrySource(Source):
     """The images under a reference; see `Source`. A digest counts more than a tag.
 
     `client` gives the registries, and closes them; it is asked when something is wanted.
@@ -35,7 +35,6 @@ class RegistrySource(Closing):
         listed: Sequence[IndexedImage] | None = None,
     ) -> None:
         self.name = name
-        self.notes: Sequence[str] = ()
         self._reference = reference
         self._client = client
         self._listed = listed
