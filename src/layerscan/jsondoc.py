@@ -18,15 +18,12 @@ from layerscan.text import printable, quoted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_INTEGER = 2**63 - 1
-"""The largest integer: what other programs' signed 64-bit fields hold."""
-
+MAX_INTEGER = 2**63 - 1  # the largest integer: what other programs' signed 64-bit fields hold
 _LONGEST_INTEGER = len(str(-MAX_INTEGER))
 
+# So many a document may have, whatever its length: some 30 MB.
 _FREE_BRACKETS = 100_000
 _FREE_COMMAS = 500_000
-"""So many a document may have, whatever its length: some 30 MB."""
-
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 

@@ -17,11 +17,8 @@ T = TypeVar("T")
 Task = Callable[[threading.Event], T]
 """A task; it looks at the event now and then, and gives up where that is set."""
 
-_TICK = 0.1
-"""Seconds between two calls of ``on_tick``."""
-
-_PATIENCE = 1.0
-"""Seconds in which threads that are told to stop are waited for."""
+_TICK = 0.1  # seconds between two calls of ``on_tick``
+_PATIENCE = 1.0  # seconds in which threads that are told to stop are waited for
 
 
 class _Outcome(NamedTuple, Generic[T]):

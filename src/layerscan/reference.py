@@ -15,12 +15,8 @@ from layerscan import digest as digests
 from layerscan.errors import ReferenceSyntaxError
 from layerscan.text import shown
 
-DEFAULT_REGISTRY = "docker.io"
-"""The registry of names that give none."""
-
-DEFAULT_TAG = "latest"
-"""The tag of names that give neither tag nor digest."""
-
+DEFAULT_REGISTRY = "docker.io"  # the registry of names that give none
+DEFAULT_TAG = "latest"  # the tag of names that give neither tag nor digest
 _PARTS = ("registry", "path", "tag", "digest")
 _LEGACY_REGISTRY = "index.docker.io"
 _OFFICIAL = "library/"

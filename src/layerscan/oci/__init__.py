@@ -34,17 +34,10 @@ EMPTY_CONFIG = "application/vnd.oci.empty.v1+json"
 MAX_MANIFEST = 4 * 1024 * 1024
 """Bytes of the longest manifest or index that is read: what registries take."""
 
-MAX_CONFIG = 8 * 1024 * 1024
-"""Bytes of the longest image config that is read."""
-
-MOST_IMAGES = 200
-"""Images of one index that are looked at."""
-
-_MOST_ENTRIES = 10_000
-"""Descriptors in one list; an image has at most some hundred layers."""
-
-_ATTESTATION = "unknown"
-"""What BuildKit gives as the platform of a manifest that is no image."""
+MAX_CONFIG = 8 * 1024 * 1024  # bytes of the longest image config that is read
+MOST_IMAGES = 200  # images of one index that are looked at
+_MOST_ENTRIES = 10_000  # descriptors in one list; an image has at most some hundred layers
+_ATTESTATION = "unknown"  # what BuildKit gives as the platform of a manifest that is no image
 
 _REFERENCE_TYPE = "vnd.docker.reference.type"
 """The annotation by which BuildKit says what else a manifest is."""

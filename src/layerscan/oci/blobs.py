@@ -15,11 +15,8 @@ from layerscan.files.safefs import IrregularFileError, open_regular
 from layerscan.oci import MAX_MANIFEST, Descriptor
 from layerscan.text import printable
 
-APP_MANIFEST_FILE = "manifest.json"
-"""Name of the App manifest in the folder of a dry run."""
-
-MOST_FILES = 1000
-"""Files in the folder of a dry run that are looked at."""
+APP_MANIFEST_FILE = "manifest.json"  # name of the App manifest in the folder of a dry run
+MOST_FILES = 1000  # files in the folder of a dry run that are looked at
 
 
 class Blobs(Protocol):

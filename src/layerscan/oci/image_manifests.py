@@ -7,8 +7,7 @@ from layerscan import digest as digests
 from layerscan.oci import EMPTY_CONFIG, Manifest
 from layerscan.text import quoted
 
-_APP = "compose-app"
-"""The annotation of a Compose App's manifest."""
+_APP = "compose-app"  # the annotation of a Compose App's manifest
 
 _LAYER = re.compile(
     r"application/vnd\.oci\.image\.layer\.(?P<oci_elsewhere>nondistributable\.)?v1\.tar"

@@ -37,9 +37,7 @@ from layerscan.parallel import in_parallel
 from layerscan.text import printable, quoted
 
 T = TypeVar("T")
-
-DEEPEST = 8
-"""Indexes within each other that are followed."""
+DEEPEST = 8  # indexes within each other that are followed
 
 
 _SCHEMA_1 = re.compile(r"application/vnd\.docker\.distribution\.manifest\.v1\+(json|prettyjws)")

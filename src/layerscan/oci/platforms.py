@@ -15,10 +15,7 @@ from layerscan.errors import LayerscanError
 from layerscan.oci import Platform
 
 T = TypeVar("T")
-
-_WORD = re.compile(r"[!-.0-~]{1,64}", re.ASCII)
-"""A part of a platform: printable, without a slash."""
-
+_WORD = re.compile(r"[!-.0-~]{1,64}", re.ASCII)  # a part of a platform: printable, without a slash
 _MOST_PARTS = 3
 
 _MACHINES = {
@@ -58,8 +55,7 @@ _SAME_ARCHITECTURE = {
 """Other names for an architecture, and the variant if they say one."""
 
 _ARM_VARIANTS = ("v8", "v7", "v6", "v5")
-_USUAL_VARIANT = {"arm": "v7", "arm64": "v8", "amd64": "v1"}
-"""What an absent variant stands for."""
+_USUAL_VARIANT = {"arm": "v7", "arm64": "v8", "amd64": "v1"}  # what an absent variant stands for
 
 
 def parse_platform(text: str) -> Platform:

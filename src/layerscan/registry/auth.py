@@ -30,12 +30,9 @@ from layerscan.text import printable
 _CLIENT = "layerscan"
 _LONGEST_TOKEN_ANSWER = 1 << 20
 _TOKEN = re.compile(r"[\x21-\x7e]{1,65536}")
-_SHORTEST_LIFE = 60
-"""Seconds that a token lives where its service does not say, or says less."""
-_MARGIN = 10
-"""Seconds before its end from which a token is used no more."""
-_LONG = 8
-"""Characters of what is sent: tokens, and names with passwords in base64."""
+_SHORTEST_LIFE = 60  # seconds that a token lives where its service does not say, or says less
+_MARGIN = 10  # seconds before its end from which a token is used no more
+_LONG = 8  # characters of what is sent: tokens, and names with passwords in base64
 _FORM = "application/x-www-form-urlencoded"
 
 

@@ -12,9 +12,7 @@ from layerscan.errors import RegistryError
 from layerscan.jsondoc import Place
 from layerscan.registry.login import Login, Secret
 
-HELPER_SECONDS = 60.0
-"""How long a credential helper may take; it may ask somebody."""
-
+HELPER_SECONDS = 60.0  # how long a credential helper may take; it may ask somebody
 _LONGEST_ANSWER = 1 << 20
 _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _NOT_FOUND = b"credentials not found"

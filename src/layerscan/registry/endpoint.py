@@ -30,9 +30,7 @@ from layerscan.registry.verify import read_error
 from layerscan.text import printable
 
 T = TypeVar("T")
-
-DOCKER_HUB = "registry-1.docker.io"
-"""The host behind the name docker.io."""
+DOCKER_HUB = "registry-1.docker.io"  # the host behind the name docker.io
 
 
 class Endpoint:

@@ -24,9 +24,7 @@ from layerscan.text import printable
 if TYPE_CHECKING:
     import httpx
 
-MAX_ERROR_BODY = 64 * 1024
-"""Bytes of an error's body that are looked at."""
-
+MAX_ERROR_BODY = 64 * 1024  # bytes of an error's body that are looked at
 _MOST_ERRORS_TOLD = 3
 
 DOCKER_FOLDER = "/etc/docker/certs.d"
@@ -53,8 +51,7 @@ _TEMPORARY_ALERTS = (
     "SSLV3_ALERT_BAD_RECORD_MAC",
 )
 
-_NO_TLS = "WRONG_VERSION_NUMBER"
-"""What OpenSSL says of an answer that is no TLS."""
+_NO_TLS = "WRONG_VERSION_NUMBER"  # what OpenSSL says of an answer that is no TLS
 
 
 class TemporaryError(RegistryError):

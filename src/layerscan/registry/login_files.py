@@ -20,8 +20,7 @@ from layerscan.registry.credential_helper import Helper
 from layerscan.registry.login import Login, Secret
 from layerscan.text import printable, quoted
 
-DOCKER_HUB_KEY = "https://index.docker.io/v1/"
-"""What Docker's file and helpers call docker.io."""
+DOCKER_HUB_KEY = "https://index.docker.io/v1/"  # what Docker's file and helpers call docker.io
 
 AUTH_FILE = "REGISTRY_AUTH_FILE"
 """The variable that names a file like ``auth.json``, as for Podman and skopeo."""

@@ -12,14 +12,9 @@ from layerscan.errors import RegistryError
 if TYPE_CHECKING:
     from httpcore import NetworkStream
 
-GRACE_SECONDS = 120.0
-"""What an answer may take, however short it is."""
-
-FLOOR = 4096
-"""Bytes that have to come in each second after that."""
-
-DOCUMENT_SECONDS = 300.0
-"""What a document or a token may take in all."""
+GRACE_SECONDS = 120.0  # what an answer may take, however short it is
+FLOOR = 4096  # bytes that have to come in each second after that
+DOCUMENT_SECONDS = 300.0  # what a document or a token may take in all
 
 
 class TooSlowError(RegistryError):

@@ -24,8 +24,7 @@ from layerscan.text import printable
 
 _TYPES = INDEX_TYPES + MANIFEST_TYPES
 _ACCEPT = ", ".join(_TYPES)
-_PLAIN = ":"
-"""What a digest has beside letters and digits; a tag has nothing that needs quoting."""
+_PLAIN = ":"  # what a digest has beside letters and digits; a tag has nothing that needs quoting
 
 
 class Fetched(NamedTuple):

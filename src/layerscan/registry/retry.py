@@ -13,14 +13,9 @@ from layerscan.errors import RegistryError
 from layerscan.registry.faults import TemporaryError
 from layerscan.registry.pace import FLOOR
 
-ATTEMPTS = 5
-"""How often a request is made before it is given up."""
-
-FIRST_DELAY = 0.5
-"""Seconds before the second attempt; each further one waits twice as long."""
-
-LONGEST_DELAY = 60.0
-"""Seconds of the longest wait, also where Retry-After asks for more."""
+ATTEMPTS = 5  # how often a request is made before it is given up
+FIRST_DELAY = 0.5  # seconds before the second attempt; each further one waits twice as long
+LONGEST_DELAY = 60.0  # seconds of the longest wait, also where Retry-After asks for more
 
 
 class Waits:

@@ -18,15 +18,9 @@ from layerscan.sources.decompress import LONGEST_MAGIC, decompressed, is_packed
 from layerscan.sources.extents import Extent
 from layerscan.text import printable, quoted
 
-MOST_MEMBERS = 100_000
-"""Members of an archive that are looked at; an image has some for each layer."""
-
-MAX_UNPACKED = 1 << 40
-"""Bytes that a packed archive may unpack to; most disks are full before."""
-
-_LONGEST_HEADER = 16 * 1024
-"""Bytes of an extended header: a long name, or PAX records."""
-
+MOST_MEMBERS = 100_000  # members of an archive that are looked at; an image has some for each layer
+MAX_UNPACKED = 1 << 40  # bytes that a packed archive may unpack to; most disks are full before
+_LONGEST_HEADER = 16 * 1024  # bytes of an extended header: a long name, or PAX records
 _BLOCK = 512
 _MOST_LINKS = 8
 _TEMPORARY = "/var/tmp"  # noqa: S108 - the file has no name there

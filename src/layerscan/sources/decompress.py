@@ -15,11 +15,8 @@ from typing import NamedTuple, Protocol, cast
 from layerscan.errors import SourceError
 from layerscan.extras import is_installed, needed
 
-PIECE = 256 * 1024
-"""Bytes of the longest piece that comes out of packed data."""
-
-WINDOW_LOG = 27
-"""Of zstd's largest window: 128 MiB, what ``zstd`` takes without being told to."""
+PIECE = 256 * 1024  # bytes of the longest piece that comes out of packed data
+WINDOW_LOG = 27  # of zstd's largest window: 128 MiB, what ``zstd`` takes without being told to
 
 _FIRST_STEP = 4 * 1024
 """Packed bytes that a member of gzip, or a frame of zstd, is given at first: there
@@ -40,12 +37,9 @@ _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18(.{0,4})", re.DOTALL)
 _FREE_MEMBERS = 10_000
 _LEAST_OF_MEMBER = 512
 _FREE_PACKED = 4 * 1024 * 1024
-MOST_MEMBERS = 1_000_000
-"""As many as a layer of a million files has in eStargz."""
-
+MOST_MEMBERS = 1_000_000  # as many as a layer of a million files has in eStargz
 _REFUSED = {b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz"}
-LONGEST_MAGIC = 8
-"""First bytes that tell a format, and how long a frame to skip is."""
+LONGEST_MAGIC = 8  # first bytes that tell a format, and how long a frame to skip is
 
 
 class DamagedLayer(SourceError):  # noqa: N818 - what it is about, as TarFault

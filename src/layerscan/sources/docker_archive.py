@@ -30,10 +30,7 @@ if TYPE_CHECKING:
     from layerscan.sources.extents import Extent
 
 MANIFEST = "manifest.json"
-
-_MOST_NAMES = 10_000
-"""Tags, or layers, of one image."""
-
+_MOST_NAMES = 10_000  # tags, or layers, of one image
 _MOST_SHOWN = 20
 
 _CONFIG = re.compile(r"(?:blobs/sha256/)?([0-9a-f]{64})(?:\.json)?", re.ASCII)

@@ -14,8 +14,7 @@ from layerscan.errors import SourceError
 from layerscan.oci.blobs import open_file
 from layerscan.text import printable
 
-CHUNK = 256 * 1024
-"""Bytes of a chunk."""
+CHUNK = 256 * 1024  # bytes of a chunk
 
 
 class Extent(NamedTuple):

@@ -19,8 +19,7 @@ from layerscan.sources.toc_json import Values, chunks, members
 from layerscan.sources.toc_model import MAX_TABLE, NAME, Content, Part
 from layerscan.text import quoted
 
-VERSION = 1
-"""The one version of the table that there is."""
+VERSION = 1  # the one version of the table that there is
 
 MOST_ENTRIES = MAX_TABLE // 128
 """Of a table. That of a file has a name, times and a digest: more than twice as long."""
@@ -36,12 +35,8 @@ _TYPES = {
     "fifo": headers.FIFO,
 }
 _OTHER_TIMES = {"accesstime": "atime", "changetime": "ctime"}
-_LOST = "\ufffd"
-"""What Go writes into JSON in place of bytes that are no UTF-8."""
-
-_DIGITS = 16
-"""Hex digits of a digest that are as long as a checksum."""
-
+_LOST = "\ufffd"  # what Go writes into JSON in place of bytes that are no UTF-8
+_DIGITS = 16  # hex digits of a digest that are as long as a checksum
 _NO_TIME = "0001-01-01T00:00:00Z"
 _FRACTION = re.compile(r"\.\d*?[1-9](?=0*\D)", re.ASCII)
 

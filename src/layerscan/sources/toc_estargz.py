@@ -26,9 +26,7 @@ from layerscan.sources.toc_model import (
 DIGEST = "containerd.io/snapshot/stargz/toc.digest"
 """The annotation that has the digest of the table, unpacked."""
 
-FILE = "stargz.index.json"
-"""The name of the table's file in the tar."""
-
+FILE = "stargz.index.json"  # the name of the table's file in the tar
 _FOOTER = 51
 # An empty gzip member with the table's offset in its extra field, with the
 # subfield's header or, in the older form of 47 bytes, without.

@@ -9,11 +9,8 @@ import struct
 from collections.abc import Mapping
 from typing import NamedTuple
 
-BLOCK = 512
-"""Bytes of a block of a tar."""
-
-END = bytes(2 * BLOCK)
-"""What a tar ends with."""
+BLOCK = 512  # bytes of a block of a tar
+END = bytes(2 * BLOCK)  # what a tar ends with
 
 FILE, LINK, SYMLINK, CHARACTER, DEVICE, FOLDER, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
 """The types of entries."""

@@ -18,8 +18,7 @@ LONGEST = 4 * 1024 * 1024
 _MOST_MEMBERS = 100
 _CHUNK = 64 * 1024
 _SPACE = re.compile(r"[ \t\n\r]*")
-_UNSURE = 3
-"""A number's end shows in what follows: ``1e+5`` is ``1`` until its last character."""
+_UNSURE = 3  # a number's end shows in what follows: ``1e+5`` is ``1`` until its last character
 
 
 def chunks(document: bytes) -> Iterator[bytes]:

@@ -13,11 +13,8 @@ from layerscan.errors import LayerscanError, NotInRegistryError, RegistryError
 from layerscan.sources.decompress import decompressed
 from layerscan.sources.model import Source, SourceLayer
 
-NAME = "the table of contents"
-"""What it is called in messages."""
-
-MAX_TABLE = 64 * 1024 * 1024
-"""Bytes of the longest table that is read, packed and unpacked."""
+NAME = "the table of contents"  # what it is called in messages
+MAX_TABLE = 64 * 1024 * 1024  # bytes of the longest table that is read, packed and unpacked
 
 MAX_CONTENT = 2**60
 """Bytes of all files of a layer: more than any disk has, and sums of it are no trouble."""

@@ -40,15 +40,12 @@ _GAP = 64 * 1024
 
 _SPLIT = "the tar-split"
 _SPLIT_DIGEST = "tarSplitDigest"
-_CRFS = 1
-"""The type of table that eStargz has, too; there is no other."""
-
+_CRFS = 1  # the type of table that eStargz has, too; there is no other
 _NUMBERS = re.compile(r"\d{1,18}(?::\d{1,18})*", re.ASCII)
 _MOST_SPLIT = 1024 * 1024 * 1024
 """Bytes of the longest tar-split, unpacked, that is read; never all of it is in memory."""
 
-MOST_LINES = 1_000_000
-"""Of a tar-split: as many as that of half a million files has."""
+MOST_LINES = 1_000_000  # of a tar-split: as many as that of half a million files has
 
 _SPLIT_FILE, _SPLIT_SEGMENT = 1, 2
 _CHECKSUM_LENGTH = 8
