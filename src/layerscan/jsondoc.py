@@ -60,24 +60,16 @@ def decode(text: str | bytes, source: str, *, as_go: bool = False) -> object:
         DocumentError: it is no JSON, nested too deeply, has a key twice or a
             number that JSON has not, or would take far more memory than its length.
     """
-    name = printable(source)
     refuse_too_dense(text, source)
     try:
         text = text if isinstance(text, str) else text.decode()
         try:
-            value: object = (_AS_GO if as_go else _STRICT).decode(text)
+            return (_AS_GO if as_go else _STRICT).decode(text)
         except _RefusedError:
             value = _MARKING.decode(text)
-            raise _fault_of_refused(value, source) from None
-    except UnicodeDecodeError as error:
-        raise DocumentError(f"{name}: is not UTF-8 at byte {error.start}") from None
-    except json.JSONDecodeError as error:
-        raise DocumentError(
-            f"{name}: is not JSON: {error.msg} at line {error.lineno} column {error.colno}"
-        ) from None
-    except RecursionError:
-        raise DocumentError(f"{name}: is nested too deeply") from None
-    return value
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise _no_document(error, source) from None
+    raise _fault_of_refused(value, source)
 
 
 class Members(tuple[tuple[str, object], ...]):
@@ -94,36 +86,25 @@ def decode_members(raw: bytes, source: str) -> object:
     """
     refuse_too_dense(raw, source)
     try:
-        value: object = _MEMBERS.decode(raw.decode(errors="replace"))
-    except json.JSONDecodeError as error:
-        raise DocumentError(
-            f"{printable(source)}: is not JSON: {error.msg} at line {error.lineno} "
-            f"column {error.colno}"
-        ) from None
-    except _RefusedError as error:
-        raise DocumentError(
-            f"{printable(source)}: is not JSON: {error} is no JSON number"
-        ) from None
-    except RecursionError:
-        raise DocumentError(f"{printable(source)}: is nested too deeply") from None
-    return value
+        return _MEMBERS.decode(raw.decode(errors="replace"))
+    except (json.JSONDecodeError, _RefusedError, RecursionError) as error:
+        raise _no_document(error, source) from None
+
+
+def _no_document(error: Exception, source: str) -> DocumentError:
+    if isinstance(error, UnicodeDecodeError):
+        what = f"is not UTF-8 at byte {error.start}"
+    elif isinstance(error, json.JSONDecodeError):
+        what = f"is not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+    elif isinstance(error, RecursionError):
+        what = "is nested too deeply"
+    else:
+        what = f"is not JSON: {error} is no JSON number"
+    return DocumentError(f"{printable(source)}: {what}")
 
 
 def refuse_too_dense(text: str | bytes, source: str) -> None:
-    """Refuse a document that would take many times its length of memory.
-
-    Raises:
-        DocumentError: it would.
-    """
-    if _is_too_dense(text):
-        raise DocumentError(
-            f"{printable(source)}: has so many values for its {len(text)} bytes "
-            "that it cannot be a real one"
-        )
-
-
-def _is_too_dense(text: str | bytes) -> bool:
-    """Whether its values would take many times the memory of the text.
+    """Refuse a document whose values would take many times the memory of the text.
 
     An empty array takes 64 bytes of memory and three of the text, an object with one
     member 230 and six. Commas and brackets in strings count as well: the documents here
@@ -131,13 +112,15 @@ def _is_too_dense(text: str | bytes) -> bool:
     in 95 bytes and a value in 32.
     """
     if len(text) < _FREE_BRACKETS:
-        return False
+        return
     marks = [m.encode() for m in "[{,"] if isinstance(text, bytes) else list("[{,")
     arrays, objects, commas = (text.count(mark) for mark in marks)  # type: ignore[arg-type]
-    return (
-        arrays + objects > _FREE_BRACKETS + len(text) // 64
-        or commas > _FREE_COMMAS + len(text) // 16
-    )
+    most_brackets = _FREE_BRACKETS + len(text) // 64
+    if arrays + objects > most_brackets or commas > _FREE_COMMAS + len(text) // 16:
+        raise DocumentError(
+            f"{printable(source)}: has so many values for its {len(text)} bytes "
+            "that it cannot be a real one"
+        )
 
 
 def _bounded_int(literal: str) -> int:

@@ -16,7 +16,7 @@ from layerscan import jsondoc
 from layerscan.errors import DocumentError, RegistryError
 from layerscan.jsondoc import Place
 from layerscan.reference import DEFAULT_REGISTRY
-from layerscan.registry.credential_helper import Helper
+from layerscan.registry.credential_helper import ask_helper
 from layerscan.registry.login import Login, Secret
 from layerscan.text import printable, quoted
 
@@ -46,17 +46,20 @@ class DockerLogins:
     @cached_property
     def _login(self) -> Login | None:
         config = _read(self._place)
-        helper = self._helper(config)
-        found = None if helper is None else helper.ask(self._key)
-        return found or self._stored(_table(config, "auths", self._place))
+        return self._helped(config) or self._stored(_table(config, "auths", self._place))
 
-    def _helper(self, config: dict[str, object]) -> Helper | None:
+    def _helped(self, config: dict[str, object]) -> Login | None:
+        """What a helper knows of the registry, or the one of all registries."""
+        at = self._place.key("credHelpers")
         helpers = _table(config, "credHelpers", self._place)
         for name in (self._registry, self._key):
             if name in helpers:
-                return _helper(helpers, name, self._place, _DOCKER)
+                helper = jsondoc.text(helpers, name, at)
+                return ask_helper(helper, self._key, at.key(name), _DOCKER)
         store = jsondoc.text(config, "credsStore", self._place, "")
-        return Helper.named(store, self._place.key("credsStore"), _DOCKER) if store else None
+        if not store:
+            return None
+        return ask_helper(store, self._key, self._place.key("credsStore"), _DOCKER)
 
     def _stored(self, auths: dict[str, object]) -> Login | None:
         key: str | None = self._key
@@ -80,7 +83,7 @@ class ContainersLogins:
 
     def find(self, repository: str) -> Login | None:
         """How to log in for the repository with the path `repository`; None for no way."""
-        if self._helper is not None:
+        if self._registry in self._helpers:
             return self._helped
         key = self._key(f"{self._registry}/{repository}")
         if key is None:
@@ -108,15 +111,15 @@ class ContainersLogins:
         return _table(self._config, "auths", self._place)
 
     @cached_property
-    def _helper(self) -> Helper | None:
-        helpers = _table(self._config, "credHelpers", self._place)
-        if self._registry not in helpers:
-            return None
-        return _helper(helpers, self._registry, self._place, printable(self._place.source))
+    def _helpers(self) -> dict[str, object]:
+        return _table(self._config, "credHelpers", self._place)
 
     @cached_property
     def _helped(self) -> Login | None:
-        return None if self._helper is None else self._helper.ask(self._registry)
+        at = self._place.key("credHelpers")
+        helper = jsondoc.text(self._helpers, self._registry, at)
+        source = printable(self._place.source)
+        return ask_helper(helper, self._registry, at.key(self._registry), source)
 
 
 LoginFile = DockerLogins | ContainersLogins
@@ -173,11 +176,6 @@ def _read(place: Place) -> dict[str, object]:
 
 def _table(config: dict[str, object], key: str, place: Place) -> dict[str, object]:
     return jsondoc.mapping(config[key], place.key(key)) if key in config else {}
-
-
-def _helper(helpers: dict[str, object], key: str, place: Place, source: str) -> Helper:
-    at = place.key("credHelpers")
-    return Helper.named(jsondoc.text(helpers, key, at), at.key(key), source)
 
 
 def _login(auths: dict[str, object], key: str, place: Place) -> Login | None:

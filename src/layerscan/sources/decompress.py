@@ -64,7 +64,7 @@ class _Format(NamedTuple):
     name: str  # for messages
     unpacker: Callable[[], _Unpacker]  # makes one for a member or frame
     error: type[Exception]  # what it raises
-    begins: Callable[[bytes], bool]  # whether bytes are the first of a member or frame
+    magic: bytes  # what they begin with
 
 
 def decompressed(
@@ -163,13 +163,13 @@ def _members(data: _Input, packed: _Format, where: str) -> Iterator[bytes]:
     """What the members of a stream, or its frames, unpack to, one after the other."""
     count = _Count()
     while head := data.peek(LONGEST_MAGIC):
-        if not packed.begins(head):
+        # Their lengths say it all; a decompressor would look at each byte.
+        skippable = _SKIPPABLE.match(head) if packed.name == "zstd" else None
+        if not head.startswith(packed.magic) and not skippable:
             raise DamagedLayer(
                 f"{where}: after its {packed.name} data follows something that is none"
             )
         count.members += 1
-        # Their lengths say it all; a decompressor would look at each byte.
-        skippable = _SKIPPABLE.match(head) if packed.name == "zstd" else None
         if skippable is None:
             yield from _member(data, packed, count, where)
         elif not data.skip(LONGEST_MAGIC + int.from_bytes(skippable[1], "little")):
@@ -239,7 +239,7 @@ def _refused(packed: _Format, reason: str, where: str) -> SourceError:
 
 def _gzip() -> _Format:
     if not is_installed("isal"):
-        return _Format("gzip", _ZlibUnpacker, zlib.error, _begins_gzip)
+        return _Format("gzip", _ZlibUnpacker, zlib.error, _GZIP)
     # Twice as fast.
     from isal import igzip_lib
 
@@ -248,7 +248,7 @@ def _gzip() -> _Format:
 
     # Its types say that this is an exception, not a class.
     error = cast("type[Exception]", igzip_lib.IsalError)
-    return _Format("gzip", unpacker, error, _begins_gzip)
+    return _Format("gzip", unpacker, error, _GZIP)
 
 
 class _ZlibUnpacker:
@@ -273,10 +273,6 @@ class _ZlibUnpacker:
         return piece
 
 
-def _begins_gzip(head: bytes) -> bool:
-    return head.startswith(_GZIP)
-
-
 def _begins_zstd(head: bytes) -> bool:
     return head.startswith(_ZSTD) or _SKIPPABLE.match(head) is not None
 
@@ -293,4 +289,4 @@ def _zstd() -> _Format:
     def unpacker() -> _Unpacker:
         return zstd.ZstdDecompressor(options=options)
 
-    return _Format("zstd", unpacker, zstd.ZstdError, _begins_zstd)
+    return _Format("zstd", unpacker, zstd.ZstdError, _ZSTD)

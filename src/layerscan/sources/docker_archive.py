@@ -23,15 +23,14 @@ from layerscan.sources.archive import Archive, normal
 from layerscan.sources.decompress import LONGEST_MAGIC, is_packed
 from layerscan.sources.images import nothing, source_image
 from layerscan.sources.model import Source, SourceImage, SourceLayer
-from layerscan.sources.names import place
-from layerscan.text import printable, quoted
+from layerscan.sources.names import place, unknown
+from layerscan.text import printable
 
 if TYPE_CHECKING:
     from layerscan.sources.extents import Extent
 
 MANIFEST = "manifest.json"
 _MOST_NAMES = 10_000  # tags, or layers, of one image
-_MOST_SHOWN = 20
 
 _CONFIG = re.compile(r"(?:blobs/sha256/)?([0-9a-f]{64})(?:\.json)?", re.ASCII)
 _BLOB = re.compile(r"blobs/sha256/([0-9a-f]{64})", re.ASCII)
@@ -106,11 +105,8 @@ class DockerArchive(Source):
         wanted = str(reference.parse(self._wanted))
         found = [entry for entry in entries if wanted in map(_full, entry.tags)]
         if not found:
-            tags = sorted(quoted(tag) for entry in entries for tag in entry.tags)[:_MOST_SHOWN]
-            raise SourceError(
-                f"{printable(self.name)}: has no image {quoted(self._wanted)}; "
-                f"its names: {', '.join(tags) or 'none'}"
-            )
+            tags = (tag for entry in entries for tag in entry.tags)
+            raise unknown(self._wanted, tags, printable(self.name))
         return found
 
     def _entries(self) -> list[_SavedImage]:

@@ -5,10 +5,12 @@ Owns the form ``PATH[:REF]``, which is skopeo's: the path ends at the first colo
 
 import os
 import re
+from collections.abc import Iterable
 
 from layerscan.errors import SourceError
 from layerscan.text import quoted
 
+MOST_SHOWN = 20
 _PLACE = re.compile(r"@(\d{1,9})", re.ASCII)
 
 
@@ -34,3 +36,9 @@ def place(wanted: str, count: int, where: str) -> int | None:
     if int(match[1]) >= count:
         raise SourceError(f"{where}: has no image at place {match[1]}; it has {count}")
     return int(match[1])
+
+
+def unknown(wanted: str, names: Iterable[str], where: str) -> SourceError:
+    """The error that nothing is called `wanted`, and what there is instead."""
+    there = ", ".join(sorted(map(quoted, set(names)))[:MOST_SHOWN])
+    return SourceError(f"{where}: has no image {quoted(wanted)}; its names: {there or 'none'}")

@@ -18,7 +18,7 @@ from layerscan.oci.images import IndexedImage
 from layerscan.sources.extents import Files
 from layerscan.sources.images import find_images
 from layerscan.sources.model import Source, SourceImage, SourceLayer
-from layerscan.sources.names import place
+from layerscan.sources.names import MOST_SHOWN, place, unknown
 from layerscan.text import printable, quoted
 
 NAME = "org.opencontainers.image.ref.name"
@@ -28,8 +28,6 @@ FULL_NAME = "io.containerd.image.name"
 """The annotation in which containerd, and Docker with it, has all of the name."""
 
 INDEX = "index.json"
-
-_MOST_SHOWN = 20
 
 
 class OciLayout(Source):
@@ -90,15 +88,12 @@ class OciLayout(Source):
         if len({entry.digest for entry in found}) == 1:
             return found[:1]
         if found:
-            full = ", ".join(sorted(quoted(_names(entry)[0]) for entry in found)[:_MOST_SHOWN])
+            full = ", ".join(sorted(quoted(_names(entry)[0]) for entry in found)[:MOST_SHOWN])
             raise SourceError(
                 f"{where}: has {len(found)} images {quoted(wanted)}: {full}; ask for one "
                 "by its full name, or @N for the one at place N"
             )
-        there = sorted({quoted(name) for entry in named for name in _names(entry)})[:_MOST_SHOWN]
-        raise SourceError(
-            f"{where}: has no image {quoted(wanted)}; its names: {', '.join(there) or 'none'}"
-        )
+        raise unknown(wanted, (name for entry in named for name in _names(entry)), where)
 
     def fetch(self, descriptor: Descriptor, *, limit: int) -> bytes:
         """A document, verified; see `layerscan.oci.blobs.Blobs`."""

@@ -4,18 +4,8 @@ Owns which layers have one. A table is taken only if the image's manifest has
 its digest, so that it is the one that the image's maker wrote. That it tells
 the truth about the layer cannot be known without reading the layer.
 
-What predicts from it does, with a scanner of its own::
-
-    table = table_of_contents(source, layer)
-    for part in table.parts():
-        if isinstance(part, Content):
-            scanner.skip(part.length, checksum=part.checksum)
-        else:
-            scanner.feed(part)
-    tree = scanner.finish()
-
-On a `TableFault` or the scanner's `TarFault` it throws the scanner away, and
-reads the layer with a new one.
+On a `TableFault` or the scanner's `TarFault`, what predicts from it reads the layer
+with a new scanner; see `layerscan.prediction.stream`.
 """
 
 from layerscan.sources import toc_estargz, toc_zstd_chunked

@@ -7,7 +7,7 @@ the layer's tar-split beside it: all of the tar that is in no file, as it is.
 
 import base64
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from layerscan import jsondoc
@@ -83,30 +83,30 @@ def read(source: Source, layer: SourceLayer, given: Mapping[str, str]) -> TableO
     checksum = given[CHECKSUM]
     if not is_digest(checksum):
         raise TableFault(f"the annotation {CHECKSUM} is no digest")
-    place, split = _places(given)
-    found = _fetch(source, layer, place, split)
-    if found is None:
+    places = _places(given)
+    packed = _fetch(source, layer, places)
+    if packed is None:
         return None
-    packed, packed_split = found
     with as_fault():
-        table = _unpacked_table(packed, checksum, place.unpacked)
-        digest = _split_digest(table, given) if split is not None else None
+        table = _unpacked_table(packed[0], checksum, places[0].unpacked)
+        digest = _split_digest(table, given) if len(packed) > 1 else None
     if digest is None:
         # Nothing vouches for a tar-split without a digest.
         return TableOfContents(is_exact=False, make=lambda: _rebuilt(table))
-    if of_content(packed_split, digest) != digest:
+    if of_content(packed[1], digest) != digest:
         raise TableFault("the tar-split has not the digest that it must have")
-    return TableOfContents(is_exact=True, make=lambda: _split_parts(packed_split))
+    return TableOfContents(is_exact=True, make=lambda: _split_parts(packed[1]))
 
 
-def _places(given: Mapping[str, str]) -> tuple[_DocumentPlace, _DocumentPlace | None]:
+def _places(given: Mapping[str, str]) -> list[_DocumentPlace]:
     """Where the table and the tar-split are; not every writer has the second."""
     *place, kind = _numbers(given, POSITION, 4)
     if kind != _CRFS:
         raise TableFault(f"the table of contents is of type {kind}, which is not known")
-    if SPLIT_POSITION not in given:
-        return _DocumentPlace(*place), None
-    return _DocumentPlace(*place), _DocumentPlace(*_numbers(given, SPLIT_POSITION, 3))
+    places = [_DocumentPlace(*place)]
+    if SPLIT_POSITION in given:
+        places.append(_DocumentPlace(*_numbers(given, SPLIT_POSITION, 3)))
+    return places
 
 
 def _numbers(given: Mapping[str, str], key: str, count: int) -> list[int]:
@@ -117,24 +117,23 @@ def _numbers(given: Mapping[str, str], key: str, count: int) -> list[int]:
 
 
 def _fetch(
-    source: Source, layer: SourceLayer, place: _DocumentPlace, split: _DocumentPlace | None
-) -> tuple[bytes, bytes] | None:
-    """The table and the tar-split, packed; by one request if that fetches little else."""
-    if split is None:
-        table = section(source, layer, place.offset, place.length)
-        return None if table is None else (table, b"")
-    first, last = min(place, split), max(place, split)
-    if 0 <= last.offset - first.end <= _GAP and last.end - first.offset <= MAX_TABLE:
-        both = section(source, layer, first.offset, last.end - first.offset)
-        if both is None:
+    source: Source, layer: SourceLayer, places: Sequence[_DocumentPlace]
+) -> list[bytes] | None:
+    """The documents, packed; by one request if that fetches little else."""
+    first, last = min(places), max(places)
+    length = last.end - first.offset
+    if 0 <= last.offset - first.end <= _GAP and length <= MAX_TABLE:
+        all_of_them = section(source, layer, first.offset, length)
+        if all_of_them is None:
             return None
-        start = first.offset
-        return both[place.offset - start : place.end - start], both[
-            split.offset - start : split.end - start
-        ]
-    table = section(source, layer, place.offset, place.length)
-    rest = None if table is None else section(source, layer, split.offset, split.length)
-    return None if table is None or rest is None else (table, rest)
+        return [all_of_them[p.offset - first.offset : p.end - first.offset] for p in places]
+    found = []
+    for place in places:
+        part = section(source, layer, place.offset, place.length)
+        if part is None:
+            return None
+        found.append(part)
+    return found
 
 
 def _unpacked_table(packed: bytes, checksum: str, length: int) -> bytes:
