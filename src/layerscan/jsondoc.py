@@ -49,16 +49,12 @@ class Place(NamedTuple):
 def decode(text: str | bytes, source: str, *, as_go: bool = False) -> object:
     """The JSON value of `text`, of which nothing but the JSON grammar is sure.
 
-    Args:
-        text: the document; bytes must be UTF-8.
-        source: what to call it in messages.
-        as_go: for documents that engines, registries and clients read with Go's
-            decoder: null or an empty string leaves a field as it is where the key is
-            absent (encoding/json, "Unmarshal"), so such members are left out.
-
-    Raises:
-        DocumentError: it is no JSON, nested too deeply, has a key twice or a
-            number that JSON has not, or would take far more memory than its length.
+    Bytes must be UTF-8; `source` is what to call it in messages. `as_go` is for documents
+    that engines, registries and clients read with Go's decoder: null or an empty string
+    leaves a field as it is where the key is absent (encoding/json, "Unmarshal"), so such
+    members are left out.
+    Raises DocumentError where it is no JSON, nested too deeply, has a key twice or a number
+    that JSON has not, or would take far more memory than its length.
     """
     refuse_too_dense(text, source)
     try:
@@ -211,22 +207,14 @@ _MARKING = json.JSONDecoder(
 
 
 def mapping(value: object, place: Place) -> dict[str, object]:
-    """`value` as an object.
-
-    Raises:
-        DocumentError: it is none.
-    """
+    """`value` as an object; what it is not is a DocumentError, as in all that follows."""
     if not isinstance(value, dict):
         raise place.fault("must be an object")
     return value
 
 
 def array(value: object, place: Place, *, longest: int) -> list[object]:
-    """`value` as an array of at most `longest` entries.
-
-    Raises:
-        DocumentError: it is none, or longer.
-    """
+    """`value` as an array of at most `longest` entries."""
     if not isinstance(value, list):
         raise place.fault("must be an array")
     if len(value) > longest:
@@ -235,41 +223,43 @@ def array(value: object, place: Place, *, longest: int) -> list[object]:
 
 
 def member(document: dict[str, object], key: str, place: Place) -> object:
-    """What `document`, which is at `place`, has under `key`.
-
-    Raises:
-        DocumentError: it has no such key.
-    """
+    """What `document`, which is at `place`, has under `key`."""
     if key not in document:
         raise place.fault(f'key "{key}" is missing')
     return document[key]
 
 
-def integer(document: dict[str, object], key: str, place: Place, *, signed: bool = False) -> int:
+def integer(
+    document: dict[str, object],
+    key: str,
+    place: Place,
+    default: int | None = None,
+    *,
+    signed: bool = False,
+) -> int:
     """The figure under `key`: from 0, or from -`MAX_INTEGER` if `signed`, to `MAX_INTEGER`.
 
-    Raises:
-        DocumentError: there is none, or it is something else.
+    `default`, if there is one, where the key is absent.
     """
+    if default is not None and key not in document:
+        return default
     value = member(document, key, place)
     # JSON's true is Python's 1, and 4096.0 is no integer to the clients.
     if not isinstance(value, int) or isinstance(value, bool):
-        raise place.key(key).fault("must be an integer")
-    if value < 0 and not signed:
-        raise place.key(key).fault("must not be negative")
-    if value < -MAX_INTEGER:
-        raise place.key(key).fault(f"must be at least {-MAX_INTEGER}")
-    if value > MAX_INTEGER:
-        raise place.key(key).fault(f"must be at most {MAX_INTEGER}")
-    return value
+        what = "must be an integer"
+    elif value < 0 and not signed:
+        what = "must not be negative"
+    elif value < -MAX_INTEGER:
+        what = f"must be at least {-MAX_INTEGER}"
+    elif value > MAX_INTEGER:
+        what = f"must be at most {MAX_INTEGER}"
+    else:
+        return value
+    raise place.key(key).fault(what)
 
 
 def text(document: dict[str, object], key: str, place: Place, default: str | None = None) -> str:
-    """The text under `key`; `default`, if there is one, where the key is absent.
-
-    Raises:
-        DocumentError: there is none, or it is something else.
-    """
+    """The text under `key`; `default`, if there is one, where the key is absent."""
     if default is not None and key not in document:
         return default
     value = member(document, key, place)
@@ -279,11 +269,7 @@ def text(document: dict[str, object], key: str, place: Place, default: str | Non
 
 
 def digest(document: dict[str, object], key: str, place: Place) -> str:
-    """The digest under `key`, as ``sha256:<hex>``.
-
-    Raises:
-        DocumentError: there is none, or it is something else.
-    """
+    """The digest under `key`, as ``sha256:<hex>``."""
     value = text(document, key, place)
     if not digests.is_digest(value):
         raise place.key(key).fault(digests.NO_DIGEST)
@@ -291,11 +277,7 @@ def digest(document: dict[str, object], key: str, place: Place) -> str:
 
 
 def read_file(path: str, limit: int) -> bytes:
-    """Content of the file `path`.
-
-    Raises:
-        DocumentError: it cannot be read, or is longer than `limit` bytes.
-    """
+    """Content of the file `path`, of at most `limit` bytes; else a DocumentError."""
     try:
         with open(path, "rb") as file:
             content = file.read(limit + 1)

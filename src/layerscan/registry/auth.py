@@ -186,9 +186,7 @@ class Authorizer:
             document = jsondoc.mapping(jsondoc.decode(raw, where, as_go=True), place)
             name = "token" if "token" in document else "access_token"
             text = jsondoc.text(document, name, place)
-            life = _SHORTEST_LIFE
-            if "expires_in" in document:
-                life = max(life, jsondoc.integer(document, "expires_in", place))
+            life = max(_SHORTEST_LIFE, jsondoc.integer(document, "expires_in", place, 0))
             identity = jsondoc.text(document, "refresh_token", place, "")
         except DocumentError as error:
             raise RegistryError(str(error)) from None

@@ -111,21 +111,21 @@ def _proxy_error(error: "httpx.TransportError", peer: Peer) -> ProxyError | None
     where = f"{peer.host}: the proxy {printable(peer.proxy or '')} cannot be used"
     check = "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names it"
     said = printable(str(error)) or "no connection in time"
-    for cause in _causes(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return ProxyError(
-                f"{where}: its certificate is not trusted: {printable(cause.verify_message)}; "
-                f"{check}, and SSL_CERT_FILE a file with authorities"
-            )
-        if isinstance(cause, ssl.SSLError):
-            reason = _reason(cause)
-            if reason == _NO_TLS:
-                hint = f"{check}: with http:// instead of https:// it is asked without"
-                return ProxyError(f"{where}: it speaks no TLS ({reason}); {hint}")
-            kind = ProxyError if _is_final_alert(reason) else TemporaryProxyError
-            return kind(f"{where}: TLS failed: {reason}; {check}")
-        if _is_final(cause):
-            return ProxyError(f"{where}: {said}; {check}")
+    cause = _telling_cause(error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return ProxyError(
+            f"{where}: its certificate is not trusted: {printable(cause.verify_message)}; "
+            f"{check}, and SSL_CERT_FILE a file with authorities"
+        )
+    if isinstance(cause, ssl.SSLError):
+        reason = _reason(cause)
+        if reason == _NO_TLS:
+            hint = f"{check}: with http:// instead of https:// it is asked without"
+            return ProxyError(f"{where}: it speaks no TLS ({reason}); {hint}")
+        kind = ProxyError if _is_final_alert(reason) else TemporaryProxyError
+        return kind(f"{where}: TLS failed: {reason}; {check}")
+    if cause is not None:
+        return ProxyError(f"{where}: {said}; {check}")
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return TemporaryProxyError(f"{where}: {said}; {check}")
     return None
@@ -134,27 +134,32 @@ def _proxy_error(error: "httpx.TransportError", peer: Peer) -> ProxyError | None
 def _final_error(error: "httpx.TransportError", peer: Peer) -> RegistryError | None:
     """What no attempt within seconds mends, None if it is something else."""
     host = peer.host
-    for cause in _causes(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return CertificateError(
-                f"{host}: its certificate is not trusted: {printable(cause.verify_message)}; an "
-                f"authority of your own belongs into {DOCKER_FOLDER}/{peer.registry} as *.crt or "
-                "into the file that SSL_CERT_FILE names, and --insecure-registry does without"
-            )
-        if isinstance(cause, ssl.SSLError):
-            return _tls_error(_reason(cause), peer)
-        if _is_final(cause) and isinstance(cause, socket.gaierror):
-            return RegistryError(f"{host}: there is no such host ({cause.strerror})")
-        if _is_final(cause):
-            return RegistryError(f"{host}: no connection: {printable(str(error))}")
+    cause = _telling_cause(error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return CertificateError(
+            f"{host}: its certificate is not trusted: {printable(cause.verify_message)}; an "
+            f"authority of your own belongs into {DOCKER_FOLDER}/{peer.registry} as *.crt or "
+            "into the file that SSL_CERT_FILE names, and --insecure-registry does without"
+        )
+    if isinstance(cause, ssl.SSLError):
+        return _tls_error(_reason(cause), peer)
+    if isinstance(cause, socket.gaierror):
+        return RegistryError(f"{host}: there is no such host ({cause.strerror})")
+    if cause is not None:
+        return RegistryError(f"{host}: no connection: {printable(str(error))}")
     return None
 
 
-def _is_final(cause: BaseException) -> bool:
-    """Whether there is no such host, or nobody who listens there."""
-    if isinstance(cause, socket.gaierror):
-        return cause.errno != socket.EAI_AGAIN
-    return isinstance(cause, ConnectionRefusedError)
+def _telling_cause(error: BaseException) -> OSError | None:
+    """What is behind an error: trouble with TLS, no such host, or nobody who listens there."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError | ConnectionRefusedError):
+            return cause
+        if isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_AGAIN:
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def _reason(error: ssl.SSLError) -> str:
@@ -203,13 +208,6 @@ def _connection_error(error: "httpx.TransportError", host: str) -> RegistryError
         if isinstance(error, kind):
             return TemporaryError(f"{host}: {what}")
     return TemporaryError(f"{host}: the connection broke off: {said}")
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__
 
 
 def refusal(

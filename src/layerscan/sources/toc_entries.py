@@ -85,7 +85,7 @@ def _header(entry: dict[str, object], place: Place, kind: bytes) -> Header:
     size = 0
     # Only files have content; what others say of theirs is not in the tar.
     if kind == headers.FILE:
-        size = _integer(entry, "size", place)
+        size = jsondoc.integer(entry, "size", place, 0)
     records = _xattrs(entry, place) if "xattrs" in entry else {}
     mtime, modified = _time(entry, "modtime", place)
     if "." in modified:
@@ -98,14 +98,17 @@ def _header(entry: dict[str, object], place: Place, kind: bytes) -> Header:
         _text(entry, "name", place),
         kind,
         size,
-        _integer(entry, "mode", place),
-        _integer(entry, "uid", place),
-        _integer(entry, "gid", place),
+        jsondoc.integer(entry, "mode", place, 0),
+        jsondoc.integer(entry, "uid", place, 0),
+        jsondoc.integer(entry, "gid", place, 0),
         mtime,
         _text(entry, "linkName", place, ""),
         _text(entry, "userName", place, ""),
         _text(entry, "groupName", place, ""),
-        (_integer(entry, "devMajor", place), _integer(entry, "devMinor", place)),
+        (
+            jsondoc.integer(entry, "devMajor", place, 0),
+            jsondoc.integer(entry, "devMinor", place, 0),
+        ),
         records,
     )
 
@@ -137,10 +140,6 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _integer(entry: dict[str, object], key: str, place: Place) -> int:
-    return jsondoc.integer(entry, key, place) if key in entry else 0
 
 
 def _time(entry: dict[str, object], key: str, place: Place) -> tuple[int, str]:

@@ -178,7 +178,7 @@ def _split_parts(packed: bytes) -> Iterator[Part]:
         if kind == _SPLIT_SEGMENT:
             yield _payload(entry, place)
         elif kind == _SPLIT_FILE:
-            size = jsondoc.integer(entry, "size", place) if "size" in entry else 0
+            size = jsondoc.integer(entry, "size", place, 0)
             if size:
                 yield Content(size, _checksum(entry, place))
         else:
