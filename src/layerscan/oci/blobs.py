@@ -1,8 +1,7 @@
 """Documents by their digest: where an App's or an image's parts may lie.
 
-Owns the interface that a registry's repository has too, and two places on disk:
-a folder of blobs, as a device or an OCI layout keeps it, and the folder of a dry
-run. All bytes that come from here are verified. What is in them, others read.
+Owns the interface that a registry's repository has too, and two places on disk: a folder
+of blobs, as a device or an OCI layout has it, and that of a dry run. All bytes are verified.
 """
 
 import os

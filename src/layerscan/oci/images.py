@@ -153,18 +153,16 @@ def list_images(
     configs: bool | None = False,
     workers: int = 1,
 ) -> Listing:
-    """The images that a manifest or an index stands for.
+    """The images that a manifest or an index, `top`, stands for.
 
     Args:
-        top: of the manifest or index.
+        top: its descriptor.
         reader: reads what it refers to.
         matcher: which images are wanted.
         document: what `top` refers to, if it was read already.
         configs: whether the config of each image is read; None for not even that of an
             image for which the index names no platform: it is taken as it is.
         workers: how many documents are read at a time.
-
-    Raises LayerscanError where a document is malformed or cannot be had, or there are too many.
     """
     lister = _Lister(reader, matcher, configs=configs)
     taken = document is not None and matcher.takes_top(document)

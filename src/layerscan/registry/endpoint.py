@@ -1,8 +1,7 @@
 """One registry: where it is, its authorisation, and its requests, tried again.
 
-Owns the address of a registry and what becomes of each answer: accepted,
-refused, or worth another attempt. What requests mean, `repository` and
-`upload` know.
+Owns its address and what becomes of each answer: accepted, refused, or worth another
+attempt. What requests mean, `repository` and `upload` know.
 """
 
 import threading

@@ -1,7 +1,6 @@
 """What goes wrong with registries, in words: connections, refusals, error bodies.
 
-Owns how a registry's own words are shown: bounded and on one line. The types of the
-errors are in ``layerscan.errors``.
+Owns how a registry's own words are shown: bounded and on one line.
 """
 
 import socket

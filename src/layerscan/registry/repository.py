@@ -81,11 +81,10 @@ class Repository:
     def stream(
         self, descriptor: Descriptor, hashing: Hashing | None = None
     ) -> AbstractContextManager[Iterator[bytes]]:
-        """The blob that `descriptor` refers to, in chunks, verified when it ends.
+        """The blob that `descriptor` refers to, in chunks; only its end says that it is the one.
 
-        A connection that is lost is taken up again where it broke off. The digest is only
-        checked when the whole blob has been read; `hashing` computes it, by default in the
-        thread that reads.
+        A connection that is lost is taken up again where it broke off. `hashing` computes the
+        digest; None for the thread that reads.
         """
         return closing(self._chunks(descriptor, hashing))
 

@@ -19,11 +19,7 @@ LONGEST_DELAY = 60.0  # seconds of the longest wait, also where Retry-After asks
 
 
 class Waits:
-    """The waits between the attempts of one request.
-
-    Args:
-        stop: when it is set, nobody waits any more.
-    """
+    """The waits between the attempts of one request, or of a transfer; `stop` ends them."""
 
     def __init__(self, stop: threading.Event) -> None:
         self._stop = stop

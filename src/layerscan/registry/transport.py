@@ -1,8 +1,7 @@
 """Connections: one HTTP request with its redirects, and who may see a secret.
 
-Owns the connection pools, proxies, timeouts, and the rule that the header
-Authorization and this client's certificate go to the host that they are for and
-to no other.
+Owns the connection pools, proxies, timeouts, and the rule that the header Authorization
+and this client's certificate go to the host that they are for and to no other.
 """
 
 import ipaddress
@@ -120,10 +119,8 @@ class Transport:
     ) -> Iterator[Answer]:
         """Make `request`, and follow redirects.
 
-        `authorization` is for the host of the request's URL alone, and the client's certificate
-        goes no farther. As with engines the registry's authorities are for where it redirects
-        to, too: they are often the same.
-        Raises TemporaryError if the connection is lost, also while the body is read.
+        `authorization` and the client's certificate are for the host of the request's URL alone.
+        The registry's authorities are for where it redirects to, too, as with engines.
         """
         import httpx
 

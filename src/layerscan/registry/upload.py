@@ -1,7 +1,7 @@
 """Uploading one blob: whole or in chunks, taken up again where a connection broke off.
 
-Owns the upload sessions of the OCI distribution specification ("Pushing
-blobs"): a session has an address, which each answer of the registry may change.
+Owns the upload sessions of the OCI distribution specification ("Pushing blobs"): each
+answer of the registry may change a session's address.
 """
 
 import re

@@ -5,11 +5,9 @@
             for layer in image.layers:
                 with source.layer(layer) as chunks: ...
 
-Owns the names of the transports, which are skopeo's. Each source is a module:
-``registry``, ``oci_layout`` and ``docker_archive``; ``model`` is what all of them
-give, ``images`` turns documents into images, ``archive`` and ``extents`` know
-where bytes lie, and ``decompress`` makes a tar of a layer's blob. What is in a
-layer, none of them knows.
+Owns the names of the transports, which are skopeo's. Each source is a module; ``model`` is
+what all of them give, ``images`` turns documents into images, ``archive`` and ``extents``
+know where bytes lie, and ``decompress`` makes a tar of a layer's blob.
 """
 
 import os

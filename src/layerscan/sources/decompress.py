@@ -76,16 +76,9 @@ def decompressed(
 ) -> Iterator[bytes]:
     """The tar in a layer's blob: unpacked from gzip or zstd, or the blob as it is.
 
-    It reads `chunks`, which may have any length, to the end, unless something is wrong. None
-    of the parts that it gives is empty.
-
-    Args:
-        chunks: the blob.
-        limit: the most bytes that may come out.
-        where: what to call it in messages.
-        advice: what the user can do where `limit` is too low.
-
-    Raises DamagedLayer, from the iterator, where the data are damaged, end too early, or
+    It reads `chunks`, which may have any length, to the end, unless something is wrong. No part
+    that it gives is empty. `advice` is what the user can do where more than `limit` bytes come
+    out. Raises, from the iterator, DamagedLayer where the data are damaged, end too early, or
     something follows; SourceError where they are packed as no layer is, or too long.
     """
     length = 0

@@ -1,9 +1,8 @@
 """Images in an archive of ``docker save``, of all its engines.
 
-Owns what its ``manifest.json`` stands for (Docker's image specification 1.2,
-"Combined Image JSON + Filesystem Changeset Format"; skopeo's ``docker-archive:``).
-There is no manifest of an image, and its layers are plain tars as a rule: digests
-and sizes of the blobs that a registry has, it does not know.
+Owns what its ``manifest.json`` stands for (Docker's image specification 1.2, "Combined
+Image JSON + Filesystem Changeset Format"; skopeo's ``docker-archive:``). There are no
+manifests, and layers are plain tars as a rule: what they are in registries is not known.
 """
 
 import re

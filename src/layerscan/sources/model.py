@@ -1,7 +1,6 @@
 """What every source of images gives: images, and their layers as byte streams.
 
-A source is where an image is without an engine: a registry, an OCI layout, an
-archive. It knows nothing of what is in a layer.
+A source is where an image is without an engine: a registry, an OCI layout, an archive.
 """
 
 from abc import ABC, abstractmethod

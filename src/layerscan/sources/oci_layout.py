@@ -1,8 +1,7 @@
 """Images in an OCI image layout: a folder, or a tar archive of one.
 
-Owns what ``index.json`` and the blobs of a layout stand for (OCI image
-specification, "Image Layout"), and which images a name means, which is as for
-skopeo's ``oci:`` and ``oci-archive:``.
+Owns what ``index.json`` and the blobs stand for (OCI image specification, "Image Layout"),
+and which images a name means, which is as for skopeo's ``oci:`` and ``oci-archive:``.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence

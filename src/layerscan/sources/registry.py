@@ -1,8 +1,4 @@
-"""Images in a registry.
-
-Owns what a reference stands for as a source; the registry itself is
-`layerscan.registry`'s.
-"""
+"""Images in a registry: what a reference stands for as a source."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager

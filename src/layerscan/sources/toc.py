@@ -1,11 +1,8 @@
 """What is in a layer, read from its table of contents instead of all of it.
 
-Owns which layers have one. A table is taken only if the image's manifest has
-its digest, so that it is the one that the image's maker wrote. That it tells
-the truth about the layer cannot be known without reading the layer.
-
-On a `TableFault` or the scanner's `TarFault`, what predicts from it reads the layer
-with a new scanner; see `layerscan.prediction.stream`.
+Owns which layers have one. A table is taken only if the image's manifest has its digest, so
+that it is the one that the image's maker wrote. Whether it is true, only the layer can tell.
+On a `TableFault` or the scanner's `TarFault`, `layerscan.prediction` reads the layer instead.
 """
 
 from layerscan.sources import toc_estargz, toc_zstd_chunked

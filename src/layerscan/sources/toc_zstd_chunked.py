@@ -165,11 +165,7 @@ def _rebuilt(table: bytes) -> Iterator[Part]:
 
 
 def _split_parts(packed: bytes) -> Iterator[Part]:
-    """The tar stream of which `packed` is the tar-split.
-
-    It has a line of JSON for each stretch of the tar, and for the content of each file
-    (vbatts/tar-split, tar/storage/entry.go).
-    """
+    """The tar of which `packed` is the tar-split (vbatts/tar-split, tar/storage/entry.go)."""
     values = Values(unpacked(packed, limit=_MOST_SPLIT, name=_SPLIT), _SPLIT, MOST_LINES)
     place = Place(_SPLIT)
     while not values.at_end():
