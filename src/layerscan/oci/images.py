@@ -18,17 +18,9 @@ from enum import StrEnum
 from functools import partial
 from typing import NamedTuple, TypeVar
 
+from layerscan import oci
 from layerscan.errors import AbsentError, DocumentError
-from layerscan.oci import (
-    INDEX_TYPES,
-    MANIFEST_TYPES,
-    MOST_IMAGES,
-    Config,
-    Descriptor,
-    Index,
-    Manifest,
-    Platform,
-)
+from layerscan.oci import Config, Descriptor, Index, Manifest, Platform
 from layerscan.oci.image_manifests import artifact, what_else
 from layerscan.oci.matchers import LINUX, Matcher
 from layerscan.oci.platforms import platform_text
@@ -206,11 +198,11 @@ class _Lister:
         if key in self._seen:
             return
         self._seen.add(key)
-        if media_type in MANIFEST_TYPES:
+        if media_type in oci.MANIFEST_TYPES:
             self._images += 1
             self._bound(entry)
             self._found.append(entry)
-        elif media_type in INDEX_TYPES:
+        elif media_type in oci.INDEX_TYPES:
             self._indexes += 1
             self._bound(entry)
             self._add_index(entry)
@@ -224,12 +216,12 @@ class _Lister:
             self._found.append(entry.passed_over(what))
 
     def _bound(self, entry: _Candidate) -> None:
-        if self._images > MOST_IMAGES:
-            what = f"has more than {MOST_IMAGES} images; choose one, or those for a platform"
-        elif self._indexes > MOST_IMAGES or len(entry.indexes) > DEEPEST:
+        if self._images > oci.MOST_IMAGES:
+            what = f"has more than {oci.MOST_IMAGES} images; choose one, or those for a platform"
+        elif self._indexes > oci.MOST_IMAGES or len(entry.indexes) > DEEPEST:
             what = (
                 f"has more than {DEEPEST} indexes within each other, "
-                f"or more than {MOST_IMAGES} in all"
+                f"or more than {oci.MOST_IMAGES} in all"
             )
         else:
             return

@@ -2,16 +2,8 @@
 
 from typing import Protocol
 
-from layerscan.oci import (
-    MAX_CONFIG,
-    MAX_MANIFEST,
-    Config,
-    Descriptor,
-    Index,
-    Manifest,
-    loads,
-    loads_config,
-)
+from layerscan import oci
+from layerscan.oci import Config, Descriptor, Index, Manifest
 from layerscan.oci.blobs import Blobs
 from layerscan.oci.platforms import platform_text
 
@@ -49,13 +41,13 @@ class BlobReader:
 
     def document(self, descriptor: Descriptor) -> Manifest | Index:
         """The manifest or index; see `Reader`."""
-        raw = self._blobs.fetch(descriptor, limit=MAX_MANIFEST)
-        return loads(raw, self._where(descriptor), media_type=descriptor.media_type)
+        raw = self._blobs.fetch(descriptor, limit=oci.MAX_MANIFEST)
+        return oci.loads(raw, self._where(descriptor), media_type=descriptor.media_type)
 
     def config(self, descriptor: Descriptor) -> Config:
         """The config; see `Reader`. Whatever type it is given, it is a blob."""
-        raw = self._blobs.fetch(descriptor._replace(media_type=_BLOB), limit=MAX_CONFIG)
-        return loads_config(raw, f"{self._where(descriptor)}: config")
+        raw = self._blobs.fetch(descriptor._replace(media_type=_BLOB), limit=oci.MAX_CONFIG)
+        return oci.loads_config(raw, f"{self._where(descriptor)}: config")
 
     def _where(self, descriptor: Descriptor) -> str:
         platform = descriptor.platform

@@ -14,13 +14,7 @@ from typing import TypeVar
 from layerscan.errors import RefusedByRegistryError, RegistryError
 from layerscan.reference import DEFAULT_REGISTRY
 from layerscan.registry.auth import Authorizer
-from layerscan.registry.faults import (
-    CertificateError,
-    ProxyError,
-    TemporaryError,
-    TemporaryProxyError,
-    refusal,
-)
+from layerscan.registry.faults import CertificateError, ProxyError, TemporaryError, refusal
 from layerscan.registry.login_files import Credentials
 from layerscan.registry.retry import Waits, retry_after
 from layerscan.registry.tls import Certificates, find_certificates
@@ -65,10 +59,10 @@ class Endpoint:
             try:
                 with self._send(Request("GET", f"https://{self._host}/v2/"), None):
                     return "https"
-            except TemporaryProxyError as fault:
+            except (CertificateError, ProxyError) as fault:
+                if not isinstance(fault, TemporaryError):
+                    raise
                 waits.wait(fault)
-            except (CertificateError, ProxyError):
-                raise
             except RegistryError:
                 # Whether plain HTTP does any better, the request itself will show.
                 return "http"

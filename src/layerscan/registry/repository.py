@@ -176,8 +176,7 @@ class Repository:
         path = f"manifests/{quote(tag_or_digest, safe=_PLAIN)}"
         headers = {"Content-Type": media_type, "Content-Length": str(len(raw))}
         request = self._request("PUT", path, headers, where)._replace(
-            body=lambda: [raw],
-            accepted=(HTTPStatus.CREATED, HTTPStatus.OK, HTTPStatus.ACCEPTED),
+            body=lambda: [raw], accepted=(HTTPStatus.CREATED, HTTPStatus.OK, HTTPStatus.ACCEPTED)
         )
         self._endpoint.call(request, lambda answer: _check_digest(answer, digest, where))
 

@@ -9,19 +9,11 @@ import tarfile
 from collections.abc import Iterator
 
 from layerscan.digest import is_digest, of_content
+from layerscan.sources import toc_model
 from layerscan.sources.model import Source, SourceLayer
 from layerscan.sources.toc_entries import parts
 from layerscan.sources.toc_headers import BLOCK
-from layerscan.sources.toc_model import (
-    MAX_TABLE,
-    NAME,
-    Part,
-    TableFault,
-    TableOfContents,
-    as_fault,
-    section,
-    unpacked,
-)
+from layerscan.sources.toc_model import MAX_TABLE, NAME, Part, TableFault, TableOfContents
 
 DIGEST = "containerd.io/snapshot/stargz/toc.digest"
 """The annotation that has the digest of the table, unpacked."""
@@ -47,15 +39,15 @@ def read(source: Source, layer: SourceLayer) -> TableOfContents | None:
         raise TableFault(f"the annotation {DIGEST} is no digest")
     if layer.archive_size < _FOOTER:
         raise TableFault("the layer is too short for eStargz")
-    footer = section(source, layer, layer.archive_size - _FOOTER, _FOOTER)
+    footer = toc_model.section(source, layer, layer.archive_size - _FOOTER, _FOOTER)
     if footer is None:
         return None
     offset, end = _place(footer, layer.archive_size)
-    packed = section(source, layer, offset, end - offset)
+    packed = toc_model.section(source, layer, offset, end - offset)
     if packed is None:
         return None
-    with as_fault():
-        file = b"".join(unpacked(packed, limit=MAX_TABLE + _AROUND, name=NAME))
+    with toc_model.as_fault():
+        file = b"".join(toc_model.unpacked(packed, limit=MAX_TABLE + _AROUND, name=NAME))
     table = _content(file)
     if of_content(table, digest) != digest:
         raise TableFault(f"the table of contents has not the digest of the annotation {DIGEST}")

@@ -37,10 +37,7 @@ class Header(NamedTuple):
     link: str = ""  # the target of a link
     user: str = ""
     group: str = ""
-    device: tuple[int, int] | None = (
-        0,
-        0,
-    )  # major, minor; None for not even zeros
+    device: tuple[int, int] | None = (0, 0)  # major, minor; None for not even zeros
     records: Mapping[str, bytes] = {}  # PAX records that it has whatever the rest is
 
 

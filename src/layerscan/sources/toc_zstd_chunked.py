@@ -13,21 +13,12 @@ from typing import NamedTuple
 from layerscan import jsondoc
 from layerscan.digest import is_digest, of_content
 from layerscan.jsondoc import Place
+from layerscan.sources import toc_model
 from layerscan.sources.model import Source, SourceLayer
 from layerscan.sources.toc_entries import parts, table_members
 from layerscan.sources.toc_headers import END
 from layerscan.sources.toc_json import Values
-from layerscan.sources.toc_model import (
-    MAX_TABLE,
-    NAME,
-    Content,
-    Part,
-    TableFault,
-    TableOfContents,
-    as_fault,
-    section,
-    unpacked,
-)
+from layerscan.sources.toc_model import MAX_TABLE, NAME, Content, Part, TableFault, TableOfContents
 
 PREFIXES = ("io.github.containers.zstd-chunked.", "io.containers.zstd-chunked.")
 """What the annotations' names begin with, now and in writers until 2022."""
@@ -87,7 +78,7 @@ def read(source: Source, layer: SourceLayer, given: Mapping[str, str]) -> TableO
     packed = _fetch(source, layer, places)
     if packed is None:
         return None
-    with as_fault():
+    with toc_model.as_fault():
         table = _unpacked_table(packed[0], checksum, places[0].unpacked)
         digest = _split_digest(table, given) if len(packed) > 1 else None
     if digest is None:
@@ -123,13 +114,13 @@ def _fetch(
     first, last = min(places), max(places)
     length = last.end - first.offset
     if 0 <= last.offset - first.end <= _GAP and length <= MAX_TABLE:
-        all_of_them = section(source, layer, first.offset, length)
+        all_of_them = toc_model.section(source, layer, first.offset, length)
         if all_of_them is None:
             return None
         return [all_of_them[p.offset - first.offset : p.end - first.offset] for p in places]
     found = []
     for place in places:
-        part = section(source, layer, place.offset, place.length)
+        part = toc_model.section(source, layer, place.offset, place.length)
         if part is None:
             return None
         found.append(part)
@@ -142,7 +133,7 @@ def _unpacked_table(packed: bytes, checksum: str, length: int) -> bytes:
         raise TableFault(f"the table of contents has not the digest of the annotation {CHECKSUM}")
     if length > MAX_TABLE:
         raise TableFault(f"the table of contents has {length} bytes; only {MAX_TABLE} are read")
-    table = b"".join(unpacked(packed, limit=length, name=NAME))
+    table = b"".join(toc_model.unpacked(packed, limit=length, name=NAME))
     if len(table) != length:
         raise TableFault(f"the table of contents has {len(table)} bytes, and must have {length}")
     return table
@@ -166,7 +157,7 @@ def _rebuilt(table: bytes) -> Iterator[Part]:
 
 def _split_parts(packed: bytes) -> Iterator[Part]:
     """The tar of which `packed` is the tar-split (vbatts/tar-split, tar/storage/entry.go)."""
-    values = Values(unpacked(packed, limit=_MOST_SPLIT, name=_SPLIT), _SPLIT, MOST_LINES)
+    values = Values(toc_model.unpacked(packed, limit=_MOST_SPLIT, name=_SPLIT), _SPLIT, MOST_LINES)
     place = Place(_SPLIT)
     while not values.at_end():
         entry = jsondoc.mapping(values.value(), place)
