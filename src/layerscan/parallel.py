@@ -49,11 +49,7 @@ def in_parallel(
     """
     if workers == 1 and on_tick is None:
         return [task(threading.Event()) for task in tasks]
-    return _in_threads(tasks, workers, on_tick or _nothing)
-
-
-def _nothing() -> None:
-    """Where there is nothing to call."""
+    return _in_threads(tasks, workers, on_tick or (lambda: None))
 
 
 def _in_threads(tasks: Sequence[Task[T]], workers: int, on_tick: Callable[[], object]) -> list[T]:

@@ -176,8 +176,7 @@ class Authorizer:
         fault = refusal(where, status, body, delay=delay, redacted=self.redacted)
         if is_temporary(status) or not isinstance(fault, RefusedByRegistryError):
             return fault
-        source = f" (those from {login.source})" if login else ""
-        hint = f": the credentials are refused{source}" if login else ""
+        hint = f": the credentials are refused (those from {login.source})" if login else ""
         return RefusedByRegistryError(f"{fault}{hint}", status=status, code=fault.code)
 
     def _token(self, raw: bytes, where: str, login: Login | None) -> _Token:
