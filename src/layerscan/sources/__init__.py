@@ -15,12 +15,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from layerscan.errors import ReferenceSyntaxError, SourceError
+from layerscan.reference import parse
+from layerscan.sources.extents import FolderFiles
 from layerscan.sources.model import Source, SourceImage, SourceLayer
+from layerscan.sources.names import split
 from layerscan.text import printable, quoted
 
 if TYPE_CHECKING:
     from layerscan.registry import RegistryClient
-    from layerscan.sources.extents import FolderFiles
 
 __all__ = ["TRANSPORTS", "Source", "SourceImage", "SourceLayer", "open_source"]
 
@@ -45,7 +47,6 @@ def open_source(text: str, client: Callable[[], "RegistryClient"]) -> Source:
     """
     transport, colon, rest = text.partition(":")
     if colon and transport == "docker" and rest.startswith("//"):
-        from layerscan.reference import parse
         from layerscan.sources.registry import RegistrySource
 
         return RegistrySource(text, parse(rest.removeprefix("//")), client)
@@ -53,21 +54,17 @@ def open_source(text: str, client: Callable[[], "RegistryClient"]) -> Source:
         raise SourceError(f"{quoted(text)}: {_hint(text)}")
     from layerscan.sources.archive import Archive
     from layerscan.sources.docker_archive import DockerArchive
-    from layerscan.sources.names import split
     from layerscan.sources.oci_layout import OciLayout
 
     path, wanted = split(rest, transport)
     if transport == "docker-archive":
         return DockerArchive(text, Archive(path), wanted)
-    return OciLayout(
-        text, Archive(path) if transport == "oci-archive" else _folder(path, rest), wanted
-    )
+    files = Archive(path) if transport == "oci-archive" else _folder(path, rest)
+    return OciLayout(text, files, wanted)
 
 
-def _folder(path: str, text: str) -> "FolderFiles":
+def _folder(path: str, text: str) -> FolderFiles:
     """The files of the OCI layout in `path`; `text` is that and what is wanted in it."""
-    from layerscan.sources.extents import FolderFiles
-
     if not os.path.isdir(path):
         what = "is no folder" if os.path.lexists(path) else "there is no such folder"
         if os.path.isfile(path):
@@ -78,8 +75,6 @@ def _folder(path: str, text: str) -> "FolderFiles":
 
 def _hint(text: str) -> str:
     """What to write in place of `text`."""
-    from layerscan.reference import parse
-
     forms = f"a source is one of {', '.join(TRANSPORTS)}"
     transport, _, rest = text.partition(":")
     if transport in _OTHERS:
