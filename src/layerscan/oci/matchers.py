@@ -13,7 +13,7 @@ class UnusableIndexError(DocumentError):
 
 
 class Matcher:
-    """All images, as the usual rules say what of an index is one; others want less.
+    """Takes all images; the usual rules say what of an index is one. Subclasses take less.
 
     Where whoever asks cannot read an index, they raise UnusableIndexError.
     """

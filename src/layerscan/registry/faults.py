@@ -65,11 +65,11 @@ class TemporaryError(RegistryError):
 
 
 class CertificateError(RegistryError):
-    """A certificate is refused, or its file cannot be used; no other attempt mends it, nor HTTP."""
+    """A certificate is refused, or its file cannot be used; plain HTTP is not tried instead."""
 
 
 class ProxyError(RegistryError):
-    """A proxy of the environment cannot be used: the registry was not asked, nor is by HTTP."""
+    """A proxy of the environment cannot be used; plain HTTP is not tried instead."""
 
 
 class TemporaryProxyError(ProxyError, TemporaryError):
@@ -84,7 +84,7 @@ class Peer:
     registry: str  # on whose behalf the connection is made
     certificate: str | None  # the file with this client's own, None for none
     is_foreign: bool  # shown none, as neither the registry nor its token service is there
-    # With its port, while a new connection has come no farther than to it.
+    # The proxy, with its port, while a new connection has come no farther than to it.
     proxy: str | None = None
 
 
