@@ -15,10 +15,10 @@ from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from layerscan import jsondoc
-from layerscan.errors import DocumentError, RefusedByRegistryError, RegistryError
+from layerscan.errors import DocumentError, RegistryError
 from layerscan.jsondoc import Place
 from layerscan.registry.challenge import Challenge, parse_challenges
-from layerscan.registry.faults import is_temporary, refusal
+from layerscan.registry.faults import refusal
 from layerscan.registry.login import Login, Secret
 from layerscan.registry.pace import Deadline
 from layerscan.registry.redaction import redacted
@@ -170,14 +170,10 @@ class Authorizer:
         return Request("GET", url), None if login is None else self._basic(login)
 
     def _token_refusal(self, answer: Answer, where: str, login: Login | None) -> RegistryError:
-        body = read_error(answer.response)
         delay = retry_after(answer.header("Retry-After"))
-        status = answer.status
-        fault = refusal(where, status, body, delay=delay, redacted=self.redacted)
-        if is_temporary(status) or not isinstance(fault, RefusedByRegistryError):
-            return fault
+        body = read_error(answer.response)
         hint = f": the credentials are refused (those from {login.source})" if login else ""
-        return RefusedByRegistryError(f"{fault}{hint}", status=status, code=fault.code)
+        return refusal(where, answer.status, body, delay=delay, redacted=self.redacted, hint=hint)
 
     def _token(self, raw: bytes, where: str, login: Login | None) -> _Token:
         place = Place(where)

@@ -11,7 +11,7 @@ from functools import cached_property
 from http import HTTPStatus
 from typing import TypeVar
 
-from layerscan.errors import RefusedByRegistryError, RegistryError
+from layerscan.errors import RegistryError
 from layerscan.reference import DEFAULT_REGISTRY
 from layerscan.registry.auth import Authorizer
 from layerscan.registry.faults import CertificateError, ProxyError, TemporaryError, refusal
@@ -131,14 +131,12 @@ class Endpoint:
         return origin(httpx.URL(url)) == origin(httpx.URL(self.url("")))
 
     def _fault(self, request: Request, answer: Answer, body: bytes) -> RegistryError:
-        where = request.where
         delay = retry_after(answer.header("Retry-After"))
+        where, hint = request.where, ""
         if not answer.is_home:
             # The address of a storage may hold a key; its host says enough.
             where = f"{where}: redirected to {printable(answer.response.url.host)}"
-        fault = refusal(where, answer.status, body, delay=delay, redacted=self._auth.redacted)
-        denied = answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-        if denied and answer.is_home and isinstance(fault, RefusedByRegistryError):
-            message = f"{fault}; {self._auth.denied(request.scopes)}"
-            return RefusedByRegistryError(message, status=fault.status, code=fault.code)
-        return fault
+        elif answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            hint = f"; {self._auth.denied(request.scopes)}"
+        redacted = self._auth.redacted
+        return refusal(where, answer.status, body, delay=delay, redacted=redacted, hint=hint)

@@ -216,26 +216,27 @@ def refusal(
     *,
     delay: float | None = None,
     redacted: Callable[[str], str] = str,
+    hint: str = "",
 ) -> RegistryError:
     """The error for an answer that is no success.
 
     `where` is the repository, or the document in it; `delay` the seconds of its Retry-After.
-    `redacted` takes out of a text what nobody must see.
+    `redacted` takes out of a text what nobody must see; `hint` follows what is final.
     """
     code, words = _own_words(body)
     said = printable(redacted(words))
     code = printable(redacted(code))
     message = f"{where}: {_meaning(status)}" + (f": {said}" if said else "")
-    if is_temporary(status):
+    if _is_temporary(status):
         return TemporaryError(message, delay)
     if status == HTTPStatus.NOT_FOUND:
         return NotInRegistryError(message)
     if status >= HTTPStatus.BAD_REQUEST:
-        return RefusedByRegistryError(message, status=status, code=code)
+        return RefusedByRegistryError(message + hint, status=status, code=code)
     return RegistryError(message)
 
 
-def is_temporary(status: int) -> bool:
+def _is_temporary(status: int) -> bool:
     """Whether the same request may go better a little later."""
     return status == HTTPStatus.TOO_MANY_REQUESTS or (
         status >= HTTPStatus.INTERNAL_SERVER_ERROR
