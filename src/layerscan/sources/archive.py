@@ -37,7 +37,7 @@ class _Member(NamedTuple):
 
 
 class Archive:
-    """Files in an archive that the user named; see `layerscan.sources.extents.Files`.
+    """Files in an archive that the user named, as `FolderFiles` has those in a folder.
 
     A packed one is unpacked into a temporary file without a name.
     """

@@ -5,8 +5,8 @@ Owns how content on disk becomes chunks, in a file of its own or as part of an a
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import NamedTuple, Protocol
+from contextlib import contextmanager
+from typing import NamedTuple
 
 from layerscan import digest as digests
 from layerscan.digest import Hashing
@@ -82,21 +82,8 @@ class Extent(NamedTuple):
         return SourceError(f"{printable(self.where)}: {what}")
 
 
-class Files(Protocol):
-    """Files by their path in a folder or an archive; thread-safe."""
-
-    def open(self, path: str) -> AbstractContextManager[Extent]:
-        """The regular file `path`, which has no ``.`` or ``..`` in it."""
-
-    def has(self, path: str) -> bool:
-        """Whether there is something of that name."""
-
-    def close(self) -> None:
-        """Close what is open. Idempotent."""
-
-
 class FolderFiles:
-    """Files in a folder that the user named; see `Files`."""
+    """Files in a folder that the user named, by their paths without ``.`` and ``..``."""
 
     def __init__(self, root: str) -> None:
         self._root = root
@@ -116,4 +103,4 @@ class FolderFiles:
         return os.path.lexists(os.path.join(self._root, path))
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Nothing is open; see `layerscan.sources.archive.Archive`."""

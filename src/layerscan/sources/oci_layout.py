@@ -6,6 +6,7 @@ and which images a name means, which is as for skopeo's ``oci:`` and ``oci-archi
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from layerscan import digest as digests
 from layerscan import oci, reference
@@ -14,11 +15,14 @@ from layerscan.errors import ReferenceSyntaxError, SourceError
 from layerscan.oci import Descriptor, Index
 from layerscan.oci.blobs import verified
 from layerscan.oci.images import IndexedImage
-from layerscan.sources.extents import Files
 from layerscan.sources.images import find_images
 from layerscan.sources.model import Source, SourceImage, SourceLayer
 from layerscan.sources.names import MOST_SHOWN, place, unknown
 from layerscan.text import printable, quoted
+
+if TYPE_CHECKING:
+    from layerscan.sources.archive import Archive
+    from layerscan.sources.extents import FolderFiles
 
 NAME = "org.opencontainers.image.ref.name"
 """The annotation in ``index.json`` that has an image's name, or a part of it."""
@@ -35,7 +39,7 @@ class OciLayout(Source):
     `wanted` is the name or place (``@0``) of the image meant, None for all.
     """
 
-    def __init__(self, name: str, files: Files, wanted: str | None) -> None:
+    def __init__(self, name: str, files: "FolderFiles | Archive", wanted: str | None) -> None:
         self.name = name
         self._files = files
         self._wanted = wanted
