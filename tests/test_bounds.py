@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from layerscan import jsondoc
+from layerscan import jsondoc, oci
 from layerscan.apps import document, environment, ignore, interpolation, published
 from layerscan.cli import registry_options, tables
 from layerscan.digest import sha256
@@ -20,7 +20,7 @@ from layerscan.errors import ComposeError, DocumentError, ReferenceSyntaxError
 from layerscan.files.safefs import Fault
 from layerscan.files.writing import write_file
 from layerscan.fit import contents
-from layerscan.oci import Descriptor, Manifest, blobs, documents, platforms
+from layerscan.oci import Descriptor, Manifest, blobs, platforms
 from layerscan.reference import parse
 from layerscan.sources import toc_headers, toc_json, toc_model
 from layerscan.sources.toc_model import TableFault
@@ -73,10 +73,10 @@ FIGURES = {
     "prediction.layers.MAX_LAYER": 64 * GIBIBYTE,
     "layersmeta.MAX_DOCUMENT": 64 * MEBIBYTE,
     "oci.blobs.MOST_FILES": 1000,
-    "oci.documents.MAX_CONFIG": 8 * MEBIBYTE,
-    "oci.documents.MAX_MANIFEST": 4 * MEBIBYTE,
-    "oci.documents.MOST_IMAGES": 200,
-    "oci.documents._MOST_ENTRIES": 10_000,
+    "oci.MAX_CONFIG": 8 * MEBIBYTE,
+    "oci.MAX_MANIFEST": 4 * MEBIBYTE,
+    "oci.MOST_IMAGES": 200,
+    "oci._MOST_ENTRIES": 10_000,
     "oci.images.DEEPEST": 8,
     "registry.auth._LONGEST_TOKEN_ANSWER": MEBIBYTE,
     "registry.challenge._LONGEST": 16 * KIBIBYTE,
@@ -354,16 +354,16 @@ def test_an_unpacked_bundle(monkeypatch: pytest.MonkeyPatch, length: int) -> Non
 
 @pytest.mark.parametrize("number", [2, 3, 4])
 def test_layers_of_documents_of_images(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    monkeypatch.setattr(documents, "_MOST_ENTRIES", 3)
+    monkeypatch.setattr(oci, "_MOST_ENTRIES", 3)
     entry = {"mediaType": "l", "digest": sha256(b""), "size": 0}
     manifest = {"schemaVersion": 2, "config": entry, "layers": [entry] * number}
     index = {"schemaVersion": 2, "manifests": [entry] * number}
     config = {"rootfs": {"diff_ids": [sha256(b"")] * number}}
     with refused_if(number > 3, DocumentError, r"m: \$.layers: has more than 3 entries"):
-        read = documents.loads(json.dumps(manifest).encode(), "m")
+        read = oci.loads(json.dumps(manifest).encode(), "m")
         assert isinstance(read, Manifest)
         assert len(read.layers) == number
     with refused_if(number > 3, DocumentError, r"i: \$.manifests: has more than 3 entries"):
-        assert len(documents.loads(json.dumps(index).encode(), "i").manifests) == number
+        assert len(oci.loads(json.dumps(index).encode(), "i").manifests) == number
     with refused_if(number > 3, DocumentError, "has more than 3 entries"):
-        assert len(documents.loads_config(json.dumps(config).encode(), "c").diff_ids) == number
+        assert len(oci.loads_config(json.dumps(config).encode(), "c").diff_ids) == number

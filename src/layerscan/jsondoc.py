@@ -18,15 +18,12 @@ from layerscan.text import printable, quoted
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_INTEGER = 2**63 - 1
-"""The largest integer: what other programs' signed 64-bit fields hold."""
-
+MAX_INTEGER = 2**63 - 1  # the largest integer: what other programs' signed 64-bit fields hold
 _LONGEST_INTEGER = len(str(-MAX_INTEGER))
 
+# So many a document may have, whatever its length: some 30 MB.
 _FREE_BRACKETS = 100_000
 _FREE_COMMAS = 500_000
-"""So many a document may have, whatever its length: some 30 MB."""
-
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
@@ -52,35 +49,23 @@ class Place(NamedTuple):
 def decode(text: str | bytes, source: str, *, as_go: bool = False) -> object:
     """The JSON value of `text`, of which nothing but the JSON grammar is sure.
 
-    Args:
-        text: the document; bytes must be UTF-8.
-        source: what to call it in messages.
-        as_go: for documents that engines, registries and clients read with Go's
-            decoder: null or an empty string leaves a field as it is where the key is
-            absent (encoding/json, "Unmarshal"), so such members are left out.
-
-    Raises:
-        DocumentError: it is no JSON, nested too deeply, has a key twice or a
-            number that JSON has not, or would take far more memory than its length.
+    Bytes must be UTF-8; `source` is what to call it in messages. `as_go` is for documents
+    that engines, registries and clients read with Go's decoder: null or an empty string
+    leaves a field as it is where the key is absent (encoding/json, "Unmarshal"), so such
+    members are left out.
+    Raises DocumentError where it is no JSON, nested too deeply, has a key twice or a number
+    that JSON has not, or would take far more memory than its length.
     """
-    name = printable(source)
     refuse_too_dense(text, source)
     try:
         text = text if isinstance(text, str) else text.decode()
         try:
-            value: object = (_AS_GO if as_go else _STRICT).decode(text)
+            return (_AS_GO if as_go else _STRICT).decode(text)
         except _RefusedError:
             value = _MARKING.decode(text)
-            raise _fault_of_refused(value, source) from None
-    except UnicodeDecodeError as error:
-        raise DocumentError(f"{name}: is not UTF-8 at byte {error.start}") from None
-    except json.JSONDecodeError as error:
-        raise DocumentError(
-            f"{name}: is not JSON: {error.msg} at line {error.lineno} column {error.colno}"
-        ) from None
-    except RecursionError:
-        raise DocumentError(f"{name}: is nested too deeply") from None
-    return value
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise _no_document(error, source) from None
+    raise _fault_of_refused(value, source)
 
 
 class Members(tuple[tuple[str, object], ...]):
@@ -97,36 +82,25 @@ def decode_members(raw: bytes, source: str) -> object:
     """
     refuse_too_dense(raw, source)
     try:
-        value: object = _MEMBERS.decode(raw.decode(errors="replace"))
-    except json.JSONDecodeError as error:
-        raise DocumentError(
-            f"{printable(source)}: is not JSON: {error.msg} at line {error.lineno} "
-            f"column {error.colno}"
-        ) from None
-    except _RefusedError as error:
-        raise DocumentError(
-            f"{printable(source)}: is not JSON: {error} is no JSON number"
-        ) from None
-    except RecursionError:
-        raise DocumentError(f"{printable(source)}: is nested too deeply") from None
-    return value
+        return _MEMBERS.decode(raw.decode(errors="replace"))
+    except (json.JSONDecodeError, _RefusedError, RecursionError) as error:
+        raise _no_document(error, source) from None
+
+
+def _no_document(error: Exception, source: str) -> DocumentError:
+    if isinstance(error, UnicodeDecodeError):
+        what = f"is not UTF-8 at byte {error.start}"
+    elif isinstance(error, json.JSONDecodeError):
+        what = f"is not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+    elif isinstance(error, RecursionError):
+        what = "is nested too deeply"
+    else:
+        what = f"is not JSON: {error} is no JSON number"
+    return DocumentError(f"{printable(source)}: {what}")
 
 
 def refuse_too_dense(text: str | bytes, source: str) -> None:
-    """Refuse a document that would take many times its length of memory.
-
-    Raises:
-        DocumentError: it would.
-    """
-    if _is_too_dense(text):
-        raise DocumentError(
-            f"{printable(source)}: has so many values for its {len(text)} bytes "
-            "that it cannot be a real one"
-        )
-
-
-def _is_too_dense(text: str | bytes) -> bool:
-    """Whether its values would take many times the memory of the text.
+    """Refuse a document whose values would take many times the memory of the text.
 
     An empty array takes 64 bytes of memory and three of the text, an object with one
     member 230 and six. Commas and brackets in strings count as well: the documents here
@@ -134,13 +108,15 @@ def _is_too_dense(text: str | bytes) -> bool:
     in 95 bytes and a value in 32.
     """
     if len(text) < _FREE_BRACKETS:
-        return False
+        return
     marks = [m.encode() for m in "[{,"] if isinstance(text, bytes) else list("[{,")
     arrays, objects, commas = (text.count(mark) for mark in marks)  # type: ignore[arg-type]
-    return (
-        arrays + objects > _FREE_BRACKETS + len(text) // 64
-        or commas > _FREE_COMMAS + len(text) // 16
-    )
+    most_brackets = _FREE_BRACKETS + len(text) // 64
+    if arrays + objects > most_brackets or commas > _FREE_COMMAS + len(text) // 16:
+        raise DocumentError(
+            f"{printable(source)}: has so many values for its {len(text)} bytes "
+            "that it cannot be a real one"
+        )
 
 
 def _bounded_int(literal: str) -> int:
@@ -231,22 +207,14 @@ _MARKING = json.JSONDecoder(
 
 
 def mapping(value: object, place: Place) -> dict[str, object]:
-    """`value` as an object.
-
-    Raises:
-        DocumentError: it is none.
-    """
+    """`value` as an object; what it is not is a DocumentError, as in all that follows."""
     if not isinstance(value, dict):
         raise place.fault("must be an object")
     return value
 
 
 def array(value: object, place: Place, *, longest: int) -> list[object]:
-    """`value` as an array of at most `longest` entries.
-
-    Raises:
-        DocumentError: it is none, or longer.
-    """
+    """`value` as an array of at most `longest` entries."""
     if not isinstance(value, list):
         raise place.fault("must be an array")
     if len(value) > longest:
@@ -255,41 +223,43 @@ def array(value: object, place: Place, *, longest: int) -> list[object]:
 
 
 def member(document: dict[str, object], key: str, place: Place) -> object:
-    """What `document`, which is at `place`, has under `key`.
-
-    Raises:
-        DocumentError: it has no such key.
-    """
+    """What `document`, which is at `place`, has under `key`."""
     if key not in document:
         raise place.fault(f'key "{key}" is missing')
     return document[key]
 
 
-def integer(document: dict[str, object], key: str, place: Place, *, signed: bool = False) -> int:
+def integer(
+    document: dict[str, object],
+    key: str,
+    place: Place,
+    default: int | None = None,
+    *,
+    signed: bool = False,
+) -> int:
     """The figure under `key`: from 0, or from -`MAX_INTEGER` if `signed`, to `MAX_INTEGER`.
 
-    Raises:
-        DocumentError: there is none, or it is something else.
+    `default`, if there is one, where the key is absent.
     """
+    if default is not None and key not in document:
+        return default
     value = member(document, key, place)
     # JSON's true is Python's 1, and 4096.0 is no integer to the clients.
     if not isinstance(value, int) or isinstance(value, bool):
-        raise place.key(key).fault("must be an integer")
-    if value < 0 and not signed:
-        raise place.key(key).fault("must not be negative")
-    if value < -MAX_INTEGER:
-        raise place.key(key).fault(f"must be at least {-MAX_INTEGER}")
-    if value > MAX_INTEGER:
-        raise place.key(key).fault(f"must be at most {MAX_INTEGER}")
-    return value
+        what = "must be an integer"
+    elif value < 0 and not signed:
+        what = "must not be negative"
+    elif value < -MAX_INTEGER:
+        what = f"must be at least {-MAX_INTEGER}"
+    elif value > MAX_INTEGER:
+        what = f"must be at most {MAX_INTEGER}"
+    else:
+        return value
+    raise place.key(key).fault(what)
 
 
 def text(document: dict[str, object], key: str, place: Place, default: str | None = None) -> str:
-    """The text under `key`; `default`, if there is one, where the key is absent.
-
-    Raises:
-        DocumentError: there is none, or it is something else.
-    """
+    """The text under `key`; `default`, if there is one, where the key is absent."""
     if default is not None and key not in document:
         return default
     value = member(document, key, place)
@@ -299,11 +269,7 @@ def text(document: dict[str, object], key: str, place: Place, default: str | Non
 
 
 def digest(document: dict[str, object], key: str, place: Place) -> str:
-    """The digest under `key`, as ``sha256:<hex>``.
-
-    Raises:
-        DocumentError: there is none, or it is something else.
-    """
+    """The digest under `key`, as ``sha256:<hex>``."""
     value = text(document, key, place)
     if not digests.is_digest(value):
         raise place.key(key).fault(digests.NO_DIGEST)
@@ -311,11 +277,7 @@ def digest(document: dict[str, object], key: str, place: Place) -> str:
 
 
 def read_file(path: str, limit: int) -> bytes:
-    """Content of the file `path`.
-
-    Raises:
-        DocumentError: it cannot be read, or is longer than `limit` bytes.
-    """
+    """Content of the file `path`, of at most `limit` bytes; else a DocumentError."""
     try:
         with open(path, "rb") as file:
             content = file.read(limit + 1)

@@ -17,11 +17,8 @@ T = TypeVar("T")
 Task = Callable[[threading.Event], T]
 """A task; it looks at the event now and then, and gives up where that is set."""
 
-_TICK = 0.1
-"""Seconds between two calls of ``on_tick``."""
-
-_PATIENCE = 1.0
-"""Seconds in which threads that are told to stop are waited for."""
+_TICK = 0.1  # seconds between two calls of ``on_tick``
+_PATIENCE = 1.0  # seconds in which threads that are told to stop are waited for
 
 
 class _Outcome(NamedTuple, Generic[T]):
@@ -40,28 +37,19 @@ def cores() -> int:
 def in_parallel(
     tasks: Sequence[Task[T]], *, workers: int, on_tick: Callable[[], object] | None = None
 ) -> list[T]:
-    """Run `tasks`, begun in their order.
+    """Run `tasks`, begun in their order, and give what each returned, in their order.
 
     Args:
         tasks: what to run. Each gets an event that is set where it is to give up.
         workers: how many run at a time; one without `on_tick` is the calling thread.
-        on_tick: called some ten times a second, in this thread. What it raises
-            ends the run.
+        on_tick: called some ten times a second, in this thread. What it raises ends the run.
 
-    Returns:
-        What each returned, in their order.
-
-    Raises:
-        BaseException: what the first one that failed raised. The others are
-            told to stop, and waited for a second at most.
+    What the first one that failed raised is raised; the others are told to stop, and waited
+    for a second at most.
     """
     if workers == 1 and on_tick is None:
         return [task(threading.Event()) for task in tasks]
-    return _in_threads(tasks, workers, on_tick or _nothing)
-
-
-def _nothing() -> None:
-    """Where there is nothing to call."""
+    return _in_threads(tasks, workers, on_tick or (lambda: None))
 
 
 def _in_threads(tasks: Sequence[Task[T]], workers: int, on_tick: Callable[[], object]) -> list[T]:

@@ -1,10 +1,8 @@
 """Image references: their grammar, their full form and the form people type.
 
-Alone knows that grammar. It is the one of distribution/reference as Docker
-uses it (``reference.go``, ``normalize.go``, ``regexp.go`` there), with two
-limits more: of digests only those of ``digest`` are taken, and a registry's
-name is no longer than a repository's may be. It does not know what an image
-store or a registry holds under a name.
+The grammar is that of distribution/reference as Docker uses it (``reference.go``,
+``normalize.go``, ``regexp.go`` there), with two limits more: of digests only those of
+``digest`` are taken, and a registry's name is no longer than a repository's may be.
 """
 
 import re
@@ -15,12 +13,8 @@ from layerscan import digest as digests
 from layerscan.errors import ReferenceSyntaxError
 from layerscan.text import shown
 
-DEFAULT_REGISTRY = "docker.io"
-"""The registry of names that give none."""
-
-DEFAULT_TAG = "latest"
-"""The tag of names that give neither tag nor digest."""
-
+DEFAULT_REGISTRY = "docker.io"  # the registry of names that give none
+DEFAULT_TAG = "latest"  # the tag of names that give neither tag nor digest
 _PARTS = ("registry", "path", "tag", "digest")
 _LEGACY_REGISTRY = "index.docker.io"
 _OFFICIAL = "library/"
@@ -38,26 +32,17 @@ _TAG = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 class Reference:
     """The name of an image, in its normal form; equal names compare equal.
 
-    Sorts by registry, path, tag, digest; a missing part comes first. Every
-    part is checked on construction, so no text with control characters, spaces
-    or separators in the wrong place ever gets into one.
-
-    Attributes:
-        registry: host and, where given, port: ``docker.io``, ``[::1]:5000``.
-        path: the repository within the registry: ``library/nginx``.
-        tag: the tag, or None.
-        digest: ``sha256:<hex>`` of a manifest or index, or None.
-
-    Raises:
-        ReferenceSyntaxError: a part breaks the grammar.
+    Sorts by registry, path, tag, digest; a missing part comes first. Every part is checked,
+    so no text with control characters, spaces or separators in the wrong place gets into
+    one: that is a ReferenceSyntaxError.
     """
 
     __slots__ = ("digest", "path", "registry", "tag")
 
-    registry: str
-    path: str
+    registry: str  # host and maybe port: ``docker.io``, ``[::1]:5000``
+    path: str  # the repository within the registry: ``library/nginx``
     tag: str | None
-    digest: str | None
+    digest: str | None  # of a manifest or index
 
     def __init__(self, registry: str, path: str, tag: str | None, digest: str | None) -> None:
         _check_name("registry", registry, _REGISTRY)
@@ -102,11 +87,7 @@ class Reference:
         return name + self._suffix
 
     def with_tag(self, tag: str) -> "Reference":
-        """The same name under another tag; a digest is kept.
-
-        Raises:
-            ReferenceSyntaxError: `tag` is no tag.
-        """
+        """The same name under another tag; a digest is kept."""
         return Reference(self.registry, self.path, tag, self.digest)
 
     @property
@@ -140,18 +121,11 @@ class Reference:
 
 
 def parse(text: str, *, default_tag: bool = True) -> Reference:
-    """Read an image reference as Docker does.
+    """Read an image reference as Docker does; it is given in its normal form.
 
-    Args:
-        text: what was typed: ``nginx``, ``nginx:1.25``, ``org/x@sha256:…``,
-            ``[::1]:5000/x``.
-        default_tag: a name with neither tag nor digest gets the tag ``latest``.
-
-    Returns:
-        The reference in its normal form.
-
-    Raises:
-        ReferenceSyntaxError: `text` is no reference; the message says why.
+    `text` is what was typed: ``nginx``, ``nginx:1.25``, ``org/x@sha256:…``, ``[::1]:5000/x``.
+    With `default_tag`, a name with neither tag nor digest gets the tag ``latest``. Raises
+    ReferenceSyntaxError, which says why.
     """
     try:
         return _parse(text, default_tag=default_tag)

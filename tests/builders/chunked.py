@@ -26,7 +26,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from layerscan.errors import SourceError
-from layerscan.sources.model import Closing, SourceLayer
+from layerscan.sources.model import Source, SourceLayer
 from tests.builders.documents import sha256
 from tests.builders.images import Layer
 from tests.builders.tar_split import checksum
@@ -280,7 +280,7 @@ def _time(seconds: str) -> str:
 
 
 @dataclass
-class Blobs(Closing):
+class Blobs(Source):
     """A source of blobs in memory.
 
     Attributes:

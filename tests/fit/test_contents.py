@@ -205,7 +205,7 @@ def test_layers_are_told_by_the_best_document() -> None:
 
 def test_image_of_more_than_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = shop().store(tmp_path)
-    monkeypatch.setattr("layerscan.oci.images.MOST_IMAGES", 0)
+    monkeypatch.setattr("layerscan.oci.MOST_IMAGES", 0)
     with pytest.raises(DocumentError, match=r"^registry\.example/fleet/\w+@\S+: has more than 8 "):
         find(name)
 

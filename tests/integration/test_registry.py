@@ -224,11 +224,11 @@ def test_chunks_are_taken_by_the_real_registry_too(
     monkeypatch.setattr(upload, "CHUNK", 1 << 19)
     put = upload.Upload._put
 
-    def refused_whole(self: upload.Upload, opened: Any, length: int) -> None:  # noqa: ANN401
+    def refused_whole(self: upload.Upload, length: int) -> None:
         if length:
             status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
             raise RefusedByRegistryError("too large", status=status, code="")
-        put(self, opened, length)
+        put(self, length)
 
     monkeypatch.setattr(upload.Upload, "_put", refused_whole)
     with repository(shelf.address, "acme/chunks") as repo:

@@ -216,9 +216,9 @@ MEMBERS = st.none() | st.booleans() | st.integers(-1, 2**63) | st.text(max_size=
     | MEMBERS
 )
 def test_quick_reading_of_a_descriptor_is_no_other(value: object) -> None:
-    quick = oci.documents._plain_descriptor(value)
+    quick = oci._plain_descriptor(value)
     try:
-        thorough = oci.documents._descriptor(value, Place("x"))
+        thorough = oci._descriptor(value, Place("x"))
     except DocumentError:
         assert quick is None
         return

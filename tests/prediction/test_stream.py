@@ -11,7 +11,7 @@ import pytest
 from layerscan.digest import sha256
 from layerscan.errors import SourceError
 from layerscan.prediction.stream import _WAITING, Ahead, LayerContent, read_layer, read_table
-from layerscan.sources.model import Local, SourceImage, SourceLayer
+from layerscan.sources.model import Source, SourceImage, SourceLayer
 from layerscan.sources.toc_model import TableFault, TableOfContents
 from layerscan.tar.tarsplit import TarSplit
 from tests.builders.tars import Entry, tar
@@ -100,11 +100,10 @@ def test_stop_frees_who_waits_for_an_item() -> None:
     ended(inner)
 
 
-class OneBlob(Local):
+class OneBlob(Source):
     """A source of a blob in pieces of `step` bytes, not verified."""
 
     name = "it"
-    notes = ()
 
     def __init__(self, blob: bytes, step: int) -> None:
         self._blob = blob

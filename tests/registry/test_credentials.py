@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from layerscan.jsondoc import Place
 from layerscan.registry import credential_helper, login_files
-from layerscan.registry.credentials import Credentials, config_path
 from layerscan.registry.login import Login, Secret
-from layerscan.registry.login_files import DockerLogins
+from layerscan.registry.login_files import Credentials, DockerLogins, config_path
 from tests.builders.registry_case import (
     PASSWORD,
     answering,

@@ -13,8 +13,7 @@ from layerscan.errors import RefusedByRegistryError
 from layerscan.oci import OCI_MANIFEST
 from layerscan.reference import parse
 from layerscan.registry import RegistryClient
-from layerscan.registry.credentials import Credentials, login_files
-from layerscan.registry.login_files import ContainersLogins, DockerLogins
+from layerscan.registry.login_files import ContainersLogins, Credentials, DockerLogins, login_files
 from tests.builders.registry_case import (
     MANIFEST,
     PASSWORD,
@@ -156,7 +155,7 @@ def test_the_files_are_where_the_programs_have_them(
     monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str], paths: list[str]
 ) -> None:
     monkeypatch.setenv("HOME", "/home/me")
-    found = [file._place.source for file in login_files(REGISTRY, variables)]  # type: ignore[attr-defined]
+    found = [file._place.source for file in login_files(REGISTRY, variables)]
     expected = [path.replace("~", "/home/me").format(os.getuid()) for path in paths]
     assert found == [*expected[:2], f"{expected[2]}auth.json"]
 

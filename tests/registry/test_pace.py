@@ -1,5 +1,6 @@
 """Servers that are too slow: every request ends."""
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,9 @@ import pytest
 from layerscan.errors import RegistryError
 from layerscan.oci import OCI_MANIFEST
 from layerscan.registry import Repository, pace
-from layerscan.registry.pace import Headway, TooSlowError
+from layerscan.registry.faults import TemporaryError
+from layerscan.registry.pace import TooSlowError
+from layerscan.registry.retry import ATTEMPTS, Waits
 from tests.builders.registry_case import (
     MANIFEST,
     USERS,
@@ -165,9 +168,19 @@ def test_progress_is_what_keeps_up_with_the_floor(
 ) -> None:
     clock = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    progress = Headway()
+    waits = Waits(threading.Event())
+
+    def fail_until_the_last() -> None:
+        for _ in range(ATTEMPTS - 1):
+            waits.wait(TemporaryError("x", 0))
+
+    fail_until_the_last()
     clock[0] += seconds
-    assert progress.reached(position) is goes_on
-    # What was there before counts once.
-    progress.begin()
-    assert not progress.reached(position)
+    waits.reached(position)
+    if goes_on:
+        fail_until_the_last()
+        # What was there before counts once.
+        waits.begin()
+        waits.reached(position)
+    with pytest.raises(RegistryError, match="tried 5 times"):
+        waits.wait(TemporaryError("x", 0))

@@ -259,10 +259,10 @@ def test_an_interrupted_scan_does_not_wait_for_a_silent_registry(
 
 def test_progress_counts_the_attempts_anew() -> None:
     waits = Waits(Clock())
-    for _ in range(3):
+    for megabytes in range(1, 4):
         for _ in range(ATTEMPTS - 1):
             waits.wait(TemporaryError("x"))
-        waits.progress()
+        waits.reached(megabytes << 20)
     for _ in range(ATTEMPTS - 1):
         waits.wait(TemporaryError("x"))
     with pytest.raises(RegistryError, match=r"x \(tried 5 times\)"):

@@ -11,7 +11,7 @@ from layerscan.reference import parse
 from layerscan.registry import RegistryClient, RegistryOptions, faults
 from layerscan.registry.faults import Peer, told
 from layerscan.registry.options import registry_host
-from layerscan.registry.transport import MOST_REDIRECTS, _Way, is_loopback, origin
+from layerscan.registry.transport import MOST_REDIRECTS, follow, is_loopback, origin
 from tests.builders.registry_case import (
     MANIFEST,
     USERS,
@@ -48,7 +48,7 @@ LIMIT = 1 << 20
 )
 def test_what_httpx_refuses_is_an_error_of_the_registry(error: Exception) -> None:
     peer = faults.Peer("r.example", "r.example", None, is_foreign=False)
-    with pytest.raises(RegistryError) as raised, faults.told(peer, lambda: None):
+    with pytest.raises(RegistryError) as raised, faults.told(peer):
         raise error
     said = str(error).replace("\n", "\\n")
     assert str(raised.value) == f"r.example: {type(error).__name__}: {said}"
@@ -298,9 +298,11 @@ def test_a_connection_to_the_usual_port_is_to_no_proxy(scheme: str, port: int) -
         ("h", port + 1, f"h:{port + 1}"),
         ("proxy", port, f"proxy:{port}"),
     ]:
-        way = _Way(httpx.URL(f"{scheme}://h{given}/v2/"))
-        way.follow("connection.connect_tcp.started", {"host": host, "port": connected})
-        assert way.proxy() == proxy
+        peer = Peer("h", "h", None, is_foreign=False)
+        info = {"host": host, "port": connected}
+        url = httpx.URL(f"{scheme}://h{given}/v2/")
+        follow(peer, url, "connection.connect_tcp.started", info)
+        assert peer.proxy == proxy
 
 
 @pytest.mark.parametrize(
@@ -308,7 +310,7 @@ def test_a_connection_to_the_usual_port_is_to_no_proxy(scheme: str, port: int) -
 )
 def test_any_other_error_of_httpx_is_one_of_the_registry(error: Exception) -> None:
     said = rf"^h: {type(error).__name__}: no\\naddress$"
-    with pytest.raises(RegistryError, match=said), told(Peer("h", "h", None, False), lambda: None):  # noqa: FBT003
+    with pytest.raises(RegistryError, match=said), told(Peer("h", "h", None, False)):  # noqa: FBT003
         raise error
 
 

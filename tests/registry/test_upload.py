@@ -259,7 +259,7 @@ def test_content_that_cannot_be_read_is_named(open_registry: OpenRegistry, tmp_p
     ("method", "pattern", "headers", "message"),
     [
         ("POST", "", {"Location": None}, "does not say where to upload to"),
-        ("POST", "", {"Location": "http://x:y/"}, "gives no address to upload to: http://x:y/"),
+        ("POST", "", {"Location": "http://x:y/"}, "redirects to no address: http://x:y/"),
         ("POST", "", {"Location": "ftp://x/y"}, "redirects to ftp://x, which is no HTTP address"),
         ("POST", "", {"Location": "http://a:b@x/y"}, "with a user name in the address"),
         ("PUT", SESSION, {"Docker-Content-Digest": "sha256:" + "0" * 64}, "that it got sha256:00"),

@@ -246,6 +246,6 @@ def test_a_table_and_a_tar_split_by_one_request(
         toc_zstd_chunked._DocumentPlace(5, 10, 10),
         toc_zstd_chunked._DocumentPlace(15 + gap, split, split),
     ]
-    found = toc_zstd_chunked._fetch(blob, blob, *places)
-    assert found == tuple(blob.content[place.offset : place.end] for place in places)
+    found = toc_zstd_chunked._fetch(blob, blob, places)
+    assert found == [blob.content[place.offset : place.end] for place in places]
     assert len(blob.asked) == (2 if more > 0 else 1)

@@ -1,10 +1,10 @@
 """Which images of an index composectl counts."""
 
 from layerscan.oci import INDEX_TYPES, Descriptor, Index, Manifest, Platform, platforms
-from layerscan.oci.matchers import UnusableIndexError, UsualRules
+from layerscan.oci.matchers import Matcher, UnusableIndexError
 
 
-class ImagesOfIndex(UsualRules):
+class ImagesOfIndex(Matcher):
     """The images that the client takes of an index; see `layerscan.oci.matchers.Matcher`.
 
     It takes every entry whose platform is the device's, word for word once other names

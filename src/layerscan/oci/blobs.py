@@ -1,8 +1,7 @@
 """Documents by their digest: where an App's or an image's parts may lie.
 
-Owns the interface that a registry's repository has too, and two places on disk:
-a folder of blobs, as a device or an OCI layout keeps it, and the folder of a dry
-run. All bytes that come from here are verified. What is in them, others read.
+Owns the interface that a registry's repository has too, and two places on disk: a folder
+of blobs, as a device or an OCI layout has it, and that of a dry run. All bytes are verified.
 """
 
 import os
@@ -15,30 +14,22 @@ from layerscan.files.safefs import IrregularFileError, open_regular
 from layerscan.oci import MAX_MANIFEST, Descriptor
 from layerscan.text import printable
 
-APP_MANIFEST_FILE = "manifest.json"
-"""Name of the App manifest in the folder of a dry run."""
-
-MOST_FILES = 1000
-"""Files in the folder of a dry run that are looked at."""
+APP_MANIFEST_FILE = "manifest.json"  # name of the App manifest in the folder of a dry run
+MOST_FILES = 1000  # files in the folder of a dry run that are looked at
 
 
 class Blobs(Protocol):
     """Whoever holds documents by digest; `layerscan.registry.Repository` is one."""
 
     def fetch(self, descriptor: Descriptor, *, limit: int) -> bytes:
-        """The document, verified against the descriptor's digest and size.
+        """The document of at most `limit` bytes, verified against the descriptor's digest and size.
 
-        Raises:
-            LayerscanError: it is not there, is longer than `limit` bytes, or is
-                not what the descriptor says.
+        Raises LayerscanError where it is not there, is longer, or is something else.
         """
 
 
 class BlobFolder:
-    """A folder with ``blobs/<algorithm>/<hex>``: a device's store, or an OCI image layout.
-
-    Nothing is read before it is asked for.
-    """
+    """A folder with ``blobs/<algorithm>/<hex>``: a device's store, or an OCI image layout."""
 
     def __init__(self, root: str) -> None:
         self.root = root
@@ -46,8 +37,8 @@ class BlobFolder:
 
     def fetch(self, descriptor: Descriptor, *, limit: int) -> bytes:
         """The blob, verified; see `Blobs`."""
-        content = _read(self._path(descriptor.digest), limit, descriptor)
-        return verified(content, descriptor, self._path(descriptor.digest))
+        path = self._path(descriptor.digest)
+        return verified(_read(path, limit, descriptor), descriptor, path)
 
     def has(self, digest: str) -> bool:
         """Whether there is a file of that name, whatever is in it."""
@@ -55,20 +46,10 @@ class BlobFolder:
 
     def partial(self, digest: str) -> int:
         """How many bytes of the blob are there: the length of its file, 0 without one."""
-        try:
-            found = os.lstat(self._path(digest))
-        except FileNotFoundError:
-            return 0
-        except OSError as error:
-            raise _unreadable(self._path(digest), error) from None
-        return found.st_size if stat.S_ISREG(found.st_mode) else 0
+        return _regular_size(self._path(digest)) or 0
 
     def digests(self) -> frozenset[str]:
-        """The digests that files here are named after; none if there is no such folder.
-
-        Raises:
-            DocumentError: the folder cannot be read.
-        """
+        """The digests that files here are named after; none if there is no such folder."""
         return frozenset(
             digest
             for algorithm in digests.ALGORITHMS
@@ -83,21 +64,13 @@ class BlobFolder:
 
 
 class DryRunFolder:
-    """What ``layerscan publish --dry-run --out-dir`` wrote for one App.
-
-    Args:
-        folder: ``OUT/<app>``, which has the App manifest and all it refers to.
-    """
+    """What ``layerscan publish --dry-run --out-dir`` wrote for one App: ``OUT/<app>``."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
 
     def app_manifest(self) -> bytes:
-        """The App manifest.
-
-        Raises:
-            DocumentError: there is none, or it is longer than a manifest may be.
-        """
+        """The App manifest."""
         return _read(os.path.join(self.folder, APP_MANIFEST_FILE), MAX_MANIFEST)
 
     def fetch(self, descriptor: Descriptor, *, limit: int) -> bytes:
@@ -133,11 +106,13 @@ def _names(folder: str) -> list[str]:
 
 
 def _regular_size(path: str) -> int | None:
+    """Bytes of a regular file, None if there is none, or none any more since it was listed."""
     try:
         found = os.lstat(path)
-    except OSError:
-        # Gone since it was listed: then it is not here.
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise _unreadable(path, error) from None
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
@@ -160,16 +135,8 @@ def _read(path: str, limit: int, descriptor: Descriptor | None = None) -> bytes:
 def open_file(path: str, *, follow: bool = False) -> tuple[int, int]:
     """Open the regular file `path` to read it, without waiting for a FIFO's writer.
 
-    Args:
-        path: of the file.
-        follow: whether it may be a symbolic link; for a path that the user gave.
-
-    Returns:
-        Its descriptor, for the caller to close, and its length in bytes.
-
-    Raises:
-        AbsentBlobError: it is not there.
-        DocumentError: it cannot be opened, or is no regular file.
+    Gives its descriptor, for the caller to close, and its length in bytes. A path that the
+    user gave may be a symbolic link (`follow`). Raises AbsentBlobError where nothing is there.
     """
     try:
         file, found = open_regular(path, follow=follow)
@@ -183,11 +150,7 @@ def open_file(path: str, *, follow: bool = False) -> tuple[int, int]:
 
 
 def verified(content: bytes, descriptor: Descriptor, path: str) -> bytes:
-    """`content`, which is to be what the descriptor says.
-
-    Raises:
-        DocumentError: it is something else.
-    """
+    """`content`, which is to be what the descriptor says."""
     if len(content) != descriptor.size:
         raise DocumentError(
             f"{printable(path)}: has {len(content)} bytes, not {descriptor.size}: "

@@ -4,45 +4,34 @@ import re
 from typing import NamedTuple
 
 from layerscan import digest as digests
-from layerscan.oci.documents import EMPTY_CONFIG, Manifest
+from layerscan.oci import EMPTY_CONFIG, Manifest
 from layerscan.text import quoted
 
-_APP = "compose-app"
-"""The annotation of a Compose App's manifest."""
+_APP = "compose-app"  # the annotation of a Compose App's manifest
 
+# Where there is no media type, the bytes will tell.
 _LAYER = re.compile(
-    r"application/vnd\.oci\.image\.layer\.(?P<oci_elsewhere>nondistributable\.)?v1\.tar"
-    r"(\+gzip|\+zstd)?(?P<encrypted>\+encrypted)?"
-    r"|application/vnd\.docker\.image\.rootfs\.(diff|(?P<elsewhere>foreign)\.diff)\.tar"
-    r"(\.gzip|\.zstd)?(?P<docker_encrypted>\+encrypted)?"
+    r"application/vnd\.oci\.image\.layer\.(nondistributable\.)?v1\.tar(\+gzip|\+zstd)?(\+encrypted)?"
+    r"|application/vnd\.docker\.image\.rootfs\.(foreign\.)?diff\.tar(\.gzip|\.zstd)?(\+encrypted)?"
     r"|application/vnd\.docker\.container\.image\.rootfs\.diff\+x-gtar"
     r"|application/(x-)?tar(\+gzip|\+zstd)?"
     r"|"
 )
-"""The media types of layers; where there is none, the bytes will tell."""
 
 
 class LayerType(NamedTuple):
-    """What a layer's media type says of it.
+    """What a layer's media type says of it."""
 
-    Attributes:
-        is_encrypted: whether it cannot be read without a key.
-        is_elsewhere: whether registries need not have it.
-    """
-
-    is_encrypted: bool
-    is_elsewhere: bool
+    is_encrypted: bool  # cannot be read without a key
+    is_elsewhere: bool  # registries need not have it
 
 
 def layer_type(media_type: str) -> LayerType | None:
     """What the media type of a layer says; None if it is not that of a tar."""
-    kind = _LAYER.fullmatch(media_type)
-    if kind is None:
+    if not _LAYER.fullmatch(media_type):
         return None
-    return LayerType(
-        bool(kind["encrypted"] or kind["docker_encrypted"]),
-        bool(kind["oci_elsewhere"] or kind["elsewhere"]),
-    )
+    is_elsewhere = ".nondistributable." in media_type or ".foreign." in media_type
+    return LayerType(media_type.endswith("+encrypted"), is_elsewhere)
 
 
 def what_else(manifest: Manifest) -> str | None:

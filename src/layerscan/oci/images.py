@@ -13,22 +13,14 @@ Which of the images are wanted is a `Matcher`. Where documents lie, a `Reader` k
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
 from typing import NamedTuple, TypeVar
 
+from layerscan import oci
 from layerscan.errors import AbsentError, DocumentError
-from layerscan.oci.documents import (
-    INDEX_TYPES,
-    MANIFEST_TYPES,
-    MOST_IMAGES,
-    Config,
-    Descriptor,
-    Index,
-    Manifest,
-    Platform,
-)
+from layerscan.oci import Config, Descriptor, Index, Manifest, Platform
 from layerscan.oci.image_manifests import artifact, what_else
 from layerscan.oci.matchers import LINUX, Matcher
 from layerscan.oci.platforms import platform_text
@@ -37,32 +29,21 @@ from layerscan.parallel import in_parallel
 from layerscan.text import printable, quoted
 
 T = TypeVar("T")
-
-DEEPEST = 8
-"""Indexes within each other that are followed."""
+DEEPEST = 8  # indexes within each other that are followed
 
 
 _SCHEMA_1 = re.compile(r"application/vnd\.docker\.distribution\.manifest\.v1\+(json|prettyjws)")
 
 
 class IndexedImage(NamedTuple):
-    """An image that an index stands for, or a manifest by itself.
+    """An image that an index stands for, or a manifest by itself."""
 
-    Attributes:
-        descriptor: of its manifest.
-        manifest: its manifest.
-        platform: what it is for; the architecture is empty where nothing says it.
-        indexes: that lead to it, the outermost first.
-        config: its config, None where it was not read.
-        note: what the user should know of it, empty for nothing.
-    """
-
-    descriptor: Descriptor
+    descriptor: Descriptor  # of its manifest
     manifest: Manifest
-    platform: Platform
-    indexes: tuple[Descriptor, ...] = ()
-    config: Config | None = None
-    note: str = ""
+    platform: Platform  # the architecture is empty where nothing says it
+    indexes: tuple[Descriptor, ...] = ()  # that lead to it, the outermost first
+    config: Config | None = None  # None where it was not read
+    note: str = ""  # what the user should know of it
 
 
 class Why(StrEnum):
@@ -75,34 +56,18 @@ class Why(StrEnum):
     UNREADABLE = "unreadable"
 
 
-_NO_IMAGES = (Why.NO_IMAGE, Why.ATTESTATION)
-
-
 class PassedOver(NamedTuple):
-    """Something of an index that is not among its images.
-
-    Attributes:
-        descriptor: of it.
-        why: the kind of reason.
-        what: the reason, to be read after its name.
-        platform: what it is for, None where nothing says it.
-        error: what is wrong with it, None for nothing.
-    """
+    """Something of an index that is not among its images."""
 
     descriptor: Descriptor
     why: Why
-    what: str
-    platform: Platform | None = None
-    error: Exception | None = None
+    what: str  # the reason, to be read after its name
+    platform: Platform | None = None  # None where nothing says it
+    error: Exception | None = None  # what is wrong with it
 
 
 class Listing(NamedTuple):
-    """What an index or a manifest stands for.
-
-    Attributes:
-        images: each once for each platform, in the order of the indexes.
-        passed_over: the rest.
-    """
+    """What an index or a manifest stands for: images once for each platform, and the rest."""
 
     images: tuple[IndexedImage, ...]
     passed_over: tuple[PassedOver, ...]
@@ -124,39 +89,51 @@ class Listing(NamedTuple):
     @property
     def has(self) -> str:
         """What there is and what is missing, for messages."""
-        absent = _texts(one for one in self.passed_over if one.why is Why.ABSENT)
-        missing = f"; not there: {absent}" if absent else ""
+        missing = f"; not there: {self._absent}" if self._absent else ""
         return f"{', '.join(self.platforms) or 'none'}{missing}"
+
+    @property
+    def _absent(self) -> str:
+        absent = {platform_text(one.platform) for one in self.passed_over if one.why is Why.ABSENT}
+        return ", ".join(sorted(absent))
 
     def notes(self, name: str) -> list[str]:
         """What the user should know of it; `name` is what to call it."""
-        absent = _texts(one for one in self.passed_over if one.why is Why.ABSENT)
         there = ", ".join(self.platforms)
-        missing = f"{name}: left out, since it is not there: {absent}; there is {there}"
+        missing = f"{name}: left out, since it is not there: {self._absent}; there is {there}"
         return [
-            *([missing] if absent else ()),
+            *([missing] if self._absent else ()),
             *(
                 f"{name}: {platform_text(one.platform)}: {one.what}: passed over"
                 for one in self.passed_over
-                if one.why in _NO_IMAGES and one.platform and one.platform.os in ("", LINUX)
+                if one.why in (Why.NO_IMAGE, Why.ATTESTATION)
+                if one.platform and one.platform.os in ("", LINUX)
             ),
             *(f"{name}: {one.note}" for one in self.images if one.note),
         ]
 
 
-def _texts(passed_over: Iterable[PassedOver]) -> str:
-    return ", ".join(sorted({platform_text(one.platform) for one in passed_over}))
+class TooManyError(DocumentError):
+    """An index that refers to more than is looked at; `what` is to be read after its name."""
+
+    def __init__(self, top: Descriptor, what: str) -> None:
+        super().__init__(f"{top.digest}: {what}")
+        self.what = what
 
 
 class _Candidate(NamedTuple):
-    """A manifest that may be an image's."""
+    """A manifest or index that may stand for images."""
 
     descriptor: Descriptor
-    document: Manifest | None
-    platform: Platform | None
-    indexes: tuple[Descriptor, ...]
-    taken: bool
-    """Whether it counts whatever kind of manifest it is."""
+    document: Manifest | Index | None = None  # if it was read already
+    platform: Platform | None = None
+    indexes: tuple[Descriptor, ...] = ()
+    taken: bool = False  # whether it counts whatever kind of manifest it is
+
+    def passed_over(
+        self, what: str, why: Why = Why.NO_IMAGE, error: Exception | None = None
+    ) -> PassedOver:
+        return PassedOver(self.descriptor, why, what, self.platform, error)
 
 
 def list_images(
@@ -168,23 +145,20 @@ def list_images(
     configs: bool | None = False,
     workers: int = 1,
 ) -> Listing:
-    """The images that a manifest or an index stands for.
+    """The images that a manifest or an index, `top`, stands for.
 
     Args:
-        top: of the manifest or index.
+        top: its descriptor.
         reader: reads what it refers to.
         matcher: which images are wanted.
         document: what `top` refers to, if it was read already.
         configs: whether the config of each image is read; None for not even that of an
             image for which the index names no platform: it is taken as it is.
         workers: how many documents are read at a time.
-
-    Raises:
-        LayerscanError: a document is malformed or cannot be had; there are too many.
     """
     lister = _Lister(reader, matcher, configs=configs)
     taken = document is not None and matcher.takes_top(document)
-    lister.add(top, document, None, (), taken=taken)
+    lister.add(_Candidate(top, document, taken=taken))
     return lister.listing(workers)
 
 
@@ -218,97 +192,75 @@ class _Lister:
             images = told
         return Listing(tuple(images), tuple(passed_over))
 
-    def add(
-        self,
-        descriptor: Descriptor,
-        document: Manifest | Index | None,
-        platform: Platform | None,
-        above: tuple[Descriptor, ...],
-        *,
-        taken: bool = False,
-    ) -> None:
-        """Take what is in a manifest or index; `taken` for one that counts whatever it is."""
-        if (descriptor.digest, platform) in self._seen:
+    def add(self, entry: _Candidate) -> None:
+        """Take what is in a manifest or index."""
+        key, media_type = (entry.descriptor.digest, entry.platform), entry.descriptor.media_type
+        if key in self._seen:
             return
-        self._seen.add((descriptor.digest, platform))
-        if descriptor.media_type in MANIFEST_TYPES:
+        self._seen.add(key)
+        if media_type in oci.MANIFEST_TYPES:
             self._images += 1
-            self._bound(descriptor, above)
-            manifest = document if isinstance(document, Manifest) else None
-            self._found.append(_Candidate(descriptor, manifest, platform, above, taken))
-        elif descriptor.media_type in INDEX_TYPES:
+            self._bound(entry)
+            self._found.append(entry)
+        elif media_type in oci.INDEX_TYPES:
             self._indexes += 1
-            self._bound(descriptor, above)
-            self._add_index(descriptor, document, platform, above)
-        elif _SCHEMA_1.fullmatch(descriptor.media_type):
-            self._pass_over(
-                descriptor,
-                "is of Docker's schema 1, which does not tell its layers' diff_ids; "
-                "push it again with a newer engine",
-                platform,
-            )
+            self._bound(entry)
+            self._add_index(entry)
         else:
-            what = f"is of type {quoted(descriptor.media_type)}, no image"
-            self._pass_over(descriptor, what, platform)
+            what = f"is of type {quoted(media_type)}, no image"
+            if _SCHEMA_1.fullmatch(media_type):
+                what = (
+                    "is of Docker's schema 1, which does not tell its layers' diff_ids; "
+                    "push it again with a newer engine"
+                )
+            self._found.append(entry.passed_over(what))
 
-    def _bound(self, descriptor: Descriptor, above: tuple[Descriptor, ...]) -> None:
-        if self._images > MOST_IMAGES:
-            what = f"has more than {MOST_IMAGES} images; choose one, or those for a platform"
-        elif self._indexes > MOST_IMAGES or len(above) > DEEPEST:
+    def _bound(self, entry: _Candidate) -> None:
+        if self._images > oci.MOST_IMAGES:
+            what = f"has more than {oci.MOST_IMAGES} images; choose one, or those for a platform"
+        elif self._indexes > oci.MOST_IMAGES or len(entry.indexes) > DEEPEST:
             what = (
                 f"has more than {DEEPEST} indexes within each other, "
-                f"or more than {MOST_IMAGES} in all"
+                f"or more than {oci.MOST_IMAGES} in all"
             )
         else:
             return
-        raise TooManyError((*above, descriptor)[0], what)
+        raise TooManyError((*entry.indexes, entry.descriptor)[0], what)
 
-    def _pass_over(self, descriptor: Descriptor, what: str, platform: Platform | None) -> None:
-        self._found.append(PassedOver(descriptor, Why.NO_IMAGE, what, platform))
-
-    def _add_index(
-        self,
-        descriptor: Descriptor,
-        document: Manifest | Index | None,
-        platform: Platform | None,
-        above: tuple[Descriptor, ...],
-    ) -> None:
-        if document is None:
-            read = _or_passed_over(
-                lambda: self._reader.document(descriptor), descriptor, platform, above
-            )
-            if isinstance(read, PassedOver):
-                self._found.append(read)
-                return
-            document = read
-        assert isinstance(document, Index)  # noqa: S101 - its type was looked at
-        if document.layers:
-            what = "is a layers manifest of a Compose App, no image"
-            self._pass_over(descriptor, what, platform)
+    def _add_index(self, above: _Candidate) -> None:
+        index = above.document or _or_passed_over(
+            lambda: self._reader.document(above.descriptor), above
+        )
+        if isinstance(index, PassedOver):
+            self._found.append(index)
             return
-        for entry in document.manifests:
-            taken = self._matcher.takes_entry(entry, document)
-            told = told_platform(entry) or platform
-            if taken is not None:
-                if taken:
-                    self.add(entry, None, told, (*above, descriptor), taken=True)
-                else:
-                    self._found.append(unwanted(entry, told or Platform("")))
-            elif entry.is_attestation:
-                self._found.append(PassedOver(entry, Why.ATTESTATION, "is an attestation", told))
-            elif entry.artifact_type:
-                self._pass_over(entry, artifact(entry.artifact_type), told)
-            elif told is not None and not self._matcher.takes(told):
-                self._found.append(unwanted(entry, told))
+        assert isinstance(index, Index)  # noqa: S101 - its type was looked at
+        if index.layers:
+            what = "is a layers manifest of a Compose App, no image"
+            self._found.append(above.passed_over(what))
+            return
+        indexes = (*above.indexes, above.descriptor)
+        for descriptor in index.manifests:
+            platform = told_platform(descriptor) or above.platform
+            entry = _Candidate(descriptor, None, platform, indexes)
+            taken = self._matcher.takes_entry(descriptor, index)
+            if taken:
+                self.add(entry._replace(taken=True))
+            elif taken is not None:
+                self._found.append(unwanted(descriptor, platform or Platform("")))
+            elif descriptor.is_attestation:
+                self._found.append(entry.passed_over("is an attestation", Why.ATTESTATION))
+            elif descriptor.artifact_type:
+                self._found.append(entry.passed_over(artifact(descriptor.artifact_type)))
+            elif platform is not None and not self._matcher.takes(platform):
+                self._found.append(unwanted(descriptor, platform))
             else:
-                self.add(entry, None, told, (*above, descriptor))
+                self.add(entry)
 
     def _task(self, entry: _Candidate, _: object) -> IndexedImage | PassedOver:
         if entry.taken:
             return self._read(entry)
-        return _or_passed_over(
-            lambda: self._read(entry), entry.descriptor, entry.platform, entry.indexes
-        )
+        return _or_passed_over(lambda: self._read(entry), entry)
 
     def _read(self, entry: _Candidate) -> IndexedImage | PassedOver:
         descriptor, platform = entry.descriptor, entry.platform
@@ -316,7 +268,7 @@ class _Lister:
         assert isinstance(manifest, Manifest)  # noqa: S101 - its type was looked at
         what = None if entry.taken else what_else(manifest)
         if what is not None:
-            return PassedOver(descriptor, Why.NO_IMAGE, what, platform)
+            return entry.passed_over(what)
         config = None
         if self._configs or (platform is None and self._configs is not None):
             config = self._reader.config(manifest.config)
@@ -330,18 +282,6 @@ class _Lister:
         return IndexedImage(
             descriptor, manifest, platform or Platform(""), entry.indexes, config, note
         )
-
-
-class TooManyError(DocumentError):
-    """An index that refers to more than is looked at.
-
-    Attributes:
-        what: that, to be read after the name of what is asked for.
-    """
-
-    def __init__(self, top: Descriptor, what: str) -> None:
-        super().__init__(f"{top.digest}: {what}")
-        self.what = what
 
 
 def told_platform(entry: Descriptor) -> Platform | None:
@@ -375,22 +315,16 @@ def unwanted(descriptor: Descriptor, platform: Platform) -> PassedOver:
     return PassedOver(descriptor, Why.PLATFORM, f"is for {platform_text(platform)}", platform)
 
 
-def _or_passed_over(
-    read: Callable[[], T],
-    descriptor: Descriptor,
-    platform: Platform | None,
-    above: tuple[Descriptor, ...],
-) -> T | PassedOver:
+def _or_passed_over(read: Callable[[], T], entry: _Candidate) -> T | PassedOver:
     """What `read` gives; or that it is not there, or cannot be used where others may be.
 
-    Raises:
-        AbsentError: what was asked for itself is not there.
+    What was asked for itself must be there.
     """
     try:
         return read()
     except AbsentError as error:
-        if not above:
+        if not entry.indexes:
             raise
-        return PassedOver(descriptor, Why.ABSENT, printable(str(error)), platform, error)
+        return entry.passed_over(printable(str(error)), Why.ABSENT, error)
     except UnreadableError as error:
-        return PassedOver(descriptor, Why.UNREADABLE, str(error), platform, error.error)
+        return entry.passed_over(str(error), Why.UNREADABLE, error.error)

@@ -1,10 +1,9 @@
 """Which images of an index are wanted, as a value that whoever asks hands over."""
 
 from collections.abc import Collection
-from typing import Protocol
 
 from layerscan.errors import DocumentError
-from layerscan.oci.documents import Descriptor, Index, Manifest, Platform
+from layerscan.oci import Descriptor, Index, Manifest, Platform
 
 LINUX = "linux"
 
@@ -13,63 +12,35 @@ class UnusableIndexError(DocumentError):
     """An index that whoever asks cannot read; the message has not its name."""
 
 
-class Matcher(Protocol):
-    """Which images of an index are wanted."""
+class Matcher:
+    """Takes all images; the usual rules say what of an index is one. Subclasses take less.
 
-    @property
-    def assumed(self) -> str:
-        """The architecture that an image is taken to be for which does not say it; or ""."""
+    Where whoever asks cannot read an index, they raise UnusableIndexError.
+    """
 
-    def takes_top(self, document: Manifest | Index) -> bool:
-        """Whether what is asked for itself counts as an image, whatever kind of manifest it is.
+    assumed = ""
+    """The architecture that an image is taken to be for which does not say it."""
 
-        Raises:
-            UnusableIndexError: whoever asks cannot read it.
-        """
-
-    def takes_entry(self, entry: Descriptor, index: Index) -> bool | None:
-        """Whether an entry of an index counts, whatever it is; None: by the usual rules.
-
-        Raises:
-            UnusableIndexError: whoever asks cannot read an index that has it.
-        """
-
-    def takes(self, platform: Platform) -> bool:
-        """Whether an image for `platform` is wanted; its parts are empty where not known."""
-
-
-class UsualRules:
-    """Leaves it to the usual rules what of an index is an image; see `Matcher`."""
-
-    @property
-    def assumed(self) -> str:
-        """Nothing is taken to be what it does not say."""
-        return ""
-
-    def takes_top(self, document: Manifest | Index) -> bool:  # noqa: ARG002 - whatever it is
-        """The usual rules say it."""
+    def takes_top(self, document: Manifest | Index) -> bool:  # noqa: ARG002 - usual rules
+        """Whether what is asked for itself counts as an image, whatever kind of manifest it is."""
         return False
 
     def takes_entry(self, entry: Descriptor, index: Index) -> bool | None:  # noqa: ARG002
-        """The usual rules say it."""
+        """Whether an entry of an index counts, whatever it is; None: by the usual rules."""
         return None
 
+    def takes(self, platform: Platform) -> bool:  # noqa: ARG002 - whatever it is
+        """Whether an image for `platform` is wanted; its parts are empty where not known."""
+        return True
 
-class ForLinux(UsualRules):
-    """Images for Linux, of all architectures or of some; see `Matcher`.
 
-    Args:
-        architectures: those wanted; None for all.
-    """
+class ForLinux(Matcher):
+    """Images for Linux, of some architectures or, with None, of all."""
 
     def __init__(self, architectures: Collection[str] | None = None) -> None:
         self.architectures = architectures
-
-    @property
-    def assumed(self) -> str:
-        """The only architecture that is wanted, if it is only one."""
-        asked = list(self.architectures or ())
-        return asked[0] if len(asked) == 1 else ""
+        if architectures is not None and len(architectures) == 1:
+            (self.assumed,) = architectures
 
     def takes(self, platform: Platform) -> bool:
         """Whether an image for `platform` is wanted."""

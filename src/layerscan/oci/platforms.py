@@ -15,10 +15,7 @@ from layerscan.errors import LayerscanError
 from layerscan.oci import Platform
 
 T = TypeVar("T")
-
-_WORD = re.compile(r"[!-.0-~]{1,64}", re.ASCII)
-"""A part of a platform: printable, without a slash."""
-
+_WORD = re.compile(r"[!-.0-~]{1,64}", re.ASCII)  # a part of a platform: printable, without a slash
 _MOST_PARTS = 3
 
 _MACHINES = {
@@ -58,16 +55,11 @@ _SAME_ARCHITECTURE = {
 """Other names for an architecture, and the variant if they say one."""
 
 _ARM_VARIANTS = ("v8", "v7", "v6", "v5")
-_USUAL_VARIANT = {"arm": "v7", "arm64": "v8", "amd64": "v1"}
-"""What an absent variant stands for."""
+_USUAL_VARIANT = {"arm": "v7", "arm64": "v8", "amd64": "v1"}  # what an absent variant stands for
 
 
 def parse_platform(text: str) -> Platform:
-    """Read ``os/architecture`` or ``os/architecture/variant``.
-
-    Raises:
-        LayerscanError: `text` is neither.
-    """
+    """Read ``os/architecture`` or ``os/architecture/variant``."""
     parts = text.split("/")
     if not 2 <= len(parts) <= _MOST_PARTS or not all(map(_WORD.fullmatch, parts)):  # noqa: PLR2004
         raise LayerscanError(
@@ -135,11 +127,7 @@ def fits(platform: Platform, asked: Platform) -> bool:
 
 
 def preference(platform: Platform, machine: Platform) -> int | None:
-    """How much a `machine` prefers an image of `platform`: the less the better.
-
-    Returns:
-        None where it cannot run it at all.
-    """
+    """How much a `machine` prefers an image of `platform`: the less the better; None for never."""
     wanted = (platform.architecture, _variant(platform))
     order = _order(machine)
     return order.index(wanted) if platform.os in ("", "linux") and wanted in order else None
@@ -148,10 +136,7 @@ def preference(platform: Platform, machine: Platform) -> int | None:
 def preferred(
     candidates: Sequence[T], machine: Platform, platform_of: Callable[[T], Platform]
 ) -> T:
-    """Of one or more that may be meant, the one that `machine` runs best.
-
-    Those that it cannot run come last and keep their order.
-    """
+    """The candidate that `machine` runs best; those that it cannot run keep their order."""
 
     def rank(one: T) -> tuple[bool, int]:
         found = preference(platform_of(one), machine)

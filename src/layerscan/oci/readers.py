@@ -2,17 +2,9 @@
 
 from typing import Protocol
 
+from layerscan import oci
+from layerscan.oci import Config, Descriptor, Index, Manifest
 from layerscan.oci.blobs import Blobs
-from layerscan.oci.documents import (
-    MAX_CONFIG,
-    MAX_MANIFEST,
-    Config,
-    Descriptor,
-    Index,
-    Manifest,
-    loads,
-    loads_config,
-)
 from layerscan.oci.platforms import platform_text
 
 _BLOB = "application/octet-stream"
@@ -24,10 +16,8 @@ class Reader(Protocol):
     def document(self, descriptor: Descriptor) -> Manifest | Index:
         """The manifest or index that `descriptor` refers to, as its type says.
 
-        Raises:
-            AbsentError: it is not there.
-            UnreadableError: it cannot be used, and others may be.
-            LayerscanError: it cannot be used.
+        Raises AbsentError where it is not there, UnreadableError where it cannot be used and
+        others may be, and any other LayerscanError where that ends all.
         """
 
     def config(self, descriptor: Descriptor) -> Config:
@@ -35,11 +25,7 @@ class Reader(Protocol):
 
 
 class UnreadableError(Exception):
-    """A document that cannot be used, where others are to be read all the same.
-
-    Attributes:
-        error: why.
-    """
+    """A document that cannot be used, where others are to be read all the same; `error` is why."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
@@ -55,13 +41,13 @@ class BlobReader:
 
     def document(self, descriptor: Descriptor) -> Manifest | Index:
         """The manifest or index; see `Reader`."""
-        raw = self._blobs.fetch(descriptor, limit=MAX_MANIFEST)
-        return loads(raw, self._where(descriptor), media_type=descriptor.media_type)
+        raw = self._blobs.fetch(descriptor, limit=oci.MAX_MANIFEST)
+        return oci.loads(raw, self._where(descriptor), media_type=descriptor.media_type)
 
     def config(self, descriptor: Descriptor) -> Config:
         """The config; see `Reader`. Whatever type it is given, it is a blob."""
-        raw = self._blobs.fetch(descriptor._replace(media_type=_BLOB), limit=MAX_CONFIG)
-        return loads_config(raw, f"{self._where(descriptor)}: config")
+        raw = self._blobs.fetch(descriptor._replace(media_type=_BLOB), limit=oci.MAX_CONFIG)
+        return oci.loads_config(raw, f"{self._where(descriptor)}: config")
 
     def _where(self, descriptor: Descriptor) -> str:
         platform = descriptor.platform

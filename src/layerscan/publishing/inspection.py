@@ -6,6 +6,7 @@ descriptors. It prints nothing.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from layerscan import digest as digests
@@ -17,6 +18,7 @@ from layerscan.layersmeta import LayersMeta
 from layerscan.oci import Config, Descriptor, Index, Manifest, Platform
 from layerscan.oci.image_manifests import what_else
 from layerscan.oci.images import IndexedImage, TooManyError, Why, list_images
+from layerscan.oci.matchers import Matcher
 from layerscan.oci.platforms import fits, parse_platform, spelt
 from layerscan.oci.readers import BlobReader
 from layerscan.reference import DEFAULT_TAG, Reference
@@ -105,7 +107,8 @@ class Inspection(NamedTuple):
     others: tuple[Descriptor, ...] = ()
 
 
-class Filter(NamedTuple):
+@dataclass(frozen=True)
+class Filter(Matcher):
     """Which of several images are meant.
 
     Attributes:
@@ -134,19 +137,6 @@ class Filter(NamedTuple):
         if self.platform is not None:
             parts.append(f"platform {spelt(self.platform)}")
         return " and ".join(parts)
-
-    @property
-    def assumed(self) -> str:
-        """Nothing is taken to be what it does not say; see `Matcher`."""
-        return ""
-
-    def takes_top(self, document: Manifest | Index) -> bool:  # noqa: ARG002 - whatever it is
-        """The usual rules say it; see `Matcher`."""
-        return False
-
-    def takes_entry(self, entry: Descriptor, index: Index) -> bool | None:  # noqa: ARG002
-        """The usual rules say it; see `Matcher`."""
-        return None
 
     def takes(self, platform: Platform) -> bool:
         """Whether an image for `platform` is meant."""

@@ -4,13 +4,9 @@
         repository = client.repository(parse("registry.example/acme/web"))
         fetched = repository.manifest("7")
 
-Owns HTTP, credentials, retries and the verification of every byte that comes
-in. It knows of a document only its type, digest and size; what is in it, others
-read. ``client`` is its face; below it stand ``repository`` (the API's calls),
-``upload``, ``endpoint`` (one registry: authorisation and retries), ``auth`` and
-``credentials`` (in which files they are; what is in these, ``login_files`` knows),
-``transport`` (connections and redirects), ``tls`` (certificates) and, at the bottom,
-``verify``, ``retry`` and ``faults``. httpx is imported by the first request.
+Owns HTTP, credentials, retries and the verification of every byte that comes in. It knows
+of a document only its type, digest and size; what is in it, others read. ``client`` is
+its face. httpx is imported by the first request.
 """
 
 from layerscan.registry.client import RegistryClient

@@ -15,10 +15,10 @@ from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 from layerscan import jsondoc
-from layerscan.errors import DocumentError, RefusedByRegistryError, RegistryError
+from layerscan.errors import DocumentError, RegistryError
 from layerscan.jsondoc import Place
 from layerscan.registry.challenge import Challenge, parse_challenges
-from layerscan.registry.faults import is_temporary, refusal
+from layerscan.registry.faults import refusal
 from layerscan.registry.login import Login, Secret
 from layerscan.registry.pace import Deadline
 from layerscan.registry.redaction import redacted
@@ -30,12 +30,9 @@ from layerscan.text import printable
 _CLIENT = "layerscan"
 _LONGEST_TOKEN_ANSWER = 1 << 20
 _TOKEN = re.compile(r"[\x21-\x7e]{1,65536}")
-_SHORTEST_LIFE = 60
-"""Seconds that a token lives where its service does not say, or says less."""
-_MARGIN = 10
-"""Seconds before its end from which a token is used no more."""
-_LONG = 8
-"""Characters of what is sent: tokens, and names with passwords in base64."""
+_SHORTEST_LIFE = 60  # seconds that a token lives where its service does not say, or says less
+_MARGIN = 10  # seconds before its end from which a token is used no more
+_LONG = 8  # characters of what is sent: tokens, and names with passwords in base64
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -47,14 +44,9 @@ class _Token(NamedTuple):
 class Authorizer:
     """What one registry is shown so that it answers; thread-safe.
 
-    Scopes begin with that of the repository which a request is about; its
-    credentials are used.
-
-    Args:
-        registry: as references name it, for messages.
-        send: makes requests to token services, with a header Authorization.
-        find_login: gives the credentials for a repository; called once for each,
-            when they are needed, by one thread at a time.
+    Scopes begin with that of the repository which a request is about; its credentials are
+    used. `send` makes requests to token services, with a header Authorization. `find_login`
+    gives the credentials for a repository: it is called once for each, when they are needed.
     """
 
     def __init__(
@@ -74,25 +66,14 @@ class Authorizer:
         self._secrets: set[str] = set()
 
     def current(self, scopes: tuple[str, ...]) -> str | None:
-        """The header Authorization for `scopes`, as far as it is known what is wanted.
-
-        Raises:
-            RegistryError: a token is needed and cannot be had.
-        """
+        """The header Authorization for `scopes`, as far as it is known what is wanted."""
         with self._lock:
             if self._challenge is None:
                 return None
             return self._header(self._challenge, scopes)
 
     def renewed(self, answer: Answer, scopes: tuple[str, ...], used: str | None) -> str | None:
-        """Another header in place of `used`, which the registry refused with `answer`.
-
-        Returns:
-            None if there is nothing else to show.
-
-        Raises:
-            RegistryError: a token is needed and cannot be had.
-        """
+        """Another header in place of `used`, which was refused with `answer`; None for no other."""
         challenge = _choose(parse_challenges(answer.response.headers.get_list("WWW-Authenticate")))
         with self._lock:
             if challenge is None:
@@ -171,7 +152,7 @@ class Authorizer:
         self, challenge: Challenge, scopes: tuple[str, ...], login: Login | None
     ) -> tuple[Request, str | None]:
         realm = challenge.parameters["realm"]
-        service = challenge.parameters["service"]
+        service = challenge.parameters.get("service")
         query = [("service", service)] if service else []
         if login is not None and login.is_identity_token:
             identity = self._identities.get(login, login.secret)
@@ -189,15 +170,10 @@ class Authorizer:
         return Request("GET", url), None if login is None else self._basic(login)
 
     def _token_refusal(self, answer: Answer, where: str, login: Login | None) -> RegistryError:
-        body = read_error(answer.response)
         delay = retry_after(answer.header("Retry-After"))
-        status = answer.status
-        fault = refusal(where, status, body, delay=delay, redacted=self.redacted)
-        if is_temporary(status) or not isinstance(fault, RefusedByRegistryError):
-            return fault
-        source = f" (those from {login.source})" if login else ""
-        hint = f": the credentials are refused{source}" if login else ""
-        return RefusedByRegistryError(f"{fault}{hint}", status=status, code=fault.code)
+        body = read_error(answer.response)
+        hint = f": the credentials are refused (those from {login.source})" if login else ""
+        return refusal(where, answer.status, body, delay=delay, redacted=self.redacted, hint=hint)
 
     def _token(self, raw: bytes, where: str, login: Login | None) -> _Token:
         place = Place(where)
@@ -205,9 +181,7 @@ class Authorizer:
             document = jsondoc.mapping(jsondoc.decode(raw, where, as_go=True), place)
             name = "token" if "token" in document else "access_token"
             text = jsondoc.text(document, name, place)
-            life = _SHORTEST_LIFE
-            if "expires_in" in document:
-                life = max(life, jsondoc.integer(document, "expires_in", place))
+            life = max(_SHORTEST_LIFE, jsondoc.integer(document, "expires_in", place, 0))
             identity = jsondoc.text(document, "refresh_token", place, "")
         except DocumentError as error:
             raise RegistryError(str(error)) from None
@@ -234,9 +208,7 @@ def _choose(challenges: Sequence[Challenge]) -> Challenge | None:
     """The challenge that can be met; a token before a password."""
     for challenge in challenges:
         if challenge.scheme == "bearer" and "realm" in challenge.parameters:
-            service = challenge.parameters.get("service", "")
-            parameters = {"realm": challenge.parameters["realm"], "service": service}
-            return Challenge("bearer", parameters)
+            return challenge
     return next((one for one in challenges if one.scheme == "basic"), None)
 
 
@@ -250,10 +222,9 @@ def _check_realm(challenge: Challenge, answer: Answer, registry: str) -> None:
     except ValueError:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
-        raise RegistryError(
-            f"{registry}: names a token service that has no address: {printable(realm)}"
-        )
-    if parts.scheme == "http" and answer.response.url.scheme == "https":
-        raise RegistryError(
-            f"{registry}: names a token service without TLS: {printable(parts.hostname)}"
-        )
+        what = f"that has no address: {printable(realm)}"
+    elif parts.scheme == "http" and answer.response.url.scheme == "https":
+        what = f"without TLS: {printable(parts.hostname)}"
+    else:
+        return
+    raise RegistryError(f"{registry}: names a token service {what}")

@@ -1,8 +1,7 @@
 """The header WWW-Authenticate: what a server wants to see before it answers.
 
-Owns the grammar (RFC 9110, section 11.6.1). A header may have several
-challenges, and commas stand between them, between their parameters, and inside
-quoted values.
+Owns the grammar (RFC 9110, section 11.6.1). A header may have several challenges, and
+commas stand between them, between their parameters, and inside quoted values.
 """
 
 import re
@@ -20,12 +19,7 @@ _LONGEST = 16 * 1024
 
 
 class Challenge(NamedTuple):
-    """One way to authenticate.
-
-    Attributes:
-        scheme: in lower case: ``bearer``, ``basic``.
-        parameters: by their names in lower case.
-    """
+    """One way to authenticate; all names in lower case."""
 
     scheme: str
     parameters: Mapping[str, str]

@@ -12,12 +12,7 @@ from layerscan.registry.transport import Transport
 
 
 class RegistryClient:
-    """Access to registries; thread-safe. Close it, or use it in a ``with``.
-
-    Args:
-        options: which registries are insecure, and how many connections there
-            may be at a time.
-    """
+    """Access to registries; thread-safe. Close it, or use it in a ``with``."""
 
     def __init__(self, options: RegistryOptions = RegistryOptions()) -> None:  # noqa: B008 - it cannot be changed
         self._transport = Transport(options)
@@ -25,12 +20,9 @@ class RegistryClient:
         self._endpoints: dict[str, Endpoint] = {}
 
     def repository(self, reference: Reference) -> Repository:
-        """The repository of `reference`; its tag and digest do not count.
+        """The repository of `reference`, whose tag and digest do not count; nothing is sent yet.
 
-        Nothing is sent before the repository is asked for something.
-
-        Raises:
-            MissingPackageError: there is no httpx.
+        Raises MissingPackageError where there is no httpx.
         """
         with needed("httpx"):
             import httpx  # noqa: F401 - its use comes later, in many places

@@ -5,77 +5,49 @@ What they print may be secret: no message has any of it.
 
 import re
 import subprocess
-from typing import NamedTuple
 
 from layerscan import jsondoc
 from layerscan.errors import RegistryError
 from layerscan.jsondoc import Place
 from layerscan.registry.login import Login, Secret
 
-HELPER_SECONDS = 60.0
-"""How long a credential helper may take; it may ask somebody."""
-
+HELPER_SECONDS = 60.0  # how long a credential helper may take; it may ask somebody
 _LONGEST_ANSWER = 1 << 20
 _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 _NOT_FOUND = b"credentials not found"
 _IDENTITY_TOKEN_USER = "<token>"  # noqa: S105 - Docker's name for it
 
 
-class Helper(NamedTuple):
-    """A credential helper.
-
-    Attributes:
-        program: what is run.
-        source: who names it, for messages.
-    """
-
-    program: str
-    source: str
-
-    @classmethod
-    def named(cls, name: str, place: Place, source: str) -> "Helper":
-        """The helper that `source` calls `name` at `place`.
-
-        Raises:
-            DocumentError: no program may be called so.
-        """
-        if not _HELPER_NAME.fullmatch(name):
-            raise place.fault("is no name of a credential helper")
-        return cls(f"docker-credential-{name}", source)
-
-    def ask(self, key: str) -> Login | None:
-        """What it knows of `key`, None for nothing.
-
-        Raises:
-            RegistryError: it cannot be run, or fails.
-            DocumentError: its answer is none.
-        """
-        fault = f"credentials of {key}: {self.program}"
-        try:
-            done = subprocess.run(
-                [self.program, "get"],
-                check=False,
-                input=key.encode(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                timeout=HELPER_SECONDS,
-            )
-        except FileNotFoundError:
-            raise RegistryError(
-                f"credentials of {key}: {self.source} names {self.program}, which is not on PATH"
-            ) from None
-        except OSError as error:
-            raise RegistryError(f"{fault} cannot be run: {error.strerror}") from None
-        except subprocess.TimeoutExpired:
-            raise RegistryError(f"{fault} does not answer in {HELPER_SECONDS:g} seconds") from None
-        if done.returncode == 0:
-            return _answer(done.stdout, self.program)
-        if _NOT_FOUND in done.stdout:
-            return None
-        raise RegistryError(
-            f"{fault} fails with exit status {done.returncode}; "
-            f"'echo {key} | {self.program} get' shows why"
+def ask_helper(name: str, key: str, place: Place, source: str) -> Login | None:
+    """What the helper that `source` calls `name` at `place` knows of `key`, None for nothing."""
+    if not _HELPER_NAME.fullmatch(name):
+        raise place.fault("is no name of a credential helper")
+    program = f"docker-credential-{name}"
+    fault = f"credentials of {key}: {program}"
+    try:
+        done = subprocess.run(
+            [program, "get"],
+            check=False,
+            input=key.encode(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=HELPER_SECONDS,
         )
+    except FileNotFoundError:
+        raise RegistryError(
+            f"credentials of {key}: {source} names {program}, which is not on PATH"
+        ) from None
+    except OSError as error:
+        raise RegistryError(f"{fault} cannot be run: {error.strerror}") from None
+    except subprocess.TimeoutExpired:
+        raise RegistryError(f"{fault} does not answer in {HELPER_SECONDS:g} seconds") from None
+    if done.returncode == 0:
+        return _answer(done.stdout, program)
+    if _NOT_FOUND in done.stdout:
+        return None
+    raise RegistryError(
+        f"{fault} fails with exit status {done.returncode}; 'echo {key} | {program} get' shows why"
+    )
 
 
 def _answer(raw: bytes, program: str) -> Login | None:

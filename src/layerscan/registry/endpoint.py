@@ -1,28 +1,21 @@
 """One registry: where it is, its authorisation, and its requests, tried again.
 
-Owns the address of a registry and what becomes of each answer: accepted,
-refused, or worth another attempt. What requests mean, `repository` and
-`upload` know.
+Owns its address and what becomes of each answer: accepted, refused, or worth another
+attempt. What requests mean, `repository` and `upload` know.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property
 from http import HTTPStatus
 from typing import TypeVar
 
-from layerscan.errors import RefusedByRegistryError, RegistryError
+from layerscan.errors import RegistryError
 from layerscan.reference import DEFAULT_REGISTRY
 from layerscan.registry.auth import Authorizer
-from layerscan.registry.credentials import Credentials
-from layerscan.registry.faults import (
-    CertificateError,
-    ProxyError,
-    TemporaryError,
-    TemporaryProxyError,
-    refusal,
-)
+from layerscan.registry.faults import CertificateError, ProxyError, TemporaryError, refusal
+from layerscan.registry.login_files import Credentials
 from layerscan.registry.retry import Waits, retry_after
 from layerscan.registry.tls import Certificates, find_certificates
 from layerscan.registry.transport import Answer, Request, Transport, is_loopback, origin
@@ -30,9 +23,7 @@ from layerscan.registry.verify import read_error
 from layerscan.text import printable
 
 T = TypeVar("T")
-
-DOCKER_HUB = "registry-1.docker.io"
-"""The host behind the name docker.io."""
+DOCKER_HUB = "registry-1.docker.io"  # the host behind the name docker.io
 
 
 class Endpoint:
@@ -47,12 +38,7 @@ class Endpoint:
         self._scheme: str | None = None
 
     def url(self, path: str) -> str:
-        """The address of `path` below the API's root.
-
-        Raises:
-            CertificateError: its own certificates cannot be used.
-            RegistryError: it can only be asked over a proxy, and that cannot be used.
-        """
+        """The address of `path` below the API's root."""
         with self._lock:
             if self._scheme is None:
                 self._scheme = self._find_scheme()
@@ -73,10 +59,10 @@ class Endpoint:
             try:
                 with self._send(Request("GET", f"https://{self._host}/v2/"), None):
                     return "https"
-            except TemporaryProxyError as fault:
+            except (CertificateError, ProxyError) as fault:
+                if not isinstance(fault, TemporaryError):
+                    raise
                 waits.wait(fault)
-            except (CertificateError, ProxyError):
-                raise
             except RegistryError:
                 # Whether plain HTTP does any better, the request itself will show.
                 return "http"
@@ -93,68 +79,41 @@ class Endpoint:
         """The waits between the attempts of one request."""
         return Waits(self._transport.stop)
 
-    def call(
-        self,
-        request: Request,
-        consume: Callable[[Answer], T],
-        *,
-        where: str,
-        scopes: tuple[str, ...],
-        accepted: Sequence[int] = (HTTPStatus.OK,),
-    ) -> T:
+    def call(self, request: Request, consume: Callable[[Answer], T]) -> T:
         """Make a request, as often as it takes, and give its answer to `consume`.
 
-        Args:
-            request: what to ask.
-            consume: reads the answer; it is called again if the connection is
-                lost in its midst.
-            where: what the request is about, for messages.
-            scopes: of the token.
-            accepted: the statuses that `consume` wants to see.
-
-        Raises:
-            RegistryError: it fails for good.
+        That is called again if the connection is lost while it reads.
         """
         waits = self.waits()
         while True:
             try:
-                with self.attempt(request, where=where, scopes=scopes, accepted=accepted) as answer:
+                with self.attempt(request) as answer:
                     return consume(answer)
             except TemporaryError as fault:
                 waits.wait(fault)
 
     @contextmanager
-    def attempt(
-        self,
-        request: Request,
-        *,
-        where: str,
-        scopes: tuple[str, ...],
-        accepted: Sequence[int] = (HTTPStatus.OK,),
-    ) -> Iterator[Answer]:
+    def attempt(self, request: Request) -> Iterator[Answer]:
         """Make a request once, or twice where the registry wants another token.
 
-        Raises:
-            TemporaryError: another attempt may go better; also while the body
-                is read.
-            RegistryError: it will not.
+        Raises TemporaryError where another attempt may go better; also while the body is read.
         """
         # An upload may go to another host, which must see neither token nor certificate.
         is_own = self._owns(request.url)
         with self._redacted(), ExitStack() as opened:
-            used = self._auth.current(scopes) if is_own else None
+            used = self._auth.current(request.scopes) if is_own else None
             certificates = self._certificates if is_own else self._certificates.abroad()
             answer = opened.enter_context(self._transport.send(request, used, certificates))
             if answer.status == HTTPStatus.UNAUTHORIZED and answer.is_home and is_own:
                 body = read_error(answer.response)
                 # The token service may need the very connection.
                 opened.close()
-                fresh = self._auth.renewed(answer, scopes, used)
+                fresh = self._auth.renewed(answer, request.scopes, used)
                 if fresh is None:
-                    raise self._fault(answer, where, body, scopes)
+                    raise self._fault(request, answer, body)
                 answer = opened.enter_context(self._send(request, fresh))
-            if answer.status not in accepted:
-                raise self._fault(answer, where, read_error(answer.response), scopes)
+            if answer.status not in request.accepted:
+                raise self._fault(request, answer, read_error(answer.response))
             yield answer
 
     @contextmanager
@@ -171,16 +130,13 @@ class Endpoint:
 
         return origin(httpx.URL(url)) == origin(httpx.URL(self.url("")))
 
-    def _fault(
-        self, answer: Answer, where: str, body: bytes, scopes: tuple[str, ...]
-    ) -> RegistryError:
+    def _fault(self, request: Request, answer: Answer, body: bytes) -> RegistryError:
         delay = retry_after(answer.header("Retry-After"))
+        where, hint = request.where, ""
         if not answer.is_home:
             # The address of a storage may hold a key; its host says enough.
             where = f"{where}: redirected to {printable(answer.response.url.host)}"
-        fault = refusal(where, answer.status, body, delay=delay, redacted=self._auth.redacted)
-        denied = answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-        if denied and answer.is_home and isinstance(fault, RefusedByRegistryError):
-            message = f"{fault}; {self._auth.denied(scopes)}"
-            return RefusedByRegistryError(message, status=fault.status, code=fault.code)
-        return fault
+        elif answer.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            hint = f"; {self._auth.denied(request.scopes)}"
+        redacted = self._auth.redacted
+        return refusal(where, answer.status, body, delay=delay, redacted=redacted, hint=hint)

@@ -1,15 +1,15 @@
 """What goes wrong with registries, in words: connections, refusals, error bodies.
 
-Owns how a registry's own words are shown: bounded and on one line. The types of the
-errors are in ``layerscan.errors``.
+Owns how a registry's own words are shown: bounded and on one line.
 """
 
 import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from layerscan import jsondoc
 from layerscan.errors import (
@@ -23,9 +23,7 @@ from layerscan.text import printable
 if TYPE_CHECKING:
     import httpx
 
-MAX_ERROR_BODY = 64 * 1024
-"""Bytes of an error's body that are looked at."""
-
+MAX_ERROR_BODY = 64 * 1024  # bytes of an error's body that are looked at
 _MOST_ERRORS_TOLD = 3
 
 DOCKER_FOLDER = "/etc/docker/certs.d"
@@ -52,15 +50,13 @@ _TEMPORARY_ALERTS = (
     "SSLV3_ALERT_BAD_RECORD_MAC",
 )
 
-_NO_TLS = "WRONG_VERSION_NUMBER"
-"""What OpenSSL says of an answer that is no TLS."""
+_NO_TLS = "WRONG_VERSION_NUMBER"  # what OpenSSL says of an answer that is no TLS
 
 
 class TemporaryError(RegistryError):
     """What another attempt may mend: a lost connection, 429, a fault of the server.
 
-    Attributes:
-        delay: seconds that the registry asks to wait, None where it says nothing.
+    `delay` has the seconds that the registry asks to wait, None where it says nothing.
     """
 
     def __init__(self, message: str, delay: float | None = None) -> None:
@@ -69,90 +65,66 @@ class TemporaryError(RegistryError):
 
 
 class CertificateError(RegistryError):
-    """A certificate is refused, or a file that should hold one cannot be used.
-
-    Neither another attempt mends it nor plain HTTP.
-    """
+    """A certificate is refused, or its file cannot be used; plain HTTP is not tried instead."""
 
 
 class ProxyError(RegistryError):
-    """A proxy that the environment names cannot be used, so the registry was not asked.
-
-    It says nothing about the registry: plain HTTP is not to be tried instead.
-    """
+    """A proxy of the environment cannot be used; plain HTTP is not tried instead."""
 
 
 class TemporaryProxyError(ProxyError, TemporaryError):
     """The same, where another attempt may go better."""
 
 
-class Peer(NamedTuple):
-    """Whom a connection is to, for messages.
+@dataclass
+class Peer:
+    """Whom a connection is to, for messages."""
 
-    Attributes:
-        host: with its port if that is given.
-        registry: the registry on whose behalf the connection is made.
-        certificate: the file with this client's own certificate, None for none.
-        is_foreign: whether it is shown none, as neither the registry nor its
-            token service is there.
-    """
-
-    host: str
-    registry: str
-    certificate: str | None
-    is_foreign: bool
+    host: str  # with its port if that is given
+    registry: str  # on whose behalf the connection is made
+    certificate: str | None  # the file with this client's own, None for none
+    is_foreign: bool  # shown none, as neither the registry nor its token service is there
+    # The proxy, with its port, while a new connection has come no farther than to it.
+    proxy: str | None = None
 
 
 @contextmanager
-def told(peer: Peer, proxy: Callable[[], str | None]) -> Iterator[None]:
-    """Turn what httpx raises about a connection to `peer` into errors of this room.
-
-    Args:
-        peer: whom the connection is to.
-        proxy: gives host and port of the proxy that the connection goes no
-            farther than, as yet; None if it goes farther or there is none.
-
-    Raises:
-        TemporaryError: another attempt may go better.
-        RegistryError: it will not.
-    """
+def told(peer: Peer) -> Iterator[None]:
+    """Turn what httpx raises about a connection to `peer` into errors of this room."""
     import httpx
 
     try:
         yield
     except httpx.TransportError as error:
-        at_proxy = proxy()
-        raise (
-            (_proxy_error(error, peer.host, at_proxy) if at_proxy else _final_error(error, peer))
-            or _connection_error(error, peer.host)
-        ) from None
+        final = _proxy_error(error, peer) if peer.proxy else _final_error(error, peer)
+        raise (final or _connection_error(error, peer.host)) from None
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         said = f"{type(error).__name__}: {printable(str(error))}"
         raise RegistryError(f"{peer.host}: {said}") from None
 
 
-def _proxy_error(error: "httpx.TransportError", host: str, proxy: str) -> ProxyError | None:
+def _proxy_error(error: "httpx.TransportError", peer: Peer) -> ProxyError | None:
     """What keeps the proxy itself from being used, None if it is something else."""
     import httpx
 
-    where = f"{host}: the proxy {printable(proxy)} cannot be used"
+    where = f"{peer.host}: the proxy {printable(peer.proxy or '')} cannot be used"
     check = "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names it"
     said = printable(str(error)) or "no connection in time"
-    for cause in _causes(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return ProxyError(
-                f"{where}: its certificate is not trusted: {printable(cause.verify_message)}; "
-                f"{check}, and SSL_CERT_FILE a file with authorities"
-            )
-        if isinstance(cause, ssl.SSLError):
-            reason = _reason(cause)
-            if reason == _NO_TLS:
-                hint = f"{check}: with http:// instead of https:// it is asked without"
-                return ProxyError(f"{where}: it speaks no TLS ({reason}); {hint}")
-            kind = ProxyError if _is_final_alert(reason) else TemporaryProxyError
-            return kind(f"{where}: TLS failed: {reason}; {check}")
-        if _is_final(cause):
-            return ProxyError(f"{where}: {said}; {check}")
+    cause = _telling_cause(error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return ProxyError(
+            f"{where}: its certificate is not trusted: {printable(cause.verify_message)}; "
+            f"{check}, and SSL_CERT_FILE a file with authorities"
+        )
+    if isinstance(cause, ssl.SSLError):
+        reason = _reason(cause)
+        if reason == _NO_TLS:
+            hint = f"{check}: with http:// instead of https:// it is asked without"
+            return ProxyError(f"{where}: it speaks no TLS ({reason}); {hint}")
+        kind = ProxyError if _is_final_alert(reason) else TemporaryProxyError
+        return kind(f"{where}: TLS failed: {reason}; {check}")
+    if cause is not None:
+        return ProxyError(f"{where}: {said}; {check}")
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return TemporaryProxyError(f"{where}: {said}; {check}")
     return None
@@ -161,27 +133,32 @@ def _proxy_error(error: "httpx.TransportError", host: str, proxy: str) -> ProxyE
 def _final_error(error: "httpx.TransportError", peer: Peer) -> RegistryError | None:
     """What no attempt within seconds mends, None if it is something else."""
     host = peer.host
-    for cause in _causes(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return CertificateError(
-                f"{host}: its certificate is not trusted: {printable(cause.verify_message)}; an "
-                f"authority of your own belongs into {DOCKER_FOLDER}/{peer.registry} as *.crt or "
-                "into the file that SSL_CERT_FILE names, and --insecure-registry does without"
-            )
-        if isinstance(cause, ssl.SSLError):
-            return _tls_error(_reason(cause), peer)
-        if _is_final(cause) and isinstance(cause, socket.gaierror):
-            return RegistryError(f"{host}: there is no such host ({cause.strerror})")
-        if _is_final(cause):
-            return RegistryError(f"{host}: no connection: {printable(str(error))}")
+    cause = _telling_cause(error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return CertificateError(
+            f"{host}: its certificate is not trusted: {printable(cause.verify_message)}; an "
+            f"authority of your own belongs into {DOCKER_FOLDER}/{peer.registry} as *.crt or "
+            "into the file that SSL_CERT_FILE names, and --insecure-registry does without"
+        )
+    if isinstance(cause, ssl.SSLError):
+        return _tls_error(_reason(cause), peer)
+    if isinstance(cause, socket.gaierror):
+        return RegistryError(f"{host}: there is no such host ({cause.strerror})")
+    if cause is not None:
+        return RegistryError(f"{host}: no connection: {printable(str(error))}")
     return None
 
 
-def _is_final(cause: BaseException) -> bool:
-    """Whether there is no such host, or nobody who listens there."""
-    if isinstance(cause, socket.gaierror):
-        return cause.errno != socket.EAI_AGAIN
-    return isinstance(cause, ConnectionRefusedError)
+def _telling_cause(error: BaseException) -> OSError | None:
+    """What is behind an error: trouble with TLS, no such host, or nobody who listens there."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError | ConnectionRefusedError):
+            return cause
+        if isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_AGAIN:
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def _reason(error: ssl.SSLError) -> str:
@@ -232,13 +209,6 @@ def _connection_error(error: "httpx.TransportError", host: str) -> RegistryError
     return TemporaryError(f"{host}: the connection broke off: {said}")
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__
-
-
 def refusal(
     where: str,
     status: int,
@@ -246,30 +216,27 @@ def refusal(
     *,
     delay: float | None = None,
     redacted: Callable[[str], str] = str,
+    hint: str = "",
 ) -> RegistryError:
     """The error for an answer that is no success.
 
-    Args:
-        where: the repository, or the document in it, for the message.
-        status: the answer's HTTP status.
-        body: its body, of which no more than `MAX_ERROR_BODY` bytes count.
-        delay: what its Retry-After asks for, in seconds.
-        redacted: takes out of a text what nobody must see.
+    `where` is the repository, or the document in it; `delay` the seconds of its Retry-After.
+    `redacted` takes out of a text what nobody must see; `hint` follows what is final.
     """
     code, words = _own_words(body)
     said = printable(redacted(words))
     code = printable(redacted(code))
     message = f"{where}: {_meaning(status)}" + (f": {said}" if said else "")
-    if is_temporary(status):
+    if _is_temporary(status):
         return TemporaryError(message, delay)
     if status == HTTPStatus.NOT_FOUND:
         return NotInRegistryError(message)
     if status >= HTTPStatus.BAD_REQUEST:
-        return RefusedByRegistryError(message, status=status, code=code)
+        return RefusedByRegistryError(message + hint, status=status, code=code)
     return RegistryError(message)
 
 
-def is_temporary(status: int) -> bool:
+def _is_temporary(status: int) -> bool:
     """Whether the same request may go better a little later."""
     return status == HTTPStatus.TOO_MANY_REQUESTS or (
         status >= HTTPStatus.INTERNAL_SERVER_ERROR
@@ -291,10 +258,7 @@ def _meaning(status: int) -> str:
 
 
 def _own_words(body: bytes) -> tuple[str, str]:
-    """The first error code of an error body, and all that it says; "" for none.
-
-    The form is that of the OCI distribution specification, "Error Codes".
-    """
+    """The first error code of a body, and all that it says (OCI distribution, "Error Codes")."""
     try:
         document = jsondoc.decode(body[:MAX_ERROR_BODY], "")
     except DocumentError:

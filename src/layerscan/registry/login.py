@@ -20,16 +20,9 @@ class Secret:
 
 
 class Login(NamedTuple):
-    """How to log in to a registry.
+    """How to log in to a registry."""
 
-    Attributes:
-        user: the user's name; empty with an identity token.
-        secret: the password, or an identity token.
-        is_identity_token: which of both: such a token is exchanged for others.
-        source: where it is from, for messages.
-    """
-
-    user: str
-    secret: Secret
+    user: str  # empty with an identity token
+    secret: Secret  # the password, or an identity token, which is exchanged for others
     is_identity_token: bool
-    source: str
+    source: str  # where it is from, for messages

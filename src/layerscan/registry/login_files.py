@@ -1,27 +1,29 @@
-"""Files with credentials: what Docker's and Podman's say about one registry.
+"""Credentials for registries: which files have them, and what Docker's and Podman's say.
 
 Owns Docker's ``config.json`` so far as it says how to log in (``auths``,
 ``credHelpers``, ``credsStore``), and ``auth.json`` of Podman, Buildah and skopeo as
-containers-auth.json(5) describes it. In which order they are read, `credentials`
-knows. No secret is in any message.
+containers-auth.json(5) describes it. No secret is in any message, and nothing is written.
 """
 
 import base64
 import binascii
 import os
 import re
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Protocol
 
 from layerscan import jsondoc
+from layerscan.errors import DocumentError, RegistryError
 from layerscan.jsondoc import Place
 from layerscan.reference import DEFAULT_REGISTRY
-from layerscan.registry.credential_helper import Helper
+from layerscan.registry.credential_helper import ask_helper
 from layerscan.registry.login import Login, Secret
 from layerscan.text import printable, quoted
 
-DOCKER_HUB_KEY = "https://index.docker.io/v1/"
-"""What Docker's file and helpers call docker.io."""
+DOCKER_HUB_KEY = "https://index.docker.io/v1/"  # what Docker's file and helpers call docker.io
+
+AUTH_FILE = "REGISTRY_AUTH_FILE"
+"""The variable that names a file like ``auth.json``, as for Podman and skopeo."""
 
 _DOCKER = "Docker's configuration"
 _LONGEST_FILE = 1 << 20
@@ -29,25 +31,8 @@ _API_PATHS = ("", "/", "/v1", "/v1/", "/v2", "/v2/")
 _DOCKER_HUB_HOSTS = (DEFAULT_REGISTRY, "index.docker.io", "registry-1.docker.io")
 
 
-class LoginFile(Protocol):
-    """A file with credentials, asked about one registry; it is read when it is asked first."""
-
-    def find(self, repository: str) -> Login | None:
-        """How to log in for the repository with the path `repository`; None for no way.
-
-        Raises:
-            DocumentError: the file or a helper's answer cannot be used.
-            RegistryError: a helper fails.
-        """
-
-
 class DockerLogins:
-    """Docker's ``config.json``: what it has is for all of a registry.
-
-    Args:
-        path: the file; it need not be there.
-        registry: host and port as references have them; ``docker.io`` for that one.
-    """
+    """Docker's ``config.json``, which need not be there: what it has is for all of a registry."""
 
     def __init__(self, path: str, registry: str) -> None:
         self._place = Place(path)
@@ -55,23 +40,26 @@ class DockerLogins:
         self._key = DOCKER_HUB_KEY if registry == DEFAULT_REGISTRY else registry
 
     def find(self, repository: str) -> Login | None:  # noqa: ARG002 - it makes no difference here
-        """See `LoginFile.find`."""
+        """How to log in for a repository; None for no way."""
         return self._login
 
     @cached_property
     def _login(self) -> Login | None:
         config = _read(self._place)
-        helper = self._helper(config)
-        found = None if helper is None else helper.ask(self._key)
-        return found or self._stored(_table(config, "auths", self._place))
+        return self._helped(config) or self._stored(_table(config, "auths", self._place))
 
-    def _helper(self, config: dict[str, object]) -> Helper | None:
+    def _helped(self, config: dict[str, object]) -> Login | None:
+        """What a helper knows of the registry, or the one of all registries."""
+        at = self._place.key("credHelpers")
         helpers = _table(config, "credHelpers", self._place)
         for name in (self._registry, self._key):
             if name in helpers:
-                return _helper(helpers, name, self._place, _DOCKER)
+                helper = jsondoc.text(helpers, name, at)
+                return ask_helper(helper, self._key, at.key(name), _DOCKER)
         store = jsondoc.text(config, "credsStore", self._place, "")
-        return Helper.named(store, self._place.key("credsStore"), _DOCKER) if store else None
+        if not store:
+            return None
+        return ask_helper(store, self._key, self._place.key("credsStore"), _DOCKER)
 
     def _stored(self, auths: dict[str, object]) -> Login | None:
         key: str | None = self._key
@@ -83,11 +71,7 @@ class DockerLogins:
 class ContainersLogins:
     """``auth.json``: what it has is for a registry, or for what is below a path there.
 
-    Args:
-        path: the file.
-        registry: host and port as references have them.
-        named_by: the variable that names the file, which must be there then; ""
-            for none.
+    If a variable names the file (`named_by`), it must be there.
     """
 
     def __init__(self, path: str, registry: str, *, named_by: str = "") -> None:
@@ -98,8 +82,8 @@ class ContainersLogins:
         self._logins: dict[str, Login | None] = {}
 
     def find(self, repository: str) -> Login | None:
-        """See `LoginFile.find`."""
-        if self._helper is not None:
+        """How to log in for the repository with the path `repository`; None for no way."""
+        if self._registry in self._helpers:
             return self._helped
         key = self._key(f"{self._registry}/{repository}")
         if key is None:
@@ -127,15 +111,59 @@ class ContainersLogins:
         return _table(self._config, "auths", self._place)
 
     @cached_property
-    def _helper(self) -> Helper | None:
-        helpers = _table(self._config, "credHelpers", self._place)
-        if self._registry not in helpers:
-            return None
-        return _helper(helpers, self._registry, self._place, printable(self._place.source))
+    def _helpers(self) -> dict[str, object]:
+        return _table(self._config, "credHelpers", self._place)
 
     @cached_property
     def _helped(self) -> Login | None:
-        return None if self._helper is None else self._helper.ask(self._registry)
+        at = self._place.key("credHelpers")
+        helper = jsondoc.text(self._helpers, self._registry, at)
+        source = printable(self._place.source)
+        return ask_helper(helper, self._registry, at.key(self._registry), source)
+
+
+LoginFile = DockerLogins | ContainersLogins
+"""A file with credentials for one registry; it is read when it is asked first."""
+
+
+class Credentials:
+    """The credentials for one registry; None for the files of this user. Not thread-safe."""
+
+    def __init__(self, registry: str, files: Sequence[LoginFile] | None = None) -> None:
+        self._registry = registry
+        self._files = login_files(registry) if files is None else files
+
+    def login(self, repository: str) -> Login | None:
+        """What the first file says that knows how to log in for the repository with that path."""
+        try:
+            found = (file.find(repository) for file in self._files)
+            return next((login for login in found if login is not None), None)
+        except DocumentError as error:
+            raise RegistryError(f"credentials of {self._registry}: {error}") from None
+
+
+def login_files(registry: str, environment: Mapping[str, str] | None = None) -> list[LoginFile]:
+    """The files with credentials of this user, in the order in which they count.
+
+    The order is that of containers-auth.json(5), but that Docker's file goes before
+    those which nobody named: its users have the credentials that Docker has.
+    """
+    variables = os.environ if environment is None else environment
+    docker = DockerLogins(config_path(variables), registry)
+    config = variables.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    kept = ContainersLogins(os.path.join(config, "containers", "auth.json"), registry)
+    named = variables.get(AUTH_FILE)
+    if named:
+        return [ContainersLogins(named, registry, named_by=AUTH_FILE), docker, kept]
+    run = variables.get("XDG_RUNTIME_DIR")
+    folder = os.path.join(run, "containers") if run else f"/run/containers/{os.getuid()}"
+    return [docker, ContainersLogins(os.path.join(folder, "auth.json"), registry), kept]
+
+
+def config_path(variables: Mapping[str, str]) -> str:
+    """Where Docker's configuration of this user is."""
+    folder = variables.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
+    return os.path.join(folder, "config.json")
 
 
 def _read(place: Place) -> dict[str, object]:
@@ -148,11 +176,6 @@ def _read(place: Place) -> dict[str, object]:
 
 def _table(config: dict[str, object], key: str, place: Place) -> dict[str, object]:
     return jsondoc.mapping(config[key], place.key(key)) if key in config else {}
-
-
-def _helper(helpers: dict[str, object], key: str, place: Place, source: str) -> Helper:
-    at = place.key("credHelpers")
-    return Helper.named(jsondoc.text(helpers, key, at), at.key(key), source)
 
 
 def _login(auths: dict[str, object], key: str, place: Place) -> Login | None:

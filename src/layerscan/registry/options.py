@@ -7,24 +7,14 @@ from layerscan.reference import Reference
 
 
 class RegistryOptions(NamedTuple):
-    """How to deal with registries.
+    """How to deal with registries."""
 
-    Attributes:
-        insecure: those that may have a certificate that nobody vouches for, or
-            none at all; as references name them: ``registry.example:5000``.
-        connections: the most connections that are in use at a time.
-    """
-
-    insecure: frozenset[str] = frozenset()
-    connections: int = 8
+    insecure: frozenset[str] = frozenset()  # as references name them: no certificate is checked
+    connections: int = 8  # the most that are in use at a time
 
 
 def registry_host(text: str) -> str:
-    """Check a registry's host, with its port if it has one.
-
-    Raises:
-        LayerscanError: `text` is none.
-    """
+    """Check a registry's host, with its port if it has one."""
     try:
         return Reference(text, "x", None, None).registry
     except ReferenceSyntaxError:

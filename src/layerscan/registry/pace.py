@@ -1,8 +1,7 @@
 """How slow a server may be: every request has an end of its own.
 
 Owns the floor of what has to come in. It counts the time that is spent waiting for the
-server, not that in which a slow reader lets it wait, over heads, bodies and what is
-between their parts.
+server, over heads, bodies and what is between their parts, not that of a slow reader.
 """
 
 import time
@@ -13,45 +12,17 @@ from layerscan.errors import RegistryError
 if TYPE_CHECKING:
     from httpcore import NetworkStream
 
-GRACE_SECONDS = 120.0
-"""What an answer may take, however short it is."""
-
-FLOOR = 4096
-"""Bytes that have to come in each second after that."""
-
-DOCUMENT_SECONDS = 300.0
-"""What a document or a token may take in all."""
+GRACE_SECONDS = 120.0  # what an answer may take, however short it is
+FLOOR = 4096  # bytes that have to come in each second after that
+DOCUMENT_SECONDS = 300.0  # what a document or a token may take in all
 
 
 class TooSlowError(RegistryError):
     """A server sends so little that the answer may never end. Another attempt is not made."""
 
 
-class Headway:
-    """Whether a transfer of several attempts gets on: then their number is counted anew."""
-
-    def __init__(self) -> None:
-        self._position = 0
-        self.begin()
-
-    def begin(self) -> None:
-        """Begin an attempt."""
-        self._since = time.monotonic()
-
-    def reached(self, position: int) -> bool:
-        """Whether the attempt has come so far to `position` that it pays to go on."""
-        more, seconds = position - self._position, time.monotonic() - self._since
-        self._position = max(position, self._position)
-        return more > 0 and more >= FLOOR * seconds
-
-
 class Deadline:
-    """The end of what a document may take.
-
-    Args:
-        where: what it is, for the message.
-        size: its bytes, where they are known: a long one may take longer.
-    """
+    """The end of what a document may take, called `where`; a long one may take longer."""
 
     def __init__(self, where: str, size: int = 0) -> None:
         self._where = where
@@ -59,11 +30,7 @@ class Deadline:
         self._end = time.monotonic() + self._seconds
 
     def check(self) -> None:
-        """Find out that it is over.
-
-        Raises:
-            TooSlowError: it is.
-        """
+        """Find out that it is over."""
         if time.monotonic() > self._end:
             raise TooSlowError(f"{self._where}: is not here after {self._seconds:.0f} seconds")
 

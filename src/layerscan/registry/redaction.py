@@ -6,9 +6,7 @@ were sent, encoded for a URL, JSON or HTML, or cut short.
 
 from collections.abc import Iterable
 
-_LEAST = 8
-"""Characters of a secret's beginning that give it away; of a shorter one, all."""
-
+_LEAST = 8  # characters of a secret's beginning that give it away; of a shorter one, all
 _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 
 

@@ -1,14 +1,13 @@
 """One repository of a registry: manifests and blobs, read and written.
 
-Owns the calls of the OCI distribution API but uploads, see `upload`. Whatever
-it returns was verified: a document by its digest has it, and a blob has the
-size that its descriptor gives.
+Owns the calls of the OCI distribution API but uploads, see `upload`. All that it returns
+was verified against its digest and size.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from http import HTTPStatus
-from typing import BinaryIO, NamedTuple, TypeVar
+from typing import BinaryIO, NamedTuple
 from urllib.parse import quote
 
 from layerscan import digest as digests
@@ -17,28 +16,19 @@ from layerscan.errors import NotInRegistryError, RegistryError
 from layerscan.oci import INDEX_TYPES, MANIFEST_TYPES, MAX_MANIFEST, Descriptor
 from layerscan.registry.endpoint import Endpoint
 from layerscan.registry.faults import TemporaryError
-from layerscan.registry.pace import Deadline, Headway
+from layerscan.registry.pace import Deadline
 from layerscan.registry.transport import Answer, Request
 from layerscan.registry.upload import Upload
 from layerscan.registry.verify import Verifier, body_parts, check_bytes, check_length, read_body
 from layerscan.text import printable
 
-T = TypeVar("T")
-
 _TYPES = INDEX_TYPES + MANIFEST_TYPES
 _ACCEPT = ", ".join(_TYPES)
-_PLAIN = ":"
-"""What a digest has beside letters and digits; a tag has nothing that needs quoting."""
+_PLAIN = ":"  # what a digest has beside letters and digits; a tag has nothing that needs quoting
 
 
 class Fetched(NamedTuple):
-    """A manifest or an index as a registry has it.
-
-    Attributes:
-        raw: its bytes.
-        digest: of those bytes.
-        media_type: as the registry gives it.
-    """
+    """A manifest or an index as a registry has it; the media type is the registry's word."""
 
     raw: bytes
     digest: str
@@ -48,9 +38,9 @@ class Fetched(NamedTuple):
 class Repository:
     """A repository; thread-safe. `RegistryClient.repository` makes it.
 
-    Attributes:
-        name: registry and path, for messages.
-        path: the path alone, as `push_blob` takes it to mount from.
+    `name` is registry and path, for messages; `path` is what `push_blob` mounts from. What
+    follows raises NotInRegistryError where something is not there, and RegistryError where
+    it cannot be fetched or put there, or is not what its digest or descriptor says.
     """
 
     def __init__(self, name: str, path: str, endpoint: Endpoint) -> None:
@@ -63,13 +53,7 @@ class Repository:
         self._scopes = self._pull
 
     def manifest(self, tag_or_digest: str) -> Fetched:
-        """The manifest or index under a tag or digest.
-
-        Raises:
-            NotInRegistryError: there is none.
-            RegistryError: it cannot be fetched, is of another type, or its
-                bytes are not those of the digest.
-        """
+        """The manifest or index under a tag or digest."""
         where = self._where(tag_or_digest)
         fetched = self._fetch_manifest(tag_or_digest, _ACCEPT, where, MAX_MANIFEST)
         if not digests.is_digest(tag_or_digest):
@@ -78,16 +62,9 @@ class Repository:
         return fetched._replace(digest=tag_or_digest)
 
     def fetch(self, descriptor: Descriptor, *, limit: int) -> bytes:
-        """The document or blob that `descriptor` refers to.
+        """The document or blob that `descriptor` refers to, of at most `limit` bytes.
 
-        Args:
-            descriptor: what is wanted; its media type says whether it is
-                stored as a manifest.
-            limit: the most bytes that are read.
-
-        Raises:
-            NotInRegistryError: it is not there.
-            RegistryError: it cannot be fetched, or is not what the descriptor says.
+        Its media type says whether it is stored as a manifest.
         """
         where = self._where(descriptor.digest)
         if descriptor.size > limit:
@@ -104,36 +81,17 @@ class Repository:
     def stream(
         self, descriptor: Descriptor, hashing: Hashing | None = None
     ) -> AbstractContextManager[Iterator[bytes]]:
-        """The blob that `descriptor` refers to, in chunks, verified when it ends.
+        """The blob that `descriptor` refers to, in chunks; only its end says that it is the one.
 
-        A connection that is lost is taken up again where it broke off. Who does
-        not read to the end knows nothing of the digest.
-
-        Args:
-            descriptor: of the blob.
-            hashing: what computes the digest; None for the thread that reads the chunks.
-
-        Raises:
-            NotInRegistryError: it is not there.
-            RegistryError: it cannot be fetched, or is not what the descriptor
-                says; from the iterator, too.
+        A connection that is lost is taken up again where it broke off. `hashing` computes the
+        digest; None for the thread that reads.
         """
         return closing(self._chunks(descriptor, hashing))
 
     def part(self, descriptor: Descriptor, offset: int, length: int) -> bytes | None:
         """A part of the blob that `descriptor` refers to, which cannot be verified.
 
-        Args:
-            descriptor: of the blob.
-            offset: the first byte wanted.
-            length: how many bytes, one or more.
-
-        Returns:
-            None if the registry serves only whole blobs; none is read then.
-
-        Raises:
-            NotInRegistryError: it is not there.
-            RegistryError: it cannot be fetched, or has no such part.
+        None if the registry serves only whole blobs; none is read then.
         """
         where = self._where(descriptor.digest)
         end = offset + length
@@ -151,29 +109,19 @@ class Repository:
                 raise TemporaryError(f"{where}: {what}")
             return content
 
-        request = Request(
-            "GET",
-            self._url(f"blobs/{descriptor.digest}"),
-            {"Accept": "*/*", "Range": f"bytes={offset}-{end - 1}"},
-        )
-        return self._call(request, consume, where, (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT))
+        request = self._blob_request(descriptor, where, f"bytes={offset}-{end - 1}")
+        return self._endpoint.call(request, consume)
 
     def has(self, descriptor: Descriptor) -> bool:
-        """Whether the repository has what `descriptor` refers to.
-
-        Raises:
-            RegistryError: it cannot be asked, or says that it has another size.
-        """
+        """Whether the repository has what `descriptor` refers to."""
         where = self._where(descriptor.digest)
         is_document = descriptor.media_type in _TYPES
-        request = Request(
-            "HEAD",
-            self._url(f"{'manifests' if is_document else 'blobs'}/{descriptor.digest}"),
-            {"Accept": descriptor.media_type if is_document else "*/*"},
-        )
+        path = f"{'manifests' if is_document else 'blobs'}/{descriptor.digest}"
+        accept = descriptor.media_type if is_document else "*/*"
+        request = self._request("HEAD", path, {"Accept": accept}, where)
         try:
-            self._call(
-                request, lambda answer: check_length(answer.response, descriptor.size, where), where
+            self._endpoint.call(
+                request, lambda answer: check_length(answer.response, descriptor.size, where)
             )
         except NotInRegistryError:
             return False
@@ -187,21 +135,14 @@ class Repository:
         mount_from: Sequence[str] = (),
         on_bytes: Callable[[int], object] | None = None,
     ) -> bool:
-        """Put a blob into the repository, unless it is there.
+        """Put a blob into the repository; False if the registry had it already.
 
         Args:
             descriptor: of the blob.
             opened: opens its content, once for each attempt; it is closed here.
-            mount_from: paths of repositories of the same registry that may have
-                it: then the registry takes it from there.
-            on_bytes: called with how many bytes more were sent; with a negative
-                number where some have to be sent again.
-
-        Returns:
-            Whether it was uploaded: False if the registry had it already.
-
-        Raises:
-            RegistryError: it cannot be put there.
+            mount_from: paths of repositories of the same registry that may have it.
+            on_bytes: called with how many bytes more were sent; with a negative number
+                where some have to be sent again.
         """
         self._scopes = self._push
         if self.has(descriptor):
@@ -212,23 +153,19 @@ class Repository:
             self.path,
             scopes=self._push,
             descriptor=descriptor,
+            opened=opened,
             on_bytes=on_bytes or (lambda _: None),
         )
         for path in mount_from:
             if path != self.path and upload.mounted(path):
                 return False
-        upload.run(opened, is_there=lambda: self.has(descriptor))
+        upload.run(lambda: self.has(descriptor))
         return True
 
     def push_manifest(self, raw: bytes, media_type: str, tag_or_digest: str) -> None:
-        """Put a manifest or index under a tag, or under its digest.
+        """Put a manifest or index under a tag, or under its digest. Idempotent.
 
-        Idempotent.
-
-        Raises:
-            RefusedByRegistryError: the registry does not take it.
-            RegistryError: it cannot be put there, or the registry has made
-                another document of it.
+        Raises RefusedByRegistryError where the registry does not take it.
         """
         self._scopes = self._push
         is_digest = digests.is_digest(tag_or_digest)
@@ -236,33 +173,29 @@ class Repository:
         where = self._where(tag_or_digest)
         if is_digest and tag_or_digest != digest:
             raise RegistryError(f"{where}: the document to push has the digest {digest}")
-        request = Request(
-            "PUT",
-            self._url(f"manifests/{quote(tag_or_digest, safe=_PLAIN)}"),
-            {"Content-Type": media_type, "Content-Length": str(len(raw))},
-            lambda: [raw],
+        path = f"manifests/{quote(tag_or_digest, safe=_PLAIN)}"
+        headers = {"Content-Type": media_type, "Content-Length": str(len(raw))}
+        request = self._request("PUT", path, headers, where)._replace(
+            body=lambda: [raw], accepted=(HTTPStatus.CREATED, HTTPStatus.OK, HTTPStatus.ACCEPTED)
         )
-        accepted = (HTTPStatus.CREATED, HTTPStatus.OK, HTTPStatus.ACCEPTED)
-        self._call(
-            request, lambda answer: _check_digest(answer, digest, where), where, accepted=accepted
-        )
-
-    def _url(self, rest: str) -> str:
-        return self._endpoint.url(f"{self.path}/{rest}")
+        self._endpoint.call(request, lambda answer: _check_digest(answer, digest, where))
 
     def _where(self, tag_or_digest: str) -> str:
         between = "@" if digests.is_digest(tag_or_digest) else ":"
         return f"{self.name}{between}{printable(tag_or_digest)}"
 
-    def _call(
-        self,
-        request: Request,
-        consume: Callable[[Answer], T],
-        where: str,
-        accepted: Sequence[int] = (HTTPStatus.OK,),
-    ) -> T:
-        return self._endpoint.call(
-            request, consume, where=where, scopes=self._scopes, accepted=accepted
+    def _request(self, method: str, path: str, headers: dict[str, str], where: str) -> Request:
+        url = self._endpoint.url(f"{self.path}/{path}")
+        return Request(method, url, headers, where=where, scopes=self._scopes)
+
+    def _blob_request(self, descriptor: Descriptor, where: str, wanted: str = "") -> Request:
+        """A request for a blob, or for the range of it that is `wanted`."""
+        request = self._request("GET", f"blobs/{descriptor.digest}", {"Accept": "*/*"}, where)
+        if not wanted:
+            return request
+        return request._replace(
+            headers={"Accept": "*/*", "Range": wanted},
+            accepted=(HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT),
         )
 
     def _fetch_manifest(self, reference: str, accept: str, where: str, limit: int) -> Fetched:
@@ -275,8 +208,8 @@ class Repository:
             _check_digest(answer, digest, where)
             return Fetched(raw, digest, media_type)
 
-        url = self._url(f"manifests/{quote(reference, safe=_PLAIN)}")
-        return self._call(Request("GET", url, {"Accept": accept}), consume, where)
+        path = f"manifests/{quote(reference, safe=_PLAIN)}"
+        return self._endpoint.call(self._request("GET", path, {"Accept": accept}, where), consume)
 
     def _fetch_document(self, descriptor: Descriptor, where: str) -> bytes:
         fetched = self._fetch_manifest(
@@ -297,10 +230,10 @@ class Repository:
     ) -> Generator[bytes, None, None]:
         where = self._where(descriptor.digest)
         verifier = Verifier(descriptor, where, hashing)
-        waits, progress = self._endpoint.waits(), Headway()
+        waits = self._endpoint.waits()
         while True:
             begun = verifier.received
-            progress.begin()
+            waits.begin()
             try:
                 for chunk in self._rest(descriptor, begun, where):
                     verifier.take(chunk)
@@ -311,24 +244,15 @@ class Repository:
                     # All that was lost is the end of the transfer.
                     verifier.finish()
                     return
-                if progress.reached(verifier.received):
-                    waits.progress()
+                waits.reached(verifier.received)
                 waits.wait(fault)
             else:
                 return
 
     def _rest(self, descriptor: Descriptor, begun: int, where: str) -> Iterator[bytes]:
         """What follows the first `begun` bytes of a blob, from one request."""
-        accept = {"Accept": "*/*"}
-        if begun:
-            accept["Range"] = f"bytes={begun}-"
-        request = Request("GET", self._url(f"blobs/{descriptor.digest}"), accept)
-        with self._endpoint.attempt(
-            request,
-            where=where,
-            scopes=self._scopes,
-            accepted=(HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT) if begun else (HTTPStatus.OK,),
-        ) as answer:
+        request = self._blob_request(descriptor, where, f"bytes={begun}-" if begun else "")
+        with self._endpoint.attempt(request) as answer:
             position = begun if answer.status == HTTPStatus.PARTIAL_CONTENT else 0
             check_length(answer.response, descriptor.size - position, where)
             for part in body_parts(answer.response, where):

@@ -16,26 +16,14 @@ from layerscan.text import printable
 SYSTEM_FOLDERS = ("/etc/containers/certs.d", DOCKER_FOLDER)
 """Where a machine's administrator keeps the certificates of registries."""
 
-_NO_PEM = "not in PEM format"
-"""What is wrong where OpenSSL has no word for it."""
-
 
 class Certificates(NamedTuple):
-    """What there is for one registry beside the authorities of the machine.
+    """What there is for one registry beside the authorities of the machine."""
 
-    Attributes:
-        registry: as references name it.
-        authorities: files with certificates of authorities.
-        client: the file with this client's own certificate, and that with its
-            key; None for none.
-        are_abroad: whether they are for another host than the registry and its
-            token service, which sees no certificate of the client.
-    """
-
-    registry: str
-    authorities: tuple[str, ...] = ()
-    client: tuple[str, str] | None = None
-    are_abroad: bool = False
+    registry: str  # as references name it
+    authorities: tuple[str, ...] = ()  # files
+    client: tuple[str, str] | None = None  # files with this client's certificate and with its key
+    are_abroad: bool = False  # for another host than the registry and its token service
 
     @property
     def are_any(self) -> bool:
@@ -64,12 +52,7 @@ def folders(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
 
 
 def find_certificates(registry: str) -> Certificates:
-    """The certificates for `registry`, as references name it: those of the first folder so named.
-
-    Raises:
-        CertificateError: the folder cannot be read, or a key or certificate in
-            it lacks the other.
-    """
+    """The certificates for `registry`, as references name it, from the first folder so named."""
     for parent in folders():
         folder = os.path.join(parent, registry)
         # Also False where the user may not look into `parent`, which engines
@@ -83,7 +66,7 @@ def _read_folder(registry: str, folder: str) -> Certificates:
     try:
         names = sorted(os.listdir(folder))
     except OSError as error:
-        raise _unusable(folder, error.strerror) from None
+        raise _unusable(folder, error) from None
     pairs = []
     for name in names:
         stem, suffix = os.path.splitext(name)
@@ -98,39 +81,24 @@ def _read_folder(registry: str, folder: str) -> Certificates:
 def _pair(folder: str, names: list[str], name: str, other: str) -> tuple[str, str]:
     path = os.path.join(folder, name)
     if other not in names:
-        hint = (
-            "add that certificate, or remove the key"
-            if other.endswith(".cert")
-            else "certificates of authorities are named *.crt"
-        )
-        raise CertificateError(
-            f"{printable(path)}: there is no {printable(other)} beside it; {hint}"
-        )
+        hint = "certificates of authorities are named *.crt"
+        if other.endswith(".cert"):
+            hint = "add that certificate, or remove the key"
+        what = f"there is no {printable(other)} beside it; {hint}"
+        raise CertificateError(f"{printable(path)}: {what}")
     return path, os.path.join(folder, other)
 
 
 def settings(certificates: Certificates, *, verified: bool) -> ssl.SSLContext:
-    """The TLS settings for connections on behalf of a registry.
-
-    Args:
-        certificates: what there is for it.
-        verified: whether the other side needs a certificate that is trusted.
-
-    Raises:
-        CertificateError: a file cannot be read or used.
-    """
-    context = _of_machine() if verified else _without_any()
-    if verified and certificates.authorities:
+    """The TLS settings for a registry; `verified` where the other side must be trusted."""
+    context = _of_machine() if verified else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if not verified:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif certificates.authorities:
         _trust(context, certificates.authorities)
     if certificates.client is not None:
         _show(context, *certificates.client)
-    return context
-
-
-def _without_any() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
     return context
 
 
@@ -150,10 +118,8 @@ def _trust(context: ssl.SSLContext, authorities: tuple[str, ...]) -> None:
     for path in authorities:
         try:
             context.load_verify_locations(cafile=path)
-        except ssl.SSLError as error:
-            raise _unusable(path, error.reason or _NO_PEM) from None
         except OSError as error:
-            raise _unusable(path, error.strerror) from None
+            raise _unusable(path, error) from None
     # As engines do: whatever is in such a file is trusted, also a certificate that
     # another one has signed, and one that an older OpenSSL made.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -170,12 +136,7 @@ def _show(context: ssl.SSLContext, certificate: str, key: str) -> None:
     try:
         context.load_cert_chain(certificate, key, password=no_password)
     except OSError as error:
-        if isinstance(error, ssl.SSLError):
-            reason = error.reason or _NO_PEM
-        else:
-            # One of both was exchanged since.
-            reason = error.strerror or type(error).__name__
-        raise _unusable(certificate, f"with the key {printable(key)}: {reason}") from None
+        raise _unusable(certificate, error, f"with the key {printable(key)}: ") from None
 
 
 def _check_readable(path: str) -> None:
@@ -184,8 +145,13 @@ def _check_readable(path: str) -> None:
         with open(path, "rb"):
             pass
     except OSError as error:
-        raise _unusable(path, error.strerror) from None
+        raise _unusable(path, error) from None
 
 
-def _unusable(path: str, reason: str | None) -> CertificateError:
-    return CertificateError(f"{printable(path)}: cannot be used: {reason}")
+def _unusable(path: str, error: OSError, doing: str = "") -> CertificateError:
+    if isinstance(error, ssl.SSLError):
+        # OpenSSL has no word for it.
+        reason = error.reason or "not in PEM format"
+    else:
+        reason = error.strerror or type(error).__name__
+    return CertificateError(f"{printable(path)}: cannot be used: {doing}{reason}")

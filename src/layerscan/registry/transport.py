@@ -1,14 +1,13 @@
 """Connections: one HTTP request with its redirects, and who may see a secret.
 
-Owns the connection pools, proxies, timeouts, and the rule that the header
-Authorization and this client's certificate go to the host that they are for and
-to no other.
+Owns the connection pools, proxies, timeouts, and the rule that the header Authorization
+and this client's certificate go to the host that they are for and to no other.
 """
 
 import ipaddress
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from http import HTTPStatus
@@ -17,7 +16,7 @@ from weakref import WeakSet
 
 from layerscan import __version__
 from layerscan.errors import RegistryError
-from layerscan.registry.faults import ProxyError, told
+from layerscan.registry.faults import Peer, ProxyError, told
 from layerscan.registry.options import RegistryOptions
 from layerscan.registry.pace import keep_pace
 from layerscan.registry.tls import Certificates, settings
@@ -34,43 +33,27 @@ _IDLE_SECONDS = 60.0
 _SLOT_SECONDS = 600.0
 
 _METHOD_KEPT = (HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT)
-_REDIRECTS = (
-    HTTPStatus.MOVED_PERMANENTLY,
-    HTTPStatus.FOUND,
-    HTTPStatus.SEE_OTHER,
-    *_METHOD_KEPT,
-)
+_REDIRECTS = (HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.FOUND, HTTPStatus.SEE_OTHER, *_METHOD_KEPT)
 
 
 class Request(NamedTuple):
-    """A request, which can be made more than once.
-
-    Attributes:
-        method: ``GET``, ``HEAD``, ``POST``, ``PUT`` or ``PATCH``.
-        url: absolute.
-        headers: all but Authorization.
-        body: gives the body anew each time; None for none.
-        stays: the body is secret: no redirect is followed.
-    """
+    """A request, which can be made more than once."""
 
     method: str
     url: str
-    headers: Mapping[str, str] = {}
-    body: Callable[[], Iterable[bytes]] | None = None
-    stays: bool = False
+    headers: Mapping[str, str] = {}  # all but Authorization
+    body: Callable[[], Iterable[bytes]] | None = None  # gives it anew each time
+    stays: bool = False  # the body is secret: no redirect is followed
+    where: str = ""  # what it is about, for messages
+    scopes: tuple[str, ...] = ()  # of the token
+    accepted: Sequence[int] = (HTTPStatus.OK,)  # the answers that are no fault
 
 
 class Answer(NamedTuple):
-    """The head of an answer, and its body still to be read.
-
-    Attributes:
-        response: httpx' own.
-        is_home: whether it is from the very host that was asked, not from one
-            that a redirect led to.
-    """
+    """The head of an answer, and its body still to be read."""
 
     response: "httpx.Response"
-    is_home: bool
+    is_home: bool  # from the very host that was asked, not from one that a redirect led to
 
     @property
     def status(self) -> int:
@@ -94,57 +77,18 @@ def is_loopback(host: str) -> bool:
 
 
 class _ConnectionKind(NamedTuple):
-    """What connections have in common that share a pool.
+    """What connections have in common that share a pool."""
 
-    Attributes:
-        verified: whether the other side needs a certificate that is trusted.
-        direct: whether no proxy is asked.
-        certificates: those that are used beside the machine's.
-    """
-
-    verified: bool
-    direct: bool
-    certificates: Certificates
+    verified: bool  # whether the other side needs a certificate that is trusted
+    direct: bool  # whether no proxy is asked
+    certificates: Certificates  # beside the machine's
 
 
 _NO_CERTIFICATES = Certificates("")
 
 
-class _Way:
-    """How far the connection of one request, which is to `url`, has come.
-
-    Attributes:
-        host: the same, for messages.
-    """
-
-    def __init__(self, url: "httpx.URL") -> None:
-        self.host = printable(url.netloc.decode("ascii", "replace"))
-        self._end = (url.raw_host.decode("ascii"), _port(url))
-        self._proxy: str | None = None
-
-    def proxy(self) -> str | None:
-        """The proxy that it goes no farther than, with its port; None without one.
-
-        A connection that was there before is taken to go farther.
-        """
-        return self._proxy
-
-    def follow(self, event: str, info: Mapping[str, Any]) -> None:
-        """Look at what httpcore tells of what it does."""
-        part, _, what = event.partition(".")
-        if what == "connect_tcp.started" and (info["host"], info["port"]) != self._end:
-            self._proxy = f"{info['host']}:{info['port']}"
-        elif what == "start_tls.started" and part != "connection":
-            # Through the proxy: TLS with the proxy itself is its connection's.
-            self._proxy = None
-
-
 class Transport:
-    """The connections to all hosts; thread-safe.
-
-    Args:
-        options: which hosts are insecure, and how many connections there may be.
-    """
+    """The connections to all hosts; thread-safe."""
 
     def __init__(self, options: RegistryOptions) -> None:
         self.options = options
@@ -170,33 +114,21 @@ class Transport:
     ) -> Iterator[Answer]:
         """Make `request`, and follow redirects.
 
-        Args:
-            request: what to ask.
-            authorization: the header Authorization, for the host of the
-                request's URL alone.
-            certificates: those for the registry on whose behalf it is asked.
-                As with engines its authorities are for where it redirects to,
-                too: they are often the same. The client's certificate goes no
-                farther than `authorization`.
-
-        Raises:
-            TemporaryError: the connection is lost, also while the body is read.
-            ProxyError: a proxy of the environment cannot be used.
-            CertificateError: one is refused, or a file of `certificates` cannot be used.
-            RegistryError: there is no connection, or no end of redirects.
+        `authorization` and the client's certificate are for the host of the request's URL alone.
+        The registry's authorities are for where it redirects to, too, as with engines.
         """
         import httpx
 
         url = httpx.URL(request.url)
         home, is_home = origin(url), True
         for _ in range(MOST_REDIRECTS + 1):
-            way = _Way(url)
+            peer = certificates.peer(printable(url.netloc.decode("ascii", "replace")))
             with (
-                self._slot(way.host),
-                told(certificates.peer(way.host), way.proxy),
-                closing(self._open(request, url, authorization, certificates, way)) as response,
+                self._slot(peer.host),
+                told(peer),
+                closing(self._open(request, url, authorization, certificates, peer)) as response,
             ):
-                target = None if request.stays else _target(response, request.method, way.host)
+                target = None if request.stays else _target(response, request.method, peer.host)
                 if target is None:
                     yield Answer(response, is_home)
                 drain(response)
@@ -227,7 +159,7 @@ class Transport:
         url: "httpx.URL",
         authorization: str | None,
         certificates: Certificates,
-        way: _Way,
+        peer: Peer,
     ) -> "httpx.Response":
         client = self._client(url, certificates)
         # Bodies are taken as they are: their digests are of these bytes.
@@ -240,17 +172,17 @@ class Transport:
             url,
             headers=headers,
             content=body,
-            extensions={"trace": partial(self._trace, way)},
+            extensions={"trace": partial(self._trace, url, peer)},
         )
         return client.send(built, stream=True)
 
-    def _trace(self, way: _Way, event: str, info: Mapping[str, Any]) -> None:
+    def _trace(self, url: "httpx.URL", peer: Peer, event: str, info: Mapping[str, Any]) -> None:
         """Look after a new connection; httpcore calls it with all that happens."""
-        way.follow(event, info)
+        follow(peer, url, event, info)
         if not event.endswith(("connect_tcp.complete", "start_tls.complete")):
             return
         stream = info["return_value"]
-        keep_pace(stream, way.host)
+        keep_pace(stream, peer.host)
         opened = stream.get_extra_info("socket")
         if opened is None:
             return
@@ -304,6 +236,17 @@ class Transport:
             raise ProxyError(f"the proxies of the environment cannot be used: {said}") from None
 
 
+def follow(peer: Peer, url: "httpx.URL", event: str, info: Mapping[str, Any]) -> None:
+    """Note, of what httpcore tells, how far the connection for `url` has come."""
+    part, _, what = event.partition(".")
+    end = (url.raw_host.decode("ascii"), _port(url))
+    if what == "connect_tcp.started" and (info["host"], info["port"]) != end:
+        peer.proxy = f"{info['host']}:{info['port']}"
+    elif what == "start_tls.started" and part != "connection":
+        # Through the proxy: TLS with the proxy itself is its connection's.
+        peer.proxy = None
+
+
 def _shut(one: socket.socket) -> None:
     # Closing alone would leave a thread that reads from it waiting.
     with suppress(OSError):
@@ -321,30 +264,29 @@ def origin(url: "httpx.URL") -> str:
 
 def _target(response: "httpx.Response", method: str, host: str) -> "httpx.URL | None":
     """Where a redirect leads, None if `response` is none."""
-    import httpx
-
     location = response.headers.get("Location")
     followed = _REDIRECTS if method in ("GET", "HEAD") else _METHOD_KEPT
     if location is None or response.status_code not in followed:
         return None
+    return redirected(response, location, host)
+
+
+def redirected(response: "httpx.Response", location: str, where: str) -> "httpx.URL":
+    """Where `response` leads; refused if it is no HTTP, holds a password, or leaves TLS."""
+    import httpx
+
     try:
         target = response.url.join(httpx.URL(location))
     except (httpx.InvalidURL, ValueError):
-        raise RegistryError(f"{host}: redirects to no address: {printable(location)}") from None
-    check_target(target, response.url, host)
-    return target
-
-
-def check_target(target: "httpx.URL", source: "httpx.URL", host: str) -> None:
-    """Refuse to go from `source` to `target` where that is not safe.
-
-    Raises:
-        RegistryError: it is no HTTP, holds a password, or leaves TLS.
-    """
-    where = printable(f"{target.scheme}://{target.host}")
+        raise RegistryError(f"{where}: redirects to no address: {printable(location)}") from None
+    what = ""
     if target.scheme not in ("http", "https") or not target.host:
-        raise RegistryError(f"{host}: redirects to {where}, which is no HTTP address")
-    if target.userinfo:
-        raise RegistryError(f"{host}: redirects to {where} with a user name in the address")
-    if source.scheme == "https" and target.scheme == "http":
-        raise RegistryError(f"{host}: redirects to {where}, which is without TLS")
+        what = ", which is no HTTP address"
+    elif target.userinfo:
+        what = " with a user name in the address"
+    elif response.url.scheme == "https" and target.scheme == "http":
+        what = ", which is without TLS"
+    if what:
+        address = printable(f"{target.scheme}://{target.host}")
+        raise RegistryError(f"{where}: redirects to {address}{what}")
+    return target

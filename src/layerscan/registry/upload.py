@@ -1,7 +1,7 @@
 """Uploading one blob: whole or in chunks, taken up again where a connection broke off.
 
-Owns the upload sessions of the OCI distribution specification ("Pushing
-blobs"): a session has an address, which each answer of the registry may change.
+Owns the upload sessions of the OCI distribution specification ("Pushing blobs"): each
+answer of the registry may change a session's address.
 """
 
 import re
@@ -15,8 +15,7 @@ from layerscan.errors import NotInRegistryError, RefusedByRegistryError, Registr
 from layerscan.oci import Descriptor
 from layerscan.registry.endpoint import Endpoint
 from layerscan.registry.faults import TemporaryError
-from layerscan.registry.pace import Headway
-from layerscan.registry.transport import Answer, Request, check_target
+from layerscan.registry.transport import Answer, Request, redirected
 from layerscan.text import printable
 
 CHUNK = 8 << 20
@@ -39,13 +38,8 @@ _WANTS_CHUNKS = (
 class Upload:
     """The upload of one blob.
 
-    Args:
-        endpoint: the registry.
-        name: registry and path, for messages.
-        path: of the repository.
-        scopes: of the token that may push there.
-        descriptor: of the blob.
-        on_bytes: told how many bytes more were sent; negative to take some back.
+    `opened` opens its content, for each request anew. `on_bytes` is told how many bytes more
+    were sent; negative to take some back.
     """
 
     def __init__(
@@ -56,6 +50,7 @@ class Upload:
         *,
         scopes: tuple[str, ...],
         descriptor: Descriptor,
+        opened: Callable[[], BinaryIO],
         on_bytes: Callable[[int], object],
     ) -> None:
         self._endpoint = endpoint
@@ -63,6 +58,7 @@ class Upload:
         self._where = f"{name}@{descriptor.digest}"
         self._scopes = scopes
         self._descriptor = descriptor
+        self._opened = opened
         self._on_bytes = on_bytes
         self._location: str | None = None
         self._chunk: int | None = None
@@ -77,15 +73,11 @@ class Upload:
         If it has not, the session that it may have opened instead is used.
         """
         digest = quote(self._descriptor.digest, safe="")
-        request = Request("POST", f"{self._uploads}?mount={digest}&from={quote(path, safe='')}")
+        url = f"{self._uploads}?mount={digest}&from={quote(path, safe='')}"
+        request = self._request("POST", url, HTTPStatus.CREATED, HTTPStatus.ACCEPTED)
+        scopes = (*self._scopes, f"repository:{path}:pull")
         try:
-            return self._endpoint.call(
-                request,
-                self._is_mounted,
-                where=self._where,
-                scopes=(*self._scopes, f"repository:{path}:pull"),
-                accepted=(HTTPStatus.CREATED, HTTPStatus.ACCEPTED),
-            )
+            return self._endpoint.call(request._replace(scopes=scopes), self._is_mounted)
         except (NotInRegistryError, RefusedByRegistryError):
             # Not allowed to read there, or the registry cannot do it at all.
             return False
@@ -95,17 +87,9 @@ class Upload:
             self._begun(answer)
         return answer.status == HTTPStatus.CREATED
 
-    def run(self, opened: Callable[[], BinaryIO], *, is_there: Callable[[], bool]) -> None:
-        """Upload what `opened` gives.
-
-        Args:
-            opened: opens the blob's content; called for each request.
-            is_there: whether the registry has the blob.
-
-        Raises:
-            RegistryError: it does not take it, or the content is of another length.
-        """
-        waits, progress = self._endpoint.waits(), Headway()
+    def run(self, is_there: Callable[[], bool]) -> None:
+        """Upload the blob; `is_there` says whether the registry has it."""
+        waits = self._endpoint.waits()
         broken = False
         while True:
             try:
@@ -115,27 +99,22 @@ class Upload:
                     return
                 if broken:
                     self._find_offset()
-                if progress.reached(self._offset):
-                    waits.progress()
-                progress.begin()
-                self._send(opened)
+                waits.reached(self._offset)
+                waits.begin()
+                self._send()
             except TemporaryError as fault:
                 waits.wait(fault)
                 broken = True
             else:
                 return
 
-    def _send(self, opened: Callable[[], BinaryIO]) -> None:
-        """Send what the registry lacks.
-
-        Raises:
-            TemporaryError: the session came to nothing; try again.
-        """
+    def _send(self) -> None:
+        """Send what the registry lacks; TemporaryError if the session came to nothing."""
         if self._location is None:
             self._begin()
         if self._chunk is None and self._offset == 0:
             try:
-                self._put(opened, self._descriptor.size)
+                self._put(self._descriptor.size)
             except RefusedByRegistryError as fault:
                 if fault.status not in _WANTS_CHUNKS or self._descriptor.size == 0:
                     raise
@@ -145,16 +124,14 @@ class Upload:
             else:
                 return
         while self._offset < self._descriptor.size:
-            self._patch(opened)
-        self._put(opened, 0)
+            self._patch()
+        self._put(0)
 
     # The session.
 
     def _begin(self) -> None:
-        request = Request("POST", self._uploads, {"Content-Length": "0"})
-        with self._endpoint.attempt(
-            request, where=self._where, scopes=self._scopes, accepted=(HTTPStatus.ACCEPTED,)
-        ) as answer:
+        request = self._request("POST", self._uploads, HTTPStatus.ACCEPTED)
+        with self._endpoint.attempt(request._replace(headers={"Content-Length": "0"})) as answer:
             self._begun(answer)
 
     def _begun(self, answer: Answer) -> None:
@@ -169,33 +146,21 @@ class Upload:
 
     def _move(self, answer: Answer) -> None:
         """Go where the registry says that the session now is."""
-        import httpx
-
         given = answer.header("Location")
         if given is None:
             if self._location is None:
                 raise RegistryError(f"{self._where}: the registry does not say where to upload to")
             return
-        source = answer.response.url
-        try:
-            target = source.join(httpx.URL(given))
-        except (httpx.InvalidURL, ValueError):
-            what = f"the registry gives no address to upload to: {printable(given)}"
-            raise RegistryError(f"{self._where}: {what}") from None
-        check_target(target, source, self._where)
+        target = redirected(answer.response, given, self._where)
         self._location = str(target.copy_with(fragment=None))
 
     def _find_offset(self) -> None:
         """Ask how far an upload has come that broke off."""
         if self._location is None:
             return
+        request = self._request("GET", self._location, HTTPStatus.NO_CONTENT, HTTPStatus.ACCEPTED)
         try:
-            with self._endpoint.attempt(
-                Request("GET", self._location),
-                where=self._where,
-                scopes=self._scopes,
-                accepted=(HTTPStatus.NO_CONTENT, HTTPStatus.ACCEPTED),
-            ) as answer:
+            with self._endpoint.attempt(request) as answer:
                 match = _RANGE.fullmatch(answer.header("Range") or "")
                 self._offset = int(match[1]) + 1 if match else 0
                 self._move(answer)
@@ -207,54 +172,42 @@ class Upload:
 
     # Its requests.
 
-    def _patch(self, opened: Callable[[], BinaryIO]) -> None:
+    def _request(self, method: str, url: str, *accepted: int) -> Request:
+        return Request(method, url, where=self._where, scopes=self._scopes, accepted=accepted)
+
+    def _patch(self) -> None:
         length = self._descriptor.size - self._offset
         if self._chunk is not None:
             length = min(length, self._chunk)
         end = self._offset + length
+        request = self._request(
+            "PATCH", self._location or "", HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT
+        )
         headers = {"Content-Range": f"{self._offset}-{end - 1}"}
-        with self._sent("PATCH", "", headers, opened, length) as answer:
+        with self._sent(request, length, headers) as answer:
             self._move(answer)
         self._offset = end
 
-    def _put(self, opened: Callable[[], BinaryIO], length: int) -> None:
+    def _put(self, length: int) -> None:
         """End the session, with the last `length` bytes."""
         location = self._location or ""
-        query = ("&" if "?" in location else "?") + f"digest={quote(self._descriptor.digest)}"
-        with self._sent("PUT", query, {}, opened, length) as answer:
+        url = f"{location}{'&' if '?' in location else '?'}digest={quote(self._descriptor.digest)}"
+        accepted = (HTTPStatus.CREATED, HTTPStatus.OK, HTTPStatus.NO_CONTENT)
+        with self._sent(self._request("PUT", url, *accepted), length, {}) as answer:
             given = answer.header("Docker-Content-Digest")
         if given is not None and given.startswith("sha256:") and given != self._descriptor.digest:
             raise RegistryError(f"{self._where}: the registry says that it got {printable(given)}")
 
     @contextmanager
-    def _sent(
-        self,
-        method: str,
-        query: str,
-        headers: dict[str, str],
-        opened: Callable[[], BinaryIO],
-        length: int,
-    ) -> Iterator[Answer]:
+    def _sent(self, request: Request, length: int, headers: dict[str, str]) -> Iterator[Answer]:
         """A request of the session with `length` bytes from where it stands.
 
-        Raises:
-            TemporaryError: also if the session is gone, or stands elsewhere.
+        Raises TemporaryError also if the session is gone, or stands elsewhere.
         """
-        request = Request(
-            method,
-            f"{self._location}{query}",
-            {"Content-Type": _OCTETS, "Content-Length": str(length), **headers},
-            lambda: self._content(opened, length),
-        )
-        accepted = (
-            (HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT)
-            if method == "PATCH"
-            else (HTTPStatus.CREATED, HTTPStatus.OK, HTTPStatus.NO_CONTENT)
-        )
+        headers = {"Content-Type": _OCTETS, "Content-Length": str(length), **headers}
+        request = request._replace(headers=headers, body=lambda: self._content(length))
         try:
-            with self._endpoint.attempt(
-                request, where=self._where, scopes=self._scopes, accepted=accepted
-            ) as answer:
+            with self._endpoint.attempt(request) as answer:
                 yield answer
         except (NotInRegistryError, RefusedByRegistryError) as fault:
             elsewhere = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
@@ -263,13 +216,13 @@ class Upload:
             self._forget()
             raise TemporaryError(str(fault)) from None
 
-    def _content(self, opened: Callable[[], BinaryIO], length: int) -> Iterator[bytes]:
+    def _content(self, length: int) -> Iterator[bytes]:
         position, end = self._offset, self._offset + length
         self._tell(position)
         if not length:
             return
         try:
-            with opened() as file:
+            with self._opened() as file:
                 file.seek(position)
                 while position < end:
                     chunk = file.read(min(end - position, _READ))

@@ -19,15 +19,9 @@ if TYPE_CHECKING:
 
 
 class Verifier:
-    """Holds a body against its descriptor while it comes in.
+    """Holds a body, called `where`, against its descriptor while it comes in.
 
-    Args:
-        descriptor: what the body must be.
-        where: what to call it in messages.
-        hashing: what computes the digest; None for the thread that takes the body.
-
-    Attributes:
-        received: how many bytes of the body came in so far.
+    `hashing` computes the digest; None for the thread that takes the body.
     """
 
     def __init__(self, descriptor: Descriptor, where: str, hashing: Hashing | None = None) -> None:
@@ -37,11 +31,7 @@ class Verifier:
         self._hash = digests.hashing(descriptor.digest) if hashing is None else hashing
 
     def take(self, chunk: bytes) -> None:
-        """Take the next bytes of the body.
-
-        Raises:
-            RegistryError: there are more than there may be.
-        """
+        """Take the next bytes of the body."""
         self.received += len(chunk)
         if self.received > self._descriptor.size:
             what = f"the registry sends more than the {self._descriptor.size} bytes"
@@ -49,12 +39,7 @@ class Verifier:
         self._hash.update(chunk)
 
     def finish(self) -> None:
-        """The body is at its end.
-
-        Raises:
-            TemporaryError: it is too short.
-            RegistryError: its bytes are others.
-        """
+        """The body is at its end: TemporaryError if that is too early."""
         if self.received != self._descriptor.size:
             raise TemporaryError(
                 f"{self._where}: the registry sends {self.received} bytes, "
@@ -65,22 +50,14 @@ class Verifier:
 
 
 def check_bytes(digest: str, expected: str, where: str) -> None:
-    """Hold the digest of what was received against what it must be.
-
-    Raises:
-        RegistryError: it is another.
-    """
+    """Hold the digest of what was received against what it must be."""
     if digest != expected:
         what = f"what the registry sends has the digest {digest}: it was damaged or exchanged"
         raise RegistryError(f"{where}: {what}")
 
 
 def body_parts(response: "httpx.Response", where: str) -> Iterator[bytes]:
-    """The body of `response`, as received.
-
-    Raises:
-        RegistryError: it is encoded although that was not asked for.
-    """
+    """The body of `response`, as received; refused if it is encoded, which was not asked for."""
     encoding = response.headers.get("Content-Encoding", "identity")
     if encoding.lower() != "identity":
         raise RegistryError(f"{where}: the registry sends it encoded as {printable(encoding)}")
@@ -90,18 +67,7 @@ def body_parts(response: "httpx.Response", where: str) -> Iterator[bytes]:
 def read_body(
     response: "httpx.Response", where: str, *, limit: int, deadline: Deadline | None = None
 ) -> bytes:
-    """The whole body of `response`.
-
-    Args:
-        response: the answer.
-        where: what to call it in messages.
-        limit: the most bytes that are read.
-        deadline: until when, for a document.
-
-    Raises:
-        TooSlowError: it takes longer.
-        RegistryError: it is longer than `limit` bytes.
-    """
+    """The whole body of `response`, of at most `limit` bytes and, for a document, in time."""
     length = announced(response)
     body = bytearray()
     if length is None or length <= limit:
@@ -141,11 +107,7 @@ def announced(response: "httpx.Response") -> int | None:
 
 
 def check_length(response: "httpx.Response", size: int, where: str) -> None:
-    """Find out from its head that a body has not `size` bytes.
-
-    Raises:
-        RegistryError: it says that it has another length.
-    """
+    """Find out from its head that a body has not `size` bytes."""
     length = announced(response)
     if length is not None and length != size:
         raise RegistryError(

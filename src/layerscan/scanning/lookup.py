@@ -13,7 +13,7 @@ from layerscan import oci
 from layerscan.errors import LayerscanError
 from layerscan.oci import Descriptor, Platform
 from layerscan.oci.images import IndexedImage, list_images
-from layerscan.oci.matchers import LINUX, UsualRules
+from layerscan.oci.matchers import LINUX, Matcher
 from layerscan.oci.platforms import fits
 from layerscan.oci.readers import BlobReader, Reader
 from layerscan.parallel import in_parallel
@@ -130,7 +130,7 @@ def _digests(repository: Repository, name: Reference, image: Image) -> tuple[str
     return None
 
 
-class _Likely(UsualRules):
+class _Likely(Matcher):
     """Images for the platform of one that is in a store; see `Matcher`."""
 
     def __init__(self, image: Image) -> None:

@@ -5,11 +5,9 @@
             for layer in image.layers:
                 with source.layer(layer) as chunks: ...
 
-Owns the names of the transports, which are skopeo's. Each source is a module:
-``registry``, ``oci_layout`` and ``docker_archive``; ``model`` is what all of them
-give, ``images`` turns documents into images, ``archive`` and ``extents`` know
-where bytes lie, and ``decompress`` makes a tar of a layer's blob. What is in a
-layer, none of them knows.
+Owns the names of the transports, which are skopeo's. Each source is a module; ``model`` is
+what all of them give, ``images`` turns documents into images, ``archive`` and ``extents``
+know where bytes lie, and ``decompress`` makes a tar of a layer's blob.
 """
 
 import os
@@ -17,12 +15,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from layerscan.errors import ReferenceSyntaxError, SourceError
+from layerscan.reference import parse
+from layerscan.sources.extents import FolderFiles
 from layerscan.sources.model import Source, SourceImage, SourceLayer
+from layerscan.sources.names import split
 from layerscan.text import printable, quoted
 
 if TYPE_CHECKING:
     from layerscan.registry import RegistryClient
-    from layerscan.sources.extents import FolderFiles
 
 __all__ = ["TRANSPORTS", "Source", "SourceImage", "SourceLayer", "open_source"]
 
@@ -39,19 +39,14 @@ _OTHERS = ("containers-storage", "dir", "docker-daemon", "ostree", "sif", "tarba
 
 
 def open_source(text: str, client: Callable[[], "RegistryClient"]) -> Source:
-    """The source that `text` names; nothing but archives is opened yet.
+    """The source that `text` names: a transport and what it needs, see `TRANSPORTS`.
 
-    Args:
-        text: a transport and what it needs, see `TRANSPORTS`.
-        client: gives the registries; it is asked for only if needed, maybe more
-            than once, and not closed here.
-
-    Raises:
-        LayerscanError: `text` is no source, or an archive cannot be read.
+    Nothing but archives is opened yet. `client` gives the registries; it is asked for only
+    if needed, maybe more than once, and not closed here. Raises LayerscanError where `text`
+    is no source, or an archive cannot be read.
     """
     transport, colon, rest = text.partition(":")
     if colon and transport == "docker" and rest.startswith("//"):
-        from layerscan.reference import parse
         from layerscan.sources.registry import RegistrySource
 
         return RegistrySource(text, parse(rest.removeprefix("//")), client)
@@ -59,21 +54,17 @@ def open_source(text: str, client: Callable[[], "RegistryClient"]) -> Source:
         raise SourceError(f"{quoted(text)}: {_hint(text)}")
     from layerscan.sources.archive import Archive
     from layerscan.sources.docker_archive import DockerArchive
-    from layerscan.sources.names import split
     from layerscan.sources.oci_layout import OciLayout
 
     path, wanted = split(rest, transport)
     if transport == "docker-archive":
         return DockerArchive(text, Archive(path), wanted)
-    return OciLayout(
-        text, Archive(path) if transport == "oci-archive" else _folder(path, rest), wanted
-    )
+    files = Archive(path) if transport == "oci-archive" else _folder(path, rest)
+    return OciLayout(text, files, wanted)
 
 
-def _folder(path: str, text: str) -> "FolderFiles":
+def _folder(path: str, text: str) -> FolderFiles:
     """The files of the OCI layout in `path`; `text` is that and what is wanted in it."""
-    from layerscan.sources.extents import FolderFiles
-
     if not os.path.isdir(path):
         what = "is no folder" if os.path.lexists(path) else "there is no such folder"
         if os.path.isfile(path):
@@ -84,8 +75,6 @@ def _folder(path: str, text: str) -> "FolderFiles":
 
 def _hint(text: str) -> str:
     """What to write in place of `text`."""
-    from layerscan.reference import parse
-
     forms = f"a source is one of {', '.join(TRANSPORTS)}"
     transport, _, rest = text.partition(":")
     if transport in _OTHERS:

@@ -18,15 +18,9 @@ from layerscan.sources.decompress import LONGEST_MAGIC, decompressed, is_packed
 from layerscan.sources.extents import Extent
 from layerscan.text import printable, quoted
 
-MOST_MEMBERS = 100_000
-"""Members of an archive that are looked at; an image has some for each layer."""
-
-MAX_UNPACKED = 1 << 40
-"""Bytes that a packed archive may unpack to; most disks are full before."""
-
-_LONGEST_HEADER = 16 * 1024
-"""Bytes of an extended header: a long name, or PAX records."""
-
+MOST_MEMBERS = 100_000  # members of an archive that are looked at; an image has some for each layer
+MAX_UNPACKED = 1 << 40  # bytes that a packed archive may unpack to; most disks are full before
+_LONGEST_HEADER = 16 * 1024  # bytes of an extended header: a long name, or PAX records
 _BLOCK = 512
 _MOST_LINKS = 8
 _TEMPORARY = "/var/tmp"  # noqa: S108 - the file has no name there
@@ -34,28 +28,18 @@ _TEMPORARY = "/var/tmp"  # noqa: S108 - the file has no name there
 
 
 class _Member(NamedTuple):
-    """What is known of a member.
+    """What is known of a member."""
 
-    Attributes:
-        is_file: whether it is a regular file.
-        offset: where its content begins.
-        size: bytes of its content.
-        link: what it links to, by a name in the archive; None if it is no link.
-    """
-
-    is_file: bool
-    offset: int
-    size: int
-    link: str | None
+    is_file: bool  # whether it is a regular file
+    offset: int  # where its content begins
+    size: int  # bytes of its content
+    link: str | None  # a name in the archive; None if it is no link
 
 
 class Archive:
-    """Files in an archive that the user named; see `layerscan.sources.extents.Files`.
+    """Files in an archive that the user named, as `FolderFiles` has those in a folder.
 
     A packed one is unpacked into a temporary file without a name.
-
-    Raises:
-        LayerscanError: it cannot be read, or is no tar archive.
     """
 
     def __init__(self, path: str) -> None:
@@ -73,12 +57,7 @@ class Archive:
         yield self.find(path)
 
     def find(self, path: str) -> Extent:
-        """Where the content of the regular file `path` lies, links being followed.
-
-        Raises:
-            AbsentBlobError: it is not there.
-            SourceError: it is no regular file.
-        """
+        """Where the content of the regular file `path` lies, links being followed."""
         where = f"{self._path}: {printable(path)}"
         shown, name = printable(where), path
         for _ in range(_MOST_LINKS + 1):

@@ -1,9 +1,8 @@
 """From the blob of a layer to its tar: what gzip and zstd pack, bounded and checked.
 
-Owns which formats there are, told by the first bytes as the engines do, and what
-is refused. What is in the tar, others read. Memory is bounded whatever a stream
-says: it comes out in pieces of at most `PIECE` bytes, and beside them there is
-only the format's window, of zstd at most ``2**WINDOW_LOG`` bytes.
+Owns which formats there are, told by the first bytes as the engines do, and what is
+refused. What is in the tar, others read. Memory is bounded whatever a stream says: pieces
+have at most `PIECE` bytes, and a window of zstd at most ``2**WINDOW_LOG``.
 """
 
 import re
@@ -16,11 +15,8 @@ from typing import NamedTuple, Protocol, cast
 from layerscan.errors import SourceError
 from layerscan.extras import is_installed, needed
 
-PIECE = 256 * 1024
-"""Bytes of the longest piece that comes out of packed data."""
-
-WINDOW_LOG = 27
-"""Of zstd's largest window: 128 MiB, what ``zstd`` takes without being told to."""
+PIECE = 256 * 1024  # bytes of the longest piece that comes out of packed data
+WINDOW_LOG = 27  # of zstd's largest window: 128 MiB, what ``zstd`` takes without being told to
 
 _FIRST_STEP = 4 * 1024
 """Packed bytes that a member of gzip, or a frame of zstd, is given at first: there
@@ -41,12 +37,9 @@ _SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18(.{0,4})", re.DOTALL)
 _FREE_MEMBERS = 10_000
 _LEAST_OF_MEMBER = 512
 _FREE_PACKED = 4 * 1024 * 1024
-MOST_MEMBERS = 1_000_000
-"""As many as a layer of a million files has in eStargz."""
-
+MOST_MEMBERS = 1_000_000  # as many as a layer of a million files has in eStargz
 _REFUSED = {b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz"}
-LONGEST_MAGIC = 8
-"""First bytes that tell a format, and how long a frame to skip is."""
+LONGEST_MAGIC = 8  # first bytes that tell a format, and how long a frame to skip is
 
 
 class DamagedLayer(SourceError):  # noqa: N818 - what it is about, as TarFault
@@ -66,19 +59,12 @@ class _Unpacker(Protocol):
 
 
 class _Format(NamedTuple):
-    """A packed format.
+    """A packed format."""
 
-    Attributes:
-        name: for messages.
-        unpacker: makes one for a member or frame.
-        error: what it raises.
-        begins: whether bytes are the first of a member or frame.
-    """
-
-    name: str
-    unpacker: Callable[[], _Unpacker]
-    error: type[Exception]
-    begins: Callable[[bytes], bool]
+    name: str  # for messages
+    unpacker: Callable[[], _Unpacker]  # makes one for a member or frame
+    error: type[Exception]  # what it raises
+    magic: bytes  # what they begin with
 
 
 def decompressed(
@@ -90,22 +76,10 @@ def decompressed(
 ) -> Iterator[bytes]:
     """The tar in a layer's blob: unpacked from gzip or zstd, or the blob as it is.
 
-    It reads `chunks` to the end, unless something is wrong.
-
-    Args:
-        chunks: the blob, in parts of any length.
-        limit: the most bytes that may come out.
-        where: what to call it in messages.
-        advice: what the user can do where `limit` is too low.
-
-    Returns:
-        The bytes in parts, none of which is empty.
-
-    Raises:
-        DamagedLayer: the data are damaged, end too early, or something follows;
-            from the iterator.
-        SourceError: they are packed as no layer is, or longer than `limit`; from
-            the iterator.
+    It reads `chunks`, which may have any length, to the end, unless something is wrong. No part
+    that it gives is empty. `advice` is what the user can do where more than `limit` bytes come
+    out. Raises, from the iterator, DamagedLayer where the data are damaged, end too early, or
+    something follows; SourceError where they are packed as no layer is, or too long.
     """
     length = 0
     for piece in _unpacked(_Input(chunks), where):
@@ -182,13 +156,13 @@ def _members(data: _Input, packed: _Format, where: str) -> Iterator[bytes]:
     """What the members of a stream, or its frames, unpack to, one after the other."""
     count = _Count()
     while head := data.peek(LONGEST_MAGIC):
-        if not packed.begins(head):
+        # Their lengths say it all; a decompressor would look at each byte.
+        skippable = _SKIPPABLE.match(head) if packed.name == "zstd" else None
+        if not head.startswith(packed.magic) and not skippable:
             raise DamagedLayer(
                 f"{where}: after its {packed.name} data follows something that is none"
             )
         count.members += 1
-        # Their lengths say it all; a decompressor would look at each byte.
-        skippable = _SKIPPABLE.match(head) if packed.name == "zstd" else None
         if skippable is None:
             yield from _member(data, packed, count, where)
         elif not data.skip(LONGEST_MAGIC + int.from_bytes(skippable[1], "little")):
@@ -258,7 +232,7 @@ def _refused(packed: _Format, reason: str, where: str) -> SourceError:
 
 def _gzip() -> _Format:
     if not is_installed("isal"):
-        return _Format("gzip", _ZlibUnpacker, zlib.error, _begins_gzip)
+        return _Format("gzip", _ZlibUnpacker, zlib.error, _GZIP)
     # Twice as fast.
     from isal import igzip_lib
 
@@ -267,7 +241,7 @@ def _gzip() -> _Format:
 
     # Its types say that this is an exception, not a class.
     error = cast("type[Exception]", igzip_lib.IsalError)
-    return _Format("gzip", unpacker, error, _begins_gzip)
+    return _Format("gzip", unpacker, error, _GZIP)
 
 
 class _ZlibUnpacker:
@@ -292,10 +266,6 @@ class _ZlibUnpacker:
         return piece
 
 
-def _begins_gzip(head: bytes) -> bool:
-    return head.startswith(_GZIP)
-
-
 def _begins_zstd(head: bytes) -> bool:
     return head.startswith(_ZSTD) or _SKIPPABLE.match(head) is not None
 
@@ -312,4 +282,4 @@ def _zstd() -> _Format:
     def unpacker() -> _Unpacker:
         return zstd.ZstdDecompressor(options=options)
 
-    return _Format("zstd", unpacker, zstd.ZstdError, _begins_zstd)
+    return _Format("zstd", unpacker, zstd.ZstdError, _ZSTD)

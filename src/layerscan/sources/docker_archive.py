@@ -1,9 +1,8 @@
 """Images in an archive of ``docker save``, of all its engines.
 
-Owns what its ``manifest.json`` stands for (Docker's image specification 1.2,
-"Combined Image JSON + Filesystem Changeset Format"; skopeo's ``docker-archive:``).
-There is no manifest of an image, and its layers are plain tars as a rule: digests
-and sizes of the blobs that a registry has, it does not know.
+Owns what its ``manifest.json`` stands for (Docker's image specification 1.2, "Combined
+Image JSON + Filesystem Changeset Format"; skopeo's ``docker-archive:``). There are no
+manifests, and layers are plain tars as a rule: what they are in registries is not known.
 """
 
 import re
@@ -22,19 +21,15 @@ from layerscan.oci.matchers import ForLinux
 from layerscan.sources.archive import Archive, normal
 from layerscan.sources.decompress import LONGEST_MAGIC, is_packed
 from layerscan.sources.images import nothing, source_image
-from layerscan.sources.model import Local, SourceImage, SourceLayer
-from layerscan.sources.names import place
-from layerscan.text import printable, quoted
+from layerscan.sources.model import Source, SourceImage, SourceLayer
+from layerscan.sources.names import place, unknown
+from layerscan.text import printable
 
 if TYPE_CHECKING:
     from layerscan.sources.extents import Extent
 
 MANIFEST = "manifest.json"
-
-_MOST_NAMES = 10_000
-"""Tags, or layers, of one image."""
-
-_MOST_SHOWN = 20
+_MOST_NAMES = 10_000  # tags, or layers, of one image
 
 _CONFIG = re.compile(r"(?:blobs/sha256/)?([0-9a-f]{64})(?:\.json)?", re.ASCII)
 _BLOB = re.compile(r"blobs/sha256/([0-9a-f]{64})", re.ASCII)
@@ -47,31 +42,21 @@ _NOTE = (
 
 
 class _SavedImage(NamedTuple):
-    """One image, as ``manifest.json`` says it.
+    """One image, as ``manifest.json`` says it."""
 
-    Attributes:
-        config: name of its config's file.
-        tags: what it is called.
-        layers: names of its layers' files, bottom up.
-    """
-
-    config: str
+    config: str  # name of its config's file
     tags: tuple[str, ...]
-    layers: tuple[str, ...]
+    layers: tuple[str, ...]  # names of their files, bottom up
 
 
-class DockerArchive(Local):
-    """Images in an archive; see `Source`.
+class DockerArchive(Source):
+    """Images in an archive, which is closed with this; see `Source`.
 
-    Args:
-        name: what the user called it.
-        archive: it; it is closed with this.
-        wanted: the name or place (``@0``) of the image meant, None for all.
+    `wanted` is the name or place (``@0``) of the image meant, None for all.
     """
 
     def __init__(self, name: str, archive: Archive, wanted: str | None) -> None:
         self.name = name
-        self.notes: Sequence[str] = ()
         self._archive = archive
         self._wanted = wanted
         self._extents: dict[str, Extent] = {}
@@ -119,11 +104,8 @@ class DockerArchive(Local):
         wanted = str(reference.parse(self._wanted))
         found = [entry for entry in entries if wanted in map(_full, entry.tags)]
         if not found:
-            tags = sorted(quoted(tag) for entry in entries for tag in entry.tags)[:_MOST_SHOWN]
-            raise SourceError(
-                f"{printable(self.name)}: has no image {quoted(self._wanted)}; "
-                f"its names: {', '.join(tags) or 'none'}"
-            )
+            tags = (tag for entry in entries for tag in entry.tags)
+            raise unknown(self._wanted, tags, printable(self.name))
         return found
 
     def _entries(self) -> list[_SavedImage]:

@@ -1,13 +1,12 @@
 """Where the bytes of a blob lie in an open file: reading and verifying them.
 
-Owns how content on disk becomes chunks, whether it is a file of its own or part
-of an archive. What is in it, others read.
+Owns how content on disk becomes chunks, in a file of its own or as part of an archive.
 """
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import NamedTuple, Protocol
+from contextlib import contextmanager
+from typing import NamedTuple
 
 from layerscan import digest as digests
 from layerscan.digest import Hashing
@@ -15,18 +14,13 @@ from layerscan.errors import SourceError
 from layerscan.oci.blobs import open_file
 from layerscan.text import printable
 
-CHUNK = 256 * 1024
-"""Bytes of a chunk."""
+CHUNK = 256 * 1024  # bytes of a chunk
 
 
 class Extent(NamedTuple):
-    """A part of an open file.
+    """A part of an open file, called `where` in messages.
 
-    Attributes:
-        file: the file's descriptor.
-        offset: where the part begins.
-        length: its bytes.
-        where: what to call it in messages.
+    What cannot be read, is too long or too short is a SourceError.
     """
 
     file: int
@@ -35,11 +29,7 @@ class Extent(NamedTuple):
     where: str
 
     def section(self, offset: int, length: int) -> bytes:
-        """Bytes of it, as they are.
-
-        Raises:
-            SourceError: it has not so many, or they cannot be read.
-        """
+        """Bytes of it, as they are."""
         if offset < 0 or length < 0 or offset + length > self.length:
             end = offset + length
             raise self._fault(f"has {self.length} bytes: none from {offset} to {end}")
@@ -53,24 +43,15 @@ class Extent(NamedTuple):
         return b"".join(parts)
 
     def read(self, limit: int) -> bytes:
-        """All of it.
-
-        Raises:
-            SourceError: it is longer than `limit` bytes, or cannot be read.
-        """
+        """All of it, if it is not longer than `limit` bytes."""
         if self.length > limit:
             raise self._fault(f"is longer than {limit} bytes")
         return self.section(0, self.length)
 
     def chunks(self, digest: str | None, hashing: Hashing | None = None) -> Iterator[bytes]:
-        """All of it; it is verified against `digest`, if there is one, when it ends.
+        """All of it, verified against `digest`, if there is one, when it ends.
 
-        Args:
-            digest: what it should be.
-            hashing: what computes the digest; None for this thread.
-
-        Raises:
-            SourceError: it cannot be read, or has another digest.
+        `hashing` computes the digest; None for this thread.
         """
         computed = digests.hashing(digest) if hashing is None else hashing
         position = 0
@@ -83,11 +64,7 @@ class Extent(NamedTuple):
             raise self._fault(f"is damaged: it should have the digest {digest}")
 
     def check_length(self, length: int) -> None:
-        """Hold its length against what a descriptor says.
-
-        Raises:
-            SourceError: it is another.
-        """
+        """Hold its length against what a descriptor says."""
         if self.length != length:
             what = f"has {self.length} bytes, not {length}: it was fetched in part, or damaged"
             raise self._fault(what)
@@ -105,25 +82,8 @@ class Extent(NamedTuple):
         return SourceError(f"{printable(self.where)}: {what}")
 
 
-class Files(Protocol):
-    """Files by their path in a folder or an archive; thread-safe."""
-
-    def open(self, path: str) -> AbstractContextManager[Extent]:
-        """The regular file `path`, which has no ``.`` or ``..`` in it.
-
-        Raises:
-            LayerscanError: it is not there, or is no regular file.
-        """
-
-    def has(self, path: str) -> bool:
-        """Whether there is something of that name."""
-
-    def close(self) -> None:
-        """Close what is open. Idempotent."""
-
-
 class FolderFiles:
-    """Files in a folder that the user named; see `Files`."""
+    """Files in a folder that the user named, by their paths without ``.`` and ``..``."""
 
     def __init__(self, root: str) -> None:
         self._root = root
@@ -143,4 +103,4 @@ class FolderFiles:
         return os.path.lexists(os.path.join(self._root, path))
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Nothing is open; see `layerscan.sources.archive.Archive`."""

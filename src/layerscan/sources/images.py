@@ -1,8 +1,7 @@
 """From the images of an index to images whose layers can be read.
 
-Owns what makes an image one that can be unpacked from a source. Which images an index
-stands for is answered in `layerscan.oci.images`; where the documents lie, each source
-knows.
+Owns what makes an image one that can be unpacked from a source. `layerscan.oci.images`
+knows which images an index stands for, and each source where the documents lie.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -48,23 +47,20 @@ def find_images(
     source: str,
     label: Callable[[IndexedImage], str] | None = None,
 ) -> tuple[tuple[SourceImage, ...], tuple[str, ...]]:
-    """The images that a manifest or an index stands for, each once, in the indexes' order.
+    """The images that a manifest or an index stands for, and what the user should know of them.
+
+    Each is there once, in the indexes' order.
 
     Args:
         blobs: has what it refers to.
-        top: of the manifest or index.
+        top: its descriptor.
         document: it.
         architectures: only images of one of these; None for all.
         source: what to call it all in messages.
         label: for a source with a list of its own, which `top` is then, and which need
             not have all that an index refers to: what to call an image of the list.
 
-    Returns:
-        The images, and what the user should know of them, a line each.
-
-    Raises:
-        LayerscanError: a document cannot be had or is malformed, an image has layers
-            that cannot be read, or there is no image that is wanted.
+    Raises LayerscanError also where there is no such image.
     """
     matcher = ForLinux(architectures)
     try:
@@ -98,11 +94,7 @@ def find_images(
 def images_with_configs(
     listed: Iterable[IndexedImage], blobs: SourceBlobs, *, source: str
 ) -> tuple[SourceImage, ...]:
-    """Images that were listed already, without their configs, which are read here.
-
-    Raises:
-        LayerscanError: as for `find_images`.
-    """
+    """Images that were listed already, without their configs, which are read here."""
     reader = BlobReader(blobs, source)
 
     def read(one: IndexedImage, _: object) -> SourceImage:
@@ -139,11 +131,7 @@ def source_image(
     *,
     platform: Platform,
 ) -> SourceImage:
-    """An image of its parts, held against each other.
-
-    Raises:
-        SourceError: they do not fit together, or cannot be unpacked.
-    """
+    """An image of its parts; SourceError where they do not fit together."""
     architecture = platform.architecture
     if architecture and not layersmeta.is_architecture(architecture):
         raise SourceError(f"{name}: {quoted(architecture)} is not an architecture name")

@@ -5,23 +5,17 @@ Owns the form ``PATH[:REF]``, which is skopeo's: the path ends at the first colo
 
 import os
 import re
+from collections.abc import Iterable
 
 from layerscan.errors import SourceError
 from layerscan.text import quoted
 
-_LONGEST = 200
-"""Characters of the longest name from a document that is shown whole."""
-
+MOST_SHOWN = 20
 _PLACE = re.compile(r"@(\d{1,9})", re.ASCII)
 
 
 def split(text: str, transport: str) -> tuple[str, str | None]:
-    """The path and what is meant in it, None for all.
-
-    Raises:
-        SourceError: there is no path, or nothing after the colon, or the colon is
-            in the path.
-    """
+    """The path and what is meant in it, None for all."""
     path, colon, wanted = text.partition(":")
     if not path:
         raise SourceError(f"{quoted(f'{transport}:{text}')}: gives no path")
@@ -33,11 +27,7 @@ def split(text: str, transport: str) -> tuple[str, str | None]:
 
 
 def place(wanted: str, count: int, where: str) -> int | None:
-    """The place that ``@N`` means, None for a name.
-
-    Raises:
-        SourceError: there are not so many images, or N is no number.
-    """
+    """The place that ``@N`` means, None for a name."""
     if not wanted.startswith("@"):
         return None
     match = _PLACE.fullmatch(wanted)
@@ -46,3 +36,9 @@ def place(wanted: str, count: int, where: str) -> int | None:
     if int(match[1]) >= count:
         raise SourceError(f"{where}: has no image at place {match[1]}; it has {count}")
     return int(match[1])
+
+
+def unknown(wanted: str, names: Iterable[str], where: str) -> SourceError:
+    """The error that nothing is called `wanted`, and what there is instead."""
+    there = ", ".join(sorted(map(quoted, set(names)))[:MOST_SHOWN])
+    return SourceError(f"{where}: has no image {quoted(wanted)}; its names: {there or 'none'}")

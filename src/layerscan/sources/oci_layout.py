@@ -1,12 +1,12 @@
 """Images in an OCI image layout: a folder, or a tar archive of one.
 
-Owns what ``index.json`` and the blobs of a layout stand for (OCI image
-specification, "Image Layout"), and which images a name means, which is as for
-skopeo's ``oci:`` and ``oci-archive:``.
+Owns what ``index.json`` and the blobs stand for (OCI image specification, "Image Layout"),
+and which images a name means, which is as for skopeo's ``oci:`` and ``oci-archive:``.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from layerscan import digest as digests
 from layerscan import oci, reference
@@ -15,11 +15,14 @@ from layerscan.errors import ReferenceSyntaxError, SourceError
 from layerscan.oci import Descriptor, Index
 from layerscan.oci.blobs import verified
 from layerscan.oci.images import IndexedImage
-from layerscan.sources.extents import Files
 from layerscan.sources.images import find_images
-from layerscan.sources.model import Local, SourceImage, SourceLayer
-from layerscan.sources.names import place
+from layerscan.sources.model import Source, SourceImage, SourceLayer
+from layerscan.sources.names import MOST_SHOWN, place, unknown
 from layerscan.text import printable, quoted
+
+if TYPE_CHECKING:
+    from layerscan.sources.archive import Archive
+    from layerscan.sources.extents import FolderFiles
 
 NAME = "org.opencontainers.image.ref.name"
 """The annotation in ``index.json`` that has an image's name, or a part of it."""
@@ -29,21 +32,15 @@ FULL_NAME = "io.containerd.image.name"
 
 INDEX = "index.json"
 
-_MOST_SHOWN = 20
 
-
-class OciLayout(Local):
+class OciLayout(Source):
     """Images in a layout; see `Source`.
 
-    Args:
-        name: what the user called it.
-        files: the layout's.
-        wanted: the name or place (``@0``) of the image meant, None for all.
+    `wanted` is the name or place (``@0``) of the image meant, None for all.
     """
 
-    def __init__(self, name: str, files: Files, wanted: str | None) -> None:
+    def __init__(self, name: str, files: "FolderFiles | Archive", wanted: str | None) -> None:
         self.name = name
-        self.notes: Sequence[str] = ()
         self._files = files
         self._wanted = wanted
 
@@ -94,15 +91,12 @@ class OciLayout(Local):
         if len({entry.digest for entry in found}) == 1:
             return found[:1]
         if found:
-            full = ", ".join(sorted(quoted(_names(entry)[0]) for entry in found)[:_MOST_SHOWN])
+            full = ", ".join(sorted(quoted(_names(entry)[0]) for entry in found)[:MOST_SHOWN])
             raise SourceError(
                 f"{where}: has {len(found)} images {quoted(wanted)}: {full}; ask for one "
                 "by its full name, or @N for the one at place N"
             )
-        there = sorted({quoted(name) for entry in named for name in _names(entry)})[:_MOST_SHOWN]
-        raise SourceError(
-            f"{where}: has no image {quoted(wanted)}; its names: {', '.join(there) or 'none'}"
-        )
+        raise unknown(wanted, (name for entry in named for name in _names(entry)), where)
 
     def fetch(self, descriptor: Descriptor, *, limit: int) -> bytes:
         """A document, verified; see `layerscan.oci.blobs.Blobs`."""

@@ -1,8 +1,4 @@
-"""Images in a registry.
-
-Owns what a reference stands for as a source; the registry itself is
-`layerscan.registry`'s.
-"""
+"""Images in a registry: what a reference stands for as a source."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -14,20 +10,17 @@ from layerscan.oci.images import IndexedImage
 from layerscan.reference import DEFAULT_TAG, Reference
 from layerscan.registry import RegistryClient
 from layerscan.sources.images import find_images, images_with_configs
-from layerscan.sources.model import Closing, SourceImage, SourceLayer
+from layerscan.sources.model import Source, SourceImage, SourceLayer
 
 _BLOB = "application/octet-stream"
 """The type that a layer is asked for under: whatever it says, it is a blob."""
 
 
-class RegistrySource(Closing):
-    """The images under a reference; see `Source`.
+class RegistrySource(Source):
+    """The images under a reference; see `Source`. A digest counts more than a tag.
 
-    Args:
-        name: what the user called it.
-        reference: of an image or an index; a digest counts more than a tag.
-        client: gives the registries, and closes them; it is asked when something is wanted.
-        listed: the images under it, where they are known already.
+    `client` gives the registries, and closes them; it is asked when something is wanted.
+    `listed` are the images under the reference, where they are known already.
     """
 
     def __init__(
@@ -38,7 +31,6 @@ class RegistrySource(Closing):
         listed: Sequence[IndexedImage] | None = None,
     ) -> None:
         self.name = name
-        self.notes: Sequence[str] = ()
         self._reference = reference
         self._client = client
         self._listed = listed

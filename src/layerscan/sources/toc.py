@@ -1,21 +1,8 @@
 """What is in a layer, read from its table of contents instead of all of it.
 
-Owns which layers have one. A table is taken only if the image's manifest has
-its digest, so that it is the one that the image's maker wrote. That it tells
-the truth about the layer cannot be known without reading the layer.
-
-What predicts from it does, with a scanner of its own::
-
-    table = table_of_contents(source, layer)
-    for part in table.parts():
-        if isinstance(part, Content):
-            scanner.skip(part.length, checksum=part.checksum)
-        else:
-            scanner.feed(part)
-    tree = scanner.finish()
-
-On a `TableFault` or the scanner's `TarFault` it throws the scanner away, and
-reads the layer with a new one.
+Owns which layers have one. A table is taken only if the image's manifest has its digest, so
+that it is the one that the image's maker wrote. Whether it is true, only the layer can tell.
+On a `TableFault` or the scanner's `TarFault`, `layerscan.prediction` reads the layer instead.
 """
 
 from layerscan.sources import toc_estargz, toc_zstd_chunked
@@ -28,12 +15,8 @@ __all__ = ["Content", "TableFault", "TableOfContents", "table_of_contents"]
 def table_of_contents(source: Source, layer: SourceLayer) -> TableOfContents | None:
     """The table of contents of a layer.
 
-    None where its manifest has the digest of none, or the source gives no parts of
-    it: only registries do.
-
-    Raises:
-        TableFault: it must have one that is not there, is damaged, or is too large.
-        LayerscanError: the layer is not there.
+    None where its manifest has the digest of none, or the source gives no parts of it: only
+    registries do. Raises TableFault where it must have one that cannot be used.
     """
     given = toc_zstd_chunked.annotations(layer)
     # A converter may give a layer of this form the other's annotation, too.

@@ -19,8 +19,7 @@ from layerscan.sources.toc_json import Values, chunks, members
 from layerscan.sources.toc_model import MAX_TABLE, NAME, Content, Part
 from layerscan.text import quoted
 
-VERSION = 1
-"""The one version of the table that there is."""
+VERSION = 1  # the one version of the table that there is
 
 MOST_ENTRIES = MAX_TABLE // 128
 """Of a table. That of a file has a name, times and a digest: more than twice as long."""
@@ -36,22 +35,14 @@ _TYPES = {
     "fifo": headers.FIFO,
 }
 _OTHER_TIMES = {"accesstime": "atime", "changetime": "ctime"}
-_LOST = "\ufffd"
-"""What Go writes into JSON in place of bytes that are no UTF-8."""
-
-_DIGITS = 16
-"""Hex digits of a digest that are as long as a checksum."""
-
+_LOST = "\ufffd"  # what Go writes into JSON in place of bytes that are no UTF-8
+_DIGITS = 16  # hex digits of a digest that are as long as a checksum
 _NO_TIME = "0001-01-01T00:00:00Z"
 _FRACTION = re.compile(r"\.\d*?[1-9](?=0*\D)", re.ASCII)
 
 
 def table_members(table: bytes) -> Iterator[tuple[str, object]]:
-    """The members of the table, its entries one by one.
-
-    Raises:
-        DocumentError: from the iterator: it is no JSON, or has another version.
-    """
+    """The members of the table, its entries one by one."""
     version = None
     for key, value in members(Values(chunks(table), NAME, MOST_ENTRIES), "entries"):
         if key == "version":
@@ -64,9 +55,7 @@ def table_members(table: bytes) -> Iterator[tuple[str, object]]:
 def parts(table: bytes) -> Iterator[Part]:
     """The tar stream that the table describes, without its end.
 
-    Raises:
-        DocumentError: from the iterator: the table is malformed, or does not
-            have all that the tar has.
+    Raises DocumentError, from the iterator, also if it has not all that the tar has.
     """
     number, padding = -1, b""
     for key, value in table_members(table):
@@ -96,7 +85,7 @@ def _header(entry: dict[str, object], place: Place, kind: bytes) -> Header:
     size = 0
     # Only files have content; what others say of theirs is not in the tar.
     if kind == headers.FILE:
-        size = _integer(entry, "size", place)
+        size = jsondoc.integer(entry, "size", place, 0)
     records = _xattrs(entry, place) if "xattrs" in entry else {}
     mtime, modified = _time(entry, "modtime", place)
     if "." in modified:
@@ -109,14 +98,17 @@ def _header(entry: dict[str, object], place: Place, kind: bytes) -> Header:
         _text(entry, "name", place),
         kind,
         size,
-        _integer(entry, "mode", place),
-        _integer(entry, "uid", place),
-        _integer(entry, "gid", place),
+        jsondoc.integer(entry, "mode", place, 0),
+        jsondoc.integer(entry, "uid", place, 0),
+        jsondoc.integer(entry, "gid", place, 0),
         mtime,
         _text(entry, "linkName", place, ""),
         _text(entry, "userName", place, ""),
         _text(entry, "groupName", place, ""),
-        (_integer(entry, "devMajor", place), _integer(entry, "devMinor", place)),
+        (
+            jsondoc.integer(entry, "devMajor", place, 0),
+            jsondoc.integer(entry, "devMinor", place, 0),
+        ),
         records,
     )
 
@@ -148,10 +140,6 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _integer(entry: dict[str, object], key: str, place: Place) -> int:
-    return jsondoc.integer(entry, key, place) if key in entry else 0
 
 
 def _time(entry: dict[str, object], key: str, place: Place) -> tuple[int, str]:

@@ -9,26 +9,16 @@ import tarfile
 from collections.abc import Iterator
 
 from layerscan.digest import is_digest, of_content
+from layerscan.sources import toc_model
 from layerscan.sources.model import Source, SourceLayer
 from layerscan.sources.toc_entries import parts
 from layerscan.sources.toc_headers import BLOCK
-from layerscan.sources.toc_model import (
-    MAX_TABLE,
-    NAME,
-    Part,
-    TableFault,
-    TableOfContents,
-    as_fault,
-    section,
-    unpacked,
-)
+from layerscan.sources.toc_model import MAX_TABLE, NAME, Part, TableFault, TableOfContents
 
 DIGEST = "containerd.io/snapshot/stargz/toc.digest"
 """The annotation that has the digest of the table, unpacked."""
 
-FILE = "stargz.index.json"
-"""The name of the table's file in the tar."""
-
+FILE = "stargz.index.json"  # the name of the table's file in the tar
 _FOOTER = 51
 # An empty gzip member with the table's offset in its extra field, with the
 # subfield's header or, in the older form of 47 bytes, without.
@@ -43,25 +33,21 @@ def read(source: Source, layer: SourceLayer) -> TableOfContents | None:
     """The table of a layer whose manifest has the digest of one.
 
     Two requests: for the footer, and for the table.
-
-    Raises:
-        TableFault: it has none, or it is damaged.
-        LayerscanError: the blob is not there.
     """
     digest = layer.annotations[DIGEST]
     if not is_digest(digest):
         raise TableFault(f"the annotation {DIGEST} is no digest")
     if layer.archive_size < _FOOTER:
         raise TableFault("the layer is too short for eStargz")
-    footer = section(source, layer, layer.archive_size - _FOOTER, _FOOTER)
+    footer = toc_model.section(source, layer, layer.archive_size - _FOOTER, _FOOTER)
     if footer is None:
         return None
     offset, end = _place(footer, layer.archive_size)
-    packed = section(source, layer, offset, end - offset)
+    packed = toc_model.section(source, layer, offset, end - offset)
     if packed is None:
         return None
-    with as_fault():
-        file = b"".join(unpacked(packed, limit=MAX_TABLE + _AROUND, name=NAME))
+    with toc_model.as_fault():
+        file = b"".join(toc_model.unpacked(packed, limit=MAX_TABLE + _AROUND, name=NAME))
     table = _content(file)
     if of_content(table, digest) != digest:
         raise TableFault(f"the table of contents has not the digest of the annotation {DIGEST}")

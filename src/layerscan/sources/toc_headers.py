@@ -9,11 +9,8 @@ import struct
 from collections.abc import Mapping
 from typing import NamedTuple
 
-BLOCK = 512
-"""Bytes of a block of a tar."""
-
-END = bytes(2 * BLOCK)
-"""What a tar ends with."""
+BLOCK = 512  # bytes of a block of a tar
+END = bytes(2 * BLOCK)  # what a tar ends with
 
 FILE, LINK, SYMLINK, CHARACTER, DEVICE, FOLDER, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
 """The types of entries."""
@@ -28,31 +25,20 @@ _BLANK = b" " * 8
 
 
 class Header(NamedTuple):
-    """What a tar says of an entry.
-
-    Attributes:
-        name: as it is in the tar.
-        kind: its type.
-        size: bytes of content, or what stands there.
-        mode: permissions, and what else a writer has put there.
-        mtime: in whole seconds.
-        link: the target of a link.
-        device: major and minor number; None where it has not even zeros for them.
-        records: PAX records that it has whatever the rest is.
-    """
+    """What a tar says of an entry."""
 
     name: str
     kind: bytes
-    size: int = 0
-    mode: int = 0
+    size: int = 0  # bytes of content, or what stands there
+    mode: int = 0  # permissions, and what else a writer has put there
     uid: int = 0
     gid: int = 0
-    mtime: int = 0
-    link: str = ""
+    mtime: int = 0  # in whole seconds
+    link: str = ""  # the target of a link
     user: str = ""
     group: str = ""
-    device: tuple[int, int] | None = (0, 0)
-    records: Mapping[str, bytes] = {}
+    device: tuple[int, int] | None = (0, 0)  # major, minor; None for not even zeros
+    records: Mapping[str, bytes] = {}  # PAX records that it has whatever the rest is
 
 
 def xattr(name: str) -> str:
@@ -63,8 +49,7 @@ def xattr(name: str) -> str:
 def encoded(header: Header) -> bytes:
     """The block of a header, and before it those of the PAX header that it may need.
 
-    Raises:
-        ValueError: it has a number that no tar can hold.
+    Raises ValueError where it has a number that no tar can hold.
     """
     records = dict(header.records)
     path, prefix = _path(header.name, records)

@@ -18,8 +18,7 @@ LONGEST = 4 * 1024 * 1024
 _MOST_MEMBERS = 100
 _CHUNK = 64 * 1024
 _SPACE = re.compile(r"[ \t\n\r]*")
-_UNSURE = 3
-"""A number's end shows in what follows: ``1e+5`` is ``1`` until its last character."""
+_UNSURE = 3  # a number's end shows in what follows: ``1e+5`` is ``1`` until its last character
 
 
 def chunks(document: bytes) -> Iterator[bytes]:
@@ -28,13 +27,7 @@ def chunks(document: bytes) -> Iterator[bytes]:
 
 
 class Values:
-    """JSON values that follow each other, and what is between them.
-
-    Args:
-        chunks: the UTF-8 text.
-        source: what to call it in messages.
-        most: how many values there may be.
-    """
+    """JSON values that follow each other, at most `most`, and what is between them."""
 
     def __init__(self, chunks: Iterable[bytes], source: str, most: int) -> None:
         self._chunks = iter(chunks)
@@ -63,21 +56,12 @@ class Values:
         return True
 
     def expect(self, symbol: str) -> None:
-        """Pass over `symbol`.
-
-        Raises:
-            DocumentError: something else comes next.
-        """
+        """Pass over `symbol`, which must come next."""
         if not self.skip(symbol):
             raise self.fault(f'is not JSON: "{symbol}" is missing')
 
     def value(self) -> object:
-        """The next value.
-
-        Raises:
-            DocumentError: there is none, or it is longer than `LONGEST`, or
-                nothing that `jsondoc.decode` takes; or it is one too many.
-        """
+        """The next value, of at most `LONGEST` characters, as `jsondoc.decode` takes it."""
         if not self._left:
             raise self.fault(f"has more than {self._most} entries")
         self._left -= 1
@@ -131,11 +115,8 @@ class Values:
 def members(values: Values, large: str) -> Iterator[tuple[str, object]]:
     """The members of the object that comes next and last, in their order.
 
-    The array under the key `large` is given entry by entry, each with that key;
-    it may be null.
-
-    Raises:
-        DocumentError: from the iterator: it is no such object.
+    The array under the key `large` is given entry by entry, each with that key; it may be
+    null. What is wrong is a DocumentError from the iterator.
     """
     keys: set[str] = set()
     values.expect("{")

@@ -13,27 +13,18 @@ from layerscan.errors import LayerscanError, NotInRegistryError, RegistryError
 from layerscan.sources.decompress import decompressed
 from layerscan.sources.model import Source, SourceLayer
 
-NAME = "the table of contents"
-"""What it is called in messages."""
-
-MAX_TABLE = 64 * 1024 * 1024
-"""Bytes of the longest table that is read, packed and unpacked."""
+NAME = "the table of contents"  # what it is called in messages
+MAX_TABLE = 64 * 1024 * 1024  # bytes of the longest table that is read, packed and unpacked
 
 MAX_CONTENT = 2**60
 """Bytes of all files of a layer: more than any disk has, and sums of it are no trouble."""
 
 
 class Content(NamedTuple):
-    """Content of a file, in whose place nothing is there.
+    """Content of a file, in whose place nothing is there."""
 
-    Attributes:
-        length: its bytes.
-        checksum: 64 bits that equal contents have in common; None
-            where nothing is known of it.
-    """
-
-    length: int
-    checksum: int | None = None
+    length: int  # bytes
+    checksum: int | None = None  # 64 bits that equal contents have in common
 
 
 Part = bytes | Content
@@ -41,19 +32,14 @@ Part = bytes | Content
 
 
 class TableFault(Exception):  # noqa: N818
-    """A layer's table of contents is not what it must be: the layer has to be read.
-
-    Its text says what is wrong, without naming the layer.
-    """
+    """A layer's table of contents is not what it must be: the layer has to be read."""
 
 
 class TableOfContents(NamedTuple):
     """All of a layer's tar stream but what is in its files.
 
-    Attributes:
-        is_exact: whether the headers and checksums are those of the stream itself.
-            Else they are made anew: the same tree, but other bytes here and there.
-        make: the stream, as `parts` gives it; from it come other errors, too.
+    Where it is not exact, headers and checksums are made anew: the same tree, but other bytes
+    here and there. `make` is the stream, as `parts` gives it; from it come other errors, too.
     """
 
     is_exact: bool
@@ -62,10 +48,7 @@ class TableOfContents(NamedTuple):
     def parts(self) -> Iterator[Part]:
         """The stream, for a scanner: `feed` it with bytes, let it `skip` `Content`.
 
-        What the scanner refuses in it is a fault of the table as well.
-
-        Raises:
-            TableFault: from the iterator; what the scanner has read is of no use.
+        A TableFault from it, or what the scanner refuses, makes what was read useless.
         """
         content = 0
         with as_fault():
@@ -87,12 +70,7 @@ def as_fault() -> Iterator[None]:
 
 
 def section(source: Source, layer: SourceLayer, offset: int, length: int) -> bytes | None:
-    """Exactly `length` bytes of a layer's blob from `offset` on, None as `Source.section`.
-
-    Raises:
-        TableFault: they are beyond its end, too many, or cannot be had.
-        LayerscanError: the blob is not there.
-    """
+    """Exactly `length` bytes of a layer's blob from `offset` on, None as `Source.section`."""
     if length > MAX_TABLE:
         raise TableFault(f"{NAME} has {length} bytes; only {MAX_TABLE} are read")
     if length < 1 or offset + length > layer.archive_size:
@@ -110,12 +88,7 @@ def section(source: Source, layer: SourceLayer, offset: int, length: int) -> byt
 
 
 def unpacked(packed: bytes, *, limit: int, name: str) -> Iterator[bytes]:
-    """What `packed`, which is called `name`, unpacks to.
-
-    Raises:
-        TableFault: it is longer than `limit` bytes; from the iterator.
-        LayerscanError: it is damaged; from the iterator.
-    """
+    """What `packed`, which is called `name`, unpacks to: at most `limit` bytes."""
     length = 0
     for piece in decompressed(iter([packed]), limit=sys.maxsize, where=name):
         length += len(piece)

@@ -7,27 +7,18 @@ the layer's tar-split beside it: all of the tar that is in no file, as it is.
 
 import base64
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from layerscan import jsondoc
 from layerscan.digest import is_digest, of_content
 from layerscan.jsondoc import Place
+from layerscan.sources import toc_model
 from layerscan.sources.model import Source, SourceLayer
 from layerscan.sources.toc_entries import parts, table_members
 from layerscan.sources.toc_headers import END
 from layerscan.sources.toc_json import Values
-from layerscan.sources.toc_model import (
-    MAX_TABLE,
-    NAME,
-    Content,
-    Part,
-    TableFault,
-    TableOfContents,
-    as_fault,
-    section,
-    unpacked,
-)
+from layerscan.sources.toc_model import MAX_TABLE, NAME, Content, Part, TableFault, TableOfContents
 
 PREFIXES = ("io.github.containers.zstd-chunked.", "io.containers.zstd-chunked.")
 """What the annotations' names begin with, now and in writers until 2022."""
@@ -40,15 +31,12 @@ _GAP = 64 * 1024
 
 _SPLIT = "the tar-split"
 _SPLIT_DIGEST = "tarSplitDigest"
-_CRFS = 1
-"""The type of table that eStargz has, too; there is no other."""
-
+_CRFS = 1  # the type of table that eStargz has, too; there is no other
 _NUMBERS = re.compile(r"\d{1,18}(?::\d{1,18})*", re.ASCII)
 _MOST_SPLIT = 1024 * 1024 * 1024
 """Bytes of the longest tar-split, unpacked, that is read; never all of it is in memory."""
 
-MOST_LINES = 1_000_000
-"""Of a tar-split: as many as that of half a million files has."""
+MOST_LINES = 1_000_000  # of a tar-split: as many as that of half a million files has
 
 _SPLIT_FILE, _SPLIT_SEGMENT = 1, 2
 _CHECKSUM_LENGTH = 8
@@ -82,38 +70,34 @@ def read(source: Source, layer: SourceLayer, given: Mapping[str, str]) -> TableO
     """The table of a layer with the annotations `given`.
 
     One request as a rule: the tar-split follows the table.
-
-    Raises:
-        TableFault: it is not there, or is damaged.
-        LayerscanError: the blob is not there.
     """
     checksum = given[CHECKSUM]
     if not is_digest(checksum):
         raise TableFault(f"the annotation {CHECKSUM} is no digest")
-    place, split = _places(given)
-    found = _fetch(source, layer, place, split)
-    if found is None:
+    places = _places(given)
+    packed = _fetch(source, layer, places)
+    if packed is None:
         return None
-    packed, packed_split = found
-    with as_fault():
-        table = _unpacked_table(packed, checksum, place.unpacked)
-        digest = _split_digest(table, given) if split is not None else None
+    with toc_model.as_fault():
+        table = _unpacked_table(packed[0], checksum, places[0].unpacked)
+        digest = _split_digest(table, given) if len(packed) > 1 else None
     if digest is None:
         # Nothing vouches for a tar-split without a digest.
         return TableOfContents(is_exact=False, make=lambda: _rebuilt(table))
-    if of_content(packed_split, digest) != digest:
+    if of_content(packed[1], digest) != digest:
         raise TableFault("the tar-split has not the digest that it must have")
-    return TableOfContents(is_exact=True, make=lambda: _split_parts(packed_split))
+    return TableOfContents(is_exact=True, make=lambda: _split_parts(packed[1]))
 
 
-def _places(given: Mapping[str, str]) -> tuple[_DocumentPlace, _DocumentPlace | None]:
+def _places(given: Mapping[str, str]) -> list[_DocumentPlace]:
     """Where the table and the tar-split are; not every writer has the second."""
     *place, kind = _numbers(given, POSITION, 4)
     if kind != _CRFS:
         raise TableFault(f"the table of contents is of type {kind}, which is not known")
-    if SPLIT_POSITION not in given:
-        return _DocumentPlace(*place), None
-    return _DocumentPlace(*place), _DocumentPlace(*_numbers(given, SPLIT_POSITION, 3))
+    places = [_DocumentPlace(*place)]
+    if SPLIT_POSITION in given:
+        places.append(_DocumentPlace(*_numbers(given, SPLIT_POSITION, 3)))
+    return places
 
 
 def _numbers(given: Mapping[str, str], key: str, count: int) -> list[int]:
@@ -124,24 +108,23 @@ def _numbers(given: Mapping[str, str], key: str, count: int) -> list[int]:
 
 
 def _fetch(
-    source: Source, layer: SourceLayer, place: _DocumentPlace, split: _DocumentPlace | None
-) -> tuple[bytes, bytes] | None:
-    """The table and the tar-split, packed; by one request if that fetches little else."""
-    if split is None:
-        table = section(source, layer, place.offset, place.length)
-        return None if table is None else (table, b"")
-    first, last = min(place, split), max(place, split)
-    if 0 <= last.offset - first.end <= _GAP and last.end - first.offset <= MAX_TABLE:
-        both = section(source, layer, first.offset, last.end - first.offset)
-        if both is None:
+    source: Source, layer: SourceLayer, places: Sequence[_DocumentPlace]
+) -> list[bytes] | None:
+    """The documents, packed; by one request if that fetches little else."""
+    first, last = min(places), max(places)
+    length = last.end - first.offset
+    if 0 <= last.offset - first.end <= _GAP and length <= MAX_TABLE:
+        all_of_them = toc_model.section(source, layer, first.offset, length)
+        if all_of_them is None:
             return None
-        start = first.offset
-        return both[place.offset - start : place.end - start], both[
-            split.offset - start : split.end - start
-        ]
-    table = section(source, layer, place.offset, place.length)
-    rest = None if table is None else section(source, layer, split.offset, split.length)
-    return None if table is None or rest is None else (table, rest)
+        return [all_of_them[p.offset - first.offset : p.end - first.offset] for p in places]
+    found = []
+    for place in places:
+        part = toc_model.section(source, layer, place.offset, place.length)
+        if part is None:
+            return None
+        found.append(part)
+    return found
 
 
 def _unpacked_table(packed: bytes, checksum: str, length: int) -> bytes:
@@ -150,7 +133,7 @@ def _unpacked_table(packed: bytes, checksum: str, length: int) -> bytes:
         raise TableFault(f"the table of contents has not the digest of the annotation {CHECKSUM}")
     if length > MAX_TABLE:
         raise TableFault(f"the table of contents has {length} bytes; only {MAX_TABLE} are read")
-    table = b"".join(unpacked(packed, limit=length, name=NAME))
+    table = b"".join(toc_model.unpacked(packed, limit=length, name=NAME))
     if len(table) != length:
         raise TableFault(f"the table of contents has {len(table)} bytes, and must have {length}")
     return table
@@ -173,12 +156,8 @@ def _rebuilt(table: bytes) -> Iterator[Part]:
 
 
 def _split_parts(packed: bytes) -> Iterator[Part]:
-    """The tar stream of which `packed` is the tar-split.
-
-    It is a line of JSON for each stretch of the tar, and for the content of each
-    file (vbatts/tar-split, tar/storage/entry.go).
-    """
-    values = Values(unpacked(packed, limit=_MOST_SPLIT, name=_SPLIT), _SPLIT, MOST_LINES)
+    """The tar of which `packed` is the tar-split (vbatts/tar-split, tar/storage/entry.go)."""
+    values = Values(toc_model.unpacked(packed, limit=_MOST_SPLIT, name=_SPLIT), _SPLIT, MOST_LINES)
     place = Place(_SPLIT)
     while not values.at_end():
         entry = jsondoc.mapping(values.value(), place)
@@ -186,7 +165,7 @@ def _split_parts(packed: bytes) -> Iterator[Part]:
         if kind == _SPLIT_SEGMENT:
             yield _payload(entry, place)
         elif kind == _SPLIT_FILE:
-            size = jsondoc.integer(entry, "size", place) if "size" in entry else 0
+            size = jsondoc.integer(entry, "size", place, 0)
             if size:
                 yield Content(size, _checksum(entry, place))
         else:

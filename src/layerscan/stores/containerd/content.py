@@ -17,7 +17,7 @@ from layerscan.errors import AbsentError
 from layerscan.files.safefs import Fault, Folder, Opened
 from layerscan.oci import Config, Descriptor, Index, Manifest, Platform
 from layerscan.oci.images import IndexedImage, TooManyError, Why, list_images
-from layerscan.oci.matchers import UsualRules
+from layerscan.oci.matchers import Matcher
 from layerscan.oci.platforms import is_plain
 from layerscan.oci.readers import UnreadableError
 from layerscan.stores.engine_files import document_fault
@@ -28,17 +28,6 @@ D = TypeVar("D", "Manifest | Index", Config)
 
 _MOST_LAYERS = 1000
 """The kernel stacks at most 500 (overlayfs, OVL_MAX_STACK)."""
-
-
-class _AnyPlatform(UsualRules):
-    """Images for every platform, as the store has them; see `Matcher`."""
-
-    def takes(self, platform: Platform) -> bool:  # noqa: ARG002 - whatever it is
-        """All are wanted."""
-        return True
-
-
-_ANY = _AnyPlatform()
 
 
 class AbsentFaultError(AbsentError):
@@ -111,7 +100,7 @@ class ContentStore(Opened):
         """
         top = Descriptor(media_type, digest, 0)
         try:
-            listing = list_images(top, self, _ANY, configs=True)
+            listing = list_images(top, self, Matcher(), configs=True)
         except TooManyError:
             return [], [Fault(self.path(digest), "refers to too many manifests")], 0
         except AbsentFaultError as absent:
