@@ -72,6 +72,8 @@ def test_those_of_another_host_or_of_a_part_are_not_used(tmp_path: Path, key: st
     [
         ({"auth": encoded("me:secret\0\0")}, ("me", "secret")),
         ({"auth": encoded("me:")}, ("me", "")),
+        ({"auth": encoded("me:secret") + "\n"}, ("me", "secret")),
+        ({"auth": "\r\n".join(encoded("me:secret"))}, ("me", "secret")),
         ({"username": "me", "password": "secret"}, ("me", "secret")),
         ({"auth": encoded("me:secret"), "identitytoken": "it"}, ("<token>", "it")),
         ({"auth": encoded("me:secret"), "email": 7, "more": []}, ("me", "secret")),
@@ -90,7 +92,18 @@ def test_every_form_of_an_entry_is_understood(
 
 
 @pytest.mark.parametrize(
-    "document", [{}, {"auths": None}, {"auths": {}}, {"credsStore": "", "credHelpers": None}]
+    "document",
+    [
+        {},
+        {"auths": None},
+        {"auths": {}},
+        {"auths": {REGISTRY: None}},
+        {"credsStore": "", "credHelpers": None},
+        {"credHelpers": {REGISTRY: None}},
+        "",
+        " \n",
+        "null",
+    ],
 )
 def test_a_file_without_credentials_has_none(tmp_path: Path, document: object) -> None:
     assert found(tmp_path / "config.json", document) is None

@@ -268,7 +268,6 @@ def test_a_store_for_all_registries_is_dockers_alone(user: User, programs: Path)
     ("document", "message"),
     [
         ("s3cret", "is not JSON: "),
-        ("", "is not JSON: "),
         ({"auths": {f"{REGISTRY}/acme": "s3cret"}}, f'["{REGISTRY}/acme"]: must be an object'),
         (at(f"{REGISTRY}/acme", "s3cret"), ".auth: is not of the form user:password: log in again"),
         ({"credHelpers": {REGISTRY: "../s3cret"}}, "is no name of a credential helper"),

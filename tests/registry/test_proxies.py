@@ -37,8 +37,11 @@ def test_the_proxy_of_the_environment_is_used(proxied: OpenRegistry) -> None:
     ]
     with repository("registry.example") as repo:
         said = fault(lambda: repo.manifest("7"))
-    assert said.startswith("registry.example: the proxy of the environment refuses: 404")
+    assert said.startswith(f"registry.example: the proxy {proxied.address} cannot be used: ")
+    assert "it refuses the connection: 404" in said
     assert "secret" not in said
+    # Asking again would not help.
+    assert proxied.requests()[2:] == ["CONNECT registry.example:443"]
 
 
 @pytest.fixture

@@ -183,6 +183,15 @@ def test_a_session_that_is_gone_is_begun_anew(open_registry: OpenRegistry) -> No
         fault(lambda: repo.push_blob(described(b"other"), opened(b"other")))
 
 
+@pytest.mark.parametrize("answer", [400, 405, 501])
+def test_a_registry_that_does_not_say_what_it_has_gets_it(
+    open_registry: OpenRegistry, answer: int
+) -> None:
+    open_registry.fail("HEAD", "", Status(answer))
+    assert push(open_registry)[0]
+    assert methods(open_registry) == ["HEAD", "POST", "PUT"]
+
+
 # Taken from elsewhere.
 
 

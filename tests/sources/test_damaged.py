@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import lzma
 import os
 import tarfile
 from typing import TYPE_CHECKING
@@ -146,7 +147,10 @@ def test_archives_cut_off_anywhere(packed: str, transport: str, tmp_path: Path) 
         (gzip.compress(b"hello" * 1000), "is no tar archive"),
         (gzip.compress(b"hello") + b"x", "after its gzip data follows something"),
         (zstd.compress(b"hello" * 1000)[:-1], "its zstd data end too early"),
-        (b"BZh9" + bytes(1000), "is packed with bzip2"),
+        (b"BZh9" + bytes(1000), "its bzip2 data are damaged"),
+        (lzma.compress(b"hello" * 1000)[:-1], "its xz data end too early"),
+        (lzma.compress(b"hello") + b"x", "after its xz data follows something"),
+        (b"\x04\x22\x4d\x18" + bytes(1000), "is packed with lz4"),
     ],
 )
 def test_files_that_are_no_archive(raw: bytes, words: str, tmp_path: Path) -> None:
@@ -289,7 +293,7 @@ def saved(**changes: object) -> Files:
         ({"manifest.json": Symlink("manifest.json")}, "links to other links"),
         ({"manifest.json": encoded([{}] * 201)}, "has more than 200 entries"),
         (saved(Config="../../etc/passwd"), "../../etc/passwd: is missing"),
-        (saved(Config="/etc/passwd"), "/etc/passwd: is missing"),
+        (saved(Config="/etc/passwd"), "etc/passwd: is missing"),
         (saved(Config="a\nb"), "is missing"),
         (saved(Config="x" * 100_000), "…: is missing"),
         (saved(Config=5), "$[0].Config: must be a string"),

@@ -201,7 +201,15 @@ def test_a_lying_content_size_is_refused() -> None:
     assert "zstd data are damaged" in fault(bytes(raw))
 
 
-@pytest.mark.parametrize(("raw", "name"), [(lzma.compress(b"x"), "xz"), (b"BZh91AY&SY", "bzip2")])
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        (lzma.compress(b"x"), "xz"),
+        (b"BZh91AY&SY", "bzip2"),
+        (b"\x04\x22\x4d\x18", "lz4"),
+        *((zlib.compress(b"x", level), "zlib") for level in (0, 6, 9)),
+    ],
+)
 def test_formats_that_no_layer_has(raw: bytes, name: str) -> None:
     assert f"is packed with {name}; only gzip, zstd and plain tars" in fault(raw, kind=SourceError)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import json
+import lzma
 import os
 from typing import TYPE_CHECKING
 
@@ -112,6 +115,28 @@ def test_archives_may_be_packed(tmp_path: Path, packed: str) -> None:
     assert list(tars) == AMD64.diff_ids
     ((image, tars),) = read_all(saved(tmp_path, docker_save(Saved(AMD64)), packed))
     assert image.image_id == sha256(AMD64.config)
+    assert list(tars) == AMD64.diff_ids
+
+
+@pytest.mark.parametrize("pack", [lzma.compress, bz2.compress])
+def test_archives_may_be_packed_as_docker_load_takes_them(
+    tmp_path: Path, pack: Callable[[bytes], bytes]
+) -> None:
+    archive = write_tar(docker_save(Saved(AMD64)), tmp_path / "a.tar")
+    archive.write_bytes(pack(archive.read_bytes()))
+    ((image, tars),) = read_all(f"docker-archive:{archive}")
+    assert image.image_id == sha256(AMD64.config)
+    assert list(tars) == AMD64.diff_ids
+
+
+@pytest.mark.parametrize("prefix", ["/", "./", "//"])
+def test_names_in_an_archive_are_from_its_root(tmp_path: Path, prefix: str) -> None:
+    files = docker_save(Saved(AMD64))
+    content = json.loads(bytes(files["manifest.json"]))  # type: ignore[arg-type]
+    content[0]["Layers"] = [prefix + name for name in content[0]["Layers"]]
+    moved = {prefix + name: raw for name, raw in files.items()}
+    moved[f"{prefix}manifest.json"] = json.dumps(content).encode()
+    ((_, tars),) = read_all(f"docker-archive:{write_tar(moved, tmp_path / 'a.tar')}")
     assert list(tars) == AMD64.diff_ids
 
 

@@ -103,8 +103,11 @@ def told(peer: Peer) -> Iterator[None]:
         raise RegistryError(f"{peer.host}: {said}") from None
 
 
-def _proxy_error(error: "httpx.TransportError", peer: Peer) -> ProxyError | None:
-    """What keeps the proxy itself from being used, None if it is something else."""
+def _proxy_error(error: "httpx.TransportError", peer: Peer) -> RegistryError | None:
+    """What keeps the proxy from being used, None if it is something else.
+
+    If it only refuses to connect to a port, plain HTTP may go through it.
+    """
     import httpx
 
     where = f"{peer.host}: the proxy {printable(peer.proxy or '')} cannot be used"
@@ -121,13 +124,22 @@ def _proxy_error(error: "httpx.TransportError", peer: Peer) -> ProxyError | None
         if reason == _NO_TLS:
             hint = f"{check}: with http:// instead of https:// it is asked without"
             return ProxyError(f"{where}: it speaks no TLS ({reason}); {hint}")
-        kind = ProxyError if _is_final_alert(reason) else TemporaryProxyError
-        return kind(f"{where}: TLS failed: {reason}; {check}")
-    if cause is not None:
-        return ProxyError(f"{where}: {said}; {check}")
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        return TemporaryProxyError(f"{where}: {said}; {check}")
+        of_alert = ProxyError if _is_final_alert(reason) else TemporaryProxyError
+        return of_alert(f"{where}: TLS failed: {reason}; {check}")
+    if isinstance(error, httpx.ProxyError):
+        return _refused_by_proxy(f"{where}: it refuses the connection: {said}; {check}", said)
+    if cause is not None or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        kind = TemporaryProxyError if cause is None else ProxyError
+        return kind(f"{where}: {said}; {check}")
     return None
+
+
+def _refused_by_proxy(message: str, said: str) -> RegistryError:
+    """What a proxy answers to CONNECT begins with its status."""
+    status = said[:3]
+    if status.isdigit() and _is_temporary(int(status)):
+        return TemporaryError(message)
+    return RegistryError(message)
 
 
 def _final_error(error: "httpx.TransportError", peer: Peer) -> RegistryError | None:
@@ -199,7 +211,6 @@ def _connection_error(error: "httpx.TransportError", host: str) -> RegistryError
         return RegistryError(f"{host}: cannot be asked: {said}")
     # Of these, the more special ones come first.
     for kind, what in (
-        (httpx.ProxyError, f"the proxy of the environment refuses: {said}"),
         (httpx.ConnectTimeout, "does not answer: no connection in time"),
         (httpx.TimeoutException, "does not answer any more"),
         (httpx.ConnectError, f"no connection: {said}"),

@@ -171,7 +171,9 @@ def _read(place: Place) -> dict[str, object]:
     if not os.path.exists(path):
         return {}
     raw = jsondoc.read_file(path, _LONGEST_FILE)
-    return jsondoc.mapping(jsondoc.decode(raw, path, as_go=True), place)
+    # As for Go's decoder, an empty file and null have nothing.
+    document = jsondoc.decode(raw, path, as_go=True) if raw.strip() else None
+    return {} if document is None else jsondoc.mapping(document, place)
 
 
 def _table(config: dict[str, object], key: str, place: Place) -> dict[str, object]:
@@ -210,6 +212,8 @@ def _host(key: str) -> str | None:
 
 def _decode(encoded: str, place: Place) -> tuple[str, str]:
     try:
+        # Line ends do not count, as for Go's decoder.
+        encoded = encoded.replace("\r", "").replace("\n", "")
         text = base64.b64decode(encoded, validate=True).decode()
     except (binascii.Error, ValueError):
         raise place.fault("is no base64 of UTF-8 text: log in again") from None

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from layerscan import digest as digests
 from layerscan.digest import Hashing
-from layerscan.errors import NotInRegistryError, RegistryError
+from layerscan.errors import NotInRegistryError, RefusedByRegistryError, RegistryError
 from layerscan.oci import INDEX_TYPES, MANIFEST_TYPES, MAX_MANIFEST, Descriptor
 from layerscan.registry.endpoint import Endpoint
 from layerscan.registry.faults import TemporaryError
@@ -24,6 +24,11 @@ from layerscan.text import printable
 
 _TYPES = INDEX_TYPES + MANIFEST_TYPES
 _ACCEPT = ", ".join(_TYPES)
+_REFUSES_HEAD = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    HTTPStatus.NOT_IMPLEMENTED,
+)
 _PLAIN = ":"  # what a digest has beside letters and digits; a tag has nothing that needs quoting
 
 
@@ -145,7 +150,7 @@ class Repository:
                 where some have to be sent again.
         """
         self._scopes = self._push
-        if self.has(descriptor):
+        if self._is_known(descriptor):
             return False
         upload = Upload(
             self._endpoint,
@@ -159,8 +164,17 @@ class Repository:
         for path in mount_from:
             if path != self.path and upload.mounted(path):
                 return False
-        upload.run(lambda: self.has(descriptor))
+        upload.run(lambda: self._is_known(descriptor))
         return True
+
+    def _is_known(self, descriptor: Descriptor) -> bool:
+        """Whether there is no need to upload a blob: some registries refuse to say it."""
+        try:
+            return self.has(descriptor)
+        except RefusedByRegistryError as refused:
+            if refused.status not in _REFUSES_HEAD:
+                raise
+            return False
 
     def push_manifest(self, raw: bytes, media_type: str, tag_or_digest: str) -> None:
         """Put a manifest or index under a tag, or under its digest. Idempotent.

@@ -31,10 +31,13 @@ TRANSPORTS = (
     "oci:DIR[:REF]",
     "oci-archive:FILE[:REF]",
     "docker-archive:FILE[:REF]",
+    "dir:DIR",
+    "docker-daemon:REF",
+    "containers-storage:REF",
 )
 """The forms of a source's name."""
 
-_OTHERS = ("containers-storage", "dir", "docker-daemon", "ostree", "sif", "tarball")
+_OTHERS = ("ostree", "sif", "tarball")
 """skopeo's transports that are none here."""
 
 
@@ -50,6 +53,8 @@ def open_source(text: str, client: Callable[[], "RegistryClient"]) -> Source:
         from layerscan.sources.registry import RegistrySource
 
         return RegistrySource(text, parse(rest.removeprefix("//")), client)
+    if colon and rest and transport in _SINGLE:
+        return _SINGLE[transport](text, rest)
     if not colon or transport not in ("oci", "oci-archive", "docker-archive"):
         raise SourceError(f"{quoted(text)}: {_hint(text)}")
     from layerscan.sources.archive import Archive
@@ -61,6 +66,28 @@ def open_source(text: str, client: Callable[[], "RegistryClient"]) -> Source:
         return DockerArchive(text, Archive(path), wanted)
     files = Archive(path) if transport == "oci-archive" else _folder(path, rest)
     return OciLayout(text, files, wanted)
+
+
+def _image_folder(text: str, path: str) -> Source:
+    from layerscan.sources.folder import ImageFolder
+
+    return ImageFolder(text, _folder(path, path))
+
+
+def _daemon(text: str, wanted: str) -> Source:
+    from layerscan.sources.docker_daemon import open_daemon
+
+    return open_daemon(text, wanted)
+
+
+def _storage(text: str, wanted: str) -> Source:
+    from layerscan.sources.containers_storage import StorageImage
+
+    return StorageImage(text, wanted)
+
+
+_SINGLE = {"dir": _image_folder, "docker-daemon": _daemon, "containers-storage": _storage}
+"""What gives one image, or one index, and is named by all that follows the colon."""
 
 
 def _folder(path: str, text: str) -> FolderFiles:

@@ -8,7 +8,7 @@ import io
 import os
 import posixpath
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -39,12 +39,13 @@ class _Member(NamedTuple):
 class Archive:
     """Files in an archive that the user named, as `FolderFiles` has those in a folder.
 
-    A packed one is unpacked into a temporary file without a name.
+    A packed one is unpacked into a temporary file without a name. `opened` is an open one,
+    which `path` only names: its descriptor, closed with this, and its length.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, opened: tuple[int, int] | None = None) -> None:
         self._path = path
-        self._file, length = _opened(path)
+        self._file, length = opened or _opened(path)
         try:
             self._members = _index(self._file, length, path)
         except BaseException:
@@ -151,15 +152,15 @@ def _index(file: int, length: int, path: str) -> dict[str, _Member]:
 def _member(found: tarfile.TarInfo) -> _Member:
     link = None
     if found.islnk():
-        link = normal(found.linkname)
+        link = posixpath.normpath(found.linkname)
     elif found.issym():
-        link = normal(posixpath.join(posixpath.dirname(found.name), found.linkname))
+        link = posixpath.normpath(posixpath.join(posixpath.dirname(found.name), found.linkname))
     return _Member(found.isreg() and not found.issparse(), found.offset_data, found.size, link)
 
 
 def normal(name: str) -> str:
-    """A member's name in the one form in which it is looked up."""
-    return posixpath.normpath(name)
+    """A member's name in the one form in which it is looked up: as engines, from the root."""
+    return posixpath.normpath(name).lstrip("/")
 
 
 def _opened(path: str) -> tuple[int, int]:
@@ -183,15 +184,27 @@ def _opened(path: str) -> tuple[int, int]:
 
 def _unpacked(packed: Extent) -> tuple[int, int]:
     """A packed archive, unpacked into a file without a name."""
+    where = printable(packed.where)
+    pieces = decompressed(
+        packed.chunks(None),
+        limit=MAX_UNPACKED,
+        where=where,
+        advice="unpack it before",
+        of_archive=True,
+    )
+    return spooled(pieces, where)
+
+
+def spooled(pieces: Iterable[bytes], where: str) -> tuple[int, int]:
+    """A large file without a name that has `pieces`: its descriptor and length.
+
+    Raises SourceError where there is no room for it.
+    """
     import tempfile
 
     folder = tempfile.gettempdir()
     if "TMPDIR" not in os.environ and os.path.isdir(_TEMPORARY):
         folder = _TEMPORARY
-    where = printable(packed.where)
-    pieces = decompressed(
-        packed.chunks(None), limit=MAX_UNPACKED, where=where, advice="unpack it before"
-    )
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             for piece in pieces:

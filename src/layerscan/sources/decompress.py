@@ -38,7 +38,17 @@ _FREE_MEMBERS = 10_000
 _LEAST_OF_MEMBER = 512
 _FREE_PACKED = 4 * 1024 * 1024
 MOST_MEMBERS = 1_000_000  # as many as a layer of a million files has in eStargz
-_REFUSED = {b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz"}
+_BZIP2, _XZ = b"BZh", b"\xfd7zXZ\x00"
+_REFUSED = {
+    _BZIP2: "bzip2",
+    _XZ: "xz",
+    b"\x04\x22\x4d\x18": "lz4",
+    # Of zlib's four levels, one could begin the name of a tar's first file: "x^".
+    b"\x78\x01": "zlib",
+    b"\x78\x9c": "zlib",
+    b"\x78\xda": "zlib",
+}
+_XZ_MEMORY = 256 << 20  # bytes that unpacking xz may take; 65 MiB are usual at the most
 LONGEST_MAGIC = 8  # first bytes that tell a format, and how long a frame to skip is
 
 
@@ -73,16 +83,18 @@ def decompressed(
     limit: int,
     where: str = "layer",
     advice: str = "--max-layer-size takes a higher limit",
+    of_archive: bool = False,
 ) -> Iterator[bytes]:
     """The tar in a layer's blob: unpacked from gzip or zstd, or the blob as it is.
 
     It reads `chunks`, which may have any length, to the end, unless something is wrong. No part
     that it gives is empty. `advice` is what the user can do where more than `limit` bytes come
-    out. Raises, from the iterator, DamagedLayer where the data are damaged, end too early, or
-    something follows; SourceError where they are packed as no layer is, or too long.
+    out. An archive (`of_archive`) may be packed with bzip2 or xz as well. Raises, from the
+    iterator, DamagedLayer where the data are damaged, end too early, or something follows;
+    SourceError where they are packed as no layer is, or too long.
     """
     length = 0
-    for piece in _unpacked(_Input(chunks), where):
+    for piece in _unpacked(_Input(chunks), where, of_archive=of_archive):
         length += len(piece)
         if length > limit:
             raise SourceError(f"{where}: unpacks to more than {limit} bytes; {advice}")
@@ -138,8 +150,10 @@ class _Input:
         self._position -= length
 
 
-def _unpacked(data: _Input, where: str) -> Iterator[bytes]:
+def _unpacked(data: _Input, where: str, *, of_archive: bool) -> Iterator[bytes]:
     head = data.peek(LONGEST_MAGIC)
+    if of_archive and head.startswith((_BZIP2, _XZ)):
+        return _members(data, _bzip2() if head.startswith(_BZIP2) else _xz(), where)
     for magic, name in _REFUSED.items():
         if head.startswith(magic):
             raise SourceError(
@@ -242,6 +256,21 @@ def _gzip() -> _Format:
     # Its types say that this is an exception, not a class.
     error = cast("type[Exception]", igzip_lib.IsalError)
     return _Format("gzip", unpacker, error, _GZIP)
+
+
+def _bzip2() -> _Format:
+    import bz2
+
+    return _Format("bzip2", bz2.BZ2Decompressor, OSError, _BZIP2)
+
+
+def _xz() -> _Format:
+    import lzma
+
+    def unpacker() -> _Unpacker:
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+
+    return _Format("xz", unpacker, lzma.LZMAError, _XZ)
 
 
 class _ZlibUnpacker:
