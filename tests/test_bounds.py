@@ -170,14 +170,14 @@ def test_additional_stores(number: int) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, MOST - 1, MOST, MOST + 1])
 def test_sizes_in_records_of_layers(size: int) -> None:
-    with refused_if(size > MOST, Fault, "is no size in bytes"):
-        assert records._size({"size": size}, "size", "x") == size
+    with refused_if(size > MOST, DocumentError, "must be at most"):
+        assert records._size({"size": size}, "size", jsondoc.Place("x")) == size
 
 
 @pytest.mark.parametrize("length", [63, 64, 65])
 def test_times_in_records_of_layers(length: int) -> None:
-    with refused_if(length > 64, Fault, "created of layer x is"):
-        records._layer({"created": "1" * length}, "x", "x")
+    with refused_if(length > 64, Fault, "is too long"):
+        records._layer({"id": "1" * 64, "created": "1" * length}, jsondoc.Place("x"))
 
 
 @pytest.mark.parametrize("size", [0, MOST - 1, MOST, MOST + 1, 10 * MOST])

@@ -11,9 +11,9 @@ from layerscan import digest as digests
 from layerscan import oci
 from layerscan.files.safefs import Fault, Folder
 from layerscan.oci import Config, Manifest
-from layerscan.oci.platforms import is_plain
 from layerscan.stores.containers_storage.records import ImageRecord, document_file
 from layerscan.stores.engine_files import document_fault
+from layerscan.stores.readings import image_config
 
 _MANIFEST = "manifest"
 """Name of the manifest that the image was made from last."""
@@ -22,8 +22,6 @@ _BY_DIGEST = "manifest-"
 """What the names of manifests and indexes begin with that it was pulled by."""
 
 _MOST_MANIFESTS = 100
-_MOST_LAYERS = 1000
-"""The kernel stacks at most 500 (overlayfs, OVL_MAX_STACK)."""
 
 
 class StoredDocuments(NamedTuple):
@@ -69,7 +67,7 @@ def read_documents(images: Folder, record: ImageRecord) -> StoredDocuments | Non
             return None
         image_id = main.config.digest
         raw_config, config_where = _read(folder, image_id, oci.MAX_CONFIG, image_id)
-        config = _config(raw_config, config_where)
+        config = image_config(raw_config, config_where)
         count, expected = len(main.layers), len(config.diff_ids)
         if count != expected:
             raise Fault(where, f"has {count} layers, but its config has {expected}")
@@ -122,13 +120,3 @@ def _read(folder: Folder, name: str, limit: int, digest: str | None) -> tuple[by
         # The engine may have put another in its place since its list was read.
         raise Fault(where, f"does not hash to {digest}: it was damaged or tampered with", gone=True)
     return raw, where
-
-
-def _config(raw: bytes, where: str) -> Config:
-    with document_fault(where):
-        config = oci.loads_config(raw, where)
-    if not is_plain(config.platform):
-        raise Fault(where, "is no image config: its platform is no plain text")
-    if len(config.diff_ids) > _MOST_LAYERS:
-        raise Fault(where, f"is no image config: it has {len(config.diff_ids)} layers")
-    return config

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from layerscan import digest as digests
+from layerscan import jsondoc
 from layerscan.files.safefs import Fault, Folder, FolderEntry, or_fault
-from layerscan.stores.engine_files import parse_json
-from layerscan.text import shown
+from layerscan.jsondoc import Place
+from layerscan.stores.engine_files import document_fault
 
 DRIVER = "overlay"
 IMAGES = f"{DRIVER}-images"
@@ -27,9 +28,9 @@ LAYERS_FILES = ("layers.json", "volatile-layers.json")
 _LONGEST = 64 << 20
 """Bytes of a list. A record has about one kilobyte, an image's up to three."""
 
-_LARGEST_SIZE = (1 << 63) - 1
 _PLAIN_NAME = re.compile(r"[.0-9a-z]+", re.ASCII)
 _LONGEST_STAMP = 64
+_NO_ID = "is no id of 64 hex digits"
 
 
 class LayerRecord(NamedTuple):
@@ -38,10 +39,8 @@ class LayerRecord(NamedTuple):
     Attributes:
         layer_id: 64 hex digits, the name of its folder.
         parent: id of the layer beneath, None at the bottom.
-        diff_id: digest of its uncompressed tar, None where it is not on record:
-            of containers, and of layers that were not pulled as a whole.
-        digest: digest of what it was made from as that came: the compressed
-            archive, or the uncompressed tar.
+        diff_id: None of containers, and of layers that were not pulled as a whole.
+        digest: of what it was made from: the compressed archive, or the uncompressed tar.
         tar_size: length in bytes of the uncompressed tar, None if not known.
         incomplete: it is being made or removed, or that was interrupted.
         partial: it was put together from the parts that were missing here
@@ -99,11 +98,7 @@ class StorageRecords(NamedTuple):
 
 
 def read_identity(root: Folder) -> tuple[FolderEntry | None, ...]:
-    """What the lists are at the moment, so that a change of one shows.
-
-    Raises:
-        Fault: one cannot be looked at.
-    """
+    """What the lists are at the moment, so that a change of one shows."""
     entries: list[FolderEntry | None] = []
     for name, files in ((IMAGES, (IMAGES_FILE,)), (LAYERS, LAYERS_FILES)):
         folder = root.folder_if_there(name)
@@ -126,14 +121,22 @@ def read_records(root: Folder) -> StorageRecords:
     faults: list[Fault] = []
     images: list[ImageRecord] = []
     layers: dict[str, LayerRecord | Fault] = {}
-    for value, where in _list(root, IMAGES, IMAGES_FILE):
-        try:
-            images.append(_image(value, where))
-        except Fault as fault:
-            faults.append(fault)
+    for value, place in _list(root, IMAGES, IMAGES_FILE):
+        image = or_fault(_image, value, place)
+        if isinstance(image, Fault):
+            faults.append(image)
+        else:
+            images.append(image)
     for file in LAYERS_FILES:
-        for value, where in _list(root, LAYERS, file):
-            _add_layer(value, where, layers, faults)
+        for value, place in _list(root, LAYERS, file):
+            layer_id = or_fault(_layer_id, value, place)
+            if isinstance(layer_id, Fault):
+                faults.append(layer_id)
+            elif layer_id in layers:
+                what = f"there are two layers with the id {layer_id}"
+                layers[layer_id] = Fault(place.source, what)
+            else:
+                layers[layer_id] = or_fault(_layer, value, place)
     return StorageRecords(root.path, identity, tuple(images), layers, tuple(faults))
 
 
@@ -155,11 +158,7 @@ def kept_layers(stores: Sequence[StorageRecords]) -> dict[str, str]:
 
 
 def has_images(root: Folder) -> bool:
-    """Whether the store in the folder `root` has any image on record.
-
-    Raises:
-        Fault: that cannot be read.
-    """
+    """Whether the store in the folder `root` has any image on record."""
     return next(_list(root, IMAGES, IMAGES_FILE), None) is not None
 
 
@@ -173,7 +172,7 @@ def document_file(name: str) -> str:
     return "=" + base64.b64encode(name.encode()).decode()
 
 
-def _list(root: Folder, name: str, file: str) -> Iterator[tuple[object, str]]:
+def _list(root: Folder, name: str, file: str) -> Iterator[tuple[object, Place]]:
     """The entries of a list, and where each is, to be said in messages."""
     folder = root.folder_if_there(name)
     if folder is None:
@@ -182,100 +181,79 @@ def _list(root: Folder, name: str, file: str) -> Iterator[tuple[object, str]]:
         raw = folder.read_if_there(file, _LONGEST)
         where = folder.where(file)
     # An empty file is a list without entries; Go writes null for one never made.
-    entries = (parse_json(raw, where) if raw else None) or []
+    entries = (_decoded(raw, where) if raw else None) or []
     if not isinstance(entries, list):
         raise Fault(where, "is no JSON list")
     for index, entry in enumerate(entries):
-        yield entry, f"{where}[{index}]"
+        yield entry, Place(f"{where}[{index}]")
 
 
-def _add_layer(
-    value: object, where: str, layers: dict[str, LayerRecord | Fault], faults: list[Fault]
-) -> None:
-    try:
-        document = _record(value, where)
-        layer_id = _id(document, "id", where)
-    except Fault as fault:
-        faults.append(fault)
-        return
-    if layer_id in layers:
-        layers[layer_id] = Fault(where, f"there are two layers with the id {layer_id}")
-    else:
-        layers[layer_id] = or_fault(_layer, document, layer_id, where)
+def _decoded(raw: bytes, where: str) -> object:
+    with document_fault(where):
+        return jsondoc.decode(raw, where, as_go=True)
 
 
-def _layer(document: dict[str, object], layer_id: str, where: str) -> LayerRecord:
-    flags = document.get("flags") or {}
-    if not isinstance(flags, dict):
-        raise Fault(where, f"the flags of layer {layer_id} are {shown(flags)}")
-    created = document.get("created", "")
-    if not isinstance(created, str) or len(created) > _LONGEST_STAMP:
-        raise Fault(where, f"created of layer {layer_id} is {shown(created)}")
-    return LayerRecord(
-        layer_id=layer_id,
-        parent=_id(document, "parent", where) if document.get("parent") else None,
-        diff_id=_digest(document, "diff-digest", where),
-        digest=_digest(document, "compressed-diff-digest", where),
-        tar_size=_size(document, "diff-size", where),
-        incomplete=flags.get("incomplete") is True,
-        partial=_digest(document, "toc-digest", where) is not None,
-        mapped=bool(document.get("uidmap") or document.get("gidmap")),
-        created=created,
-    )
+def _layer_id(value: object, place: Place) -> str:
+    with document_fault(place.source):
+        return _id(jsondoc.mapping(value, place), "id", place)
 
 
-def _image(value: object, where: str) -> ImageRecord:
-    document = _record(value, where)
-    record_id = _id(document, "id", where)
-    tops = [_id(document, "layer", where)] if document.get("layer") else []
-    for top in _texts(document, "mapped-layers", where):
-        if not digests.is_hex(top):
-            raise Fault(where, f"mapped-layers holds no layer id but {shown(top)}")
-        tops.append(top)
-    known = document.get("big-data-digests") or {}
-    if not isinstance(known, dict):
-        raise Fault(where, f"big-data-digests is {shown(known)}")
-    return ImageRecord(
-        record_id=record_id,
-        names=_texts(document, "names", where),
-        tops=tuple(dict.fromkeys(tops)),
-        documents=_texts(document, "big-data-names", where),
-        digests={name: digest for name, digest in known.items() if digests.is_digest(digest)},
-    )
+def _layer(value: object, place: Place) -> LayerRecord:
+    with document_fault(place.source):
+        document = jsondoc.mapping(value, place)
+        flags = jsondoc.mapping(document.get("flags", {}), place.key("flags"))
+        created = jsondoc.text(document, "created", place, "")
+        if len(created) > _LONGEST_STAMP:
+            raise place.key("created").fault("is too long")
+        return LayerRecord(
+            layer_id=_id(document, "id", place),
+            parent=_id(document, "parent", place) if "parent" in document else None,
+            diff_id=_digest(document, "diff-digest", place),
+            digest=_digest(document, "compressed-diff-digest", place),
+            tar_size=_size(document, "diff-size", place),
+            incomplete=flags.get("incomplete") is True,
+            partial=_digest(document, "toc-digest", place) is not None,
+            mapped=bool(document.get("uidmap") or document.get("gidmap")),
+            created=created,
+        )
 
 
-def _record(value: object, where: str) -> dict[str, object]:
-    if not isinstance(value, dict):
-        raise Fault(where, "is no JSON object")
+def _image(value: object, place: Place) -> ImageRecord:
+    with document_fault(place.source):
+        document = jsondoc.mapping(value, place)
+        tops = [_id(document, "layer", place)] if "layer" in document else []
+        tops += _texts(document, "mapped-layers", place)
+        if not all(map(digests.is_hex, tops)):
+            raise place.key("mapped-layers").fault(_NO_ID)
+        at_digests = place.key("big-data-digests")
+        known = jsondoc.mapping(document.get("big-data-digests", {}), at_digests)
+        return ImageRecord(
+            record_id=_id(document, "id", place),
+            names=_texts(document, "names", place),
+            tops=tuple(dict.fromkeys(tops)),
+            documents=_texts(document, "big-data-names", place),
+            digests={name: digest for name, digest in known.items() if digests.is_digest(digest)},
+        )
+
+
+def _id(document: dict[str, object], key: str, place: Place) -> str:
+    value = jsondoc.text(document, key, place)
+    if not digests.is_hex(value):
+        raise place.key(key).fault(_NO_ID)
     return value
 
 
-def _id(document: dict[str, object], key: str, where: str) -> str:
-    value = document.get(key)
-    if not isinstance(value, str) or not digests.is_hex(value):
-        raise Fault(where, f"{key} is no id of 64 hex digits but {shown(value)}")
-    return value
+def _digest(document: dict[str, object], key: str, place: Place) -> str | None:
+    return jsondoc.digest(document, key, place) if key in document else None
 
 
-def _digest(document: dict[str, object], key: str, where: str) -> str | None:
-    value = document.get(key) or None
-    if value is not None and not (isinstance(value, str) and digests.is_digest(value)):
-        raise Fault(where, f"{key} is no digest but {shown(value)}")
-    return value
-
-
-def _size(document: dict[str, object], key: str, where: str) -> int | None:
-    value = document.get(key)
+def _size(document: dict[str, object], key: str, place: Place) -> int | None:
     # -1 stands for a length that is not known.
-    if value is None or value == -1:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LARGEST_SIZE:
-        raise Fault(where, f"{key} is no size in bytes but {shown(value)}")
-    return value
+    return None if document.get(key, -1) == -1 else jsondoc.integer(document, key, place)
 
 
-def _texts(document: dict[str, object], key: str, where: str) -> tuple[str, ...]:
-    values = document.get(key) or []
+def _texts(document: dict[str, object], key: str, place: Place) -> tuple[str, ...]:
+    values = document.get(key, [])
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise Fault(where, f"{key} is no list of text: {shown(values)}")
+        raise place.key(key).fault("must be an array of strings")
     return tuple(values)
