@@ -163,7 +163,7 @@ def test_text_in_messages(length: int) -> None:
 @pytest.mark.parametrize("number", [63, 64, 65])
 def test_additional_stores(number: int) -> None:
     listed = {"additionalimagestores": [f"/{store}" for store in range(number)]}
-    with refused_if(number > 64, match="is no list of paths"):
+    with refused_if(number > 64, match="has more than 64 additionalimagestores"):
         settings = storage_conf._settings({"storage": {"options": listed}}, "x")
         assert len(settings.additional) == number
 

@@ -1,19 +1,18 @@
 """Finding the image store that is meant, among those that a machine has.
 
-Owns which of several stores is taken and what is said where there is none.
-Which kinds there are, ``kinds`` says. Of a kind that is not there
-only a few paths are looked at, and nothing of it is loaded.
+Owns which of several stores is taken and what is said where there is none. Of a kind
+that is not there only a few paths are looked at, and nothing of it is loaded.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerscan.errors import StoreError
 from layerscan.stores import places
 from layerscan.stores.kinds import StoreKind
-from layerscan.stores.places import Places, StorePlace, real_folder
+from layerscan.stores.places import StorePlace, real_folder
 
 if TYPE_CHECKING:
     from layerscan.stores.model import Store
@@ -27,7 +26,7 @@ def places_of(kind: StoreKind) -> list[StorePlace]:
     Raises:
         StoreError: a file of settings cannot be used.
     """
-    found: Places = getattr(places, kind.places)
+    found: Callable[[], list[StorePlace]] = getattr(places, kind.places)
     return found()
 
 
@@ -75,6 +74,11 @@ class FoundStore(NamedTuple):
     reason: str = ""
     absent: str = ""
 
+    @property
+    def root(self) -> str:
+        """Absolute path of its folder."""
+        return self.place.root if self.store is None else self.store.root
+
 
 def find(
     kinds: Mapping[str, StoreKind], options: Mapping[str, object], root: str | None = None
@@ -98,11 +102,9 @@ def find(
 
 
 def choose_store(found: Sequence[FoundStore], *, named: bool) -> "Store":
-    """The store that is meant among `found`: the one that has images.
+    """The store that is meant among `found`, by `find`: the one that has images.
 
-    Args:
-        found: what `find` gave.
-        named: the user named the folder.
+    `named` if the user named the folder.
 
     Raises:
         StoreError: there is none, or the user has to say which of several.
@@ -130,9 +132,8 @@ def _look(
     except (OSError, ValueError):
         pass  # opening it says what is wrong
     try:
-        return FoundStore(
-            name, place, opened(kind, at(kind, place.root) if named else place, options)
-        )
+        meant = at(kind, place.root) if named else place
+        return FoundStore(name, place, opened(kind, meant, options))
     except StoreError as error:
         return FoundStore(name, place, None, str(error))
 
@@ -145,18 +146,14 @@ def _is_there(path: str) -> bool:
     return True
 
 
-def _choice(filled: Iterable[FoundStore]) -> str:
-    stores = ", ".join(f"{one.kind} in {_root(one)}" for one in filled)
+def _choice(filled: Sequence[FoundStore]) -> str:
+    stores = ", ".join(f"{one.kind} in {one.root}" for one in filled)
     kinds = [one.kind for one in filled]
     ways = [
-        f"--store {one.kind}" + (f" --data-root {_root(one)}" if kinds.count(one.kind) > 1 else "")
+        f"--store {one.kind}" + (f" --data-root {one.root}" if kinds.count(one.kind) > 1 else "")
         for one in filled
     ]
     return f"several image stores have images: {stores}; choose one with {' or '.join(ways)}"
-
-
-def _root(one: FoundStore) -> str:
-    return one.place.root if one.store is None else one.store.root
 
 
 def _none(found: Sequence[FoundStore], *, named: bool) -> str:
@@ -164,7 +161,7 @@ def _none(found: Sequence[FoundStore], *, named: bool) -> str:
     own = [one for one in found if one.place.own]
     closed = dict.fromkeys(one.reason for one in own if not one.absent)
     hint = "".join(
-        f"; another user's is not looked into: --store {one.kind} --data-root {_root(one)}"
+        f"; another user's is not looked into: --store {one.kind} --data-root {one.root}"
         for one in found
         if not one.place.own and one.store is not None
     )

@@ -114,7 +114,10 @@ class Growth(NamedTuple):
 
 
 class Store(Protocol):
-    """An image store on disk, read without its daemon."""
+    """An image store on disk, read without its daemon.
+
+    `problems`, `vanished` and `notes` are of the last call of `images`.
+    """
 
     @property
     def kind(self) -> str:
@@ -122,33 +125,7 @@ class Store(Protocol):
 
     @property
     def root(self) -> str:
-        """Absolute path of the store's data root."""
-
-    def has_images(self) -> bool:
-        """Whether it has any image; cheap, and True where that cannot be told."""
-
-    def images(self) -> Sequence[Image]:
-        """Every image that can be read whole, dangling ones included.
-
-        What cannot be read is left out and named in `problems`. Each call
-        reads the store anew.
-        """
-
-    @property
-    def problems(self) -> Sequence[Problem]:
-        """What the last call of `images` could not read, sorted."""
-
-    @property
-    def vanished(self) -> Sequence[str]:
-        """What to call the images that were removed during the last call of `images`."""
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """What the user should know of the last call of `images`, a line each.
-
-        Nothing went wrong: images that were passed over, or a choice that the
-        store made and the user may make otherwise.
-        """
+        """Absolute path of the store's folder, symbolic links resolved."""
 
     @property
     def growth(self) -> Growth:
@@ -158,13 +135,39 @@ class Store(Protocol):
     def keeps_blobs(self) -> bool:
         """Whether the store also keeps each layer's archive, by its kind."""
 
+    def has_images(self) -> bool:
+        """Whether it has any image; cheap, and True where that cannot be told."""
+
+    def images(self) -> Sequence[Image]:
+        """Every image that can be read whole, dangling ones included, sorted by image id.
+
+        What cannot be read is left out and named in `problems`. Each call reads the store
+        anew.
+
+        Raises:
+            StoreError: the store itself is gone or cannot be opened any more.
+        """
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What could not be read, sorted."""
+
+    @property
+    def vanished(self) -> Sequence[str]:
+        """What to call the images that were removed meanwhile, sorted."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the user should know, a line each: what was passed over, or chosen for them."""
+
     @property
     def empty_note(self) -> str:
         """One line for the user if `images` found none and met no problem."""
 
     def still_has(self, layer: Layer) -> bool:
-        """Whether `layer` is there still, in the very folder it names.
+        """Whether `layer` is there still, in the very folder it names, as far as can be seen.
 
-        An engine may have removed it since `images` was called, or removed it
-        and pulled it anew into another folder.
+        An engine may have removed it since `images` was called, or removed it and pulled it
+        anew into another folder. It takes a layer off its records before it deletes the first
+        file of it: to be asked after the folder was read.
         """

@@ -1,16 +1,17 @@
 """Where engines keep their image stores unless they are told otherwise.
 
 Owns what each engine's own settings say of that. It opens no store, and loads
-what reads a file of settings only where there is one.
+what reads a file of settings only where there is one. Settings that cannot be used are
+a `StoreError`.
 """
 
 import os
 import stat
-from collections.abc import Callable
 from typing import NamedTuple
 
 from layerscan.errors import StoreError
-from layerscan.stores.engine_files import parse_json, read_settings, store_error
+from layerscan.files.safefs import reason
+from layerscan.stores.engine_files import parse_json, parse_toml, read_settings, store_error
 from layerscan.text import shown
 
 DOCKER_ROOT = "/var/lib/docker"
@@ -38,16 +39,8 @@ class StorePlace(NamedTuple):
     additional: tuple[str, ...] = ()
 
 
-Places = Callable[[], list[StorePlace]]
-"""Raises StoreError: a file of settings cannot be used."""
-
-
 def docker_root() -> str:
-    """The data root of this machine's Docker: ``data-root`` of its daemon.json, or the default.
-
-    Raises:
-        StoreError: there is a daemon.json, but it cannot be used.
-    """
+    """The data root of this machine's Docker: ``data-root`` of its daemon.json, or the default."""
     raw, config = _read(DOCKER_CONFIG)
     with store_error():
         # Docker takes an empty file for one without settings.
@@ -94,13 +87,8 @@ def _containerd_root() -> str:
     # The usual file says nothing of it, and need not be understood.
     if b"root" not in raw:
         return CONTAINERD_ROOT
-    import tomllib
-
-    try:
-        settings = tomllib.loads(raw.decode())
-    except (ValueError, RecursionError) as error:
-        raise StoreError(f"{config}: is no TOML: {error}") from None
-    return _checked(settings.get("root", CONTAINERD_ROOT), f"{config}: root")
+    root = parse_toml(raw, config).get("root", CONTAINERD_ROOT)
+    return _checked(root, f"{config}: root")
 
 
 def _read(path: str) -> tuple[bytes, str]:
@@ -126,12 +114,8 @@ def real_folder(root: str) -> str:
         mode = os.stat(real).st_mode
     except FileNotFoundError:
         raise StoreError(f"{root}: there is no such folder") from None
-    except PermissionError:
-        raise StoreError(f"{root}: permission denied; use sudo") from None
-    except NotADirectoryError:
-        raise StoreError(f"{root}: is not a folder, nor in one") from None
     except OSError as error:
-        raise StoreError(f"{root}: {error.strerror}") from None
+        raise StoreError(f"{root}: {reason(error)}") from None
     except ValueError:  # a null character
         raise StoreError(f"{shown(root)}: is no path") from None
     if not stat.S_ISDIR(mode):

@@ -15,7 +15,7 @@ from layerscan import digest as digests
 from layerscan import jsondoc
 from layerscan.files.safefs import Fault, Folder, FolderEntry, or_fault
 from layerscan.jsondoc import Place
-from layerscan.stores.engine_files import document_fault
+from layerscan.stores.engine_files import document_fault, parse_json, strings
 
 DRIVER = "overlay"
 IMAGES = f"{DRIVER}-images"
@@ -181,16 +181,11 @@ def _list(root: Folder, name: str, file: str) -> Iterator[tuple[object, Place]]:
         raw = folder.read_if_there(file, _LONGEST)
         where = folder.where(file)
     # An empty file is a list without entries; Go writes null for one never made.
-    entries = (_decoded(raw, where) if raw else None) or []
+    entries = (parse_json(raw, where, as_go=True) if raw else None) or []
     if not isinstance(entries, list):
         raise Fault(where, "is no JSON list")
     for index, entry in enumerate(entries):
         yield entry, Place(f"{where}[{index}]")
-
-
-def _decoded(raw: bytes, where: str) -> object:
-    with document_fault(where):
-        return jsondoc.decode(raw, where, as_go=True)
 
 
 def _layer_id(value: object, place: Place) -> str:
@@ -222,16 +217,16 @@ def _image(value: object, place: Place) -> ImageRecord:
     with document_fault(place.source):
         document = jsondoc.mapping(value, place)
         tops = [_id(document, "layer", place)] if "layer" in document else []
-        tops += _texts(document, "mapped-layers", place)
+        tops += strings(document, "mapped-layers", place)
         if not all(map(digests.is_hex, tops)):
             raise place.key("mapped-layers").fault(_NO_ID)
         at_digests = place.key("big-data-digests")
         known = jsondoc.mapping(document.get("big-data-digests", {}), at_digests)
         return ImageRecord(
             record_id=_id(document, "id", place),
-            names=_texts(document, "names", place),
+            names=strings(document, "names", place),
             tops=tuple(dict.fromkeys(tops)),
-            documents=_texts(document, "big-data-names", place),
+            documents=strings(document, "big-data-names", place),
             digests={name: digest for name, digest in known.items() if digests.is_digest(digest)},
         )
 
@@ -250,10 +245,3 @@ def _digest(document: dict[str, object], key: str, place: Place) -> str | None:
 def _size(document: dict[str, object], key: str, place: Place) -> int | None:
     # -1 stands for a length that is not known.
     return None if document.get(key, -1) == -1 else jsondoc.integer(document, key, place)
-
-
-def _texts(document: dict[str, object], key: str, place: Place) -> tuple[str, ...]:
-    values = document.get(key, [])
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise place.key(key).fault("must be an array of strings")
-    return tuple(values)
