@@ -17,6 +17,7 @@ from layerscan.stores.containers_storage import documents
 from layerscan.stores.overlay2 import distribution, layerdb
 from tests.builders.bolt import branch, database, leaf
 from tests.builders.bolt_case import plain, read
+from tests.builders.bolt_contents import get
 from tests.builders.bolt_pages_case import with_root
 from tests.builders.bounds_case import MOST, refused_if
 from tests.builders.tree import File, apply
@@ -103,7 +104,7 @@ def test_levels_of_a_buckets_tree(
     branches = [branch(number, [(b"a", number + 1)]) for number in range(3, last)]
     content = with_root(*branches, leaf(last, [(0, b"a", b"1")]))
     with read(tmp_path, content) as opened:
-        for found in (lambda: plain(opened.root), lambda: {b"a": opened.root.get(b"a")}):
+        for found in (lambda: plain(opened.root), lambda: {b"a": get(opened.root, b"a")}):
             with refused_if(levels > 3, Fault, "a bucket is nested too deeply"):
                 assert found() == {b"a": b"1"}
 

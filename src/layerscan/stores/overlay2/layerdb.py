@@ -60,18 +60,18 @@ class LayerDb:
     def link(self, layer: Layer) -> str:
         """The name of `layer` in ``overlay2/l``."""
         with Folder(layer.folder, within=self._folders) as folder:
-            return _matching(folder, "link", _LINK, "link name")
+            return _matching(folder, "link", _LINK, "holds no link name but")
 
 
 def read_cache_id(files: Folder) -> str:
     """The name in ``overlay2`` of the folder of a layer, whose folder in ``layerdb`` is `files`."""
-    return _matching(files, "cache-id", _CACHE_ID, "cache id")
+    return _matching(files, "cache-id", _CACHE_ID, "holds no cache id but")
 
 
 def _matching(folder: Folder, name: str, form: re.Pattern[str], what: str) -> str:
     text = _text(folder, name)
     if not form.fullmatch(text):
-        raise Fault(folder.where(name), f"holds no {what} but {shown(text)}")
+        raise Fault(folder.where(name), f"{what} {shown(text)}")
     return text
 
 
