@@ -78,7 +78,7 @@ def images(namespace: Namespace) -> None:
     targets, _ = namespace.targets()
     assert namespace.has_images or not targets
     for target in targets:
-        outcome(partial(namespace.snapshotters, target.digest), Fault)
+        outcome(partial(namespace.other_snapshotters, target.digest), Fault)
 
 
 def layer(namespace: Namespace, snapshots: Snapshots) -> None:

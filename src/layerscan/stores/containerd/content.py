@@ -21,13 +21,11 @@ from layerscan.oci.matchers import UsualRules
 from layerscan.oci.platforms import is_plain
 from layerscan.oci.readers import UnreadableError
 from layerscan.stores.engine_files import document_fault
+from layerscan.stores.readings import image_config
 
 CONTENT = "io.containerd.content.v1.content"
 
 D = TypeVar("D", "Manifest | Index", Config)
-
-_MOST_LAYERS = 1000
-"""The kernel stacks at most 500 (overlayfs, OVL_MAX_STACK)."""
 
 
 class _AnyPlatform(UsualRules):
@@ -42,11 +40,7 @@ _ANY = _AnyPlatform()
 
 
 class AbsentFaultError(AbsentError):
-    """A blob that is not there.
-
-    Attributes:
-        fault: as the store knows it.
-    """
+    """A blob that is not there; `fault` says so."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(str(fault))
@@ -59,10 +53,8 @@ class Variant(NamedTuple):
     Attributes:
         config_digest: of its config; its image id.
         platform: what it is for.
-        diff_ids: of its layers, bottom up.
-        layers: digest of each layer, bottom up.
+        diff_ids: of its layers, bottom up, as the digests in `layers` and the `chain_ids`.
         documents: digests of the indexes, manifest and config that lead to it.
-        chain_ids: of its layers, bottom up.
     """
 
     config_digest: str
@@ -74,11 +66,7 @@ class Variant(NamedTuple):
 
 
 class ContentStore(Opened):
-    """The blobs of a content store under containerd's root, held open while it is read.
-
-    Raises:
-        Fault: they cannot be opened.
-    """
+    """The blobs of a content store under containerd's root, held open while it is read."""
 
     def __init__(self, root: Folder) -> None:
         super().__init__(ExitStack())
@@ -93,21 +81,14 @@ class ContentStore(Opened):
         return f"{self._root.path}/{CONTENT}/blobs/{digests.blob_path(digest)}"
 
     def has(self, digest: str) -> bool:
-        """Whether the blob is there.
-
-        Raises:
-            Fault: that cannot be seen.
-        """
+        """Whether the blob is there."""
         return self._folder(digest).look(_hex(digest)) is not None
 
     def variants(self, digest: str, media_type: str) -> tuple[list[Variant], list[Fault], int]:
         """What the manifest or index `digest` stands for: an image for each platform there is.
 
-        What is no image is passed over.
-
-        Returns:
-            The images; why others cannot be read; how many an index refers to that are
-            not there.
+        These, and why others cannot be read, and how many an index refers to that are not
+        there. What is no image is passed over.
         """
         top = Descriptor(media_type, digest, 0)
         try:
@@ -133,22 +114,12 @@ class ContentStore(Opened):
 
     def config(self, descriptor: Descriptor) -> Config:
         """A config; see `layerscan.oci.readers.Reader`."""
-
-        def load(raw: bytes, where: str) -> Config:
-            config = oci.loads_config(raw, where)
-            if not is_plain(config.platform):
-                raise Fault(where, "is no image config: its platform is no plain text")
-            return config
-
-        return self._once(self._configs, descriptor.digest, oci.MAX_CONFIG, load)
+        return self._once(self._configs, descriptor.digest, oci.MAX_CONFIG, image_config)
 
     def _variant(self, image: IndexedImage) -> Variant:
         config, manifest = image.config, image.manifest
         assert config is not None  # noqa: S101 - configs were asked for
         count = len(config.diff_ids)
-        if count > _MOST_LAYERS:
-            where = self.path(manifest.config.digest)
-            raise Fault(where, f"is no image config: it has {count} layers")
         if count != len(manifest.layers):
             where = self.path(image.descriptor.digest)
             raise Fault(where, f"has {len(manifest.layers)} layers, its config {count}")
@@ -175,18 +146,13 @@ class ContentStore(Opened):
     def _once(
         self, known: dict[str, D | Fault], digest: str, limit: int, load: Callable[[bytes, str], D]
     ) -> D:
-        """The document `digest`, from `known` if it was read before.
-
-        Raises:
-            AbsentFaultError: it is not there.
-            UnreadableError: it cannot be used.
-        """
+        """The document `digest`, from `known` if it was read before."""
         document = known.get(digest)
         if document is None:
             where = self.path(digest)
             try:
                 with document_fault(where):
-                    document = load(self._read(digest, limit), where)
+                    document = load(self._read(digest, limit, where), where)
             except Fault as fault:
                 document = fault
             known[digest] = document
@@ -196,11 +162,9 @@ class ContentStore(Opened):
             raise AbsentFaultError(document)
         raise UnreadableError(document)
 
-    def _read(self, digest: str, limit: int) -> bytes:
-        """The document `digest`."""
+    def _read(self, digest: str, limit: int, where: str) -> bytes:
         raw = self._folder(digest).read(_hex(digest), limit)
         if digests.of_content(raw, digest) != digest:
-            where = self.path(digest)
             raise Fault(where, "does not hash to its name: it was damaged or tampered with")
         return raw
 

@@ -5,34 +5,27 @@ of a layer belongs together. Which layers there are to read, the images say.
 """
 
 import stat
-from contextlib import ExitStack
 
-from layerscan.files.safefs import Fault, Folder, Opened
-from layerscan.stores.containerd.records import SNAPSHOTTER, Namespace, Snapshots
+from layerscan.files.safefs import Fault, Folder
+from layerscan.stores.containerd.records import Namespace, Snapshots
 from layerscan.stores.model import Layer
 from layerscan.text import shown
 
 CONTENT_FOLDER = "fs"
 
 
-class LayerFolders(Opened):
-    """The layers that one namespace has snapshots of, held open while they are read.
+class LayerFolders:
+    """The layers that one namespace has snapshots of, in the open folder `folders`.
 
-    Attributes:
-        keys: of each layer that was read, by chain_id, the snapshotter's key.
-
-    Raises:
-        Fault: the folder that they are in cannot be opened.
+    Of each that was read, `keys` has the snapshotter's key, by chain_id.
     """
 
-    def __init__(self, root: Folder, namespace: Namespace, snapshots: Snapshots) -> None:
+    def __init__(self, folders: Folder, namespace: Namespace, snapshots: Snapshots) -> None:
+        self._folders = folders
         self._namespace = namespace
         self._snapshots = snapshots
+        self._there = folders.folders()
         self.keys: dict[str, bytes] = {}
-        with ExitStack() as opened:
-            self._folders = opened.enter_context(root.folder(SNAPSHOTTER, "snapshots"))
-            self._there = self._folders.folders()
-            super().__init__(opened.pop_all())
 
     def read(self, chain_id: str, parent: str | None, diff_id: str) -> Layer:
         """The layer `chain_id`, which stands on `parent`, that was read before it.
@@ -44,10 +37,8 @@ class LayerFolders(Opened):
         snapshot = self._snapshots.read(key, chain_id)
         beneath = b"" if parent is None else self.keys.get(parent, snapshot.parent)
         if snapshot.parent != beneath:
-            raise Fault(
-                self._snapshots.where,
-                f"has layer {chain_id} on {shown(snapshot.parent)}, not on {shown(beneath)}",
-            )
+            what = f"has layer {chain_id} on {shown(snapshot.parent)}, not on {shown(beneath)}"
+            raise Fault(self._snapshots.where, what)
         name = snapshot.folder
         if name not in self._there:
             self._folders.require(name, stat.S_IFDIR)

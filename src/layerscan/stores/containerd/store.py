@@ -1,9 +1,8 @@
 """The image store of containerd, with the overlayfs snapshotter.
 
-Owns where the store is under a root, which of its namespaces is read, and
-reading again what an engine at work has changed. The formats are those of
-``records`` and ``content``, on the files of ``bolt``; how these become images
-is ``reading``'s matter.
+Owns where the store is under a root, which of its namespaces is read, reading it again
+while an engine changes it, and whether a layer is there still. What is in it is
+``reading``'s matter.
 """
 
 import os
@@ -42,14 +41,11 @@ class ContainerdStore(StoreBase):
 
     Args:
         root: containerd's root, or a Docker data root that has one in
-            ``containerd/daemon``; it may be a symbolic link, inside it none is
-            followed.
+            ``containerd/daemon``.
         exact: also find the `exact_paths` of layers and images.
-        namespace: whose images; by default Docker's, else the first that has any.
+        namespace: whose images; by default Docker's, else the first that has any. The
+            attribute is the one that the last call of `images` read, None if there was none.
         platform: only images for this one: ``os/architecture[/variant]``.
-
-    Attributes:
-        namespace: the one that the last call of `images` read; None if there was none.
 
     Raises:
         LayerscanError: `platform` is none.
@@ -79,7 +75,7 @@ class ContainerdStore(StoreBase):
 
     @property
     def empty_note(self) -> str:
-        """One line for the user if `images` found none and met no problem."""
+        """One line for the user if there are no images."""
         where = "" if self.namespace is None else f" in namespace {shown(self.namespace)}"
         return f"{self.root}: the containerd image store has no images{where}"
 
@@ -98,8 +94,7 @@ class ContainerdStore(StoreBase):
         """Every image that is unpacked and can be read whole, sorted by image id.
 
         Raises:
-            StoreError: the store itself is gone or cannot be opened any more,
-                or has no such namespace.
+            StoreError: the store cannot be opened any more, or has no such namespace.
         """
         done = self._settled(self._read)
         self._keys = done.keys
@@ -107,12 +102,7 @@ class ContainerdStore(StoreBase):
         return done.images
 
     def still_has(self, layer: Layer) -> bool:
-        """Whether the snapshotter has `layer` on record as `images` gave it.
-
-        To be asked after its folder was read: the snapshotter takes a layer off
-        its records before it deletes the first file of it. False where the
-        record cannot be read any more.
-        """
+        """Whether the snapshotter has `layer` on record as `images` gave it."""
         key = self._keys.get(layer.chain_id)
         if key is None:
             return False
@@ -135,12 +125,7 @@ class ContainerdStore(StoreBase):
             )
 
     def _choose(self, records: ContainerdRecords) -> Namespace | None:
-        """The namespace to read.
-
-        Raises:
-            Fault: the database is damaged.
-            StoreError: there is none of the name asked for.
-        """
+        """The namespace to read."""
         there = records.namespaces
         if self._asked is not None:
             if self._asked not in there:
