@@ -29,7 +29,7 @@ class StoredDocuments(NamedTuple):
 
     Attributes:
         image_id: digest of its config.
-        config: its config.
+        config: it.
         manifests: by their digests, the digests of its layers, bottom up; the
             one that it was made from last comes first.
         digests: of the manifests and indexes that it was pulled by.
@@ -79,12 +79,9 @@ def read_documents(images: Folder, record: ImageRecord) -> StoredDocuments | Non
 def _read_by_digest(
     folder: Folder, record: ImageRecord, image_id: str, manifests: dict[str, tuple[str, ...]]
 ) -> tuple[list[str], list[Fault]]:
-    """Read the manifests that are named by digest.
+    """Add those that are named by digest to `manifests`, if they are of the very image.
 
-    Those of the very image are added to `manifests`.
-
-    Returns:
-        The digests of those that are not, indexes; and what cannot be used.
+    The digests of indexes are returned, and what cannot be used.
     """
     names = [name for name in dict.fromkeys(record.documents) if name.startswith(_BY_DIGEST)]
     if len(names) > _MOST_MANIFESTS:

@@ -1,8 +1,7 @@
 """The image store of containers/storage: Podman's, Buildah's and CRI-O's.
 
-Owns opening it, reading again what an engine at work has changed, and whether
-a layer is there still. What is in it is ``reading``'s matter; how files are
-opened is ``safefs``'s.
+Owns opening it, reading it again while an engine changes it, and whether a layer is
+there still. What is in it is ``reading``'s matter.
 """
 
 import os
@@ -34,8 +33,7 @@ class ContainersStorageStore(StoreBase):
     """A folder of containers/storage with images of the overlay driver.
 
     Args:
-        root: the store's folder (``graphroot``); it may be a symbolic link,
-            inside it none is followed.
+        root: the store's folder (``graphroot``).
         additional: folders of further stores, which only give it images; they may
             be symbolic links, too.
         exact: also find the `exact_paths` of layers and images.
@@ -60,7 +58,7 @@ class ContainersStorageStore(StoreBase):
 
     @property
     def empty_note(self) -> str:
-        """One line for the user if `images` found none and met no problem."""
+        """One line for the user if there are no images."""
         hint = ""
         if self._other_drivers:
             names = ", ".join(self._other_drivers)
@@ -79,11 +77,7 @@ class ContainersStorageStore(StoreBase):
         return False
 
     def images(self) -> list[Image]:
-        """Every image that can be read whole, sorted by image id.
-
-        Raises:
-            StoreError: the store itself is gone or cannot be opened any more.
-        """
+        """Every image that can be read whole, sorted by image id."""
         done = self._settled(lambda: StorageReading(self._roots, exact=self._exact))
         self._stamps = done.stamps
         self._take(done.records)
@@ -92,9 +86,7 @@ class ContainersStorageStore(StoreBase):
     def still_has(self, layer: Layer) -> bool:
         """Whether an image still keeps `layer`, and its folder is the one that `images` saw.
 
-        To be asked after its folder was read: the engine takes an image off
-        its records before it deletes the first file of a layer of it. A layer
-        that is pulled again comes into a folder of the same name; record and
+        A layer that is pulled again comes into a folder of the same name; record and
         folder then have other times.
         """
         folders, layer_id = os.path.split(layer.folder)
@@ -108,11 +100,7 @@ class ContainersStorageStore(StoreBase):
         return created is not None and self._stamps.get(layer.folder) == (created, entry)
 
     def _look_again(self) -> None:
-        """Read the lists anew if one of them has changed.
-
-        Raises:
-            Fault: that cannot be seen, or one cannot be read.
-        """
+        """Read the lists anew if one of them has changed."""
         now: list[StorageRecords] = []
         for records in self._records:
             with Folder(records.root) as root:
@@ -127,11 +115,7 @@ class ContainersStorageStore(StoreBase):
 
 
 def _check(root: str) -> list[str]:
-    """Make sure that `root` holds a store of the overlay driver.
-
-    Returns:
-        The names of other drivers that it has images of.
-    """
+    """Make sure that `root` is a store of the overlay driver; the names of its other drivers."""
     with store_error(), Folder(root) as top:
         names = top.names()
         others = [
