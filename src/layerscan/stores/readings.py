@@ -133,30 +133,26 @@ def _uncollected() -> Iterator[None]:
 
 
 def read_layers(
-    wanted: Mapping[str, LayerPosition], read: Callable[[str, str | None, str], Layer]
+    wanted: Mapping[str, LayerPosition],
+    read: Callable[[str, str | None, str], Layer],
+    exact_paths: Callable[[Layer], tuple[str, ...]] | None,
 ) -> dict[str, Layer | Fault]:
     """The layers by their chain_ids; in place of one that cannot be read, the reason."""
     layers = {chain: or_fault(read, chain, *position) for chain, position in wanted.items()}
-    by_folder: dict[str, list[Layer]] = defaultdict(list)
-    for layer in layers.values():
+    by_folder: dict[str, list[str]] = defaultdict(list)
+    for chain, layer in layers.items():
         if isinstance(layer, Layer):
-            by_folder[layer.folder].append(layer)
+            by_folder[layer.folder].append(chain)
     for folder, sharing in by_folder.items():
         if len(sharing) > 1:
             # One of them is a lie.
-            what = f"is claimed by {len(sharing)} layers, {sharing[0].chain_id} first"
-            layers.update(dict.fromkeys((one.chain_id for one in sharing), Fault(folder, what)))
-    return layers
-
-
-def add_exact_paths(
-    layers: dict[str, Layer | Fault], find: Callable[[Layer], tuple[str, ...]]
-) -> None:
-    """Give each of `layers` the `exact_paths` that `find` tells; a fault takes its place."""
+            what = f"is claimed by {len(sharing)} layers, {sharing[0]} first"
+            layers.update(dict.fromkeys(sharing, Fault(folder, what)))
     for chain, layer in layers.items():
-        if isinstance(layer, Layer):
-            paths = or_fault(find, layer)
+        if exact_paths is not None and isinstance(layer, Layer):
+            paths = or_fault(exact_paths, layer)
             layers[chain] = paths if isinstance(paths, Fault) else layer._replace(exact_paths=paths)
+    return layers
 
 
 def image_config(raw: bytes, where: str) -> oci.Config:

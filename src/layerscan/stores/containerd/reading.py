@@ -19,14 +19,7 @@ from layerscan.stores.containerd.footprint import image_paths, layer_paths
 from layerscan.stores.containerd.layers import LayerFolders
 from layerscan.stores.containerd.records import SNAPSHOTTER, ContainerdRecords, Namespace
 from layerscan.stores.model import Image, Layer
-from layerscan.stores.readings import (
-    LayerPosition,
-    Reading,
-    add_exact_paths,
-    full_name,
-    read_layers,
-    some,
-)
+from layerscan.stores.readings import LayerPosition, Reading, full_name, read_layers, some
 from layerscan.text import printable
 
 _DANGLING = "moby-dangling@"
@@ -180,21 +173,18 @@ class ContainerdReading(Reading):
         snapshots = self._records.snapshots
         if isinstance(snapshots, Fault):
             return dict.fromkeys(wanted, snapshots)
-        try:
-            with self._root.folder(SNAPSHOTTER, "snapshots") as folder:
-                folders = LayerFolders(folder, self._namespace, snapshots)
-                layers = read_layers(wanted, folders.read)
-                self.keys = folders.keys
-        except Fault as fault:
-            return dict.fromkeys(wanted, fault)
 
         def exact_paths(layer: Layer) -> tuple[str, ...]:
             kept = filter(content.has, archives[layer.chain_id])
             return layer_paths(layer, map(content.path, kept))
 
-        if self._exact:
-            add_exact_paths(layers, exact_paths)
-        return layers
+        try:
+            with self._root.folder(SNAPSHOTTER, "snapshots") as folder:
+                folders = LayerFolders(folder, self._namespace, snapshots)
+                self.keys = folders.keys
+                return read_layers(wanted, folders.read, exact_paths if self._exact else None)
+        except Fault as fault:
+            return dict.fromkeys(wanted, fault)
 
     def _put_together(self, content: ContentStore, layers: dict[str, Layer | Fault]) -> None:
         for found in sorted(self._found.values(), key=lambda one: one.variant):

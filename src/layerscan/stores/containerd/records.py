@@ -7,6 +7,7 @@ matter. What cannot be read, is not there or is damaged is a `Fault`.
 """
 
 from contextlib import ExitStack
+from functools import cached_property
 from typing import NamedTuple
 
 from layerscan import digest as digests
@@ -121,20 +122,19 @@ class Namespace:
         return [_text(name) for name in names if name != _OVERLAYFS]
 
 
-class Snapshots(Opened):
-    """The snapshots of the overlayfs snapshotter, of all namespaces, while they are read.
+class Snapshots(Database):
+    """The database of the overlayfs snapshotter, which has the snapshots of all namespaces.
 
-    They are in its own `database`, under containerd's root, which is `copied` to look up
-    many of them.
+    It is under containerd's root, and `copied` to look up many of them.
     """
 
     def __init__(self, root: Folder, *, copied: bool) -> None:
-        with ExitStack() as opened, root.folder(SNAPSHOTTER) as folder:
-            database = Database(folder, SNAPSHOTTER_FILE, copied=copied)
-            self.database = opened.enter_context(database)
-            self.where = database.where
-            self._bucket = database.root.bucket(_VERSION, b"snapshots")
-            super().__init__(opened.pop_all())
+        with root.folder(SNAPSHOTTER) as folder:
+            super().__init__(folder, SNAPSHOTTER_FILE, copied=copied)
+
+    @cached_property
+    def _bucket(self) -> Bucket | None:
+        return self.root.bucket(_VERSION, b"snapshots")
 
     def read(self, key: bytes, chain_id: str) -> Snapshot:
         """The committed snapshot under `key`, of the layer `chain_id`."""
@@ -183,7 +183,7 @@ class ContainerdRecords(Opened):
         """Make sure that what was read of a database is of one transaction."""
         self._names.check_unmoved()
         if isinstance(self.snapshots, Snapshots):
-            self.snapshots.database.check_unmoved()
+            self.snapshots.check_unmoved()
 
 
 def _text(raw: bytes) -> str:

@@ -110,7 +110,7 @@ class ContainerdStore(StoreBase):
             try:
                 with Folder(self.root) as root, Snapshots(root, copied=False) as snapshots:
                     there = snapshots.read(key, layer.chain_id).folder
-                    snapshots.database.check_unmoved()
+                    snapshots.check_unmoved()
                 return there == os.path.basename(layer.folder)
             except Fault as fault:
                 if not fault.gone:

@@ -54,16 +54,10 @@ class ContainersStorageStore(StoreBase):
         self._stamps: dict[str, tuple[object, ...]] = {}
         self._records: list[StorageRecords] = []
         self._kept: dict[str, str] = {}
-        self._other_drivers = _check(self.root)
-
-    @property
-    def empty_note(self) -> str:
-        """One line for the user if there are no images."""
-        hint = ""
-        if self._other_drivers:
-            names = ", ".join(self._other_drivers)
-            hint = f"; it has images of the storage driver {names}, which cannot be read"
-        return f"{self.root}: the {self.kind} image store has no images{hint}"
+        others = ", ".join(_check(self.root))
+        hint = f"; it has images of the storage driver {others}, which cannot be read"
+        note = f"{self.root}: the {self.kind} image store has no images"
+        self.empty_note = note + (hint if others else "")
 
     def has_images(self) -> bool:
         """Whether it has any image on record; True where that cannot be read."""

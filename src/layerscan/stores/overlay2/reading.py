@@ -14,20 +14,9 @@ from layerscan.oci import Config
 from layerscan.stores.model import Image, Layer
 from layerscan.stores.overlay2.distribution import BY_DIFF_ID, KnownDigests, read_digests
 from layerscan.stores.overlay2.footprint import image_paths, layer_paths
-from layerscan.stores.overlay2.imagedb import (
-    REPOSITORIES,
-    list_image_ids,
-    read_config,
-    read_names,
-)
+from layerscan.stores.overlay2.imagedb import REPOSITORIES, list_image_ids, read_config, read_names
 from layerscan.stores.overlay2.layerdb import LayerDb
-from layerscan.stores.readings import (
-    LayerPosition,
-    Reading,
-    add_exact_paths,
-    image_label,
-    read_layers,
-)
+from layerscan.stores.readings import LayerPosition, Reading, image_label, read_layers
 
 if TYPE_CHECKING:
     from layerscan.reference import Reference
@@ -127,10 +116,7 @@ class Overlay2Reading(Reading):
                     digests = known.get(layer.diff_id, _UNKNOWN).digests
                     return layer_paths(self._root.path, layer, layerdb.link(layer), digests)
 
-                layers = read_layers(wanted, layerdb.read)
-                if self._exact:
-                    add_exact_paths(layers, exact_paths)
-                return layers
+                return read_layers(wanted, layerdb.read, exact_paths if self._exact else None)
         except Fault as fault:
             return dict.fromkeys(wanted, fault)
 

@@ -44,13 +44,8 @@ class Overlay2Store(StoreBase):
     def __init__(self, root: str, *, exact: bool = False) -> None:
         super().__init__(real_folder(root))
         self._exact = exact
-        self._has_containerd = _check(self.root)
-
-    @property
-    def empty_note(self) -> str:
-        """One line for the user if there are no images."""
-        hint = _CONTAINERD_HINT if self._has_containerd else ""
-        return f"{self.root}: the {_DRIVER} image store has no images{hint}"
+        hint = _CONTAINERD_HINT if _check(self.root) else ""
+        self.empty_note = f"{self.root}: the {_DRIVER} image store has no images{hint}"
 
     def has_images(self) -> bool:
         """Whether it has any image; True where that cannot be read."""
