@@ -21,11 +21,7 @@ _ADDITIONAL = "additional"
 
 
 def places_of(kind: StoreKind) -> list[StorePlace]:
-    """Where the engines of a kind keep their stores.
-
-    Raises:
-        StoreError: a file of settings cannot be used.
-    """
+    """Where the engines of a kind keep their stores, by their settings, or a `StoreError`."""
     found: Callable[[], list[StorePlace]] = getattr(places, kind.places)
     return found()
 
@@ -46,11 +42,7 @@ def at(kind: StoreKind, root: str) -> StorePlace:
 
 
 def opened(kind: StoreKind, place: StorePlace, options: Mapping[str, object]) -> "Store":
-    """The store of a kind at `place`.
-
-    Raises:
-        StoreError: there is none, or it cannot be opened.
-    """
+    """The store of a kind at `place`; a `StoreError` if it cannot be opened."""
     module, _, name = kind.store.rpartition(".")
     made: Callable[..., Store] = getattr(import_module(f"layerscan.stores.{module}"), name)
     given = {**options, _ADDITIONAL: place.additional}

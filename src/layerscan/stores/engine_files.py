@@ -13,21 +13,13 @@ _LONGEST_SETTINGS = 1 << 20
 
 
 def parse_json(content: bytes, where: str, *, as_go: bool = False) -> object:
-    """The JSON value that is the whole of `content`; see `layerscan.jsondoc.decode`.
-
-    Raises:
-        Fault: it is no JSON, or more than can be read safely.
-    """
+    """The JSON value that is the whole of `content`, or a `Fault`; see `jsondoc.decode`."""
     with document_fault(where):
         return jsondoc.decode(content, where, as_go=as_go)
 
 
 def strings(document: dict[str, object], key: str, place: jsondoc.Place) -> tuple[str, ...]:
-    """The list of texts under `key`, empty where there is none.
-
-    Raises:
-        DocumentError: it is something else.
-    """
+    """The list of texts under `key`, empty where there is none; else a `DocumentError`."""
     values = document.get(key, [])
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise place.key(key).fault("must be an array of strings")
@@ -35,11 +27,7 @@ def strings(document: dict[str, object], key: str, place: jsondoc.Place) -> tupl
 
 
 def read_settings(path: str) -> bytes | None:
-    """A file of settings, None where there is none.
-
-    Raises:
-        StoreError: it cannot be read.
-    """
+    """A file of settings, None where there is none; a `StoreError` if it cannot be read."""
     # An administrator's file, not the store's: it may be a symbolic link.
     try:
         real = os.path.realpath(path)
@@ -54,11 +42,7 @@ def read_settings(path: str) -> bytes | None:
 
 
 def parse_toml(raw: bytes, path: str) -> dict[str, object]:
-    """What the settings `raw` say, from the file `path`.
-
-    Raises:
-        StoreError: they are no TOML.
-    """
+    """What the settings `raw` say, from the file `path`; a `StoreError` if they are no TOML."""
     # Loaded here: most machines have no such file.
     import tomllib
 

@@ -25,15 +25,11 @@ class Layer(NamedTuple):
         exact_paths: absolute paths of the files and folders that an engine
             keeps because of this layer beside `content`, there or not; exact
             accounting counts the blocks of each by itself, and one at the least.
-        recorded_size: the `size` in bytes that the store has on record, by
-            Docker's rule, or None where it records none.
-        recorded_usage: the bytes of disk that the store has on record for
-            `content`: the sum of ``st_blocks`` times 512 when it was unpacked, or
-            None where it records none.
-        recorded_inodes: how many inodes these were, `content` itself included,
-            or None.
-        recorded_tar: the length in bytes of its uncompressed tar that the store
-            has on record, or None.
+        recorded_size: what the store has on record, here and below, or None: the `size`
+            in bytes, by Docker's rule.
+        recorded_usage: bytes of disk of `content`: ``st_blocks`` times 512, when unpacked.
+        recorded_inodes: how many inodes these were, `content` itself included.
+        recorded_tar: length in bytes of the layer's uncompressed tar.
     """
 
     chain_id: str
@@ -54,8 +50,7 @@ class Image(NamedTuple):
 
     Attributes:
         image_id: digest of the image's config, ``sha256:<hex>``.
-        names: every reference the store knows the image by, sorted; empty for
-            a dangling image.
+        names: every reference the store knows it by, sorted; of a dangling image, none.
         architecture: what the image is for (``amd64``, ``arm64``, …), as the index that
             it was pulled by says it, or its config; empty where neither does.
         os: as `architecture`.
@@ -92,17 +87,10 @@ class Image(NamedTuple):
 class Growth(NamedTuple):
     """What a pull adds to files and folders that all of a store's layers share.
 
-    Exact accounting counts it beside what is in the `exact_paths`.
-
-    Attributes:
-        layer_bytes: bytes for each layer.
-        image_bytes: bytes for each image.
-        image_blocks: blocks of the file system for each image, further to those.
-        upper_inodes: inodes for each layer that stands on another: of files that
-            have no content, and no blocks.
-        image_inodes: inodes for each image, further to its `exact_paths`.
-        first_inodes: inodes that the first image of a store makes further: of folders
-            and lists that all images share.
+    Exact accounting counts it beside what is in the `exact_paths`: bytes for each layer;
+    bytes and blocks of the file system for each image; inodes for each layer that stands on
+    another, of files without content and blocks, for each image, and for the first image of
+    a store, of folders and lists that all share.
     """
 
     layer_bytes: int = 0

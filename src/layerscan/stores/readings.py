@@ -81,9 +81,10 @@ R = TypeVar("R", bound=Reading)
 class StoreBase:
     """What all stores have of `layerscan.stores.model.Store`.
 
-    Opening it is checked on construction; every call of `images` reads the store
-    anew. Nothing stays open between calls. The folder `root` may be a symbolic link,
-    inside it none is followed.
+    On construction a store is opened, or it is a `StoreError`; every call of `images` reads
+    it anew. Nothing stays open between calls. The folder that the user named may be a
+    symbolic link, inside it none is followed. If it is to be `exact`, the `exact_paths` of
+    layers and images are found, too: about twice the system calls.
     """
 
     def __init__(self, root: str) -> None:
@@ -97,9 +98,6 @@ class StoreBase:
 
         While an engine is at work, records and files vanish under the reader. What
         still does not fit in the last reading is a problem.
-
-        Raises:
-            StoreError: the store itself is gone or cannot be opened any more.
         """
         with _uncollected(), store_error():
             first = last = read()
@@ -156,11 +154,7 @@ def read_layers(
 
 
 def image_config(raw: bytes, where: str) -> oci.Config:
-    """The image config `raw`, which is at `where`.
-
-    Raises:
-        Fault: it is none, or its platform is no plain text, or it has too many layers.
-    """
+    """The image config `raw`, which is at `where`; a `Fault` if it is none, or of no real image."""
     with document_fault(where):
         config = oci.loads_config(raw, where)
     if not is_plain(config.platform):
@@ -171,11 +165,7 @@ def image_config(raw: bytes, where: str) -> oci.Config:
 
 
 def full_name(text: str) -> Reference:
-    """The image name `text`.
-
-    Raises:
-        ReferenceSyntaxError: it is none, or has neither tag nor digest.
-    """
+    """The image name `text`; a ReferenceSyntaxError if it is none, or has no tag or digest."""
     name = parse(text, default_tag=False)
     if name.tag is None and name.digest is None:
         raise ReferenceSyntaxError(f"the name {shown(text)} has neither tag nor digest")

@@ -141,8 +141,8 @@ def _settings(document: dict[str, object], path: str) -> _StorageSettings:
 
 
 def _location(settings: _StorageSettings, root: str, variables: Variables) -> Location:
-    additional = [_path(path, settings, variables) for path in settings.additional]
-    return Location(_path(root, settings, variables), tuple(additional))
+    paths = [_path(path, settings, variables) for path in (root, *settings.additional)]
+    return Location(paths[0], tuple(paths[1:]))
 
 
 def _path(text: str, settings: _StorageSettings, variables: Variables) -> str:

@@ -162,13 +162,6 @@ class Database:
         return known
 
     def _new_page(self, number: int) -> Page:
-        data = self._page_bytes(number)
-        try:
-            return Page(data)
-        except PageError as error:
-            raise self.fault(f"page {number} {error}") from None
-
-    def _page_bytes(self, number: int) -> bytes:
         size = self._meta.page_size
         if not _FIRST_PAGE <= number < self._meta.pages:
             raise self.fault(f"refers to page {number} of {self._meta.pages}")
@@ -182,7 +175,10 @@ class Database:
             if start + length > self._meta.length or length > _LONGEST_PAGE:
                 raise self.fault(f"page {number} is too long")
             data = self._read(start, length)
-        return data
+        try:
+            return Page(data)
+        except PageError as error:
+            raise self.fault(f"page {number} {error}") from None
 
     def bucket_page(self, bucket: Value, key: bytes, *, keep: bool = False) -> Page:
         """The page at the top of `bucket`, which is under `key`.

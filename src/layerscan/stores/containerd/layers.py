@@ -1,7 +1,7 @@
 """containerd's layers: the committed snapshots of its overlayfs snapshotter.
 
-Owns where a snapshot's files are, and the checks that what both databases say
-of a layer belongs together. Which layers there are to read, the images say.
+Owns where a snapshot's files are, and the checks that what both databases say of a
+layer belongs together: if not, it is a `Fault`. Which layers there are, the images say.
 """
 
 import stat
@@ -28,11 +28,7 @@ class LayerFolders:
         self.keys: dict[str, bytes] = {}
 
     def read(self, chain_id: str, parent: str | None, diff_id: str) -> Layer:
-        """The layer `chain_id`, which stands on `parent`, that was read before it.
-
-        Raises:
-            Fault: something of it cannot be read, or does not belong together.
-        """
+        """The layer `chain_id`, which stands on `parent`, that was read before it."""
         key = self._namespace.snapshot_key(chain_id, parent)
         snapshot = self._snapshots.read(key, chain_id)
         beneath = b"" if parent is None else self.keys.get(parent, snapshot.parent)

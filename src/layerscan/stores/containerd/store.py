@@ -7,6 +7,7 @@ while an engine changes it, and whether a layer is there still. What is in it is
 
 import os
 import stat
+from collections.abc import Mapping
 
 from layerscan.errors import StoreError
 from layerscan.files.safefs import Fault, Folder
@@ -32,7 +33,7 @@ IN_DOCKER = "containerd/daemon"
 _ATTEMPTS = 5
 """How often a layer is looked up in a database that changes meanwhile."""
 
-_FIRST = ("moby", "k8s.io", "default")
+_FIRST = {"moby": 0, "k8s.io": 1, "default": 2}
 """The namespaces of Docker, of Kubernetes, and of ctr, in the order of preference."""
 
 
@@ -45,12 +46,8 @@ class ContainerdStore(StoreBase):
         exact: also find the `exact_paths` of layers and images.
         namespace: whose images; by default Docker's, else the first that has any. The
             attribute is the one that the last call of `images` read, None if there was none.
-        platform: only images for this one: ``os/architecture[/variant]``.
-
-    Raises:
-        LayerscanError: `platform` is none.
-        StoreError: there is no such store, or it cannot be opened; the
-            message says why.
+        platform: only images for this one, ``os/architecture[/variant]``, or it is a
+            `LayerscanError`.
     """
 
     kind = "containerd"
@@ -70,7 +67,6 @@ class ContainerdStore(StoreBase):
         self._exact = exact
         self._asked = namespace
         self.namespace = namespace
-        self._choice: tuple[str, ...] = ()
         self._keys: dict[str, bytes] = {}
 
     @property
@@ -91,14 +87,9 @@ class ContainerdStore(StoreBase):
             return True  # reading the images says what is wrong
 
     def images(self) -> list[Image]:
-        """Every image that is unpacked and can be read whole, sorted by image id.
-
-        Raises:
-            StoreError: the store cannot be opened any more, or has no such namespace.
-        """
+        """Every image that is unpacked and can be read whole, sorted by image id."""
         done = self._settled(self._read)
         self._keys = done.keys
-        self.notes = (*self._choice, *self.notes)
         return done.images
 
     def still_has(self, layer: Layer) -> bool:
@@ -119,33 +110,32 @@ class ContainerdStore(StoreBase):
 
     def _read(self) -> ContainerdReading:
         with Folder(self.root) as root, ContainerdRecords(root) as records:
-            namespace = self._choose(records)
-            return ContainerdReading(
+            names = self._choose(records.namespaces)
+            self.namespace = names[0] if names else None
+            namespace = records.namespaces[names[0]] if names else None
+            reading = ContainerdReading(
                 root, records, namespace, platform=self._platform, exact=self._exact
             )
-
-    def _choose(self, records: ContainerdRecords) -> Namespace | None:
-        """The namespace to read."""
-        there = records.namespaces
-        if self._asked is not None:
-            if self._asked not in there:
-                names = ", ".join(map(shown, there)) or "none"
-                raise StoreError(
-                    f"{self.root}: there is no namespace {shown(self._asked)}; there are: {names}"
-                )
-            return there[self._asked]
-        filled = [name for name, namespace in there.items() if _has_images(namespace)]
-        filled.sort(key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
-        self.namespace = filled[0] if filled else None
-        self._choice = ()
-        if len(filled) > 1:
-            others = some(map(shown, filled[1:]))
-            note = (
-                f"{self.root}: the images are those of namespace {shown(filled[0])}; there are "
-                f"others in {others}: choose with --namespace"
+        if len(names) > 1:
+            reading.notes.insert(
+                0,
+                f"{self.root}: the images are those of namespace {shown(names[0])}; there are "
+                f"others in {some(map(shown, names[1:]))}: choose with --namespace",
             )
-            self._choice = (note,)
-        return there[filled[0]] if filled else None
+        return reading
+
+    def _choose(self, there: Mapping[str, Namespace]) -> list[str]:
+        """The namespace to read, if there is one, and after it others that have images."""
+        if self._asked is None:
+            filled = [name for name, namespace in there.items() if _has_images(namespace)]
+            # They are sorted by name already.
+            return sorted(filled, key=lambda name: _FIRST.get(name, len(_FIRST)))
+        if self._asked not in there:
+            names = ", ".join(map(shown, there)) or "none"
+            raise StoreError(
+                f"{self.root}: there is no namespace {shown(self._asked)}; there are: {names}"
+            )
+        return [self._asked]
 
 
 def _has_images(namespace: Namespace) -> bool:

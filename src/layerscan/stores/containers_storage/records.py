@@ -112,10 +112,7 @@ def read_records(root: Folder) -> StorageRecords:
     """Read the lists of the store in the folder `root`.
 
     The images come first: the layers of one are on record before it is, and
-    go after it.
-
-    Raises:
-        Fault: a list cannot be used at all.
+    go after it. A list that cannot be used at all is a `Fault`.
     """
     identity = read_identity(root)
     faults: list[Fault] = []

@@ -30,17 +30,9 @@ _IMAGES_SUFFIX = "-images"
 
 
 class ContainersStorageStore(StoreBase):
-    """A folder of containers/storage with images of the overlay driver.
+    """A folder of containers/storage (``graphroot``) with images of the overlay driver.
 
-    Args:
-        root: the store's folder (``graphroot``).
-        additional: folders of further stores, which only give it images; they may
-            be symbolic links, too.
-        exact: also find the `exact_paths` of layers and images.
-
-    Raises:
-        StoreError: there is no such store, or it cannot be opened; the
-            message says why.
+    The folders of `additional` stores only give it images; they may be symbolic links, too.
     """
 
     kind = "containers-storage"
@@ -52,8 +44,7 @@ class ContainersStorageStore(StoreBase):
         self._roots = (self.root, *map(os.path.realpath, additional))
         self._exact = exact
         self._stamps: dict[str, tuple[object, ...]] = {}
-        self._records: list[StorageRecords] = []
-        self._kept: dict[str, str] = {}
+        self._take([])
         others = ", ".join(_check(self.root))
         hint = f"; it has images of the storage driver {others}, which cannot be read"
         note = f"{self.root}: the {self.kind} image store has no images"
@@ -95,7 +86,7 @@ class ContainersStorageStore(StoreBase):
 
     def _look_again(self) -> None:
         """Read the lists anew if one of them has changed."""
-        now: list[StorageRecords] = []
+        now = []
         for records in self._records:
             with Folder(records.root) as root:
                 same = read_identity(root) == records.identity

@@ -1,7 +1,7 @@
 """What Docker remembers of registries: the digest of a layer in each repository.
 
-Owns the format of the folder ``distribution`` and its checks. A layer that was
-never pushed or pulled is not in there, which is no fault.
+Owns the format of the folder ``distribution`` and its checks: a file of another form
+is a `Fault`. A layer that was never pushed or pulled is not in there, which is none.
 """
 
 from collections.abc import Mapping
@@ -39,11 +39,7 @@ class KnownDigests(NamedTuple):
 
 
 def read_digests(by_diff_id: Folder, diff_id: str) -> KnownDigests:
-    """What the folder `BY_DIFF_ID` has of `diff_id`.
-
-    Raises:
-        Fault: its file cannot be read or has another form.
-    """
+    """What the folder `BY_DIFF_ID` has of `diff_id`."""
     name = diff_id.removeprefix("sha256:")
     raw = by_diff_id.read_if_there(name, _LONGEST)
     if raw is None:

@@ -1,7 +1,8 @@
 """Docker's images as it keeps them: their names and their configs.
 
 Owns the formats of ``repositories.json`` and ``imagedb``, and the checks of
-both. Layers are not looked at: a config only says which diff_ids it has.
+both: what cannot be used is a `Fault`. Layers are not looked at: a config only says
+which diff_ids it has.
 """
 
 from layerscan import digest as digests
@@ -23,11 +24,7 @@ _TEMPORARY = ".tmp-"
 
 
 def read_names(image_root: Folder) -> tuple[dict[Reference, str], list[Fault]]:
-    """The image id of every name in ``repositories.json``, and the entries that name no images.
-
-    Raises:
-        Fault: the file cannot be used at all.
-    """
+    """The image id of every name in ``repositories.json``, and the entries that name no images."""
     where = image_root.where(REPOSITORIES)
     document = parse_json(image_root.read(REPOSITORIES, _LONGEST_REPOSITORIES), where)
     repositories = document.get("Repositories", ()) if isinstance(document, dict) else ()
@@ -59,11 +56,7 @@ def _add_name(names: dict[Reference, str], text: str, image_id: object) -> None:
 
 
 def list_image_ids(content: Folder) -> tuple[list[str], list[Fault]]:
-    """The image ids in ``imagedb/content/sha256``, sorted, and the names there that are none.
-
-    Raises:
-        Fault: the folder cannot be listed.
-    """
+    """The image ids in ``imagedb/content/sha256``, sorted, and the names there that are none."""
     image_ids, faults = [], []
     for name in content.names():
         if digests.is_hex(name):
@@ -74,11 +67,7 @@ def list_image_ids(content: Folder) -> tuple[list[str], list[Fault]]:
 
 
 def read_config(content: Folder, image_id: str) -> Config:
-    """The config of an image, from the folder ``imagedb/content/sha256``.
-
-    Raises:
-        Fault: it cannot be read, does not hash to `image_id`, or is no config.
-    """
+    """The config of an image, from the folder ``imagedb/content/sha256``."""
     name = image_id.removeprefix("sha256:")
     raw = content.read(name, MAX_CONFIG)
     where = content.where(name)

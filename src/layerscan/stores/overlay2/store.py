@@ -27,15 +27,7 @@ _CONTAINERD_HINT = (
 
 
 class Overlay2Store(StoreBase):
-    """A Docker data root with images of the overlay2 graph driver.
-
-    With `exact`, the `exact_paths` of layers and images are found, too: about twice the
-    system calls.
-
-    Raises:
-        StoreError: there is no such store, or it cannot be opened; the
-            message says why.
-    """
+    """A Docker data root with images of the overlay2 graph driver."""
 
     kind = _DRIVER
     growth = GROWTH
