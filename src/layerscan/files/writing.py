@@ -12,7 +12,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from layerscan.errors import LayerscanError
 from layerscan.text import printable
@@ -25,23 +25,12 @@ _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ANYTHING = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class FileInFolder(NamedTuple):
-    """Where a file is or would be; no part of it is a symbolic link."""
-
-    folder: int
-    """Its descriptor, opened with O_PATH."""
-    name: str
-
-    def stat(self) -> os.stat_result | None:
-        """What is there, None for nothing."""
-        return _stat(self.folder, self.name)
-
-
 @contextmanager
-def located(path: str, *, make: bool = False) -> Iterator[FileInFolder]:
-    """The file that `path` means; the folder is open until the end of the ``with``.
+def located(path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+    """Where the file that `path` means is or would be, no part of it a symbolic link.
 
-    With `make`, folders on the way that are not there are made.
+    It is the folder's descriptor, opened with O_PATH until the end of the ``with``, and the
+    name in there. With `make`, folders on the way that are not there are made.
     """
     left = _parts(path)
     folder = os.open("/" if path.startswith("/") else ".", os.O_PATH | os.O_CLOEXEC)
@@ -63,7 +52,7 @@ def located(path: str, *, make: bool = False) -> Iterator[FileInFolder]:
                 folder = _exchanged(folder, os.open(name, _FOLDER, dir_fd=folder))
             else:
                 break
-        yield FileInFolder(folder, name)
+        yield folder, name
     finally:
         os.close(folder)
 
@@ -76,9 +65,9 @@ def open_folder(path: str) -> int:
     """
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with located(path, make=True) as folder:
-            _make(folder.folder, folder.name)
-            return os.open(folder.name, flags, dir_fd=folder.folder)
+        with located(path, make=True) as (folder, name):
+            _make(folder, name)
+            return os.open(name, flags, dir_fd=folder)
     except OSError as error:
         # The whole path says more than the part of it that failed.
         raise OSError(error.errno, error.strerror, path) from None
@@ -97,11 +86,11 @@ def write_file(path: str, data: bytes | BinaryIO) -> None:
     and nobody else can write to it; else that of a new file. If it cannot be written,
     what was there is untouched.
     """
-    with located(path) as file:
+    with located(path) as (place, name):
         # For fsync: what is opened with O_PATH cannot be synchronized.
-        folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=file.folder)
+        folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place)
         try:
-            write_in(folder, file.name, data)
+            write_in(folder, name, data)
         finally:
             os.close(folder)
 
@@ -152,13 +141,13 @@ def replace(
 
 def write_special(path: str, data: bytes) -> None:
     """Write `data` to what is there and is no regular file: a FIFO, ``/dev/fd/63``."""
-    with located(path) as file:
-        if file.stat() is None:
+    with located(path) as (folder, name):
+        if _stat(folder, name) is None:
             # Where ``/dev/fd/63`` leads has no path.
             opened = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         else:
             flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-            opened = os.open(file.name, flags, dir_fd=file.folder)
+            opened = os.open(name, flags, dir_fd=folder)
     with open(opened, "wb") as device:
         device.write(data)
 

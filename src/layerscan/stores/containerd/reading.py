@@ -40,15 +40,8 @@ class _Names(NamedTuple):
 class ContainerdReading(Reading):
     """What one reading of the store found; it has seen images by their names.
 
-    Args:
-        root: containerd's root.
-        records: its databases.
-        namespace: which of its namespaces; None where none has an image.
-        platform: only images for this one; None for all.
-        exact: also find the `exact_paths` of layers and images.
-
-    Attributes:
-        keys: of each layer that was read, by chain_id, the snapshotter's key.
+    Of the `namespace`, None where none has an image, it takes the images for `platform`,
+    None for all. Of each layer that was read, `keys` has the snapshotter's key, by chain_id.
     """
 
     def __init__(

@@ -58,14 +58,8 @@ class _RecordedImage(NamedTuple):
 class StorageReading(Reading):
     """What one reading of the store found; it has seen images by the ids of their records.
 
-    Args:
-        roots: absolute paths of the store's folder, then of those that only
-            give it images.
-        exact: also find the `exact_paths` of layers and images.
-
-    Attributes:
-        records: the lists of each of the stores that could be read.
-        stamps: what shows by a layer's folder that the layer was made anew.
+    It is in the first of `roots`, those after it only give it images. `records` are the
+    lists of each that could be read, `stamps` those of `LayerStores`.
     """
 
     def __init__(self, roots: Iterable[str], *, exact: bool) -> None:

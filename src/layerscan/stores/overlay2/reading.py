@@ -21,17 +21,9 @@ from layerscan.stores.readings import LayerPosition, Reading, image_label, read_
 if TYPE_CHECKING:
     from layerscan.reference import Reference
 
-_UNKNOWN = KnownDigests()
-
 
 class Overlay2Reading(Reading):
-    """What one reading of the store found; it has seen images by their image ids.
-
-    Args:
-        root: the store's data root.
-        image_root: the folder ``image/overlay2`` in it.
-        exact: also find the `exact_paths` of layers and images.
-    """
+    """What one reading of the store in `root` found; it has seen images by their image ids."""
 
     def __init__(self, root: Folder, image_root: Folder, *, exact: bool) -> None:
         super().__init__()
@@ -39,6 +31,7 @@ class Overlay2Reading(Reading):
         self._image_root = image_root
         self._exact = exact
         self._names: dict[str, list[Reference]] = defaultdict(list)
+        self._known: dict[str, KnownDigests] = defaultdict(KnownDigests)
         before = image_root.look(REPOSITORIES)
         self._read()
         if image_root.look(REPOSITORIES) != before:
@@ -47,12 +40,12 @@ class Overlay2Reading(Reading):
     def _read(self) -> None:
         configs = self._read_configs()
         stacks, wanted = _stacks(configs)
-        known = self._read_digests(dict.fromkeys(diff_id for _, diff_id in wanted.values()))
-        layers = self._read_layers(wanted, known)
+        self._read_digests(dict.fromkeys(diff_id for _, diff_id in wanted.values()))
+        layers = self._read_layers(wanted)
         for image_id, stack in stacks.items():
             whole = self._whole([layers[chain] for chain in stack], self.seen[image_id])
             if whole is not None:
-                self.images.append(self._image(image_id, configs[image_id], whole, known))
+                self.images.append(self._image(image_id, configs[image_id], whole))
 
     def _read_configs(self) -> dict[str, Config]:
         nameless = self._read_names()
@@ -100,9 +93,7 @@ class Overlay2Reading(Reading):
     def _label(self, image_id: str) -> str:
         return image_label(self._names.get(image_id, ()), image_id[: len("sha256:") + 12])
 
-    def _read_layers(
-        self, wanted: dict[str, LayerPosition], known: dict[str, KnownDigests]
-    ) -> dict[str, Layer | Fault]:
+    def _read_layers(self, wanted: dict[str, LayerPosition]) -> dict[str, Layer | Fault]:
         if not wanted:
             return {}
         try:
@@ -113,39 +104,31 @@ class Overlay2Reading(Reading):
                 layerdb = LayerDb(chains, folders)
 
                 def exact_paths(layer: Layer) -> tuple[str, ...]:
-                    digests = known.get(layer.diff_id, _UNKNOWN).digests
+                    digests = self._known[layer.diff_id].digests
                     return layer_paths(self._root.path, layer, layerdb.link(layer), digests)
 
                 return read_layers(wanted, layerdb.read, exact_paths if self._exact else None)
         except Fault as fault:
             return dict.fromkeys(wanted, fault)
 
-    def _read_digests(self, diff_ids: Iterable[str]) -> dict[str, KnownDigests]:
-        known: dict[str, KnownDigests] = {}
+    def _read_digests(self, diff_ids: Iterable[str]) -> None:
         try:
             by_diff_id = self._image_root.folder_if_there(*BY_DIFF_ID)
         except Fault as fault:
             self._note(fault, then="; no digest of a layer is known")
-            return known
+            return
         if by_diff_id is None:
-            return known
+            return
         with by_diff_id:
             for diff_id in diff_ids:
                 try:
-                    known[diff_id] = read_digests(by_diff_id, diff_id)
+                    self._known[diff_id] = read_digests(by_diff_id, diff_id)
                 except Fault as fault:
                     self._note(fault, then=f"; no digest is known of layer {diff_id}")
-        return known
 
-    def _image(
-        self,
-        image_id: str,
-        config: Config,
-        layers: tuple[Layer, ...],
-        known: dict[str, KnownDigests],
-    ) -> Image:
+    def _image(self, image_id: str, config: Config, layers: tuple[Layer, ...]) -> Image:
         names = tuple(self._names.get(image_id, ()))
-        stack = [known.get(layer.diff_id, _UNKNOWN) for layer in layers]
+        stack = [self._known[layer.diff_id] for layer in layers]
         digests: dict[str, tuple[str | None, ...]] = {
             name.repository: tuple(one.by_repository.get(name.repository) for one in stack)
             for name in names
