@@ -5,11 +5,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from layerscan import jsondoc
+from layerscan.digest import of_content
 from layerscan.errors import DocumentError, StoreError
 from layerscan.files.safefs import Fault, Folder
 from layerscan.text import printable, shown
 
 _LONGEST_SETTINGS = 1 << 20
+
+
+def read_verified(folder: Folder, name: str, limit: int, digest: str) -> bytes:
+    """The file `name` in `folder`, which is named after `digest`; a `Fault` if it has another."""
+    raw = folder.read(name, limit)
+    if of_content(raw, digest) != digest:
+        what = "does not hash to its name: it was damaged or tampered with"
+        raise Fault(folder.where(name), what)
+    return raw
 
 
 def parse_json(content: bytes, where: str, *, as_go: bool = False) -> object:

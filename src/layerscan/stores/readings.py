@@ -39,11 +39,9 @@ class Reading:
 
     Attributes:
         images: the images that could be read whole, sorted by image id.
-        seen: what to call each image that there seems to be, whether it could be
-            read or not, by what tells them apart.
+        seen: what to call each image that there seems to be, read or not, by its own key.
         notes: what the user should know, a line each.
-        settled: False if something was missing or changed meanwhile, which
-            another reading may mend.
+        settled: False if something was missing or changed, which another reading may mend.
     """
 
     def __init__(self) -> None:

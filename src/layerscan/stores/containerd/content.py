@@ -20,7 +20,7 @@ from layerscan.oci.images import IndexedImage, TooManyError, Why, list_images
 from layerscan.oci.matchers import UsualRules
 from layerscan.oci.platforms import is_plain
 from layerscan.oci.readers import UnreadableError
-from layerscan.stores.engine_files import document_fault
+from layerscan.stores.engine_files import document_fault, read_verified
 from layerscan.stores.readings import image_config
 
 CONTENT = "io.containerd.content.v1.content"
@@ -48,20 +48,16 @@ class AbsentFaultError(AbsentError):
 
 
 class Variant(NamedTuple):
-    """An image for one platform, as its documents say it.
-
-    Attributes:
-        config_digest: of its config; its image id.
-        platform: what it is for.
-        diff_ids: of its layers, bottom up, as the digests in `layers` and the `chain_ids`.
-        documents: digests of the indexes, manifest and config that lead to it.
-    """
+    """An image for one platform, as its documents say it: layers are bottom up."""
 
     config_digest: str
+    """Its image id."""
     platform: Platform
     diff_ids: tuple[str, ...]
     layers: tuple[str, ...]
+    """Their digests."""
     documents: tuple[str, ...]
+    """Digests of the indexes, manifest and config that lead to it."""
     chain_ids: tuple[str, ...]
 
 
@@ -151,8 +147,9 @@ class ContentStore(Opened):
         if document is None:
             where = self.path(digest)
             try:
+                raw = read_verified(self._folder(digest), _hex(digest), limit, digest)
                 with document_fault(where):
-                    document = load(self._read(digest, limit, where), where)
+                    document = load(raw, where)
             except Fault as fault:
                 document = fault
             known[digest] = document
@@ -161,12 +158,6 @@ class ContentStore(Opened):
         if document.gone:
             raise AbsentFaultError(document)
         raise UnreadableError(document)
-
-    def _read(self, digest: str, limit: int, where: str) -> bytes:
-        raw = self._folder(digest).read(_hex(digest), limit)
-        if digests.of_content(raw, digest) != digest:
-            raise Fault(where, "does not hash to its name: it was damaged or tampered with")
-        return raw
 
 
 def _hex(digest: str) -> str:

@@ -69,9 +69,12 @@ class Namespace:
 
     @property
     def has_images(self) -> bool:
-        """Whether it names any image."""
-        images = self._bucket.bucket(b"images")
-        return images is not None and next(images.keys(), None) is not None
+        """Whether it names any image; True where that cannot be read, and reading says why."""
+        try:
+            images = self._bucket.bucket(b"images")
+            return images is not None and next(images.keys(), None) is not None
+        except Fault:
+            return True
 
     def targets(self) -> tuple[list[Target], list[Fault]]:
         """What each image name stands for, by name; and the records that are damaged."""

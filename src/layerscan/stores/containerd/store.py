@@ -80,9 +80,8 @@ class ContainerdStore(StoreBase):
         try:
             with Folder(self.root) as root, ContainerdRecords(root) as records:
                 there = records.namespaces
-                return any(
-                    _has_images(there[name]) for name in there if self._asked in (None, name)
-                )
+                asked = (there[name] for name in there if self._asked in (None, name))
+                return any(namespace.has_images for namespace in asked)
         except Fault:
             return True  # reading the images says what is wrong
 
@@ -127,7 +126,7 @@ class ContainerdStore(StoreBase):
     def _choose(self, there: Mapping[str, Namespace]) -> list[str]:
         """The namespace to read, if there is one, and after it others that have images."""
         if self._asked is None:
-            filled = [name for name, namespace in there.items() if _has_images(namespace)]
+            filled = [name for name, namespace in there.items() if namespace.has_images]
             # They are sorted by name already.
             return sorted(filled, key=lambda name: _FIRST.get(name, len(_FIRST)))
         if self._asked not in there:
@@ -136,13 +135,6 @@ class ContainerdStore(StoreBase):
                 f"{self.root}: there is no namespace {shown(self._asked)}; there are: {names}"
             )
         return [self._asked]
-
-
-def _has_images(namespace: Namespace) -> bool:
-    try:
-        return namespace.has_images
-    except Fault:
-        return True  # reading it says what is wrong
 
 
 def _check(root: str) -> str:

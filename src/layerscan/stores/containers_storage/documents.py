@@ -10,7 +10,7 @@ from typing import NamedTuple
 from layerscan import digest as digests
 from layerscan import oci
 from layerscan.files.safefs import Fault, Folder
-from layerscan.oci import Config, Manifest
+from layerscan.oci import Config, Index, Manifest
 from layerscan.stores.containers_storage.records import ImageRecord, document_file
 from layerscan.stores.engine_files import document_fault
 from layerscan.stores.readings import image_config
@@ -25,22 +25,17 @@ _MOST_MANIFESTS = 100
 
 
 class StoredDocuments(NamedTuple):
-    """What the documents of an image say.
-
-    Attributes:
-        image_id: digest of its config.
-        config: it.
-        manifests: by their digests, the digests of its layers, bottom up; the
-            one that it was made from last comes first.
-        digests: of the manifests and indexes that it was pulled by.
-        faults: what is wrong with manifests that the image can do without.
-    """
+    """What the documents of an image say."""
 
     image_id: str
     config: Config
     manifests: dict[str, tuple[str, ...]]
+    """By their digests, the digests of its layers, bottom up; first, the one that the image
+    was made from last."""
     digests: tuple[str, ...]
+    """Of the manifests and indexes that it was pulled by."""
     faults: tuple[Fault, ...]
+    """What is wrong with manifests that it can do without."""
 
     def layer_digests(self, index: int, preferred: str | None) -> list[str]:
         """The digests of layer `index` in the manifests, that of the one `preferred` first.
@@ -61,8 +56,7 @@ def read_documents(images: Folder, record: ImageRecord) -> StoredDocuments | Non
     """
     with images.folder(record.record_id) as folder:
         raw, where = _read(folder, _MANIFEST, oci.MAX_MANIFEST, record.digests.get(_MANIFEST))
-        with document_fault(where):
-            main = oci.loads(raw, where)
+        main = _loaded(raw, where)
         if not isinstance(main, Manifest):
             return None
         image_id = main.config.digest
@@ -91,13 +85,8 @@ def _read_by_digest(
     faults: list[Fault] = []
     for name in names:
         digest = name.removeprefix(_BY_DIGEST)
-        if not digests.is_digest(digest):
-            faults.append(Fault(folder.where(document_file(name)), "is not named by a digest"))
-            continue
         try:
-            raw, where = _read(folder, name, oci.MAX_MANIFEST, digest)
-            with document_fault(where):
-                document = oci.loads(raw, where)
+            document = _loaded(*_read(folder, name, oci.MAX_MANIFEST, digest))
         except Fault as fault:
             faults.append(fault)
             continue
@@ -108,11 +97,18 @@ def _read_by_digest(
     return others, faults
 
 
+def _loaded(raw: bytes, where: str) -> Manifest | Index:
+    with document_fault(where):
+        return oci.loads(raw, where)
+
+
 def _read(folder: Folder, name: str, limit: int, digest: str | None) -> tuple[bytes, str]:
     """The document `name` and its path."""
     file = document_file(name)
-    raw = folder.read(file, limit)
     where = folder.where(file)
+    if digest is not None and not digests.is_digest(digest):
+        raise Fault(where, "is not named by a digest")
+    raw = folder.read(file, limit)
     if digest is not None and digests.of_content(raw, digest) != digest:
         # The engine may have put another in its place since its list was read.
         raise Fault(where, f"does not hash to {digest}: it was damaged or tampered with", gone=True)

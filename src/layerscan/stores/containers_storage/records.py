@@ -34,67 +34,53 @@ _NO_ID = "is no id of 64 hex digits"
 
 
 class LayerRecord(NamedTuple):
-    """A layer as the store has it on record.
-
-    Attributes:
-        layer_id: 64 hex digits, the name of its folder.
-        parent: id of the layer beneath, None at the bottom.
-        diff_id: None of containers, and of layers that were not pulled as a whole.
-        digest: of what it was made from: the compressed archive, or the uncompressed tar.
-        tar_size: length in bytes of the uncompressed tar, None if not known.
-        incomplete: it is being made or removed, or that was interrupted.
-        partial: it was put together from the parts that were missing here
-            (``toc-digest``), so of its tar nothing need be known.
-        mapped: it is a copy for other user ids (``uidmap``, ``gidmap``).
-        created: when, as it is written there: a layer that was made anew differs.
-    """
+    """A layer as the store has it on record. Its id, 64 hex digits, is the name of its folder."""
 
     layer_id: str
     parent: str | None
+    """Id of the layer beneath, None at the bottom."""
     diff_id: str | None
+    """None of containers, and of layers that were not pulled as a whole."""
     digest: str | None
+    """Of what it was made from: the compressed archive, or the uncompressed tar."""
     tar_size: int | None
+    """Length in bytes of the uncompressed tar, None if not known."""
     incomplete: bool
+    """It is being made or removed, or that was interrupted."""
     partial: bool
+    """It was put together from the parts that were missing here: of its tar nothing is known."""
     mapped: bool
+    """It is a copy for other user ids."""
     created: str
+    """When, as it is written there: a layer that was made anew differs."""
 
 
 class ImageRecord(NamedTuple):
-    """An image as the store has it on record.
-
-    Attributes:
-        record_id: 64 hex digits, the name of the folder of its documents.
-        names: as they are written there.
-        tops: ids of its top layer: the image's own, then copies for other user
-            ids. Empty for an image without layers, and for a list of images.
-        documents: names of its documents.
-        digests: of the documents, where they are on record, by name.
-    """
+    """An image as the store has it on record."""
 
     record_id: str
+    """64 hex digits, the name of the folder of its documents."""
     names: tuple[str, ...]
     tops: tuple[str, ...]
+    """Ids of its top layer: the image's own, then copies for other user ids. Empty for an
+    image without layers, and for a list of images."""
     documents: tuple[str, ...]
+    """Their names."""
     digests: dict[str, str]
+    """Of the documents, where they are on record, by name."""
 
 
 class StorageRecords(NamedTuple):
-    """What the lists of one store say.
-
-    Attributes:
-        root: absolute path of the store's folder.
-        identity: differs if one of the lists was changed meanwhile.
-        images: in the order of the list.
-        layers: by id; in place of one whose record is damaged, the reason.
-        faults: what is wrong with records that no id can be given to.
-    """
+    """What the lists of the store in the folder `root` say."""
 
     root: str
     identity: tuple[FolderEntry | None, ...]
+    """Differs if one of the lists was changed meanwhile."""
     images: tuple[ImageRecord, ...]
     layers: dict[str, LayerRecord | Fault]
+    """By id; in place of one whose record is damaged, the reason."""
     faults: tuple[Fault, ...]
+    """What is wrong with records that no id can be given to."""
 
 
 def read_identity(root: Folder) -> tuple[FolderEntry | None, ...]:

@@ -10,7 +10,7 @@ from layerscan.errors import ReferenceSyntaxError
 from layerscan.files.safefs import Fault, Folder
 from layerscan.oci import MAX_CONFIG, Config
 from layerscan.reference import Reference
-from layerscan.stores.engine_files import parse_json
+from layerscan.stores.engine_files import parse_json, read_verified
 from layerscan.stores.readings import full_name, image_config
 from layerscan.text import shown
 
@@ -69,8 +69,5 @@ def list_image_ids(content: Folder) -> tuple[list[str], list[Fault]]:
 def read_config(content: Folder, image_id: str) -> Config:
     """The config of an image, from the folder ``imagedb/content/sha256``."""
     name = image_id.removeprefix("sha256:")
-    raw = content.read(name, MAX_CONFIG)
-    where = content.where(name)
-    if digests.sha256(raw) != image_id:
-        raise Fault(where, "does not hash to its name: it was damaged or tampered with")
-    return image_config(raw, where)
+    raw = read_verified(content, name, MAX_CONFIG, image_id)
+    return image_config(raw, content.where(name))
