@@ -9,7 +9,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import NamedTuple, ParamSpec, Self, TypeVar
 
 P = ParamSpec("P")
@@ -164,19 +163,6 @@ class Folder:
             return sorted(os.listdir(self.fd))
         except OSError as error:
             raise Fault(self.path, reason(error)) from error
-
-
-class Opened:
-    """What is held open while it is read, and closed at the end of a ``with``."""
-
-    def __init__(self, opened: ExitStack) -> None:
-        self._opened = opened
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._opened.close()
 
 
 def _if_there(read: Callable[P, T], *args: P.args, **options: P.kwargs) -> T | None:

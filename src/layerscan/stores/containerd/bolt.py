@@ -17,8 +17,9 @@ read is whole if the newest meta page is the same afterwards.
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import ExitStack
 from time import sleep
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from layerscan.files.safefs import Fault, Folder, reason
 from layerscan.stores.containerd._bolt import Page, PageError, Value
@@ -70,8 +71,8 @@ class _Meta(NamedTuple):
         return self.page_size * self.pages
 
 
-class Database:
-    """A database as it was after one transaction, open until it is closed.
+class Database(ExitStack):
+    """A database as it was after one transaction, to be read in a ``with``.
 
     It is the file `name` in `folder`, taken in one go if it is to be `copied` and not too
     large; `root` is the bucket that all others are in. A file that cannot be read, is no
@@ -79,8 +80,10 @@ class Database:
     """
 
     def __init__(self, folder: Folder, name: str, *, copied: bool = True) -> None:
+        super().__init__()
         self.where = folder.where(name)
         self._file, _ = folder.open(name)
+        self.callback(os.close, self._file)
         self._copy: bytes | None = None
         self._pages: dict[int, Page] = {}
         self._kept = 0
@@ -92,16 +95,6 @@ class Database:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file: what was not read yet cannot be read any more."""
-        os.close(self._file)
 
     def is_newest(self) -> bool:
         """Whether no other transaction has ended since."""

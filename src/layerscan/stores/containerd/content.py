@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from layerscan import digest as digests
 from layerscan import oci
 from layerscan.errors import AbsentError
-from layerscan.files.safefs import Fault, Folder, Opened
+from layerscan.files.safefs import Fault, Folder
 from layerscan.oci import Config, Descriptor, Index, Manifest, Platform
 from layerscan.oci.images import IndexedImage, TooManyError, Why, list_images
 from layerscan.oci.matchers import UsualRules
@@ -61,11 +61,11 @@ class Variant(NamedTuple):
     chain_ids: tuple[str, ...]
 
 
-class ContentStore(Opened):
+class ContentStore(ExitStack):
     """The blobs of a content store under containerd's root, held open while it is read."""
 
     def __init__(self, root: Folder) -> None:
-        super().__init__(ExitStack())
+        super().__init__()
         self._root = root
         self._folders: dict[str, Folder] = {}
         self._documents: dict[str, Manifest | Index | Fault] = {}
@@ -136,7 +136,7 @@ class ContentStore(Opened):
         algorithm = digests.algorithm(digest)
         if algorithm not in self._folders:
             folder = self._root.folder(CONTENT, "blobs", algorithm)
-            self._folders[algorithm] = self._opened.enter_context(folder)
+            self._folders[algorithm] = self.enter_context(folder)
         return self._folders[algorithm]
 
     def _once(

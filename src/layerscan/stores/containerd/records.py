@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from layerscan import digest as digests
-from layerscan.files.safefs import Fault, Folder, Opened, or_fault
+from layerscan.files.safefs import Fault, Folder, or_fault
 from layerscan.stores.containerd._bolt import uvarint, varint
 from layerscan.stores.containerd.bolt import Bucket, Database
 from layerscan.text import shown
@@ -155,7 +155,7 @@ class Snapshots(Database):
             raise Fault(self.where, what) from None
 
 
-class ContainerdRecords(Opened):
+class ContainerdRecords(ExitStack):
     """Both databases, as of one moment where the engine allows it, while they are read.
 
     `namespaces` are by their names, in order; `snapshots` are those of all of them, or why
@@ -163,6 +163,7 @@ class ContainerdRecords(Opened):
     """
 
     def __init__(self, root: Folder) -> None:
+        super().__init__()
         with ExitStack() as opened, root.folder(METADATA) as folder:
             for _ in range(_ATTEMPTS):
                 opened.close()
@@ -180,7 +181,7 @@ class ContainerdRecords(Opened):
                 _text(key): Namespace(self._names.where, bucket)
                 for key, bucket in (top.buckets() if top else ())
             }
-            super().__init__(opened.pop_all())
+            self.push(opened.pop_all())
 
     def check_unmoved(self) -> None:
         """Make sure that what was read of a database is of one transaction."""

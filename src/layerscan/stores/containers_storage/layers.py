@@ -9,7 +9,7 @@ import stat
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from layerscan.files.safefs import Fault, Folder, Opened
+from layerscan.files.safefs import Fault, Folder
 from layerscan.stores.containers_storage.records import (
     DRIVER,
     LAYERS,
@@ -29,7 +29,7 @@ _ELSEWHERE = {
 """What is in the folders of layers whose content is not where others' is."""
 
 
-class LayerStores(Opened):
+class LayerStores(ExitStack):
     """The layers of a store and of those that it is given as additional ones.
 
     `stores` are the folder of each and its records; of several layers with one id, that of
@@ -38,7 +38,7 @@ class LayerStores(Opened):
     """
 
     def __init__(self, stores: Sequence[tuple[Folder, StorageRecords]]) -> None:
-        super().__init__(ExitStack())
+        super().__init__()
         self.layers: dict[str, LayerRecord | Fault] = {}
         self.stamps: dict[str, tuple[object, ...]] = {}
         self._homes: dict[str, int] = {}
@@ -145,7 +145,7 @@ class LayerStores(Opened):
             with ExitStack() as opened:
                 folders = opened.enter_context(root.folder(DRIVER))
                 self._folders[home] = folders, opened.enter_context(root.folder(LAYERS))
-                self._opened.push(opened.pop_all())
+                self.push(opened.pop_all())
         return self._folders[home]
 
     def _fault(self, layer_id: str, what: str, *, gone: bool = False) -> Fault:
