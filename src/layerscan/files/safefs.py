@@ -22,11 +22,9 @@ _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 class Fault(Exception):  # noqa: N818 - kept as a value more often than raised
     """Something in a folder that cannot be used. Who reads the folder makes a message of it.
 
-    Attributes:
-        where: absolute path of the file or folder.
-        what: what is wrong with it, to be read after its path and a colon.
-        gone: it is not there. An engine at work may just have removed it: to read again
-            may find what is there in its place.
+    It is at the absolute path `where`, and `what` is wrong with it, to be read after the path
+    and a colon. It is `gone` if it is not there: an engine at work may just have removed it,
+    and what is there in its place may be found by reading again.
     """
 
     def __init__(self, where: str, what: str, *, gone: bool = False) -> None:

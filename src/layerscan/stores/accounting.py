@@ -48,10 +48,9 @@ def exact_image_usage(beside: Iterable[int], *, block_size: int, growth: Growth)
 
 
 def exact_layer_inodes(content: int, beside: int, *, is_upper: bool, growth: Growth) -> int:
-    """How many inodes a layer makes the engine create, as a pull does.
+    """How many inodes a pull makes for a layer, which stands on another if it `is_upper`.
 
-    `content` are those of its files and folders, the root of these included, `beside`
-    those that the store keeps of it; `is_upper` if it stands on another layer.
+    `content` are those of its files and folders, the root of these included.
     """
     return content + beside + growth.upper_inodes * is_upper
 

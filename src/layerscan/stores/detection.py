@@ -50,21 +50,16 @@ def opened(kind: StoreKind, place: StorePlace, options: Mapping[str, object]) ->
 
 
 class FoundStore(NamedTuple):
-    """What is at a place where a store may be.
-
-    Attributes:
-        kind: of the store: ``overlay2``.
-        place: where.
-        store: it, opened; None where there is none or it cannot be opened.
-        reason: why it is None, naming the place.
-        absent: if there is nothing of it, what was looked for in the folder.
-    """
+    """What is at a place where a store may be."""
 
     kind: str
     place: StorePlace
     store: "Store | None"
+    """It, opened; None where there is none or it cannot be opened."""
     reason: str = ""
+    """Why it is None, naming the place."""
     absent: str = ""
+    """If there is nothing of it, what was looked for in the folder."""
 
     @property
     def root(self) -> str:
@@ -75,11 +70,7 @@ class FoundStore(NamedTuple):
 def find(
     kinds: Mapping[str, StoreKind], options: Mapping[str, object], root: str | None = None
 ) -> list[FoundStore]:
-    """What is where stores of `kinds` may be: in the folder `root`, or where engines keep them.
-
-    Raises:
-        StoreError: `root` is no folder, or cannot be reached.
-    """
+    """What is where stores of `kinds` may be: in the folder `root`, or where engines keep them."""
     if root is not None:
         root = real_folder(root)
     found: list[FoundStore] = []
@@ -96,10 +87,8 @@ def find(
 def choose_store(found: Sequence[FoundStore], *, named: bool) -> "Store":
     """The store that is meant among `found`, by `find`: the one that has images.
 
-    `named` if the user named the folder.
-
-    Raises:
-        StoreError: there is none, or the user has to say which of several.
+    It is a `StoreError` if there is none, or the user, who `named` the folder or not, has
+    to say which of several.
     """
     there = [(one, one.store) for one in found if one.store is not None and one.place.own]
     if len(there) > 1:

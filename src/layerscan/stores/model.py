@@ -52,9 +52,8 @@ class Image(NamedTuple):
         image_id: digest of the image's config, ``sha256:<hex>``.
         names: every reference the store knows it by, sorted; of a dangling image, none.
         architecture: what the image is for (``amd64``, ``arm64``, …), as the index that
-            it was pulled by says it, or its config; empty where neither does.
-        os: as `architecture`.
-        variant: as `architecture` (``v7``); empty where absent.
+            it was pulled by says it, or its config; empty where neither does. So are `os`
+            and `variant`.
         layers: its layers, bottom up.
         digests: for each repository (``registry/path``) that the image has a
             name in, the digest of each layer there, bottom up, None where it
@@ -62,9 +61,8 @@ class Image(NamedTuple):
         exact_paths: the same for this image, beside its layers.
         other_names: further names that are no full references, printable and
             sorted; some stores take any text.
-        foreign_names: those of `names` and `other_names` that mean another
-            image, the same for this machine's platform, unless the platform of
-            this one is asked for.
+        foreign_names: those of `names` and `other_names` that mean another image, the same
+            for this machine's platform, unless the platform of this one is asked for.
     """
 
     image_id: str

@@ -23,20 +23,15 @@ _CONTAINERD_IN_DOCKER = "containerd/daemon"
 
 
 class StorePlace(NamedTuple):
-    """A place where a store may be.
-
-    Attributes:
-        root: absolute path of its folder.
-        engine: whose it is, for people.
-        own: whether the engines of this user use it: only then it is scanned
-            without being named.
-        additional: folders of further stores that only give it images.
-    """
+    """A place where a store may be."""
 
     root: str
     engine: str
+    """Whose it is, for people."""
     own: bool = True
+    """Whether the engines of this user use it: only then it is scanned without being named."""
     additional: tuple[str, ...] = ()
+    """Folders of further stores that only give it images."""
 
 
 def docker_root() -> str:
@@ -106,8 +101,7 @@ def _checked(root: object, what: str) -> str:
 def real_folder(root: str) -> str:
     """`root`, which the user names, as an absolute path without symbolic links.
 
-    Raises:
-        StoreError: it is no folder, or cannot be reached.
+    It is a `StoreError` if it is no folder, or cannot be reached.
     """
     try:
         real = os.path.realpath(root, strict=True)

@@ -51,8 +51,7 @@ class StoredDocuments(NamedTuple):
 def read_documents(images: Folder, record: ImageRecord) -> StoredDocuments | None:
     """The documents of an image in ``overlay-images``; None if it is only a list of images.
 
-    Raises:
-        Fault: one that the image cannot do without cannot be used.
+    One that cannot be used is a `Fault`, if the image cannot do without.
     """
     with images.folder(record.record_id) as folder:
         raw, where = _read(folder, _MANIFEST, oci.MAX_MANIFEST, record.digests.get(_MANIFEST))

@@ -91,7 +91,7 @@ class ContainersStorageStore(StoreBase):
             with Folder(records.root) as root:
                 same = read_identity(root) == records.identity
                 now.append(records if same else read_records(root))
-        if any(one is not other for one, other in zip(now, self._records, strict=True)):
+        if now != self._records:
             self._take(now)
 
     def _take(self, records: list[StorageRecords]) -> None:

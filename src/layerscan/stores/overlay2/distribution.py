@@ -24,18 +24,14 @@ _MOST_ENTRIES = 50
 
 
 class KnownDigests(NamedTuple):
-    """The digests of one diff_id.
-
-    Attributes:
-        by_repository: the last one recorded in each repository, by its full name
-            (``docker.io/library/nginx``).
-        digests: all of them, in the order in which they were recorded.
-        newest: the last one recorded, whatever the repository.
-    """
+    """The digests of one diff_id."""
 
     by_repository: Mapping[str, str] = {}
+    """The last one recorded in each, by its full name (``docker.io/library/nginx``)."""
     digests: tuple[str, ...] = ()
+    """All of them, in the order in which they were recorded."""
     newest: str | None = None
+    """The last one recorded, whatever the repository."""
 
 
 def read_digests(by_diff_id: Folder, diff_id: str) -> KnownDigests:

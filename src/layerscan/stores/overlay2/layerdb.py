@@ -44,7 +44,6 @@ class LayerDb:
             size = _size(files)
             cache_id = read_cache_id(files)
             files.require(_TAR_SPLIT, stat.S_IFREG)
-            tar_split = files.where(_TAR_SPLIT)
         self._folders.require(cache_id, stat.S_IFDIR)
         self._folders.require(f"{cache_id}/diff", stat.S_IFDIR)
         return Layer(
@@ -53,7 +52,7 @@ class LayerDb:
             parent=parent,
             folder=self._folders.where(cache_id),
             content="diff",
-            metadata_files=(tar_split,),
+            metadata_files=(files.where(_TAR_SPLIT),),
             recorded_size=size,
         )
 
