@@ -200,11 +200,6 @@ def _make(folder: int, name: str) -> None:
 
 def _kept_mode(old: os.stat_result | None) -> int | None:
     """The mode of the file that is replaced, None where its mode does not count."""
-    if (
-        old is not None
-        and stat.S_ISREG(old.st_mode)
-        and old.st_uid == os.geteuid()
-        and not old.st_mode & _WRITABLE_BY_OTHERS
-    ):
-        return old.st_mode & 0o777
-    return None
+    if old is None or not stat.S_ISREG(old.st_mode) or old.st_uid != os.geteuid():
+        return None
+    return None if old.st_mode & _WRITABLE_BY_OTHERS else old.st_mode & 0o777

@@ -18,8 +18,8 @@ DOCKER_ROOT = "/var/lib/docker"
 DOCKER_CONFIG = "/etc/docker/daemon.json"
 CONTAINERD_ROOT = "/var/lib/containerd"
 CONTAINERD_CONFIG = "/etc/containerd/config.toml"
-
-_CONTAINERD_IN_DOCKER = "containerd/daemon"
+CONTAINERD_IN_DOCKER = "containerd/daemon"
+"""In the data root of a Docker Engine that runs its own containerd."""
 
 
 class StorePlace(NamedTuple):
@@ -52,7 +52,7 @@ def docker() -> list[StorePlace]:
 def containerd() -> list[StorePlace]:
     """Where containerd keeps its images: a containerd of its own, and Docker's."""
     places = [StorePlace(_containerd_root(), "containerd")]
-    inside = os.path.join(docker_root(), _CONTAINERD_IN_DOCKER)
+    inside = os.path.join(docker_root(), CONTAINERD_IN_DOCKER)
     if os.path.isdir(inside):
         places.append(StorePlace(inside, "docker"))
     return places

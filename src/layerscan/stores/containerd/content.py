@@ -36,9 +36,6 @@ class _AnyPlatform(UsualRules):
         return True
 
 
-_ANY = _AnyPlatform()
-
-
 class AbsentFaultError(AbsentError):
     """A blob that is not there; `fault` says so."""
 
@@ -88,7 +85,7 @@ class ContentStore(ExitStack):
         """
         top = Descriptor(media_type, digest, 0)
         try:
-            listing = list_images(top, self, _ANY, configs=True)
+            listing = list_images(top, self, _AnyPlatform(), configs=True)
         except TooManyError:
             return [], [Fault(self.path(digest), "refers to too many manifests")], 0
         except AbsentFaultError as absent:

@@ -29,9 +29,6 @@ _ATTEMPTS = 5
 _COMMITTED = b"\x03"
 """The kind of a snapshot that an image's layer is; others are containers'."""
 
-_OF_SNAPSHOT = (b"kind", b"parent", b"id", b"inodes", b"size")
-"""What is read of a snapshot's record."""
-
 _LONGEST_NAME = 4096
 
 _UNPACKED = b"containerd.io/gc.ref.snapshot."
@@ -142,7 +139,8 @@ class Snapshots(Database):
     def read(self, key: bytes, chain_id: str) -> Snapshot:
         """The committed snapshot under `key`, of the layer `chain_id`."""
         bucket = self._bucket
-        record = None if bucket is None else bucket.record(key, *_OF_SNAPSHOT)
+        names = (b"kind", b"parent", b"id", b"inodes", b"size")
+        record = None if bucket is None else bucket.record(key, *names)
         if record is None:
             raise Fault(self.where, f"has no snapshot of layer {chain_id}", gone=True)
         kind, parent, number, inodes, size = record

@@ -23,12 +23,9 @@ from layerscan.stores.containerd.records import (
 )
 from layerscan.stores.engine_files import store_error
 from layerscan.stores.model import Image, Layer
-from layerscan.stores.places import real_folder
+from layerscan.stores.places import CONTAINERD_IN_DOCKER, real_folder
 from layerscan.stores.readings import StoreBase, some
 from layerscan.text import shown
-
-IN_DOCKER = "containerd/daemon"
-"""Where it is in the data root of a Docker Engine that runs its own containerd."""
 
 _ATTEMPTS = 5
 """How often a layer is looked up in a database that changes meanwhile."""
@@ -140,11 +137,12 @@ class ContainerdStore(StoreBase):
 def _check(root: str) -> str:
     """The folder of the store that is at `root`, a real path, or in it."""
     with store_error(), Folder(root) as top:
-        for inside in ((), IN_DOCKER.split("/")):
+        for inside in ((), CONTAINERD_IN_DOCKER.split("/")):
             metadata = top.folder_if_there(*inside, METADATA)
             if metadata is not None:
                 with metadata:
                     if metadata.look(METADATA_FILE) is not None:
                         metadata.require(METADATA_FILE, stat.S_IFREG)
                         return os.path.join(root, *inside)
-    raise StoreError(f"{root}: no image store here: looked for {METADATA} in it and in {IN_DOCKER}")
+    looked = f"looked for {METADATA} in it and in {CONTAINERD_IN_DOCKER}"
+    raise StoreError(f"{root}: no image store here: {looked}")

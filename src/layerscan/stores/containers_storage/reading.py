@@ -54,6 +54,13 @@ class _RecordedImage(NamedTuple):
         """All names that lead to it."""
         return tuple(dict.fromkeys((*self.given, *self.by_digest)))
 
+    def added_to(self, other: "_RecordedImage | None") -> "_RecordedImage":
+        """One image of what two stores, or two records of one, have of it."""
+        if other is None:
+            return self
+        given, by_digest = other.given + self.given, other.by_digest + self.by_digest
+        return other._replace(given=given, by_digest=by_digest)
+
 
 class StorageReading(Reading):
     """What one reading of the store found; it has seen images by the ids of their records.
@@ -89,8 +96,8 @@ class StorageReading(Reading):
                 for fault in records.faults:
                     self._note(fault)
                 for one in self._read_images(folder, records, layer_stores):
-                    known = found.get(one.documents.image_id)
-                    found[one.documents.image_id] = one if known is None else _merged(known, one)
+                    image_id = one.documents.image_id
+                    found[image_id] = one.added_to(found.get(image_id))
             layers = self._read_layers(found.values(), layer_stores)
             owners = _owners(found)
             for image_id in sorted(found):
@@ -263,13 +270,6 @@ def _owners(found: dict[str, _RecordedImage]) -> dict[Reference, str]:
             if name.digest is not None and rank is not None and (best is None or rank < best):
                 owners[name] = image_id
     return owners
-
-
-def _merged(one: _RecordedImage, other: _RecordedImage) -> _RecordedImage:
-    """One image of what two stores, or two records of one, have of it."""
-    return one._replace(
-        given=(*one.given, *other.given), by_digest=(*one.by_digest, *other.by_digest)
-    )
 
 
 def _digests(one: _RecordedImage, names: Iterable[Reference]) -> dict[str, tuple[str | None, ...]]:
