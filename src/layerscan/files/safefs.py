@@ -185,10 +185,8 @@ def open_regular(
 ) -> tuple[int, os.stat_result]:
     """Open a regular file: its descriptor, for the caller to close, and what it is.
 
-    Args:
-        name: its name in the folder `within`, or without that its path.
-        within: descriptor of the folder.
-        follow: whether `name` may be a symbolic link: of a file that the user named.
+    `name` is in the folder with the descriptor `within`, or a path. To `follow` a symbolic
+    link is for a file that the user named.
 
     Raises:
         IrregularFileError: it is no regular file.

@@ -13,15 +13,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from layerscan import jsondoc
-from layerscan.errors import StoreError
+from layerscan.errors import DocumentError, StoreError
 from layerscan.jsondoc import Place
-from layerscan.stores.engine_files import (
-    document_fault,
-    parse_toml,
-    read_settings,
-    store_error,
-    strings,
-)
+from layerscan.stores.engine_files import parse_toml, read_settings, strings
 from layerscan.text import shown
 
 SYSTEM_CONFIGS = ("/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
@@ -124,7 +118,7 @@ def _read(path: str) -> _StorageSettings | None:
 def _settings(document: dict[str, object], path: str) -> _StorageSettings:
     place = Place(path, "storage")
     at = place.key("options")
-    with store_error(), document_fault(path):
+    try:
         storage = jsondoc.mapping(document.get("storage", {}), place)
         options = jsondoc.mapping(storage.get("options", {}), at)
         additional = strings(options, "additionalimagestores", at)
@@ -138,6 +132,8 @@ def _settings(document: dict[str, object], path: str) -> _StorageSettings:
             rootless_root=jsondoc.text(storage, "rootless_storage_path", place, ""),
             additional=tuple(filter(None, (image_store, *additional))),
         )
+    except DocumentError as error:
+        raise StoreError(str(error)) from None
 
 
 def _location(settings: _StorageSettings, root: str, variables: Variables) -> Location:

@@ -7,7 +7,6 @@ while an engine changes it, and whether a layer is there still. What is in it is
 
 import os
 import stat
-from collections.abc import Mapping
 
 from layerscan.errors import StoreError
 from layerscan.files.safefs import Fault, Folder
@@ -18,7 +17,6 @@ from layerscan.stores.containerd.records import (
     METADATA,
     METADATA_FILE,
     ContainerdRecords,
-    Namespace,
     Snapshots,
 )
 from layerscan.stores.engine_files import store_error
@@ -106,7 +104,7 @@ class ContainerdStore(StoreBase):
 
     def _read(self) -> ContainerdReading:
         with Folder(self.root) as root, ContainerdRecords(root) as records:
-            names = self._choose(records.namespaces)
+            names = self._choose(records)
             self.namespace = names[0] if names else None
             namespace = records.namespaces[names[0]] if names else None
             reading = ContainerdReading(
@@ -120,8 +118,9 @@ class ContainerdStore(StoreBase):
             )
         return reading
 
-    def _choose(self, there: Mapping[str, Namespace]) -> list[str]:
+    def _choose(self, records: ContainerdRecords) -> list[str]:
         """The namespace to read, if there is one, and after it others that have images."""
+        there = records.namespaces
         if self._asked is None:
             filled = [name for name, namespace in there.items() if namespace.has_images]
             # They are sorted by name already.

@@ -146,10 +146,7 @@ def has_images(root: Folder) -> bool:
 
 
 def document_file(name: str) -> str:
-    """The name of the file that an image's document `name` is in.
-
-    The rule is ``makeBigDataBaseName``'s in containers/storage.
-    """
+    """The file of an image's document `name`: ``makeBigDataBaseName`` of containers/storage."""
     if _PLAIN_NAME.fullmatch(name):
         return name
     return "=" + base64.b64encode(name.encode()).decode()
