@@ -146,8 +146,7 @@ def write_special(path: str, data: bytes) -> None:
             # Where ``/dev/fd/63`` leads has no path.
             opened = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         else:
-            flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-            opened = os.open(name, flags, dir_fd=folder)
+            opened = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     with open(opened, "wb") as device:
         device.write(data)
 

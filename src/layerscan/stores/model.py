@@ -22,11 +22,10 @@ class Layer(NamedTuple):
         content: name of the sub-folder of `folder` that holds the layer's files.
         metadata_files: absolute paths of the files whose ``st_size`` the docker
             accounting rule adds to the usage of `folder`.
-        exact_paths: absolute paths of the files and folders that an engine
-            keeps because of this layer beside `content`, there or not; exact
-            accounting counts the blocks of each by itself, and one at the least.
-        recorded_size: what the store has on record, here and below, or None: the `size`
-            in bytes, by Docker's rule.
+        exact_paths: absolute paths of the files and folders that an engine keeps because
+            of this layer beside `content`, there or not; exact accounting counts the
+            blocks of each by itself, and one at the least.
+        recorded_size: `size` in bytes on record, by Docker's rule, or None; so are the others.
         recorded_usage: bytes of disk of `content`: ``st_blocks`` times 512, when unpacked.
         recorded_inodes: how many inodes these were, `content` itself included.
         recorded_tar: length in bytes of the layer's uncompressed tar.

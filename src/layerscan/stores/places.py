@@ -1,8 +1,7 @@
 """Where engines keep their image stores unless they are told otherwise.
 
-Owns what each engine's own settings say of that. It opens no store, and loads
-what reads a file of settings only where there is one. Settings that cannot be used are
-a `StoreError`.
+Owns what each engine's own settings say of that; what is wrong in them is a `StoreError`.
+It opens no store, and loads what reads a file of settings only where there is one.
 """
 
 import os

@@ -2,8 +2,7 @@
 
 Owns which file counts, for root and for other users, its keys and their
 defaults (containers-storage.conf(5); ``types/options.go`` of containers/storage
-has what the manual leaves out). It opens no store. A file of settings that cannot be
-used is a `StoreError`.
+has what the manual leaves out). It opens no store. What is wrong is a `StoreError`.
 """
 
 import os

@@ -97,8 +97,7 @@ class ContentStore(ExitStack):
                 variants.append(self._variant(one))
             except Fault as fault:
                 faults.append(fault)
-        absent_ones = sum(one.why is Why.ABSENT for one in listing.passed_over)
-        return variants, faults, absent_ones
+        return variants, faults, sum(one.why is Why.ABSENT for one in listing.passed_over)
 
     def document(self, descriptor: Descriptor) -> Manifest | Index:
         """A manifest or index; see `layerscan.oci.readers.Reader`."""

@@ -1,8 +1,7 @@
 """The layers of containers/storage: what is on record of each, and its folder.
 
-Owns how an image's layers follow from its top layer, and the checks that
-record, folder and the image's config belong together: where they do not, that is a
-`Fault`. Which images there are, ``reading`` says.
+Owns how an image's layers follow from its top layer, and that record, folder and the
+image's config belong together; else it is a `Fault`. Which images there are, ``reading`` says.
 """
 
 import stat

@@ -45,7 +45,7 @@ class ContainersStorageStore(StoreBase):
         self._exact = exact
         self._stamps: dict[str, tuple[object, ...]] = {}
         self._take([])
-        others = ", ".join(_check(self.root))
+        others = _check(self.root)
         hint = f"; it has images of the storage driver {others}, which cannot be read"
         note = f"{self.root}: the {self.kind} image store has no images"
         self.empty_note = note + (hint if others else "")
@@ -99,22 +99,21 @@ class ContainersStorageStore(StoreBase):
         self._kept = kept_layers(records)
 
 
-def _check(root: str) -> list[str]:
+def _check(root: str) -> str:
     """Make sure that `root` is a store of the overlay driver; the names of its other drivers."""
     with store_error(), Folder(root) as top:
         names = top.names()
-        others = [
+        others = ", ".join(
             printable(name.removesuffix(_IMAGES_SUFFIX))
             for name in names
             if name.endswith(_IMAGES_SUFFIX) and name != IMAGES
-        ]
+        )
         there = next((name for name in (IMAGES, LAYERS) if name in names), None)
         if there is not None:
             top.folder(there).close()
             return others
     if others:
-        drivers = ", ".join(others)
         raise StoreError(
-            f"{root}: its images are of the storage driver {drivers}; only overlay can be read"
+            f"{root}: its images are of the storage driver {others}; only overlay can be read"
         )
     raise StoreError(f"{root}: no image store here: looked for {IMAGES} in it")
