@@ -17,7 +17,6 @@ from layerscan.apps import document, environment, ignore, interpolation, publish
 from layerscan.cli import registry_options, tables
 from layerscan.digest import sha256
 from layerscan.errors import ComposeError, DocumentError, ReferenceSyntaxError
-from layerscan.files.safefs import Fault
 from layerscan.files.writing import write_file
 from layerscan.fit import contents
 from layerscan.oci import Descriptor, Manifest, blobs, documents, platforms
@@ -176,8 +175,8 @@ def test_sizes_in_records_of_layers(size: int) -> None:
 
 @pytest.mark.parametrize("length", [63, 64, 65])
 def test_times_in_records_of_layers(length: int) -> None:
-    with refused_if(length > 64, Fault, "is too long"):
-        records._layer({"id": "1" * 64, "created": "1" * length}, jsondoc.Place("x"))
+    with refused_if(length > 64, DocumentError, "is too long"):
+        records._layer({"created": "1" * length}, "x", jsondoc.Place("x"))
 
 
 @pytest.mark.parametrize("size", [0, MOST - 1, MOST, MOST + 1, 10 * MOST])

@@ -28,5 +28,5 @@ class OneFile(Folder):
     def open(self, _name: str) -> tuple[int, int]:
         return os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC), self.length
 
-    def look(self, _name: str) -> None:
+    def _stat(self, _name: str) -> None:
         """Nothing to compare later."""

@@ -130,22 +130,28 @@ class Folder:
 
         The last component is not followed. The caller has looked at those before it.
         """
-        try:
-            found = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
-        except FileNotFoundError:
+        found = self._stat(name)
+        if found is None:
             return None
-        except OSError as error:
-            raise Fault(self.where(name), reason(error)) from error
         identity = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
         return FolderEntry(stat.S_IFMT(found.st_mode), identity)
 
     def require(self, name: str, kind: int) -> None:
         """Make sure that `name`, a path as in `look`, is there and of `kind`."""
-        found = self.look(name)
+        found = self._stat(name)
         if found is None:
             raise Fault(self.where(name), "is missing", gone=True)
-        if found.kind != kind:
-            raise Fault(self.where(name), _is_not(kind, found.kind))
+        there = stat.S_IFMT(found.st_mode)
+        if there != kind:
+            raise Fault(self.where(name), _is_not(kind, there))
+
+    def _stat(self, name: str) -> os.stat_result | None:
+        try:
+            return os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise Fault(self.where(name), reason(error)) from error
 
     def folders(self) -> set[str]:
         """The names of the folders in this one: cheaper than to `require` each of them."""

@@ -70,7 +70,12 @@ def document_fault(where: str) -> Iterator[None]:
     try:
         yield
     except DocumentError as error:
-        raise Fault(where, str(error).removeprefix(f"{printable(where)}: ")) from error
+        raise fault_of(error, where) from error
+
+
+def fault_of(error: DocumentError, where: str) -> Fault:
+    """What `error` says is wrong with the document `where`."""
+    return Fault(where, str(error).removeprefix(f"{printable(where)}: "))
 
 
 @contextmanager

@@ -135,7 +135,7 @@ def test_two_layers_with_one_id(case: Case) -> None:
     check(
         case,
         {
-            where: f"there are two layers with the id {case.one.layer_id}{ONE}",
+            where: f"$: there are two layers with the id {case.one.layer_id}{ONE}",
             case.layers_folder: (
                 f"there is no layer {case.two.layer_id}; left out: x.example/two:1"
             ),

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from layerscan import digest as digests
 from layerscan import jsondoc
-from layerscan.files.safefs import Fault, Folder, FolderEntry, or_fault
+from layerscan.errors import DocumentError
+from layerscan.files.safefs import Fault, Folder, FolderEntry
 from layerscan.jsondoc import Place
-from layerscan.stores.engine_files import document_fault, parse_json, strings
+from layerscan.stores.engine_files import fault_of, parse_json, strings
 
 DRIVER = "overlay"
 IMAGES = f"{DRIVER}-images"
@@ -105,21 +106,13 @@ def read_records(root: Folder) -> StorageRecords:
     images: list[ImageRecord] = []
     layers: dict[str, LayerRecord | Fault] = {}
     for value, place in _list(root, IMAGES, IMAGES_FILE):
-        image = or_fault(_image, value, place)
-        if isinstance(image, Fault):
-            faults.append(image)
-        else:
-            images.append(image)
+        try:
+            images.append(_image(value, place))
+        except DocumentError as error:
+            faults.append(fault_of(error, place.source))
     for file in LAYERS_FILES:
         for value, place in _list(root, LAYERS, file):
-            layer_id = or_fault(_layer_id, value, place)
-            if isinstance(layer_id, Fault):
-                faults.append(layer_id)
-            elif layer_id in layers:
-                what = f"there are two layers with the id {layer_id}"
-                layers[layer_id] = Fault(place.source, what)
-            else:
-                layers[layer_id] = or_fault(_layer, value, place)
+            _add_layer(value, place, layers, faults)
     return StorageRecords(root.path, identity, tuple(images), layers, tuple(faults))
 
 
@@ -168,47 +161,58 @@ def _list(root: Folder, name: str, file: str) -> Iterator[tuple[object, Place]]:
         yield entry, Place(f"{where}[{index}]")
 
 
-def _layer_id(value: object, place: Place) -> str:
-    with document_fault(place.source):
-        return _id(jsondoc.mapping(value, place), "id", place)
-
-
-def _layer(value: object, place: Place) -> LayerRecord:
-    with document_fault(place.source):
+def _add_layer(
+    value: object, place: Place, layers: dict[str, LayerRecord | Fault], faults: list[Fault]
+) -> None:
+    layer_id = None
+    try:
         document = jsondoc.mapping(value, place)
-        flags = jsondoc.mapping(document.get("flags", {}), place.key("flags"))
-        created = jsondoc.text(document, "created", place, "")
-        if len(created) > _LONGEST_STAMP:
-            raise place.key("created").fault("is too long")
-        return LayerRecord(
-            layer_id=_id(document, "id", place),
-            parent=_id(document, "parent", place) if "parent" in document else None,
-            diff_id=_digest(document, "diff-digest", place),
-            digest=_digest(document, "compressed-diff-digest", place),
-            tar_size=_size(document, "diff-size", place),
-            incomplete=flags.get("incomplete") is True,
-            partial=_digest(document, "toc-digest", place) is not None,
-            mapped=bool(document.get("uidmap") or document.get("gidmap")),
-            created=created,
-        )
+        layer_id = _id(document, "id", place)
+        if layer_id in layers:
+            raise place.fault(f"there are two layers with the id {layer_id}")
+        layers[layer_id] = _layer(document, layer_id, place)
+    except DocumentError as error:
+        fault = fault_of(error, place.source)
+        if layer_id is None:
+            faults.append(fault)
+        else:
+            layers[layer_id] = fault
+
+
+def _layer(document: dict[str, object], layer_id: str, place: Place) -> LayerRecord:
+    flags: dict[str, object] = {}
+    if "flags" in document:
+        flags = jsondoc.mapping(document["flags"], place.key("flags"))
+    created = jsondoc.text(document, "created", place, "")
+    if len(created) > _LONGEST_STAMP:
+        raise place.key("created").fault("is too long")
+    return LayerRecord(
+        layer_id=layer_id,
+        parent=_id(document, "parent", place) if "parent" in document else None,
+        diff_id=_digest(document, "diff-digest", place),
+        digest=_digest(document, "compressed-diff-digest", place),
+        tar_size=_size(document, "diff-size", place),
+        incomplete=flags.get("incomplete") is True,
+        partial=_digest(document, "toc-digest", place) is not None,
+        mapped=bool(document.get("uidmap") or document.get("gidmap")),
+        created=created,
+    )
 
 
 def _image(value: object, place: Place) -> ImageRecord:
-    with document_fault(place.source):
-        document = jsondoc.mapping(value, place)
-        tops = [_id(document, "layer", place)] if "layer" in document else []
-        tops += strings(document, "mapped-layers", place)
-        if not all(map(digests.is_hex, tops)):
-            raise place.key("mapped-layers").fault(_NO_ID)
-        at_digests = place.key("big-data-digests")
-        known = jsondoc.mapping(document.get("big-data-digests", {}), at_digests)
-        return ImageRecord(
-            record_id=_id(document, "id", place),
-            names=strings(document, "names", place),
-            tops=tuple(dict.fromkeys(tops)),
-            documents=strings(document, "big-data-names", place),
-            digests={name: digest for name, digest in known.items() if digests.is_digest(digest)},
-        )
+    document = jsondoc.mapping(value, place)
+    tops = [_id(document, "layer", place)] if "layer" in document else []
+    tops += strings(document, "mapped-layers", place)
+    if not all(map(digests.is_hex, tops)):
+        raise place.key("mapped-layers").fault(_NO_ID)
+    known = jsondoc.mapping(document.get("big-data-digests", {}), place.key("big-data-digests"))
+    return ImageRecord(
+        record_id=_id(document, "id", place),
+        names=strings(document, "names", place),
+        tops=tuple(dict.fromkeys(tops)),
+        documents=strings(document, "big-data-names", place),
+        digests={name: digest for name, digest in known.items() if digests.is_digest(digest)},
+    )
 
 
 def _id(document: dict[str, object], key: str, place: Place) -> str:
