@@ -43,8 +43,8 @@ def exact_layer_usage(
 
 def exact_image_usage(beside: Iterable[int], *, block_size: int, growth: Growth) -> int:
     """Bytes of disk that an image takes beside its layers, by the exact rule."""
-    shared = growth.image_bytes + growth.image_blocks * block_size
-    return whole_blocks(beside, block_size) + shared
+    blocks = whole_blocks(beside, block_size) + growth.image_blocks * block_size
+    return blocks + growth.image_bytes
 
 
 def exact_layer_inodes(content: int, beside: int, *, is_upper: bool, growth: Growth) -> int:

@@ -17,8 +17,6 @@ from layerscan.stores.places import StorePlace, real_folder
 if TYPE_CHECKING:
     from layerscan.stores.model import Store
 
-_ADDITIONAL = "additional"
-
 
 def places_of(kind: StoreKind) -> list[StorePlace]:
     """Where the engines of a kind keep their stores, by their settings, or a `StoreError`."""
@@ -29,7 +27,7 @@ def places_of(kind: StoreKind) -> list[StorePlace]:
 def at(kind: StoreKind, root: str) -> StorePlace:
     """The place of a store that the user names by its folder."""
     # What is no path, opening it says.
-    if _ADDITIONAL in kind.takes and "\0" not in root:
+    if "additional" in kind.takes and "\0" not in root:
         try:
             known = places_of(kind)
         except StoreError:
@@ -45,7 +43,7 @@ def opened(kind: StoreKind, place: StorePlace, options: Mapping[str, object]) ->
     """The store of a kind at `place`; a `StoreError` if it cannot be opened."""
     module, _, name = kind.store.rpartition(".")
     made: Callable[..., Store] = getattr(import_module(f"layerscan.stores.{module}"), name)
-    given = {**options, _ADDITIONAL: place.additional}
+    given = {**options, "additional": place.additional}
     return made(place.root, **{key: given[key] for key in ("exact", *kind.takes) if key in given})
 
 

@@ -34,6 +34,5 @@ KINDS = {
         takes=("additional",),
     ),
 }
-"""The first goes before the others where none has images. A new kind is a new line; what
-its packages take beside layers is in `layerscan.prediction.stores`, in a module of the
-same name."""
+"""The first goes before the others where none has images. A new kind is a new line here, and
+a module of the same name in `layerscan.prediction.stores`: what lies there beside layers."""

@@ -49,8 +49,7 @@ _LONGEST_COPY = 32 << 20
 _LONGEST_PAGE = 1 << 20
 """Bytes of the longest page: it takes more than one where a value is long."""
 _SHORT = 512
-"""Bytes of a page that are read where it is likely to hold no more: to copy all
-takes twice as long."""
+"""Bytes that are read of a page that likely holds no more: all of it takes twice as long."""
 _DEEPEST = 32
 """Levels of a bucket's tree: each holds at least twice what the one above does."""
 _FEW = 32

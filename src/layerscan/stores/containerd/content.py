@@ -75,7 +75,7 @@ class ContentStore(ExitStack):
 
     def has(self, digest: str) -> bool:
         """Whether the blob is there."""
-        return self._folder(digest).look(_hex(digest)) is not None
+        return self._folder(digest).look(digest.partition(":")[2]) is not None
 
     def variants(self, digest: str, media_type: str) -> tuple[list[Variant], list[Fault], int]:
         """What the manifest or index `digest` stands for: an image for each platform there is.
@@ -143,7 +143,8 @@ class ContentStore(ExitStack):
         if document is None:
             where = self.path(digest)
             try:
-                raw = read_verified(self._folder(digest), _hex(digest), limit, digest)
+                name = digest.partition(":")[2]
+                raw = read_verified(self._folder(digest), name, limit, digest)
                 with document_fault(where):
                     document = load(raw, where)
             except Fault as fault:
@@ -154,7 +155,3 @@ class ContentStore(ExitStack):
         if document.gone:
             raise AbsentFaultError(document)
         raise UnreadableError(document)
-
-
-def _hex(digest: str) -> str:
-    return digest.partition(":")[2]

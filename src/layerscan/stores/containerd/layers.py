@@ -11,8 +11,6 @@ from layerscan.stores.containerd.records import Namespace, Snapshots
 from layerscan.stores.model import Layer
 from layerscan.text import shown
 
-CONTENT_FOLDER = "fs"
-
 
 class LayerFolders:
     """The layers that one namespace has snapshots of, in the open folder `folders`.
@@ -38,7 +36,7 @@ class LayerFolders:
         name = snapshot.folder
         if name not in self._there:
             self._folders.require(name, stat.S_IFDIR)
-        self._folders.require(f"{name}/{CONTENT_FOLDER}", stat.S_IFDIR)
+        self._folders.require(f"{name}/fs", stat.S_IFDIR)
         self.keys[chain_id] = key
         # Snapshotters that fetch files when they are used record nothing.
         recorded = snapshot.inodes > 0
@@ -47,7 +45,7 @@ class LayerFolders:
             diff_id=diff_id,
             parent=parent,
             folder=self._folders.where(name),
-            content=CONTENT_FOLDER,
+            content="fs",
             recorded_usage=snapshot.usage if recorded else None,
             recorded_inodes=snapshot.inodes if recorded else None,
         )

@@ -19,9 +19,6 @@ REPOSITORIES = "repositories.json"
 _LONGEST_REPOSITORIES = 64 << 20
 """Far above anything that Docker writes."""
 
-_TEMPORARY = ".tmp-"
-"""What the names of files begin with that Docker has not finished writing."""
-
 
 def read_names(image_root: Folder) -> tuple[dict[Reference, str], list[Fault]]:
     """The image id of every name in ``repositories.json``, and the entries that name no images."""
@@ -61,7 +58,7 @@ def list_image_ids(content: Folder) -> tuple[list[str], list[Fault]]:
     for name in content.names():
         if digests.is_hex(name):
             image_ids.append(f"sha256:{name}")
-        elif not name.startswith(_TEMPORARY):
+        elif not name.startswith(".tmp-"):  # what Docker has not finished writing
             faults.append(Fault(content.path, f"{shown(name)} is no image id"))
     return image_ids, faults
 

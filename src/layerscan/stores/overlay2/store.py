@@ -52,11 +52,7 @@ class Overlay2Store(StoreBase):
         return self._settled(self._read).images
 
     def still_has(self, layer: Layer) -> bool:
-        """Whether the store has `layer` on record as `images` gave it.
-
-        Docker takes a layer off its records before it deletes the first file of it, so
-        this tells whether a folder was whole that was read before.
-        """
+        """Whether the store has `layer` on record as `images` gave it."""
         # By its path, six system calls: the answer is all that comes of it.
         chain = layer.chain_id.removeprefix("sha256:")
         try:
