@@ -77,6 +77,7 @@ CONFIGS = [
     (b'{"os":7,"rootfs":{}}', "$.os: must be a string"),
     (b'{"os":"\\ud800","rootfs":{}}', NOT_PLAIN),
     (b'{"variant":"two words","rootfs":{}}', NOT_PLAIN),
+    (b'{"architecture":"a/b","rootfs":{}}', NOT_PLAIN),
     (b'{"variant":"%s","rootfs":{}}' % (b"v" * 65), NOT_PLAIN),
 ]
 
