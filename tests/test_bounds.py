@@ -17,7 +17,6 @@ from layerscan.apps import document, environment, ignore, interpolation, publish
 from layerscan.cli import registry_options, tables
 from layerscan.digest import sha256
 from layerscan.errors import ComposeError, DocumentError, ReferenceSyntaxError
-from layerscan.files.safefs import Fault
 from layerscan.files.writing import write_file
 from layerscan.fit import contents
 from layerscan.oci import Descriptor, Manifest, blobs, platforms
@@ -108,18 +107,15 @@ FIGURES = {
     "stores.containerd.bolt._DEEPEST": 32,
     "stores.containerd.bolt._LONGEST_COPY": 32 * MEBIBYTE,
     "stores.containerd.bolt._LONGEST_PAGE": MEBIBYTE,
-    "stores.containerd.content._MOST_LAYERS": 1000,
     "stores.containerd.records._LONGEST_NAME": 4096,
-    "stores.containers_storage.documents._MOST_LAYERS": 1000,
     "stores.containers_storage.documents._MOST_MANIFESTS": 100,
     "stores.containers_storage.records._LONGEST": 64 * MEBIBYTE,
     "stores.engine_files._LONGEST_SETTINGS": MEBIBYTE,
     "stores.overlay2.distribution._LONGEST": MEBIBYTE,
     "stores.overlay2.distribution._MOST_ENTRIES": 50,
-    "stores.overlay2.imagedb._LONGEST_CONFIG": 8 * MEBIBYTE,
     "stores.overlay2.imagedb._LONGEST_REPOSITORIES": 64 * MEBIBYTE,
-    "stores.overlay2.imagedb._MOST_LAYERS": 1000,
     "stores.overlay2.layerdb._LONGEST": 4096,
+    "stores.readings._MOST_LAYERS": 1000,
     "stores.storage_conf._MOST_ADDITIONAL": 64,
     "tar.tarsplit._MOST_COUNTED": 512 * MEBIBYTE,
     "files.writing._MOST_LINKS": 40,
@@ -166,21 +162,21 @@ def test_text_in_messages(length: int) -> None:
 @pytest.mark.parametrize("number", [63, 64, 65])
 def test_additional_stores(number: int) -> None:
     listed = {"additionalimagestores": [f"/{store}" for store in range(number)]}
-    with refused_if(number > 64, match="is no list of paths"):
+    with refused_if(number > 64, match="has more than 64 additionalimagestores"):
         settings = storage_conf._settings({"storage": {"options": listed}}, "x")
         assert len(settings.additional) == number
 
 
 @pytest.mark.parametrize("size", [0, 1, MOST - 1, MOST, MOST + 1])
 def test_sizes_in_records_of_layers(size: int) -> None:
-    with refused_if(size > MOST, Fault, "is no size in bytes"):
-        assert records._size({"size": size}, "size", "x") == size
+    with refused_if(size > MOST, DocumentError, "must be at most"):
+        assert records._size({"size": size}, "size", jsondoc.Place("x")) == size
 
 
 @pytest.mark.parametrize("length", [63, 64, 65])
 def test_times_in_records_of_layers(length: int) -> None:
-    with refused_if(length > 64, Fault, "created of layer x is"):
-        records._layer({"created": "1" * length}, "x", "x")
+    with refused_if(length > 64, DocumentError, "is too long"):
+        records._layer({"created": "1" * length}, "x", jsondoc.Place("x"))
 
 
 @pytest.mark.parametrize("size", [0, MOST - 1, MOST, MOST + 1, 10 * MOST])

@@ -11,6 +11,7 @@ import pytest
 
 from layerscan.files.safefs import Fault, Folder
 from layerscan.stores.containerd.bolt import Bucket, Database
+from tests.builders.bolt_contents import items
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,5 +51,5 @@ def chance(seed: int) -> random.Random:
 def plain(bucket: Bucket) -> Plain:
     """All of a bucket."""
     return {
-        key: value if isinstance(value, bytes) else plain(value) for key, value in bucket.items()
+        key: value if isinstance(value, bytes) else plain(value) for key, value in items(bucket)
     }

@@ -58,12 +58,12 @@ def test_document_by_architecture_is_that_of_merge(fleet: Fleet, tmp_path: Path)
 
 
 def test_architecture_that_can_be_no_key(built: StoreBuilder, tmp_path: Path) -> None:
-    built.image([], names=["x:1"], architecture="[/]")
+    built.image([], names=["x:1"], architecture="[x]")
     result = scan(built, "--by-arch", "-o", tmp_path / "out")
     assert result.status == 2
     assert result.lines == [
         error(
-            "image x:1: its config gives the architecture '[/]', which is none; leave it out with "
+            "image x:1: its config gives the architecture '[x]', which is none; leave it out with "
             "--arch"
         )
     ]

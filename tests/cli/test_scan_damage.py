@@ -269,9 +269,9 @@ def test_names_that_could_be_taken_for_markup_are_printed_whole(tmp_path: Path) 
     built = StoreBuilder(tmp_path / "docker")
     names = ["[fe80::1]:5000/x:1", "[::1]:5000/smile:1"]
     for name in names:
-        built.image([], names=[name], architecture="[/]", extra={"name": name})
+        built.image([], names=[name], architecture="[b]", extra={"name": name})
     result = run("scan", "-d", built.root)
     assert result.status == 0
     first, second = (line.split() for line in result.text.splitlines()[1:3])
-    assert first[-2:] == ["[/]", "[::1]:5000/smile:1"]
-    assert second[-2:] == ["[/]", "[fe80::1]:5000/x:1"]
+    assert first[-2:] == ["[b]", "[::1]:5000/smile:1"]
+    assert second[-2:] == ["[b]", "[fe80::1]:5000/x:1"]

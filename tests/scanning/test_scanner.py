@@ -218,7 +218,7 @@ def test_images_of_several_architectures_are_told_apart(tmp_path: Path) -> None:
     assert scan_built(fleet.store, architecture="arm64").document() == documents["arm64"]
 
 
-@pytest.mark.parametrize("architecture", ["[/]", "AMD64", "layers!"])
+@pytest.mark.parametrize("architecture", ["[x]", "AMD64", "layers!"])
 def test_architecture_that_can_be_no_key_is_refused(built: StoreBuilder, architecture: str) -> None:
     built.image([built.layer(None)], names=["x:1"], architecture=architecture)
     result = scan_built(built)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from layerscan.files.safefs import Fault, Folder
-from layerscan.oci import Platform
-from layerscan.stores.containerd import bolt, content
+from layerscan.stores import readings
+from layerscan.stores.containerd import bolt
 from layerscan.stores.containerd import records as containerd_records
 from layerscan.stores.containers_storage import documents
-from layerscan.stores.overlay2 import distribution, imagedb, layerdb
+from layerscan.stores.overlay2 import distribution, layerdb
 from tests.builders.bolt import branch, database, leaf
 from tests.builders.bolt_case import plain, read
+from tests.builders.bolt_contents import get
 from tests.builders.bolt_pages_case import with_root
 from tests.builders.bounds_case import MOST, refused_if
 from tests.builders.tree import File, apply
@@ -38,27 +39,11 @@ def test_names_of_images(length: int) -> None:
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_layers_of_an_image(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    for module in (content, documents, imagedb):
-        monkeypatch.setattr(module, "_MOST_LAYERS", 2)
+    monkeypatch.setattr(readings, "_MOST_LAYERS", 2)
     diff_ids = (DIGEST,) * number
     config = {"architecture": "arm64", "os": "linux", "rootfs": {"diff_ids": diff_ids}}
-    raw = json.dumps(config).encode()
-    named = SimpleNamespace(digest=DIGEST)
-    store: Any = SimpleNamespace(path=str)
-    image: Any = SimpleNamespace(
-        config=SimpleNamespace(diff_ids=diff_ids),
-        manifest=SimpleNamespace(config=named, layers=[named] * number),
-        platform=Platform("arm64", "linux"),
-        indexes=(),
-        descriptor=named,
-    )
-    message = f"is no image config: it has {number} layers"
-    with refused_if(number > 2, Fault, message):
-        assert content.ContentStore._variant(store, image).diff_ids == diff_ids
-    with refused_if(number > 2, Fault, message):
-        assert documents._config(raw, "x").diff_ids == diff_ids
-    with refused_if(number > 2, Fault, message):
-        assert imagedb._diff_ids(json.loads(raw), "x") == diff_ids
+    with refused_if(number > 2, Fault, f"is no image config: it has {number} layers"):
+        assert readings.image_config(json.dumps(config).encode(), "x").diff_ids == diff_ids
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
@@ -119,7 +104,7 @@ def test_levels_of_a_buckets_tree(
     branches = [branch(number, [(b"a", number + 1)]) for number in range(3, last)]
     content = with_root(*branches, leaf(last, [(0, b"a", b"1")]))
     with read(tmp_path, content) as opened:
-        for found in (lambda: plain(opened.root), lambda: {b"a": opened.root.get(b"a")}):
+        for found in (lambda: plain(opened.root), lambda: {b"a": get(opened.root, b"a")}):
             with refused_if(levels > 3, Fault, "a bucket is nested too deeply"):
                 assert found() == {b"a": b"1"}
 
@@ -133,6 +118,9 @@ def test_digests_of_a_layer(tmp_path: Path, number: int) -> None:
         entries[0] = {}
     file = f"image/distribution/v2metadata-by-diffid/{DIGEST.replace(':', '/')}"
     apply(tmp_path, File(file, json.dumps(entries).encode()))
-    with Folder(str(tmp_path / "image")) as folder, distribution.Distribution(folder) as opened:
-        known = opened.read(DIGEST)
+    with (
+        Folder(str(tmp_path / "image")) as image_root,
+        image_root.folder(*distribution.BY_DIFF_ID) as folder,
+    ):
+        known = distribution.read_digests(folder, DIGEST)
     assert known.digests == tuple(digests[-50:])

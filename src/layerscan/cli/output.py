@@ -79,11 +79,11 @@ def check_out_file(path: str) -> None:
         raise LayerscanError(f"{path}: is a directory; -o takes a file")
     if not os.path.isdir(folder):
         raise LayerscanError(f"{path}: there is no folder {folder}; make it first")
-    with _told(path), located(path) as file:
+    with _told(path), located(path) as (at, _):
         if _is_special(path):
             if not os.access(path, os.W_OK):
                 raise LayerscanError(f"{path}: no permission to write to it")
-        elif not os.access(".", os.W_OK, dir_fd=file.folder):
+        elif not os.access(".", os.W_OK, dir_fd=at):
             raise LayerscanError(f"{path}: no permission to write in {folder}")
 
 

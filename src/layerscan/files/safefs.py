@@ -9,7 +9,6 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import NamedTuple, ParamSpec, Self, TypeVar
 
 P = ParamSpec("P")
@@ -23,11 +22,9 @@ _FOLDER = os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC
 class Fault(Exception):  # noqa: N818 - kept as a value more often than raised
     """Something in a folder that cannot be used. Who reads the folder makes a message of it.
 
-    Attributes:
-        where: absolute path of the file or folder.
-        what: what is wrong with it, to be read after its path and a colon.
-        gone: it is not there: if the engine is at work, it may just have been
-            removed, and what is here in its place may be found by reading again.
+    It is at the absolute path `where`, and `what` is wrong with it, to be read after the path
+    and a colon. It is `gone` if it is not there: an engine at work may just have removed it,
+    and what is there in its place may be found by reading again.
     """
 
     def __init__(self, where: str, what: str, *, gone: bool = False) -> None:
@@ -42,12 +39,7 @@ class IrregularFileError(OSError):
 
 
 class FolderEntry(NamedTuple):
-    """What a name in a folder is.
-
-    Attributes:
-        kind: the file type, ``stat.S_IFMT`` of its mode.
-        identity: differs if the entry was replaced or written to meanwhile.
-    """
+    """What a name in a folder is: its ``stat.S_IFMT``, and what differs if it was changed."""
 
     kind: int
     identity: tuple[int, int, int, int]
@@ -56,18 +48,12 @@ class FolderEntry(NamedTuple):
 class Folder:
     """A folder held open, so that what its path means cannot change meanwhile.
 
+    This and all methods raise `Fault` for what cannot be used, or is of another kind.
+
     Args:
         path: absolute path of the folder.
-        within: the open folder that it is directly in; without it `path` is
-            opened as it is, its last component being no symbolic link.
-        follow: whether it may be one after all: of a folder that the user named.
-
-    Attributes:
-        path: as given.
-        fd: its descriptor, until `close`.
-
-    Raises:
-        Fault: it cannot be opened, or is no folder.
+        within: the open folder that it is directly in.
+        follow: whether `path` may be a symbolic link: of a folder that the user named.
     """
 
     def __init__(self, path: str, within: "Folder | None" = None, *, follow: bool = False) -> None:
@@ -95,11 +81,7 @@ class Folder:
         return f"{self.path}/{name}"
 
     def folder(self, *names: str) -> "Folder":
-        """Open a folder inside, each of `names` inside the one before it.
-
-        Raises:
-            Fault: one of them cannot be opened, or is no folder.
-        """
+        """Open a folder inside, each of `names` inside the one before it."""
         found = self
         for name in names:
             outer = found
@@ -112,22 +94,10 @@ class Folder:
 
     def folder_if_there(self, *names: str) -> "Folder | None":
         """As `folder`, but None where one of them is not there."""
-        try:
-            return self.folder(*names)
-        except Fault as fault:
-            if fault.gone:
-                return None
-            raise
+        return _if_there(self.folder, *names)
 
     def open(self, name: str) -> tuple[int, int]:
-        """Open the regular file `name` to read it.
-
-        Returns:
-            Its descriptor, for the caller to close, and its length in bytes.
-
-        Raises:
-            Fault: it cannot be opened, or is no regular file.
-        """
+        """Open the regular file `name`: its descriptor, for the caller to close, and its length."""
         try:
             file, found = open_regular(name, self.fd)
         except OSError as error:
@@ -135,12 +105,7 @@ class Folder:
         return file, found.st_size
 
     def read(self, name: str, limit: int) -> bytes:
-        """All of the regular file `name`: four system calls.
-
-        Raises:
-            Fault: it cannot be read, is no regular file, or is longer than
-                `limit` bytes.
-        """
+        """All of the regular file `name`, of at most `limit` bytes: four system calls."""
         file, length = self.open(name)
         try:
             if length > limit:
@@ -158,21 +123,12 @@ class Folder:
 
     def read_if_there(self, name: str, limit: int) -> bytes | None:
         """As `read`, but None where there is no such file."""
-        try:
-            return self.read(name, limit)
-        except Fault as fault:
-            if fault.gone:
-                return None
-            raise
+        return _if_there(self.read, name, limit)
 
     def look(self, name: str) -> FolderEntry | None:
         """What `name`, a path within this folder, is; None if it is not there.
 
-        The last component is not followed; for a path of several components
-        the caller has looked at those before it.
-
-        Raises:
-            Fault: it cannot be looked at.
+        The last component is not followed. The caller has looked at those before it.
         """
         found = self._stat(name)
         if found is None:
@@ -181,11 +137,7 @@ class Folder:
         return FolderEntry(stat.S_IFMT(found.st_mode), identity)
 
     def require(self, name: str, kind: int) -> None:
-        """Make sure that `name`, a path as in `look`, is there and of `kind`.
-
-        Raises:
-            Fault: it is not.
-        """
+        """Make sure that `name`, a path as in `look`, is there and of `kind`."""
         found = self._stat(name)
         if found is None:
             raise Fault(self.where(name), "is missing", gone=True)
@@ -202,11 +154,7 @@ class Folder:
             raise Fault(self.where(name), reason(error)) from error
 
     def folders(self) -> set[str]:
-        """The names of the folders in this one: cheaper than to `require` each of them.
-
-        Raises:
-            Fault: it cannot be listed.
-        """
+        """The names of the folders in this one: cheaper than to `require` each of them."""
         try:
             with os.scandir(self.fd) as entries:
                 return {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
@@ -214,28 +162,20 @@ class Folder:
             raise Fault(self.path, reason(error)) from error
 
     def names(self) -> list[str]:
-        """The names in this folder, sorted.
-
-        Raises:
-            Fault: it cannot be listed.
-        """
+        """The names in this folder, sorted."""
         try:
             return sorted(os.listdir(self.fd))
         except OSError as error:
             raise Fault(self.path, reason(error)) from error
 
 
-class Opened:
-    """What is held open while it is read, and closed at the end of a ``with``."""
-
-    def __init__(self, opened: ExitStack) -> None:
-        self._opened = opened
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._opened.close()
+def _if_there(read: Callable[P, T], *args: P.args, **options: P.kwargs) -> T | None:
+    try:
+        return read(*args, **options)
+    except Fault as fault:
+        if fault.gone:
+            return None
+        raise
 
 
 def or_fault(read: Callable[P, T], *args: P.args, **options: P.kwargs) -> T | Fault:
@@ -249,16 +189,10 @@ def or_fault(read: Callable[P, T], *args: P.args, **options: P.kwargs) -> T | Fa
 def open_regular(
     name: str, within: int | None = None, *, follow: bool = False
 ) -> tuple[int, os.stat_result]:
-    """Open a regular file to read it.
+    """Open a regular file: its descriptor, for the caller to close, and what it is.
 
-    Args:
-        name: its name in the folder `within`, or without that its path.
-        within: descriptor of the folder.
-        follow: whether the last component may be a symbolic link; for a path that the
-            user gave.
-
-    Returns:
-        Its descriptor, for the caller to close, and what it is.
+    `name` is in the folder with the descriptor `within`, or a path. To `follow` a symbolic
+    link is for a file that the user named.
 
     Raises:
         IrregularFileError: it is no regular file.

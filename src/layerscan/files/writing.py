@@ -2,9 +2,9 @@
 
 Owns how an output file comes to its place: by descriptors, in a folder that others may
 write to as well. A symbolic link there is followed only if it is the caller's or
-root's, or in a folder that nobody else can write to. That is stricter than the
-kernel's fs.protected_symlinks (proc(5)), which may be off, and which lets the owner of
-a folder lead others.
+root's, or in a folder that nobody else can write to; any other is a `LayerscanError`.
+That is stricter than the kernel's fs.protected_symlinks (proc(5)), which may be off, and
+which lets the owner of a folder lead others. What cannot be done is an `OSError`.
 """
 
 import os
@@ -12,7 +12,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from layerscan.errors import LayerscanError
 from layerscan.text import printable
@@ -25,35 +25,12 @@ _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ANYTHING = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class FileInFolder(NamedTuple):
-    """Where a file is or would be; no part of it is a symbolic link.
-
-    Attributes:
-        folder: descriptor of the folder, opened with O_PATH.
-        name: of the file in it.
-        path: what the user called it.
-    """
-
-    folder: int
-    name: str
-    path: str
-
-    def stat(self) -> os.stat_result | None:
-        """What is there, None for nothing."""
-        return _stat(self.folder, self.name)
-
-
 @contextmanager
-def located(path: str, *, make: bool = False) -> Iterator[FileInFolder]:
-    """The file that `path` means; the folder is open until the end of the ``with``.
+def located(path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+    """Where the file that `path` means is or would be, no part of it a symbolic link.
 
-    Args:
-        path: of the file.
-        make: whether to make the folders that it is in, where they are not there.
-
-    Raises:
-        LayerscanError: the path leads over a link that others may have put there.
-        OSError: a folder of it is not there, or cannot be entered or made.
+    It is the folder's descriptor, opened with O_PATH until the end of the ``with``, and the
+    name in there. With `make`, folders on the way that are not there are made.
     """
     left = _parts(path)
     folder = os.open("/" if path.startswith("/") else ".", os.O_PATH | os.O_CLOEXEC)
@@ -75,28 +52,22 @@ def located(path: str, *, make: bool = False) -> Iterator[FileInFolder]:
                 folder = _exchanged(folder, os.open(name, _FOLDER, dir_fd=folder))
             else:
                 break
-        yield FileInFolder(folder, name, path)
+        yield folder, name
     finally:
         os.close(folder)
 
 
 def open_folder(path: str) -> int:
-    """Open the folder `path`, which is made if it is not there, and those that it is in.
+    """Open the folder `path`, and give its descriptor, for the caller to close.
 
-    Nobody but the caller can write to what is made.
-
-    Returns:
-        Its descriptor, for the caller to close.
-
-    Raises:
-        LayerscanError: the path leads over a link that others may have put there.
-        OSError: it cannot be made or opened, or is no folder.
+    It is made if it is not there, and so are those that it is in. Nobody but the caller
+    can write to what is made.
     """
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with located(path, make=True) as folder:
-            _make(folder.folder, folder.name)
-            return os.open(folder.name, flags, dir_fd=folder.folder)
+        with located(path, make=True) as (folder, name):
+            _make(folder, name)
+            return os.open(name, flags, dir_fd=folder)
     except OSError as error:
         # The whole path says more than the part of it that failed.
         raise OSError(error.errno, error.strerror, path) from None
@@ -112,17 +83,14 @@ def write_file(path: str, data: bytes | BinaryIO) -> None:
 
     A new file takes the old one's place only when all of it is on the disk. It has the
     mode of the old one, without set-user-ID and the like, if that is the caller's own
-    and nobody else can write to it; else that of a new file.
-
-    Raises:
-        LayerscanError: the path leads over a link that others may have put there.
-        OSError: it cannot be written; what was there is untouched.
+    and nobody else can write to it; else that of a new file. If it cannot be written,
+    what was there is untouched.
     """
-    with located(path) as file:
+    with located(path) as (place, name):
         # For fsync: what is opened with O_PATH cannot be synchronized.
-        folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=file.folder)
+        folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place)
         try:
-            write_in(folder, file.name, data)
+            write_in(folder, name, data)
         finally:
             os.close(folder)
 
@@ -144,16 +112,8 @@ def replace(
 ) -> None:
     """Make `data`, or what is read of it, the content of a file, whole or not at all.
 
-    Args:
-        folder: descriptor of the folder that it is in.
-        name: of the file in there.
-        data: the content.
-        mode: of the file, less the umask.
-        kept: its mode without regard to the umask, where there is one.
-        durable: whether to wait until the content is on the disk.
-
-    Raises:
-        OSError: it cannot be written; what was there is untouched.
+    Its mode is `kept`, if there is one, else `mode` less the umask. If it is to be
+    `durable`, all of it is on the disk before it takes the old one's place.
     """
     # Of the name so much that 255 bytes are enough, whatever its characters.
     temporary = f".{name[:50]}.{os.urandom(8).hex()}.tmp"
@@ -180,19 +140,13 @@ def replace(
 
 
 def write_special(path: str, data: bytes) -> None:
-    """Write `data` to what is there and is no regular file: a FIFO, ``/dev/fd/63``.
-
-    Raises:
-        LayerscanError: the path leads over a link that others may have put there.
-        OSError: it cannot be written.
-    """
-    with located(path) as file:
-        if file.stat() is None:
+    """Write `data` to what is there and is no regular file: a FIFO, ``/dev/fd/63``."""
+    with located(path) as (folder, name):
+        if _stat(folder, name) is None:
             # Where ``/dev/fd/63`` leads has no path.
             opened = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         else:
-            flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-            opened = os.open(file.name, flags, dir_fd=file.folder)
+            opened = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     with open(opened, "wb") as device:
         device.write(data)
 
@@ -216,11 +170,7 @@ def _exchanged(old: int, new: int) -> int:
 
 
 def _link_target(folder: int, name: str, path: str) -> str | None:
-    """Where the symbolic link `name` leads, None if it is none.
-
-    Raises:
-        LayerscanError: it is one that is not followed.
-    """
+    """Where the symbolic link `name` leads, None if it is none."""
     try:
         found = os.open(name, _ANYTHING, dir_fd=folder)
     except FileNotFoundError:
@@ -229,7 +179,7 @@ def _link_target(folder: int, name: str, path: str) -> str | None:
         link = os.fstat(found)
         if not stat.S_ISLNK(link.st_mode):
             return None
-        if not _is_trusted(link, os.fstat(folder)):
+        if link.st_uid not in (os.geteuid(), 0) and is_others(os.fstat(folder)):
             raise LayerscanError(
                 f"{printable(path)}: {printable(name)} is a symbolic link of user {link.st_uid}, "
                 "in a folder that others can write to: it is not followed; give the path that "
@@ -241,10 +191,6 @@ def _link_target(folder: int, name: str, path: str) -> str | None:
         os.close(found)
 
 
-def _is_trusted(link: os.stat_result, folder: os.stat_result) -> bool:
-    return link.st_uid in (os.geteuid(), 0) or not is_others(folder)
-
-
 def _make(folder: int, name: str) -> None:
     """Make the folder `name`, if nothing of that name is there."""
     with suppress(FileExistsError):
@@ -253,11 +199,6 @@ def _make(folder: int, name: str) -> None:
 
 def _kept_mode(old: os.stat_result | None) -> int | None:
     """The mode of the file that is replaced, None where its mode does not count."""
-    if (
-        old is not None
-        and stat.S_ISREG(old.st_mode)
-        and old.st_uid == os.geteuid()
-        and not old.st_mode & _WRITABLE_BY_OTHERS
-    ):
-        return old.st_mode & 0o777
-    return None
+    if old is None or not stat.S_ISREG(old.st_mode) or old.st_uid != os.geteuid():
+        return None
+    return None if old.st_mode & _WRITABLE_BY_OTHERS else old.st_mode & 0o777

@@ -7,7 +7,7 @@ knows; where engines keep theirs, ``places``; which one is taken, ``detection``.
 from typing import TYPE_CHECKING
 
 from layerscan.errors import LayerscanError
-from layerscan.stores.kinds import AUTO, KINDS, StoreKind
+from layerscan.stores.kinds import AUTO, KINDS
 
 if TYPE_CHECKING:
     from layerscan.stores.detection import FoundStore
@@ -41,10 +41,19 @@ def open_store(
     """
     from layerscan.stores.detection import at, choose_store, find, opened
 
-    options: dict[str, object] = {"namespace": namespace, "platform": platform}
-    options = {name: value for name, value in options.items() if value is not None}
-    kinds = _kinds(kind, list(options))
-    options["exact"] = exact
+    if kind != AUTO and kind not in KINDS:
+        names = ", ".join((AUTO, *KINDS))
+        raise LayerscanError(f"no such store: {kind[:80]!r}; there are {names}")
+    kinds = {name: each for name, each in KINDS.items() if kind in (AUTO, name)}
+    options: dict[str, object] = {"exact": exact}
+    for option, value in {"namespace": namespace, "platform": platform}.items():
+        if value is None:
+            continue
+        options[option] = value
+        taking = [name for name, each in KINDS.items() if option in each.takes]
+        kinds = {name: each for name, each in kinds.items() if name in taking}
+        if not kinds:
+            raise LayerscanError(f"--{option} is for stores of kind {', '.join(taking)} only")
     if kind != AUTO and root is not None:
         return opened(kinds[kind], at(kinds[kind], root), options)
     return choose_store(find(kinds, options, root), named=root is not None)
@@ -55,17 +64,3 @@ def list_stores() -> "list[FoundStore]":
     from layerscan.stores.detection import find
 
     return find(KINDS, {"exact": False})
-
-
-def _kinds(kind: str, options: list[str]) -> dict[str, StoreKind]:
-    """The kinds that `kind` stands for and that take `options`."""
-    if kind != AUTO and kind not in KINDS:
-        names = ", ".join((AUTO, *KINDS))
-        raise LayerscanError(f"no such store: {kind[:80]!r}; there are {names}")
-    kinds = {name: each for name, each in KINDS.items() if kind in (AUTO, name)}
-    for option in options:
-        taking = [name for name, each in KINDS.items() if option in each.takes]
-        kinds = {name: each for name, each in kinds.items() if name in taking}
-        if not kinds:
-            raise LayerscanError(f"--{option} is for stores of kind {', '.join(taking)} only")
-    return kinds

@@ -5,8 +5,9 @@ folder, times 1024, plus the length of its tar-split file. The exact rule is
 every block that a pull of the layer makes the engine use. docs/explanation/accounting.md
 has both, with the measurements behind them.
 
-Owns the arithmetic. What the files take, `layerscan.scanning.costs` finds on disk and
-`layerscan.prediction.stores.model` computes.
+Owns the arithmetic, in bytes. What the files take, `layerscan.scanning.costs` finds on disk
+and `layerscan.prediction.stores.model` computes. Of what the store keeps `beside` the files
+of a layer or an image, it is given the bytes of each file and folder; see `whole_blocks`.
 """
 
 from collections.abc import Iterable
@@ -27,9 +28,8 @@ class Accounting(StrEnum):
 def docker_layer_usage(folder: int, tar_split: int) -> int:
     """Bytes of disk that a layer takes, by the docker rule; images take nothing beside.
 
-    Args:
-        folder: bytes by ``st_blocks`` of the layer's folder and all that is in it.
-        tar_split: length of its tar-split file; 0 if it has none.
+    Its `folder` and all in it takes so many by ``st_blocks``; `tar_split` is the length of
+    that file, 0 without one.
     """
     return -(-folder // _KIB) * _KIB + tar_split
 
@@ -37,14 +37,7 @@ def docker_layer_usage(folder: int, tar_split: int) -> int:
 def exact_layer_usage(
     content: int, beside: Iterable[int], *, block_size: int, growth: Growth
 ) -> int:
-    """Bytes of disk that a layer takes, by the exact rule.
-
-    Args:
-        content: bytes that its files take.
-        beside: bytes of each file and folder that the store keeps of it, see `whole_blocks`.
-        block_size: bytes of the least that the store's file system gives out.
-        growth: of the store's shared files.
-    """
+    """Bytes of disk that a layer takes, by the exact rule; its files take `content` of them."""
     return content + whole_blocks(beside, block_size) + growth.layer_bytes
 
 
@@ -70,13 +63,9 @@ def grown_once(growth: Growth, block_size: int, *, is_first: bool) -> int:
 
 
 def exact_layer_inodes(content: int, beside: int, *, is_upper: bool, growth: Growth) -> int:
-    """How many inodes a layer makes the engine create, as a pull does.
+    """How many inodes a pull makes for a layer, which stands on another if it `is_upper`.
 
-    Args:
-        content: inodes of its files and folders, the root of these included.
-        beside: how many files and folders the store keeps of it.
-        is_upper: whether it stands on another layer.
-        growth: of the store's shared files.
+    `content` are those of its files and folders, the root of these included.
     """
     return content + beside + growth.upper_inodes * is_upper
 
@@ -85,10 +74,6 @@ def whole_blocks(taken: Iterable[int], block_size: int) -> int:
     """Bytes of disk of files and folders, each by itself, and one block at the least.
 
     What needs no block here, a short symlink or an empty file, may need one on the
-    file system that the layer is for.
-
-    Args:
-        taken: bytes of each by ``st_blocks``; 0 also for one that is not there.
-        block_size: bytes of the least that the file system gives out.
+    file system that the layer is for. So 0 also stands for one that is not there.
     """
     return sum(max(one, block_size) for one in taken)

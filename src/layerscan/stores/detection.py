@@ -1,40 +1,33 @@
 """Finding the image store that is meant, among those that a machine has.
 
-Owns which of several stores is taken and what is said where there is none.
-Which kinds there are, ``kinds`` says. Of a kind that is not there
-only a few paths are looked at, and nothing of it is loaded.
+Owns which of several stores is taken and what is said where there is none. Of a kind
+that is not there only a few paths are looked at, and nothing of it is loaded.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerscan.errors import StoreError
 from layerscan.stores import places
 from layerscan.stores.kinds import StoreKind
-from layerscan.stores.places import Places, StorePlace, real_folder
+from layerscan.stores.places import StorePlace, real_folder
 
 if TYPE_CHECKING:
     from layerscan.stores.model import Store
 
-_ADDITIONAL = "additional"
-
 
 def places_of(kind: StoreKind) -> list[StorePlace]:
-    """Where the engines of a kind keep their stores.
-
-    Raises:
-        StoreError: a file of settings cannot be used.
-    """
-    found: Places = getattr(places, kind.places)
+    """Where the engines of a kind keep their stores, by their settings, or a `StoreError`."""
+    found: Callable[[], list[StorePlace]] = getattr(places, kind.places)
     return found()
 
 
 def at(kind: StoreKind, root: str) -> StorePlace:
     """The place of a store that the user names by its folder."""
     # What is no path, opening it says.
-    if _ADDITIONAL in kind.takes and "\0" not in root:
+    if "additional" in kind.takes and "\0" not in root:
         try:
             known = places_of(kind)
         except StoreError:
@@ -47,43 +40,35 @@ def at(kind: StoreKind, root: str) -> StorePlace:
 
 
 def opened(kind: StoreKind, place: StorePlace, options: Mapping[str, object]) -> "Store":
-    """The store of a kind at `place`.
-
-    Raises:
-        StoreError: there is none, or it cannot be opened.
-    """
+    """The store of a kind at `place`; a `StoreError` if it cannot be opened."""
     module, _, name = kind.store.rpartition(".")
     made: Callable[..., Store] = getattr(import_module(f"layerscan.stores.{module}"), name)
-    given = {**options, _ADDITIONAL: place.additional}
+    given = {**options, "additional": place.additional}
     return made(place.root, **{key: given[key] for key in ("exact", *kind.takes) if key in given})
 
 
 class FoundStore(NamedTuple):
-    """What is at a place where a store may be.
-
-    Attributes:
-        kind: of the store: ``overlay2``.
-        place: where.
-        store: it, opened; None where there is none or it cannot be opened.
-        reason: why it is None, naming the place.
-        absent: if there is nothing of it, what was looked for in the folder.
-    """
+    """What is at a place where a store may be."""
 
     kind: str
     place: StorePlace
     store: "Store | None"
+    """It, opened; None where there is none or it cannot be opened."""
     reason: str = ""
+    """Why it is None, naming the place."""
     absent: str = ""
+    """If there is nothing of it, what was looked for in the folder."""
+
+    @property
+    def root(self) -> str:
+        """Absolute path of its folder."""
+        return self.place.root if self.store is None else self.store.root
 
 
 def find(
     kinds: Mapping[str, StoreKind], options: Mapping[str, object], root: str | None = None
 ) -> list[FoundStore]:
-    """What is where stores of `kinds` may be: in the folder `root`, or where engines keep them.
-
-    Raises:
-        StoreError: `root` is no folder, or cannot be reached.
-    """
+    """What is where stores of `kinds` may be: in the folder `root`, or where engines keep them."""
     if root is not None:
         root = real_folder(root)
     found: list[FoundStore] = []
@@ -98,14 +83,10 @@ def find(
 
 
 def choose_store(found: Sequence[FoundStore], *, named: bool) -> "Store":
-    """The store that is meant among `found`: the one that has images.
+    """The store that is meant among `found`, by `find`: the one that has images.
 
-    Args:
-        found: what `find` gave.
-        named: the user named the folder.
-
-    Raises:
-        StoreError: there is none, or the user has to say which of several.
+    It is a `StoreError` if there is none, or the user, who `named` the folder or not, has
+    to say which of several.
     """
     there = [(one, one.store) for one in found if one.store is not None and one.place.own]
     if len(there) > 1:
@@ -130,9 +111,8 @@ def _look(
     except (OSError, ValueError):
         pass  # opening it says what is wrong
     try:
-        return FoundStore(
-            name, place, opened(kind, at(kind, place.root) if named else place, options)
-        )
+        meant = at(kind, place.root) if named else place
+        return FoundStore(name, place, opened(kind, meant, options))
     except StoreError as error:
         return FoundStore(name, place, None, str(error))
 
@@ -145,18 +125,14 @@ def _is_there(path: str) -> bool:
     return True
 
 
-def _choice(filled: Iterable[FoundStore]) -> str:
-    stores = ", ".join(f"{one.kind} in {_root(one)}" for one in filled)
+def _choice(filled: Sequence[FoundStore]) -> str:
+    stores = ", ".join(f"{one.kind} in {one.root}" for one in filled)
     kinds = [one.kind for one in filled]
     ways = [
-        f"--store {one.kind}" + (f" --data-root {_root(one)}" if kinds.count(one.kind) > 1 else "")
+        f"--store {one.kind}" + (f" --data-root {one.root}" if kinds.count(one.kind) > 1 else "")
         for one in filled
     ]
     return f"several image stores have images: {stores}; choose one with {' or '.join(ways)}"
-
-
-def _root(one: FoundStore) -> str:
-    return one.place.root if one.store is None else one.store.root
 
 
 def _none(found: Sequence[FoundStore], *, named: bool) -> str:
@@ -164,7 +140,7 @@ def _none(found: Sequence[FoundStore], *, named: bool) -> str:
     own = [one for one in found if one.place.own]
     closed = dict.fromkeys(one.reason for one in own if not one.absent)
     hint = "".join(
-        f"; another user's is not looked into: --store {one.kind} --data-root {_root(one)}"
+        f"; another user's is not looked into: --store {one.kind} --data-root {one.root}"
         for one in found
         if not one.place.own and one.store is not None
     )

@@ -5,39 +5,63 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from layerscan import jsondoc
+from layerscan.digest import of_content
 from layerscan.errors import DocumentError, StoreError
 from layerscan.files.safefs import Fault, Folder
-from layerscan.text import printable
+from layerscan.text import printable, shown
 
 _LONGEST_SETTINGS = 1 << 20
 
 
-def parse_json(content: bytes, where: str) -> object:
-    """The JSON value that is the whole of `content`.
+def read_verified(folder: Folder, name: str, limit: int, digest: str) -> bytes:
+    """The file `name` in `folder`, which is named after `digest`; a `Fault` if it has another."""
+    raw = folder.read(name, limit)
+    if of_content(raw, digest) != digest:
+        what = "does not hash to its name: it was damaged or tampered with"
+        raise Fault(folder.where(name), what)
+    return raw
 
-    Raises:
-        Fault: it is no JSON, or more than can be read safely.
-    """
+
+def parse_json(content: bytes, where: str, *, as_go: bool = False) -> object:
+    """The JSON value that is the whole of `content`, or a `Fault`; see `jsondoc.decode`."""
     with document_fault(where):
-        return jsondoc.decode(content, where)
+        return jsondoc.decode(content, where, as_go=as_go)
+
+
+def strings(document: dict[str, object], key: str, place: jsondoc.Place) -> tuple[str, ...]:
+    """The list of texts under `key`, empty where there is none; else a `DocumentError`."""
+    values = document.get(key, [])
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise place.key(key).fault("must be an array of strings")
+    return tuple(values)
 
 
 def read_settings(path: str) -> bytes | None:
-    """A file of settings, None where there is none.
-
-    Raises:
-        StoreError: it cannot be read.
-        ValueError: the path has a null character.
-    """
+    """A file of settings, None where there is none; a `StoreError` if it cannot be read."""
     # An administrator's file, not the store's: it may be a symbolic link.
-    real = os.path.realpath(path)
     try:
+        real = os.path.realpath(path)
         with Folder(os.path.dirname(real)) as folder:
             return folder.read(os.path.basename(real), _LONGEST_SETTINGS)
     except Fault as fault:
         if fault.gone:
             return None
         raise StoreError(str(fault)) from fault
+    except ValueError:  # a null character
+        raise StoreError(f"{shown(path)}: is no path") from None
+
+
+def parse_toml(raw: bytes, path: str) -> dict[str, object]:
+    """What the settings `raw` say, from the file `path`; a `StoreError` if they are no TOML."""
+    # Loaded here: most machines have no such file.
+    import tomllib
+
+    try:
+        return tomllib.loads(raw.decode())
+    except RecursionError:
+        raise StoreError(f"{path}: is no TOML: nested too deeply") from None
+    except ValueError as error:
+        raise StoreError(f"{path}: is no TOML: {error}") from None
 
 
 @contextmanager
@@ -46,7 +70,12 @@ def document_fault(where: str) -> Iterator[None]:
     try:
         yield
     except DocumentError as error:
-        raise Fault(where, str(error).removeprefix(f"{printable(where)}: ")) from error
+        raise fault_of(error, where) from error
+
+
+def fault_of(error: DocumentError, where: str) -> Fault:
+    """What `error` says is wrong with the document `where`."""
+    return Fault(where, str(error).removeprefix(f"{printable(where)}: "))
 
 
 @contextmanager

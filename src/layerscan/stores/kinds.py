@@ -7,19 +7,16 @@ AUTO = "auto"
 
 
 class StoreKind(NamedTuple):
-    """A kind of image store.
-
-    Attributes:
-        store: module and class in this package that reads it.
-        places: the function of ``places`` that says where its engines keep it.
-        marks: paths in such a store's folder of which one is there.
-        takes: names of the options that it takes beside `exact`.
-    """
+    """A kind of image store."""
 
     store: str
+    """Module and class in this package that reads it."""
     places: str
+    """The function of ``places`` that says where its engines keep it."""
     marks: tuple[str, ...]
+    """Paths in such a store's folder of which one is there."""
     takes: tuple[str, ...] = ()
+    """Names of the options that it takes beside `exact`."""
 
 
 KINDS = {
@@ -37,6 +34,5 @@ KINDS = {
         takes=("additional",),
     ),
 }
-"""The first goes before the others where none has images. A new kind is a new line; what
-its packages take beside layers is in `layerscan.prediction.stores`, in a module of the
-same name."""
+"""The first goes before the others where none has images. A new kind is a new line here, and
+a module of the same name in `layerscan.prediction.stores`: what lies there beside layers."""

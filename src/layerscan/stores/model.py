@@ -22,18 +22,13 @@ class Layer(NamedTuple):
         content: name of the sub-folder of `folder` that holds the layer's files.
         metadata_files: absolute paths of the files whose ``st_size`` the docker
             accounting rule adds to the usage of `folder`.
-        exact_paths: absolute paths of the files and folders that an engine
-            keeps because of this layer beside `content`, there or not; exact
-            accounting counts the blocks of each by itself, and one at the least.
-        recorded_size: the `size` in bytes that the store has on record, by
-            Docker's rule, or None where it records none.
-        recorded_usage: the bytes of disk that the store has on record for
-            `content`: the sum of ``st_blocks`` times 512 when it was unpacked, or
-            None where it records none.
-        recorded_inodes: how many inodes these were, `content` itself included,
-            or None.
-        recorded_tar: the length in bytes of its uncompressed tar that the store
-            has on record, or None.
+        exact_paths: absolute paths of the files and folders that an engine keeps because
+            of this layer beside `content`, there or not; exact accounting counts the
+            blocks of each by itself, and one at the least.
+        recorded_size: `size` in bytes on record, by Docker's rule, or None; so are the others.
+        recorded_usage: bytes of disk of `content`: ``st_blocks`` times 512, when unpacked.
+        recorded_inodes: how many inodes these were, `content` itself included.
+        recorded_tar: length in bytes of the layer's uncompressed tar.
     """
 
     chain_id: str
@@ -54,12 +49,10 @@ class Image(NamedTuple):
 
     Attributes:
         image_id: digest of the image's config, ``sha256:<hex>``.
-        names: every reference the store knows the image by, sorted; empty for
-            a dangling image.
+        names: every reference the store knows it by, sorted; of a dangling image, none.
         architecture: what the image is for (``amd64``, ``arm64``, …), as the index that
-            it was pulled by says it, or its config; empty where neither does.
-        os: as `architecture`.
-        variant: as `architecture` (``v7``); empty where absent.
+            it was pulled by says it, or its config; empty where neither does. So are `os`
+            and `variant`.
         layers: its layers, bottom up.
         digests: for each repository (``registry/path``) that the image has a
             name in, the digest of each layer there, bottom up, None where it
@@ -67,9 +60,8 @@ class Image(NamedTuple):
         exact_paths: the same for this image, beside its layers.
         other_names: further names that are no full references, printable and
             sorted; some stores take any text.
-        foreign_names: those of `names` and `other_names` that mean another
-            image, the same for this machine's platform, unless the platform of
-            this one is asked for.
+        foreign_names: those of `names` and `other_names` that mean another image, the same
+            for this machine's platform, unless the platform of this one is asked for.
     """
 
     image_id: str
@@ -92,20 +84,11 @@ class Image(NamedTuple):
 class Growth(NamedTuple):
     """What a pull adds to files and folders that all of a store's layers share.
 
-    Exact accounting counts it beside what is in the `exact_paths`.
-
-    Attributes:
-        layer_bytes: bytes for each layer.
-        image_bytes: bytes for each image.
-        image_blocks: blocks of the file system for an image, or for several that are
-            pulled together.
-        first_bytes: bytes that the first image of a store takes further.
-        first_blocks: blocks, the same.
-        upper_inodes: inodes for each layer that stands on another: of files that
-            have no content, and no blocks.
-        image_inodes: inodes for each image, further to its `exact_paths`.
-        first_inodes: inodes that the first image of a store makes further: of folders
-            and lists that all images share.
+    Exact accounting counts it beside what is in the `exact_paths`: bytes for each layer and
+    each image; blocks of the file system for an image, or for several that are pulled
+    together; bytes and blocks further for the first image of a store; inodes for each layer
+    that stands on another, of files without content and blocks, for each image, and for the
+    first image of a store, of folders and lists that all share.
     """
 
     layer_bytes: int = 0
@@ -119,7 +102,10 @@ class Growth(NamedTuple):
 
 
 class Store(Protocol):
-    """An image store on disk, read without its daemon."""
+    """An image store on disk, read without its daemon.
+
+    `problems`, `vanished` and `notes` are of the last call of `images`.
+    """
 
     @property
     def kind(self) -> str:
@@ -127,33 +113,7 @@ class Store(Protocol):
 
     @property
     def root(self) -> str:
-        """Absolute path of the store's data root."""
-
-    def has_images(self) -> bool:
-        """Whether it has any image; cheap, and True where that cannot be told."""
-
-    def images(self) -> Sequence[Image]:
-        """Every image that can be read whole, dangling ones included.
-
-        What cannot be read is left out and named in `problems`. Each call
-        reads the store anew.
-        """
-
-    @property
-    def problems(self) -> Sequence[Problem]:
-        """What the last call of `images` could not read, sorted."""
-
-    @property
-    def vanished(self) -> Sequence[str]:
-        """What to call the images that were removed during the last call of `images`."""
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """What the user should know of the last call of `images`, a line each.
-
-        Nothing went wrong: images that were passed over, or a choice that the
-        store made and the user may make otherwise.
-        """
+        """Absolute path of the store's folder, symbolic links resolved."""
 
     @property
     def growth(self) -> Growth:
@@ -163,13 +123,39 @@ class Store(Protocol):
     def keeps_blobs(self) -> bool:
         """Whether the store also keeps each layer's archive, by its kind."""
 
+    def has_images(self) -> bool:
+        """Whether it has any image; cheap, and True where that cannot be told."""
+
+    def images(self) -> Sequence[Image]:
+        """Every image that can be read whole, dangling ones included, sorted by image id.
+
+        What cannot be read is left out and named in `problems`. Each call reads the store
+        anew.
+
+        Raises:
+            StoreError: the store itself is gone or cannot be opened any more.
+        """
+
+    @property
+    def problems(self) -> Sequence[Problem]:
+        """What could not be read, sorted."""
+
+    @property
+    def vanished(self) -> Sequence[str]:
+        """What to call the images that were removed meanwhile, sorted."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the user should know, a line each: what was passed over, or chosen for them."""
+
     @property
     def empty_note(self) -> str:
         """One line for the user if `images` found none and met no problem."""
 
     def still_has(self, layer: Layer) -> bool:
-        """Whether `layer` is there still, in the very folder it names.
+        """Whether `layer` is there still, in the very folder it names, as far as can be seen.
 
-        An engine may have removed it since `images` was called, or removed it
-        and pulled it anew into another folder.
+        An engine may have removed it since `images` was called, or removed it and pulled it
+        anew into another folder. It takes a layer off its records before it deletes the first
+        file of it: to be asked after the folder was read.
         """

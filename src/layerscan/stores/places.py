@@ -1,53 +1,40 @@
 """Where engines keep their image stores unless they are told otherwise.
 
-Owns what each engine's own settings say of that. It opens no store, and loads
-what reads a file of settings only where there is one.
+Owns what each engine's own settings say of that; what is wrong in them is a `StoreError`.
+It opens no store, and loads what reads a file of settings only where there is one.
 """
 
 import os
 import stat
-from collections.abc import Callable
 from typing import NamedTuple
 
 from layerscan.errors import StoreError
-from layerscan.stores.engine_files import parse_json, read_settings, store_error
+from layerscan.files.safefs import reason
+from layerscan.stores.engine_files import parse_json, parse_toml, read_settings, store_error
 from layerscan.text import shown
 
 DOCKER_ROOT = "/var/lib/docker"
 DOCKER_CONFIG = "/etc/docker/daemon.json"
 CONTAINERD_ROOT = "/var/lib/containerd"
 CONTAINERD_CONFIG = "/etc/containerd/config.toml"
-
-_CONTAINERD_IN_DOCKER = "containerd/daemon"
+CONTAINERD_IN_DOCKER = "containerd/daemon"
+"""In the data root of a Docker Engine that runs its own containerd."""
 
 
 class StorePlace(NamedTuple):
-    """A place where a store may be.
-
-    Attributes:
-        root: absolute path of its folder.
-        engine: whose it is, for people.
-        own: whether the engines of this user use it: only then it is scanned
-            without being named.
-        additional: folders of further stores that only give it images.
-    """
+    """A place where a store may be."""
 
     root: str
     engine: str
+    """Whose it is, for people."""
     own: bool = True
+    """Whether the engines of this user use it: only then it is scanned without being named."""
     additional: tuple[str, ...] = ()
-
-
-Places = Callable[[], list[StorePlace]]
-"""Raises StoreError: a file of settings cannot be used."""
+    """Folders of further stores that only give it images."""
 
 
 def docker_root() -> str:
-    """The data root of this machine's Docker: ``data-root`` of its daemon.json, or the default.
-
-    Raises:
-        StoreError: there is a daemon.json, but it cannot be used.
-    """
+    """The data root of this machine's Docker: ``data-root`` of its daemon.json, or the default."""
     raw, config = _read(DOCKER_CONFIG)
     with store_error():
         # Docker takes an empty file for one without settings.
@@ -64,7 +51,7 @@ def docker() -> list[StorePlace]:
 def containerd() -> list[StorePlace]:
     """Where containerd keeps its images: a containerd of its own, and Docker's."""
     places = [StorePlace(_containerd_root(), "containerd")]
-    inside = os.path.join(docker_root(), _CONTAINERD_IN_DOCKER)
+    inside = os.path.join(docker_root(), CONTAINERD_IN_DOCKER)
     if os.path.isdir(inside):
         places.append(StorePlace(inside, "docker"))
     return places
@@ -94,13 +81,8 @@ def _containerd_root() -> str:
     # The usual file says nothing of it, and need not be understood.
     if b"root" not in raw:
         return CONTAINERD_ROOT
-    import tomllib
-
-    try:
-        settings = tomllib.loads(raw.decode())
-    except (ValueError, RecursionError) as error:
-        raise StoreError(f"{config}: is no TOML: {error}") from None
-    return _checked(settings.get("root", CONTAINERD_ROOT), f"{config}: root")
+    root = parse_toml(raw, config).get("root", CONTAINERD_ROOT)
+    return _checked(root, f"{config}: root")
 
 
 def _read(path: str) -> tuple[bytes, str]:
@@ -118,20 +100,15 @@ def _checked(root: object, what: str) -> str:
 def real_folder(root: str) -> str:
     """`root`, which the user names, as an absolute path without symbolic links.
 
-    Raises:
-        StoreError: it is no folder, or cannot be reached.
+    It is a `StoreError` if it is no folder, or cannot be reached.
     """
     try:
         real = os.path.realpath(root, strict=True)
         mode = os.stat(real).st_mode
     except FileNotFoundError:
         raise StoreError(f"{root}: there is no such folder") from None
-    except PermissionError:
-        raise StoreError(f"{root}: permission denied; use sudo") from None
-    except NotADirectoryError:
-        raise StoreError(f"{root}: is not a folder, nor in one") from None
     except OSError as error:
-        raise StoreError(f"{root}: {error.strerror}") from None
+        raise StoreError(f"{root}: {reason(error)}") from None
     except ValueError:  # a null character
         raise StoreError(f"{shown(root)}: is no path") from None
     if not stat.S_ISDIR(mode):

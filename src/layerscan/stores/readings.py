@@ -11,13 +11,21 @@ from contextlib import contextmanager
 from time import sleep
 from typing import TypeVar
 
+from layerscan import oci
 from layerscan.errors import ReferenceSyntaxError
 from layerscan.files.safefs import Fault, or_fault
+from layerscan.oci.platforms import is_plain
 from layerscan.problem import Problem
 from layerscan.reference import Reference, parse
-from layerscan.stores.engine_files import store_error
+from layerscan.stores.engine_files import document_fault, store_error
 from layerscan.stores.model import Image, Layer
 from layerscan.text import shown
+
+LayerPosition = tuple[str | None, str]
+"""What a chain_id stands for: that of the layer beneath, None at the bottom, and the diff_id."""
+
+_MOST_LAYERS = 1000
+"""The kernel stacks at most 500 (overlayfs, OVL_MAX_STACK), Docker 125 (moby, maxLayerDepth)."""
 
 _MOST_NAMED = 3
 """Of the images lost with a file, how many its problem names."""
@@ -31,11 +39,9 @@ class Reading:
 
     Attributes:
         images: the images that could be read whole, sorted by image id.
-        seen: what to call each image that there seems to be, whether it could be
-            read or not, by what tells them apart.
+        seen: what to call each image that there seems to be, read or not, by its own key.
         notes: what the user should know, a line each.
-        settled: False if something was missing or changed meanwhile, which
-            another reading may mend.
+        settled: False if something was missing or changed, which another reading may mend.
     """
 
     def __init__(self) -> None:
@@ -71,17 +77,12 @@ R = TypeVar("R", bound=Reading)
 
 
 class StoreBase:
-    """Where a store is, and what the last call of `images` met: alike in all kinds.
+    """What all stores have of `layerscan.stores.model.Store`.
 
-    Only opening is checked on construction; every call of `images` reads the store
-    anew. Nothing stays open between calls.
-
-    Attributes:
-        root: absolute path of the store's folder, symbolic links resolved.
-        problems: what could not be read, sorted.
-        vanished: images that were removed meanwhile, sorted. That an engine at work
-            removes images is no problem: they are gone.
-        notes: what the user should know, a line each.
+    On construction a store is opened, or it is a `StoreError`; every call of `images` reads
+    it anew. Nothing stays open between calls. The folder that the user named may be a
+    symbolic link, inside it none is followed. If it is to be `exact`, the `exact_paths` of
+    layers and images are found, too: about twice the system calls.
     """
 
     def __init__(self, root: str) -> None:
@@ -91,16 +92,10 @@ class StoreBase:
         self.notes: Sequence[str] = ()
 
     def _settled(self, read: Callable[[], R]) -> R:
-        """Read the store, and again after each of `PAUSES` while it is changing.
+        """The last reading of the store: again after each of `PAUSES` while it is changing.
 
         While an engine is at work, records and files vanish under the reader. What
         still does not fit in the last reading is a problem.
-
-        Returns:
-            The last reading.
-
-        Raises:
-            StoreError: the store itself is gone or cannot be opened any more.
         """
         with _uncollected(), store_error():
             first = last = read()
@@ -110,6 +105,7 @@ class StoreBase:
                 sleep(pause)
                 last = read()
         self.problems = tuple(sorted(last.problems()))
+        # That an engine at work removes images is no problem: they are gone.
         gone = {label for key, label in first.seen.items() if key not in last.seen}
         self.vanished = tuple(sorted(gone))
         self.notes = tuple(last.notes)
@@ -133,43 +129,41 @@ def _uncollected() -> Iterator[None]:
 
 
 def read_layers(
-    wanted: Mapping[str, tuple[str | None, str]], read: Callable[[str, str | None, str], Layer]
+    wanted: Mapping[str, LayerPosition],
+    read: Callable[[str, str | None, str], Layer],
+    exact_paths: Callable[[Layer], tuple[str, ...]] | None,
 ) -> dict[str, Layer | Fault]:
-    """The layers by their chain_ids; in place of one that cannot be read, the reason.
-
-    Args:
-        wanted: by chain_id, that of the layer beneath, None at the bottom, and the diff_id.
-        read: reads a layer by these three.
-    """
-    layers = {chain: or_fault(read, chain, *place) for chain, place in wanted.items()}
-    by_folder: dict[str, list[Layer]] = defaultdict(list)
-    for layer in layers.values():
+    """The layers by their chain_ids; in place of one that cannot be read, the reason."""
+    layers = {chain: or_fault(read, chain, *position) for chain, position in wanted.items()}
+    by_folder: dict[str, list[str]] = defaultdict(list)
+    for chain, layer in layers.items():
         if isinstance(layer, Layer):
-            by_folder[layer.folder].append(layer)
+            by_folder[layer.folder].append(chain)
     for folder, sharing in by_folder.items():
         if len(sharing) > 1:
             # One of them is a lie.
-            what = f"is claimed by {len(sharing)} layers, {sharing[0].chain_id} first"
-            layers.update(dict.fromkeys((one.chain_id for one in sharing), Fault(folder, what)))
+            what = f"is claimed by {len(sharing)} layers, {sharing[0]} first"
+            layers.update(dict.fromkeys(sharing, Fault(folder, what)))
+    for chain, layer in layers.items():
+        if exact_paths is not None and isinstance(layer, Layer):
+            paths = or_fault(exact_paths, layer)
+            layers[chain] = paths if isinstance(paths, Fault) else layer._replace(exact_paths=paths)
     return layers
 
 
-def add_exact_paths(
-    layers: dict[str, Layer | Fault], find: Callable[[Layer], tuple[str, ...]]
-) -> None:
-    """Give each of `layers` the `exact_paths` that `find` tells; a fault takes its place."""
-    for chain, layer in layers.items():
-        if isinstance(layer, Layer):
-            paths = or_fault(find, layer)
-            layers[chain] = paths if isinstance(paths, Fault) else layer._replace(exact_paths=paths)
+def image_config(raw: bytes, where: str) -> oci.Config:
+    """The image config `raw`, which is at `where`; a `Fault` if it is none, or of no real image."""
+    with document_fault(where):
+        config = oci.loads_config(raw, where)
+    if not is_plain(config.platform):
+        raise Fault(where, "is no image config: its platform is no plain text")
+    if len(config.diff_ids) > _MOST_LAYERS:
+        raise Fault(where, f"is no image config: it has {len(config.diff_ids)} layers")
+    return config
 
 
 def full_name(text: str) -> Reference:
-    """The image name `text`.
-
-    Raises:
-        ReferenceSyntaxError: it is none, or has neither tag nor digest.
-    """
+    """The image name `text`; a ReferenceSyntaxError if it is none, or has no tag or digest."""
     name = parse(text, default_tag=False)
     if name.tag is None and name.digest is None:
         raise ReferenceSyntaxError(f"the name {shown(text)} has neither tag nor digest")

@@ -2,7 +2,7 @@
 
 Owns which file counts, for root and for other users, its keys and their
 defaults (containers-storage.conf(5); ``types/options.go`` of containers/storage
-has what the manual leaves out). It opens no store.
+has what the manual leaves out). It opens no store. What is wrong is a `StoreError`.
 """
 
 import os
@@ -11,8 +11,10 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from layerscan.errors import StoreError
-from layerscan.stores.engine_files import read_settings
+from layerscan import jsondoc
+from layerscan.errors import DocumentError, StoreError
+from layerscan.jsondoc import Place
+from layerscan.stores.engine_files import parse_toml, read_settings, strings
 from layerscan.text import shown
 
 SYSTEM_CONFIGS = ("/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
@@ -27,31 +29,15 @@ _ROOTLESS_VARIABLE = "_CONTAINERS_ROOTLESS_UID"
 _MOST_ADDITIONAL = 64
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))", re.ASCII)
 
+Variables = Mapping[str, str]
+"""Those of the environment that count for somebody; of a user, ``HOME`` and ``UID`` always."""
+
 
 class Location(NamedTuple):
-    """Where a store is, by what is configured.
-
-    Attributes:
-        root: absolute path of its folder.
-        additional: those of further stores, which only give images.
-    """
+    """Where a store is, and where further ones are, which only give it images."""
 
     root: str
     additional: tuple[str, ...] = ()
-
-
-class Owner(NamedTuple):
-    """A user who has a store of their own.
-
-    Attributes:
-        uid: the user's id.
-        home: absolute path of the home folder.
-        environment: the variables that count for them.
-    """
-
-    uid: int
-    home: str
-    environment: Mapping[str, str]
 
 
 class _StorageSettings(NamedTuple):
@@ -63,19 +49,23 @@ class _StorageSettings(NamedTuple):
     additional: tuple[str, ...] = ()
 
 
-def this_user() -> Owner | None:
-    """Who runs this process, None for root."""
-    environment = os.environ
-    outside = environment.get(_ROOTLESS_VARIABLE, "")
+def this_user() -> Variables | None:
+    """What counts for the user who runs this process, None for root."""
+    outside = os.environ.get(_ROOTLESS_VARIABLE, "")
     uid = int(outside) if outside.isascii() and outside.isdigit() else os.geteuid()
     if uid == 0:
         return None
-    home = environment.get("HOME", "")
-    return Owner(uid, home if os.path.isabs(home) else _home_of(uid), environment)
+    home = os.environ.get("HOME", "")
+    if not os.path.isabs(home):
+        try:
+            home = pwd.getpwuid(uid).pw_dir
+        except KeyError:
+            home = "/"
+    return {**os.environ, "HOME": home, "UID": str(uid)}
 
 
-def sudo_user() -> Owner | None:
-    """Who called sudo to become root, None where nobody did."""
+def sudo_user() -> Variables | None:
+    """What counts for the user who called sudo to become root, None where nobody did."""
     name = os.environ.get("SUDO_USER", "")
     if os.geteuid() != 0 or not name:
         return None
@@ -84,44 +74,33 @@ def sudo_user() -> Owner | None:
     except KeyError:
         return None
     # The variables here are root's.
-    return Owner(entry.pw_uid, entry.pw_dir, {}) if entry.pw_uid else None
+    return {"HOME": entry.pw_dir, "UID": str(entry.pw_uid)} if entry.pw_uid else None
 
 
 def system_location() -> Location:
-    """Where root's store is.
-
-    Raises:
-        StoreError: a file of settings cannot be used.
-    """
+    """Where root's store is."""
     settings = _system_settings(os.environ)
-    return _location(settings, settings.root or SYSTEM_ROOT, None)
+    return _location(settings, settings.root or SYSTEM_ROOT, os.environ)
 
 
-def user_location(owner: Owner) -> Location:
-    """Where the store of `owner` is, who is not root.
-
-    Raises:
-        StoreError: a file of settings cannot be used.
-    """
-    environment = owner.environment
-    system = _system_settings(environment)
-    default = system.rootless_root or os.path.join(
-        environment.get("XDG_DATA_HOME") or os.path.join(owner.home, ".local/share"),
-        "containers/storage",
-    )
-    if environment.get(_CONFIG_VARIABLE):
-        own: _StorageSettings | None = system
-    else:
-        folder = environment.get("XDG_CONFIG_HOME") or os.path.join(owner.home, ".config")
+def user_location(variables: Variables) -> Location:
+    """Where the store of a user is who is not root."""
+    system = _system_settings(variables)
+    home = variables["HOME"]
+    data = variables.get("XDG_DATA_HOME") or os.path.join(home, ".local/share")
+    default = system.rootless_root or os.path.join(data, "containers/storage")
+    own: _StorageSettings | None = system
+    if not variables.get(_CONFIG_VARIABLE):
+        folder = variables.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
         own = _read(os.path.join(folder, "containers/storage.conf"))
     if own is None:
         # Of the system's settings no additional store holds for a user.
-        return _location(_StorageSettings(system.source), default, owner)
-    return _location(own, own.root or own.rootless_root or default, owner)
+        return _location(_StorageSettings(system.source), default, variables)
+    return _location(own, own.root or own.rootless_root or default, variables)
 
 
-def _system_settings(environment: Mapping[str, str]) -> _StorageSettings:
-    named = environment.get(_CONFIG_VARIABLE)
+def _system_settings(variables: Variables) -> _StorageSettings:
+    named = variables.get(_CONFIG_VARIABLE)
     for path in (named,) if named else SYSTEM_CONFIGS:
         settings = _read(path)
         if settings is not None:
@@ -131,84 +110,47 @@ def _system_settings(environment: Mapping[str, str]) -> _StorageSettings:
 
 def _read(path: str) -> _StorageSettings | None:
     """What the file `path` says, None if there is none."""
-    try:
-        raw = read_settings(path)
-    except ValueError:
-        raise StoreError(f"{shown(path)}: is no path") from None
-    return None if raw is None else _settings(_parse_toml(raw, path), path)
-
-
-def _parse_toml(raw: bytes, path: str) -> dict[str, object]:
-    import tomllib
-
-    try:
-        return tomllib.loads(raw.decode())
-    except UnicodeDecodeError as error:
-        raise StoreError(f"{path}: is no UTF-8, at byte {error.start}") from None
-    except RecursionError:
-        raise StoreError(f"{path}: is no TOML of this kind: nested too deeply") from None
-    except ValueError as error:
-        raise StoreError(f"{path}: is no TOML: {error}") from None
+    raw = read_settings(path)
+    return None if raw is None else _settings(parse_toml(raw, path), path)
 
 
 def _settings(document: dict[str, object], path: str) -> _StorageSettings:
-    storage = _table(document, "storage", "storage", path)
-    options = _table(storage, "options", "storage.options", path)
-    listed = options.get("additionalimagestores", [])
-    if not isinstance(listed, list) or len(listed) > _MOST_ADDITIONAL:
-        raise StoreError(f"{path}: additionalimagestores is no list of paths: {shown(listed)}")
-    # The place of the images, if it is another than that of the containers.
-    image_store = _text(storage.get("imagestore", ""), "imagestore", path)
-    more = (_text(entry, "additionalimagestores", path) for entry in listed)
-    return _StorageSettings(
-        source=path,
-        root=_text(storage.get("graphroot", ""), "graphroot", path),
-        rootless_root=_text(
-            storage.get("rootless_storage_path", ""), "rootless_storage_path", path
-        ),
-        additional=tuple(filter(None, (image_store, *more))),
-    )
+    place = Place(path, "storage")
+    at = place.key("options")
+    try:
+        storage = jsondoc.mapping(document.get("storage", {}), place)
+        options = jsondoc.mapping(storage.get("options", {}), at)
+        additional = strings(options, "additionalimagestores", at)
+        if len(additional) > _MOST_ADDITIONAL:
+            raise at.fault(f"has more than {_MOST_ADDITIONAL} additionalimagestores")
+        # The place of the images, if it is another than that of the containers.
+        image_store = jsondoc.text(storage, "imagestore", place, "")
+        return _StorageSettings(
+            source=path,
+            root=jsondoc.text(storage, "graphroot", place, ""),
+            rootless_root=jsondoc.text(storage, "rootless_storage_path", place, ""),
+            additional=tuple(filter(None, (image_store, *additional))),
+        )
+    except DocumentError as error:
+        raise StoreError(str(error)) from None
 
 
-def _table(outer: dict[str, object], key: str, name: str, path: str) -> dict[str, object]:
-    table = outer.get(key, {})
-    if not isinstance(table, dict):
-        raise StoreError(f"{path}: {name} is no table: {shown(table)}")
-    return table
+def _location(settings: _StorageSettings, root: str, variables: Variables) -> Location:
+    paths = [_path(path, settings, variables) for path in (root, *settings.additional)]
+    return Location(paths[0], tuple(paths[1:]))
 
 
-def _text(value: object, name: str, path: str) -> str:
-    if not isinstance(value, str):
-        raise StoreError(f"{path}: {name} is no path: {shown(value)}")
-    return value
-
-
-def _location(settings: _StorageSettings, root: str, owner: Owner | None) -> Location:
-    additional = [_path(path, settings, owner) for path in settings.additional]
-    return Location(_path(root, settings, owner), tuple(additional))
-
-
-def _path(text: str, settings: _StorageSettings, owner: Owner | None) -> str:
+def _path(text: str, settings: _StorageSettings, variables: Variables) -> str:
     """The path that `text` stands for: variables in it are replaced."""
-    known = dict(os.environ if owner is None else owner.environment)
-    if owner is not None:
-        known |= {"HOME": owner.home, "UID": str(owner.uid)}
     source = f"{settings.source}: " if settings.source else ""
 
     def value(match: re.Match[str]) -> str:
         name = match[1] or match[2]
-        if name not in known:
+        if name not in variables:
             raise StoreError(f"{source}{shown(text)} uses the variable {name}, which is not set")
-        return known[name]
+        return variables[name]
 
     path = _VARIABLE.sub(value, text)
     if not os.path.isabs(path) or not path.isprintable():
         raise StoreError(f"{source}no absolute path: {shown(path)}")
     return os.path.normpath(path)
-
-
-def _home_of(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_dir
-    except KeyError:
-        return "/"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from layerscan.files.safefs import Fault
 from layerscan.stores.containerd.bolt import Bucket, Database
 from layerscan.stores.containerd.records import ContainerdRecords, Snapshots
+from tests.builders.bolt_contents import get, items
 from tests.fuzz.one_file import OneFile
 from tests.fuzz.outcome import Refused, outcome
 from tests.fuzz.sealed import sealed_database
@@ -43,7 +44,7 @@ def contents(folder: OneFile, *, copied: bool) -> list[object]:
         buckets = [database.root]
         for bucket in buckets:
             keys = []
-            for key, value in bucket.items():
+            for key, value in items(bucket):
                 keys.append(key)
                 if isinstance(value, bytes):
                     found.append((key, value))
@@ -58,7 +59,7 @@ def contents(folder: OneFile, *, copied: bool) -> list[object]:
 def found_under(bucket: Bucket, key: bytes) -> object:
     return [
         outcome(partial(bucket.has, key), Fault),
-        outcome(partial(bucket.get, key), Fault),
+        outcome(partial(get, bucket, key), Fault),
         outcome(lambda: bucket.bucket(key) is None, Fault),
         outcome(partial(bucket.record, key, b"digest", b"size"), Fault),
     ]
@@ -77,7 +78,7 @@ def images(namespace: Namespace) -> None:
     targets, _ = namespace.targets()
     assert namespace.has_images or not targets
     for target in targets:
-        outcome(partial(namespace.snapshotters, target.digest), Fault)
+        outcome(partial(namespace.other_snapshotters, target.digest), Fault)
 
 
 def layer(namespace: Namespace, snapshots: Snapshots) -> None:

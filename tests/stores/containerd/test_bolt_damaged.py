@@ -13,6 +13,7 @@ from layerscan.files.safefs import Fault
 from layerscan.stores.containerd.bolt import Bucket
 from tests.builders.bolt import PAGE_SIZE, Tree, branch, database, leaf, reseal
 from tests.builders.bolt_case import chance, fault, plain, read
+from tests.builders.bolt_contents import get, items
 from tests.builders.bolt_pages_case import with_root
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def test_endless_depth(tmp_path: Path) -> None:
     for deep in (content, with_root(branch(3, [(b"a", 3)]))):
         refused = pytest.raises(Fault, match="a bucket is nested too deeply")
         with refused, read(tmp_path, deep) as found:
-            found.root.get(b"a")
+            get(found.root, b"a")
 
 
 # Fuzzing: nothing but a Fault, whatever the file is like.
@@ -145,7 +146,7 @@ def survive(folder: Path, content: bytes, *, copied: bool = True) -> str:
         with read(folder, content, copied=copied) as database:
             for key, value in walk(database.root, 0):
                 if isinstance(value, bytes):
-                    database.root.get(key)
+                    get(database.root, key)
                 else:
                     database.root.bucket(key)
     except Fault as found:
@@ -155,7 +156,7 @@ def survive(folder: Path, content: bytes, *, copied: bool = True) -> str:
 
 def walk(bucket: Bucket, depth: int) -> list[tuple[bytes, object]]:
     # A damaged file may have buckets that lead to themselves: that is the caller's to guard.
-    found: list[tuple[bytes, object]] = list(bucket.items())
+    found: list[tuple[bytes, object]] = list(items(bucket))
     for _, value in found[:5000]:
         if isinstance(value, Bucket) and depth < 6:
             walk(value, depth + 1)

@@ -237,12 +237,12 @@ def test_database_of_snapshots_that_is_missing(case: Case) -> None:
     [
         (b"kind", b"\x02", "the snapshot of layer {chain} is not committed"),
         (b"kind", None, "the snapshot of layer {chain} is not committed"),
-        (b"id", b"", "id of the snapshot of layer {chain} is b''"),
-        (b"id", None, "id of the snapshot of layer {chain} is b''"),
-        (b"id", b"\x80", "id of the snapshot of layer {chain} is b'\\x80'"),
-        (b"id", b"\x01\x01", "id of the snapshot of layer {chain} is b'\\x01\\x01'"),
+        (b"id", b"", "a number of the snapshot of layer {chain} is b''"),
+        (b"id", None, "a number of the snapshot of layer {chain} is b''"),
+        (b"id", b"\x80", "a number of the snapshot of layer {chain} is b'\\x80'"),
+        (b"id", b"\x01\x01", "a number of the snapshot of layer {chain} is b'\\x01\\x01'"),
         (b"id", b"\xff" * 12 + b"\x01", None),
-        (b"inodes", varint(-3), "inodes of the snapshot of layer {chain} is b'\\x05'"),
+        (b"inodes", varint(-3), "a number of the snapshot of layer {chain} is b'\\x05'"),
         (b"size", uvarint(1 << 64), None),
     ],
 )
@@ -254,7 +254,7 @@ def test_snapshot_with_a_damaged_record(
         del snapshot[key]
     else:
         snapshot[key] = value
-    what = what or f"{key.decode()} of the snapshot of layer {{chain}} is {value!r}"
+    what = what or f"a number of the snapshot of layer {{chain}} is {value!r}"
     check(case, case.built.snapshots_path(), what.format(chain=case.one.chain_id) + ONE)
 
 
@@ -372,13 +372,13 @@ def test_folders_of_layers_that_cannot_be_opened(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case.built.image(["docker.io/library/empty:1"], [])
-    monkeypatch.setattr(layers.LayerFolders, "__enter__", refusing)
+    monkeypatch.setattr(layers.LayerFolders, "__init__", refusing)
     check(case, "the place", f"is worn out{BOTH}", survivors=["empty:1"])
 
 
 def test_snapshotters_that_cannot_be_told(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records.Namespace, "has_snapshot", lambda *_: False)
-    monkeypatch.setattr(records.Namespace, "snapshotters", refusing)
+    monkeypatch.setattr(records.Namespace, "other_snapshotters", refusing)
     store = opened(case.built)
     assert store.images() == []
     assert [str(problem) for problem in store.problems] == ["the place: is worn out"]

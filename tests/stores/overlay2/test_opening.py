@@ -30,7 +30,7 @@ def test_no_such_path(tmp_path: Path) -> None:
 def test_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     opening_fails(tmp_path / "file", f"{tmp_path}/file: is not a folder")
-    opening_fails(tmp_path / "file/x", f"{tmp_path}/file/x: is not a folder, nor in one")
+    opening_fails(tmp_path / "file/x", f"{tmp_path}/file/x: Not a directory")
 
 
 def test_no_path() -> None:

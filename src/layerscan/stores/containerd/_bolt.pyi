@@ -1,6 +1,7 @@
 """The pages of bbolt's trees, as `layerscan.stores.containerd.bolt` reads them; and Go's varints.
 
-Nothing in a page is believed: all of it is checked when it is made.
+Nothing in a page is believed: all of it is checked when it is made. A `PageError` says
+what is damaged, or that a leaf was asked for what branches have, or a branch.
 """
 
 from typing import final
@@ -16,33 +17,19 @@ class Value:
     def is_bucket(self) -> bool: ...
     @property
     def root(self) -> int:
-        """Of a bucket, the page at its top; 0 where it is inside.
-
-        Raises:
-            PageError: it is cut off.
-        """
+        """Of a bucket, the page at its top; 0 where it is inside."""
 
     def content(self) -> bytes:
         """Its bytes."""
 
     def page(self) -> Page | None:
-        """The only page of a small bucket, which is inside; None where it is not.
-
-        Raises:
-            PageError: it is damaged, or the bucket is cut off.
-        """
+        """The only page of a small bucket, which is inside; None where it is not."""
 
 @final
 class Page:
-    """A page of a tree: a leaf, which has values, or a branch, which has children.
+    """A page of a tree, from `start` of `data` to `end` at the latest.
 
-    Args:
-        data: holds the page.
-        start: where it begins in there.
-        end: where it ends at the latest.
-
-    Raises:
-        PageError: it is damaged.
+    It is a leaf, which has values, or a branch, which has children.
     """
 
     def __init__(self, data: bytes, start: int = 0, end: int = ...) -> None: ...
@@ -60,43 +47,19 @@ class Page:
         """Of a leaf, what is under `key`, None where there is nothing."""
 
     def elements(self) -> list[tuple[bytes, Value]]:
-        """Of a leaf, all keys in order, and what is under them.
-
-        Raises:
-            PageError: it is none.
-        """
+        """Of a leaf, all keys in order, and what is under them."""
 
     def record(self, names: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        """Of a leaf, the values under `names`; empty where there is none, or a bucket.
-
-        Raises:
-            PageError: it is none.
-        """
+        """Of a leaf, the values under `names`; empty where there is none, or a bucket."""
 
     def child(self, key: bytes) -> int:
-        """Of a branch, the page that `key` is in, if it is in any.
-
-        Raises:
-            PageError: it is none.
-        """
+        """Of a branch, the page that `key` is in, if it is in any."""
 
     def children(self) -> list[int]:
-        """Of a branch, all pages beneath, in order.
-
-        Raises:
-            PageError: it is none.
-        """
+        """Of a branch, all pages beneath, in order."""
 
 def uvarint(raw: bytes) -> int:
-    """Go's unsigned varint of 64 bits that is all of `raw`.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """Go's unsigned varint of 64 bits that is all of `raw`; a ValueError if it is none."""
 
 def varint(raw: bytes) -> int:
-    """Go's signed varint that is all of `raw`, from 0.
-
-    Raises:
-        ValueError: it is none, or negative.
-    """
+    """Go's signed varint that is all of `raw`, from 0; a ValueError if it is none, or negative."""

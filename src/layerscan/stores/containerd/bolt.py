@@ -15,14 +15,29 @@ read is whole if the newest meta page is the same afterwards.
 """
 
 import os
+import struct
 from collections.abc import Iterator
+from contextlib import ExitStack
 from time import sleep
-from typing import Self
+from typing import NamedTuple
 
 from layerscan.files.safefs import Fault, Folder, reason
 from layerscan.stores.containerd._bolt import Page, PageError, Value
-from layerscan.stores.containerd.bolt_meta import FIRST_PAGE, HEAD, HEADER, Meta, newest_meta
 from layerscan.text import shown
+
+_HEADER = struct.Struct("<QHHI")
+"""Of a page: its number, flags, count of elements, pages of overflow."""
+_META = struct.Struct("<IIIIQQQQQQ")
+"""Of a meta page, after its header. The checksum at its end is of the 56 bytes before it."""
+_MAGIC = 0xED0CDAED
+_VERSION = 2
+_IS_META = 4
+_PAGE_SIZES = tuple(1 << bits for bits in range(9, 17))
+"""Page sizes of the machines that there are: as a database's pages are."""
+_HEAD = _PAGE_SIZES[-1] + _HEADER.size + _META.size
+"""So many bytes of a file have both meta pages in them."""
+_FIRST_PAGE = 2
+"""Before it are the two meta pages."""
 
 _ATTEMPTS = 20
 """How often a file is copied that the engine writes to meanwhile."""
@@ -34,35 +49,40 @@ _LONGEST_COPY = 32 << 20
 _LONGEST_PAGE = 1 << 20
 """Bytes of the longest page: it takes more than one where a value is long."""
 _SHORT = 512
-"""Bytes of a page that are read where it is likely to hold no more: to copy all
-takes twice as long."""
+"""Bytes that are read of a page that likely holds no more: all of it takes twice as long."""
 _DEEPEST = 32
 """Levels of a bucket's tree: each holds at least twice what the one above does."""
 _FEW = 32
 """Lookups in a bucket after which all its keys are gone through once and for all."""
 
 
-class Database:
-    """A database as it was after one transaction, open until it is closed.
+class _Meta(NamedTuple):
+    """What a meta page says: which tree is the newest, and how large it all is."""
 
-    Args:
-        folder: the open folder that the file is in.
-        name: of the file.
-        copied: take it in one go, if it is not too large.
+    page_size: int
+    root: int
+    pages: int
+    txid: int
 
-    Attributes:
-        where: absolute path of the file.
-        txid: number of that transaction.
-        root: the bucket that all others are in.
+    @property
+    def length(self) -> int:
+        """Of the database, in bytes. The file may be longer."""
+        return self.page_size * self.pages
 
-    Raises:
-        Fault: the file cannot be read, is no database, or kept changing; or
-            the root is damaged.
+
+class Database(ExitStack):
+    """A database as it was after one transaction, to be read in a ``with``.
+
+    It is the file `name` in `folder`, taken in one go if it is to be `copied` and not too
+    large; `root` is the bucket that all others are in. A file that cannot be read, is no
+    database, is damaged or kept changing is a `Fault`, now or when what is wrong is met.
     """
 
     def __init__(self, folder: Folder, name: str, *, copied: bool = True) -> None:
+        super().__init__()
         self.where = folder.where(name)
         self._file, _ = folder.open(name)
+        self.callback(os.close, self._file)
         self._copy: bytes | None = None
         self._pages: dict[int, Page] = {}
         self._kept = 0
@@ -70,36 +90,17 @@ class Database:
             self._meta = self._newest()
             if copied and self._meta.length <= _LONGEST_COPY:
                 self._copy = self._copied()
-            self.txid = self._meta.txid
-            self.root = Bucket(self, self._page(self._meta.root))
+            self.root = Bucket(self, self.page(self._meta.root))
         except BaseException:
             self.close()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file. What was not read yet cannot be read any more."""
-        os.close(self._file)
-
     def is_newest(self) -> bool:
-        """Whether no other transaction has ended since.
-
-        Raises:
-            Fault: that cannot be seen.
-        """
+        """Whether no other transaction has ended since."""
         return self._newest() == self._meta
 
     def check_unmoved(self) -> None:
-        """Make sure that all that was read is of one transaction.
-
-        Raises:
-            Fault: the engine has ended another one meanwhile.
-        """
+        """Make sure that all that was read is of one transaction."""
         if self._copy is None and not self.is_newest():
             raise self._moved()
 
@@ -116,8 +117,8 @@ class Database:
             sleep(_PAUSE)
         raise self._moved()
 
-    def _newest(self) -> Meta:
-        meta = newest_meta(self._read_some(0, HEAD))
+    def _newest(self) -> _Meta:
+        meta = _newest_meta(self._read_some(0, _HEAD))
         if meta is None:
             raise Fault(self.where, "is no bbolt database, or damaged: no meta page is valid")
         return meta
@@ -141,9 +142,7 @@ class Database:
         except OSError as error:
             raise Fault(self.where, reason(error)) from error
 
-    # Pages.
-
-    def _page(self, number: int) -> Page:
+    def page(self, number: int) -> Page:
         """Page `number` of a tree, each taken apart once."""
         known = self._pages.get(number)
         if known is None:
@@ -155,19 +154,12 @@ class Database:
         return known
 
     def _new_page(self, number: int) -> Page:
-        data = self._page_bytes(number)
-        try:
-            return Page(data)
-        except PageError as error:
-            raise self.fault(f"page {number} {error}") from None
-
-    def _page_bytes(self, number: int) -> bytes:
         size = self._meta.page_size
-        if not FIRST_PAGE <= number < self._meta.pages:
+        if not _FIRST_PAGE <= number < self._meta.pages:
             raise self.fault(f"refers to page {number} of {self._meta.pages}")
         start = number * size
         data = self._read(start, size)
-        found, _, _, overflow = HEADER.unpack_from(data)
+        found, _, _, overflow = _HEADER.unpack_from(data)
         if found != number:
             raise self.fault(f"page {number} says that it is page {found}")
         if overflow:
@@ -175,12 +167,15 @@ class Database:
             if start + length > self._meta.length or length > _LONGEST_PAGE:
                 raise self.fault(f"page {number} is too long")
             data = self._read(start, length)
-        return data
+        try:
+            return Page(data)
+        except PageError as error:
+            raise self.fault(f"page {number} {error}") from None
 
-    def _bucket_page(self, bucket: Value, key: bytes, *, keep: bool = False) -> Page:
+    def bucket_page(self, bucket: Value, key: bytes, *, keep: bool = False) -> Page:
         """The page at the top of `bucket`, which is under `key`.
 
-        It is kept for the next who asks for it, or not; then it is likely a short one.
+        What is not kept for the next who asks for it is likely a short one.
         """
         if not bucket.is_bucket:
             raise self.fault(f"{shown(key)} is a value, not a bucket")
@@ -191,18 +186,11 @@ class Database:
         if page is not None:
             return page
         root = bucket.root
-        return self._page(root) if keep else self._short_page(root) or self._new_page(root)
-
-    def _record(self, bucket: Value, key: bytes, names: tuple[bytes, ...]) -> tuple[bytes, ...]:
-        """The values under `names` in the small `bucket`, which is under `key`."""
-        page = self._bucket_page(bucket, key)
-        if not page.is_leaf:
-            raise self.fault(f"bucket {shown(key)} is not small")
-        return page.record(names)
+        return self.page(root) if keep else self._short_page(root) or self._new_page(root)
 
     def _short_page(self, number: int) -> Page | None:
         """Page `number` if its first bytes are sound by themselves."""
-        if not FIRST_PAGE <= number < self._meta.pages:
+        if not _FIRST_PAGE <= number < self._meta.pages:
             return None
         try:
             page = Page(self._read(number * self._meta.page_size, _SHORT))
@@ -218,10 +206,7 @@ class Database:
 class Bucket:
     """A bucket of a `Database`: keys, and under each a value or another bucket.
 
-    Of what is not asked for, no page is looked at.
-
-    Raises:
-        Fault: from each method: the way to what is asked for is damaged, or that is.
+    Of what is not asked for, no page is looked at. A value in a bucket's place is a `Fault`.
     """
 
     __slots__ = ("_database", "_index", "_lookups", "_root")
@@ -236,31 +221,21 @@ class Bucket:
         """Whether there is anything under `key`."""
         return self._find(key) is not None
 
-    def get(self, key: bytes) -> bytes | None:
-        """The value under `key`, None where there is none; a bucket is a fault."""
-        value = self._find(key)
-        if value is None:
-            return None
-        if value.is_bucket:
-            raise self._database.fault(f"{shown(key)} is a bucket, not a value")
-        return value.content()
-
     def record(self, key: bytes, *names: bytes) -> tuple[bytes, ...] | None:
         """The values under `names` in the small bucket under `key`; None where there is none.
 
-        Where it has no such value, it counts as empty. A value or a large bucket in its
-        place is a fault.
+        Where it has no such value, it counts as empty. A large bucket is a fault.
         """
         bucket = self._find(key)
         if bucket is None:
             return None
-        return self._database._record(bucket, key, names)  # noqa: SLF001 - one module
+        page = self._database.bucket_page(bucket, key)
+        if not page.is_leaf:
+            raise self._database.fault(f"bucket {shown(key)} is not small")
+        return page.record(names)
 
     def bucket(self, *keys: bytes) -> "Bucket | None":
-        """The bucket under the first of `keys`, in it that under the next, and so on.
-
-        A value is a fault; where there is nothing, it is None.
-        """
+        """The bucket under the first of `keys`, in it that under the next, and so on, if any."""
         found = self
         for key in keys:
             bucket = found._find(key)
@@ -280,15 +255,8 @@ class Bucket:
             if value.is_bucket:
                 yield key, self._inner(key, value)
 
-    def items(self) -> "Iterator[tuple[bytes, bytes | Bucket]]":
-        """All keys, in order, and what is under them."""
-        for key, value in self._elements():
-            inner = self._inner(key, value) if value.is_bucket else value.content()
-            yield key, inner
-
     def _inner(self, key: bytes, bucket: Value, *, keep: bool = False) -> "Bucket":
-        page = self._database._bucket_page(bucket, key, keep=keep)  # noqa: SLF001 - one module
-        return Bucket(self._database, page)
+        return Bucket(self._database, self._database.bucket_page(bucket, key, keep=keep))
 
     def _find(self, key: bytes) -> Value | None:
         if self._index is not None:
@@ -301,28 +269,61 @@ class Bucket:
         for _ in range(_DEEPEST):
             if page.is_leaf:
                 return page.find(key)
-            page = self._database._page(page.child(key))  # noqa: SLF001 - one module
+            page = self._database.page(page.child(key))
         raise self._database.fault("a bucket is nested too deeply")
 
     def _elements(self) -> Iterator[tuple[bytes, Value]]:
         seen: set[int] = set()
-        levels: list[Iterator[int]] = []
-        page = self._root
-        while True:
-            if page.is_leaf:
+        levels: list[Iterator[Page]] = [iter((self._root,))]
+        while levels:
+            page = next(levels[-1], None)
+            if page is None:
+                levels.pop()
+            elif page.is_leaf:
                 yield from page.elements()
+            elif len(levels) >= _DEEPEST:
+                raise self._database.fault("a bucket is nested too deeply")
             else:
-                levels.append(iter(page.children()))
-                if len(levels) >= _DEEPEST:
-                    raise self._database.fault("a bucket is nested too deeply")
-            child = None
-            while levels and child is None:
-                child = next(levels[-1], None)
-                if child is None:
-                    levels.pop()
-            if child is None:
-                return
+                levels.append(self._beneath(page, seen))
+
+    def _beneath(self, page: Page, seen: set[int]) -> Iterator[Page]:
+        for child in page.children():
             if child in seen:
                 raise self._database.fault(f"page {child} is in a bucket twice")
             seen.add(child)
-            page = self._database._page(child)  # noqa: SLF001 - one module
+            yield self._database.page(child)
+
+
+def _newest_meta(head: bytes) -> _Meta | None:
+    """The newer valid meta page in the `head` of a file, None where none is valid.
+
+    The other one may just be being written.
+    """
+    first = _meta(head, 0)
+    # Without the first, the page size is not known: each has its place for the second.
+    sizes = _PAGE_SIZES if first is None else (first.page_size,)
+    others = [meta for size in sizes if (meta := _meta(head, size)) and meta.page_size == size]
+    valid = others if first is None else [first, *others]
+    return max(valid, key=lambda meta: meta.txid, default=None)
+
+
+def _meta(head: bytes, at: int) -> _Meta | None:
+    """The meta page at the offset `at`, None where none is valid."""
+    start = at + _HEADER.size
+    if len(head) < start + _META.size:
+        return None
+    _, flags, _, _ = _HEADER.unpack_from(head, at)
+    magic, version, page_size, _, root, _, _, pages, txid, checksum = _META.unpack_from(head, start)
+    if (flags, magic, version) != (_IS_META, _MAGIC, _VERSION) or page_size not in _PAGE_SIZES:
+        return None
+    if checksum != fnv64a(head[start : start + _META.size - 8]):
+        return None
+    return _Meta(page_size, root, pages, txid)
+
+
+def fnv64a(content: bytes) -> int:
+    """The 64-bit FNV-1a hash of `content` (RFC 9923)."""
+    value = 0xCBF29CE484222325
+    for byte in content:
+        value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return value

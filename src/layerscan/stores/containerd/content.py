@@ -14,28 +14,22 @@ from typing import NamedTuple, TypeVar
 from layerscan import digest as digests
 from layerscan import oci
 from layerscan.errors import AbsentError
-from layerscan.files.safefs import Fault, Folder, Opened
+from layerscan.files.safefs import Fault, Folder
 from layerscan.oci import Config, Descriptor, Index, Manifest, Platform
 from layerscan.oci.images import IndexedImage, TooManyError, Why, list_images
 from layerscan.oci.matchers import Matcher
 from layerscan.oci.platforms import is_plain
 from layerscan.oci.readers import UnreadableError
-from layerscan.stores.engine_files import document_fault
+from layerscan.stores.engine_files import document_fault, read_verified
+from layerscan.stores.readings import image_config
 
 CONTENT = "io.containerd.content.v1.content"
 
 D = TypeVar("D", "Manifest | Index", Config)
 
-_MOST_LAYERS = 1000
-"""The kernel stacks at most 500 (overlayfs, OVL_MAX_STACK)."""
-
 
 class AbsentFaultError(AbsentError):
-    """A blob that is not there.
-
-    Attributes:
-        fault: as the store knows it.
-    """
+    """A blob that is not there; `fault` says so."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(str(fault))
@@ -43,34 +37,24 @@ class AbsentFaultError(AbsentError):
 
 
 class Variant(NamedTuple):
-    """An image for one platform, as its documents say it.
-
-    Attributes:
-        config_digest: of its config; its image id.
-        platform: what it is for.
-        diff_ids: of its layers, bottom up.
-        layers: digest of each layer, bottom up.
-        documents: digests of the indexes, manifest and config that lead to it.
-        chain_ids: of its layers, bottom up.
-    """
+    """An image for one platform, as its documents say it: layers are bottom up."""
 
     config_digest: str
+    """Its image id."""
     platform: Platform
     diff_ids: tuple[str, ...]
     layers: tuple[str, ...]
+    """Their digests."""
     documents: tuple[str, ...]
+    """Digests of the indexes, manifest and config that lead to it."""
     chain_ids: tuple[str, ...]
 
 
-class ContentStore(Opened):
-    """The blobs of a content store under containerd's root, held open while it is read.
-
-    Raises:
-        Fault: they cannot be opened.
-    """
+class ContentStore(ExitStack):
+    """The blobs of a content store under containerd's root, held open while it is read."""
 
     def __init__(self, root: Folder) -> None:
-        super().__init__(ExitStack())
+        super().__init__()
         self._root = root
         self._folders: dict[str, Folder] = {}
         self._documents: dict[str, Manifest | Index | Fault] = {}
@@ -82,21 +66,14 @@ class ContentStore(Opened):
         return f"{self._root.path}/{CONTENT}/blobs/{digests.blob_path(digest)}"
 
     def has(self, digest: str) -> bool:
-        """Whether the blob is there.
-
-        Raises:
-            Fault: that cannot be seen.
-        """
-        return self._folder(digest).look(_hex(digest)) is not None
+        """Whether the blob is there."""
+        return self._folder(digest).look(digest.partition(":")[2]) is not None
 
     def variants(self, digest: str, media_type: str) -> tuple[list[Variant], list[Fault], int]:
         """What the manifest or index `digest` stands for: an image for each platform there is.
 
-        What is no image is passed over.
-
-        Returns:
-            The images; why others cannot be read; how many an index refers to that are
-            not there.
+        These, and why others cannot be read, and how many an index refers to that are not
+        there. What is no image is passed over.
         """
         top = Descriptor(media_type, digest, 0)
         try:
@@ -112,8 +89,7 @@ class ContentStore(Opened):
                 variants.append(self._variant(one))
             except Fault as fault:
                 faults.append(fault)
-        absent_ones = sum(one.why is Why.ABSENT for one in listing.passed_over)
-        return variants, faults, absent_ones
+        return variants, faults, sum(one.why is Why.ABSENT for one in listing.passed_over)
 
     def document(self, descriptor: Descriptor) -> Manifest | Index:
         """A manifest or index; see `layerscan.oci.readers.Reader`."""
@@ -122,22 +98,12 @@ class ContentStore(Opened):
 
     def config(self, descriptor: Descriptor) -> Config:
         """A config; see `layerscan.oci.readers.Reader`."""
-
-        def load(raw: bytes, where: str) -> Config:
-            config = oci.loads_config(raw, where)
-            if not is_plain(config.platform):
-                raise Fault(where, "is no image config: its platform is no plain text")
-            return config
-
-        return self._once(self._configs, descriptor.digest, oci.MAX_CONFIG, load)
+        return self._once(self._configs, descriptor.digest, oci.MAX_CONFIG, image_config)
 
     def _variant(self, image: IndexedImage) -> Variant:
         config, manifest = image.config, image.manifest
         assert config is not None  # noqa: S101 - configs were asked for
         count = len(config.diff_ids)
-        if count > _MOST_LAYERS:
-            where = self.path(manifest.config.digest)
-            raise Fault(where, f"is no image config: it has {count} layers")
         if count != len(manifest.layers):
             where = self.path(image.descriptor.digest)
             raise Fault(where, f"has {len(manifest.layers)} layers, its config {count}")
@@ -158,24 +124,21 @@ class ContentStore(Opened):
         algorithm = digests.algorithm(digest)
         if algorithm not in self._folders:
             folder = self._root.folder(CONTENT, "blobs", algorithm)
-            self._folders[algorithm] = self._opened.enter_context(folder)
+            self._folders[algorithm] = self.enter_context(folder)
         return self._folders[algorithm]
 
     def _once(
         self, known: dict[str, D | Fault], digest: str, limit: int, load: Callable[[bytes, str], D]
     ) -> D:
-        """The document `digest`, from `known` if it was read before.
-
-        Raises:
-            AbsentFaultError: it is not there.
-            UnreadableError: it cannot be used.
-        """
+        """The document `digest`, from `known` if it was read before."""
         document = known.get(digest)
         if document is None:
             where = self.path(digest)
             try:
+                name = digest.partition(":")[2]
+                raw = read_verified(self._folder(digest), name, limit, digest)
                 with document_fault(where):
-                    document = load(self._read(digest, limit), where)
+                    document = load(raw, where)
             except Fault as fault:
                 document = fault
             known[digest] = document
@@ -184,15 +147,3 @@ class ContentStore(Opened):
         if document.gone:
             raise AbsentFaultError(document)
         raise UnreadableError(document)
-
-    def _read(self, digest: str, limit: int) -> bytes:
-        """The document `digest`."""
-        raw = self._folder(digest).read(_hex(digest), limit)
-        if digests.of_content(raw, digest) != digest:
-            where = self.path(digest)
-            raise Fault(where, "does not hash to its name: it was damaged or tampered with")
-        return raw
-
-
-def _hex(digest: str) -> str:
-    return digest.partition(":")[2]

@@ -1,9 +1,8 @@
 """What containerd keeps of a layer and of an image beside the layer's content.
 
-Owns the list that exact accounting counts by. Found by comparing every inode
-of an ext4 before and after pulls (docs/explanation/accounting.md has the figures): what is
-here, the content, and the growth of the two databases and of folders that all
-layers share is all that a pull leaves behind.
+Owns the list that exact accounting counts by: all that a pull leaves behind but the
+content and the growth of the two databases and of shared folders. It was found by
+comparing every inode of an ext4 before and after pulls (docs/explanation/accounting.md).
 """
 
 from collections.abc import Iterable

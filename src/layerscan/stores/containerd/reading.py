@@ -6,37 +6,42 @@ read. Reads every document at most once.
 """
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
+from layerscan import digest as digests
+from layerscan.errors import ReferenceSyntaxError
 from layerscan.files.safefs import Fault, Folder
 from layerscan.oci import Platform
 from layerscan.oci.platforms import fits, preference, spelt, this_machine
+from layerscan.reference import Reference
 from layerscan.stores.containerd.content import ContentStore, Variant
 from layerscan.stores.containerd.footprint import image_paths, layer_paths
 from layerscan.stores.containerd.layers import LayerFolders
-from layerscan.stores.containerd.names import Names, read_name
-from layerscan.stores.containerd.records import ContainerdRecords, Namespace
+from layerscan.stores.containerd.records import SNAPSHOTTER, ContainerdRecords, Namespace
 from layerscan.stores.model import Image, Layer
-from layerscan.stores.readings import Reading, add_exact_paths, read_layers, some
+from layerscan.stores.readings import LayerPosition, Reading, full_name, read_layers, some
+from layerscan.text import printable
 
-if TYPE_CHECKING:
-    from layerscan.reference import Reference
+_DANGLING = "moby-dangling@"
+"""What Docker begins the names with of images that have none."""
 
-_SNAPSHOTTER = "overlayfs"
+_SHORT_ID = len("sha256:") + 12
+
+
+class _Names(NamedTuple):
+    """What one name says: what to call it, and the names that it stands for."""
+
+    label: str
+    references: tuple[Reference, ...] = ()
+    others: tuple[str, ...] = ()
+    """It itself, printable, if it is no full reference."""
 
 
 class ContainerdReading(Reading):
     """What one reading of the store found; it has seen images by their names.
 
-    Args:
-        root: containerd's root.
-        records: its databases.
-        namespace: which of its namespaces; None where none has an image.
-        platform: only images for this one; None for all.
-        exact: also find the `exact_paths` of layers and images.
-
-    Attributes:
-        keys: of each layer that was read, by chain_id, the snapshotter's key.
+    Of the `namespace`, None where none has an image, it takes the images for `platform`,
+    None for all. Of each layer that was read, `keys` has the snapshotter's key, by chain_id.
     """
 
     def __init__(
@@ -69,15 +74,14 @@ class ContainerdReading(Reading):
             with ContentStore(self._root) as content:
                 for (digest, media_type), group in names.items():
                     self._find(content, digest, media_type, group)
-                layers = self._read_layers(content)
-                self._put_together(content, layers)
+                self._put_together(content, self._read_layers(content))
             self._records.check_unmoved()
         except Fault as fault:
             self.images.clear()
             self._note(fault, *self.seen.values())
         self.notes += [f"{why}: {some(labels)}" for why, labels in sorted(self._packed.items())]
 
-    def _read_names(self) -> dict[tuple[str, str], list[Names]]:
+    def _read_names(self) -> dict[tuple[str, str], list[_Names]]:
         """The names of each manifest or index, with its media type."""
         try:
             targets, faults = self._namespace.targets()
@@ -86,17 +90,15 @@ class ContainerdReading(Reading):
             return {}
         for stray in faults:
             self._note(stray)
-        names: dict[tuple[str, str], list[Names]] = defaultdict(list)
+        names: dict[tuple[str, str], list[_Names]] = defaultdict(list)
         for target in targets:
-            read = read_name(target.name, target.digest)
+            read = _read_name(target.name, target.digest)
             self.seen[target.name] = read.label
             names[target.digest, target.media_type].append(read)
         return names
 
-    # Documents.
-
     def _find(
-        self, content: ContentStore, digest: str, media_type: str, group: list[Names]
+        self, content: ContentStore, digest: str, media_type: str, group: list[_Names]
     ) -> None:
         """Find the images that the names of `group` stand for."""
         variants, faults, absent = content.variants(digest, media_type)
@@ -119,7 +121,7 @@ class ContainerdReading(Reading):
             image = self._found.setdefault(key, _GatheredImage(one))
             image.add(group, one, foreign=meant is not None and one is not meant)
 
-    def _is_unpacked(self, variant: Variant, group: list[Names]) -> bool:
+    def _is_unpacked(self, variant: Variant, group: list[_Names]) -> bool:
         """Whether the top layer has a snapshot: the last one that is made."""
         stack = variant.chain_ids
         try:
@@ -130,17 +132,15 @@ class ContainerdReading(Reading):
 
     def _why_packed(self, variant: Variant) -> str:
         try:
-            others = self._namespace.snapshotters(variant.config_digest)
+            others = ", ".join(self._namespace.other_snapshotters(variant.config_digest))
         except Fault as fault:
             self._note(fault)
-            others = []
-        others = [name for name in others if name != _SNAPSHOTTER]
+            others = ""
         if others:
-            names = ", ".join(others)
-            return f"left out, unpacked for snapshotter {names}, and only overlayfs can be read"
+            return f"left out, unpacked for snapshotter {others}, and only overlayfs can be read"
         return "left out, not unpacked"
 
-    def _pass_over(self, group: list[Names], why: str) -> None:
+    def _pass_over(self, group: list[_Names], why: str) -> None:
         self._packed[why].update(names.label for names in group)
 
     def _meant(self, variants: list[Variant]) -> Variant | None:
@@ -152,41 +152,32 @@ class ContainerdReading(Reading):
         ]
         return min(ranked)[2] if ranked else None
 
-    # Layers.
-
     def _read_layers(self, content: ContentStore) -> dict[str, Layer | Fault]:
-        wanted: dict[str, tuple[str | None, str]] = {}
-        variants = [found.variant for found in self._found.values()]
-        for one in variants:
-            parent = None
-            for chain, diff_id in zip(one.chain_ids, one.diff_ids, strict=True):
+        wanted: dict[str, LayerPosition] = {}
+        archives: dict[str, dict[str, None]] = defaultdict(dict)
+        for found in self._found.values():
+            one, parent = found.variant, None
+            for chain, diff_id, digest in zip(one.chain_ids, one.diff_ids, one.layers, strict=True):
                 wanted.setdefault(chain, (parent, diff_id))
+                archives[chain][digest] = None
                 parent = chain
         if not wanted:
             return {}
         snapshots = self._records.snapshots
         if isinstance(snapshots, Fault):
             return dict.fromkeys(wanted, snapshots)
+
+        def exact_paths(layer: Layer) -> tuple[str, ...]:
+            kept = filter(content.has, archives[layer.chain_id])
+            return layer_paths(layer, map(content.path, kept))
+
         try:
-            with LayerFolders(self._root, self._namespace, snapshots) as folders:
-                layers = read_layers(wanted, folders.read)
+            with self._root.folder(SNAPSHOTTER, "snapshots") as folder:
+                folders = LayerFolders(folder, self._namespace, snapshots)
                 self.keys = folders.keys
+                return read_layers(wanted, folders.read, exact_paths if self._exact else None)
         except Fault as fault:
             return dict.fromkeys(wanted, fault)
-        if self._exact:
-            archives: dict[str, dict[str, None]] = defaultdict(dict)
-            for one in variants:
-                for chain, digest in zip(one.chain_ids, one.layers, strict=True):
-                    archives[chain][digest] = None
-
-            def exact_paths(layer: Layer) -> tuple[str, ...]:
-                kept = filter(content.has, archives[layer.chain_id])
-                return layer_paths(layer, map(content.path, kept))
-
-            add_exact_paths(layers, exact_paths)
-        return layers
-
-    # Images.
 
     def _put_together(self, content: ContentStore, layers: dict[str, Layer | Fault]) -> None:
         for found in sorted(self._found.values(), key=lambda one: one.variant):
@@ -195,6 +186,22 @@ class ContainerdReading(Reading):
             if whole is not None:
                 paths = image_paths(found.documents, content) if self._exact else ()
                 self.images.append(found.image(whole, paths))
+
+
+def _read_name(name: str, digest: str) -> _Names:
+    """Read the name, which may be any text, of the manifest or index `digest`."""
+    # Kubernetes also names each image by its id.
+    if digests.is_digest(name):
+        return _Names(name[:_SHORT_ID])
+    if name.startswith(_DANGLING):
+        return _Names(digest[:_SHORT_ID])
+    try:
+        reference = full_name(name)
+    except ReferenceSyntaxError:
+        other = printable(name)
+        return _Names(other, others=(other,))
+    by_digest = Reference(reference.registry, reference.path, None, digest)
+    return _Names(reference.familiar, tuple(dict.fromkeys((reference, by_digest))))
 
 
 class _GatheredImage:
@@ -208,33 +215,28 @@ class _GatheredImage:
         self._others: set[str] = set()
         self._meant: set[Reference | str] = set()
 
-    def add(self, group: list[Names], variant: Variant, *, foreign: bool) -> None:
+    def add(self, group: list[_Names], variant: Variant, *, foreign: bool) -> None:
         """Add names that lead to it; `foreign` if they mean another image on this machine."""
         self.documents.update(dict.fromkeys(variant.documents))
         for one in group:
-            names: list[Reference | str] = [*one.references, *one.others]
             self.labels.add(one.label)
             self._names.update(one.references)
             self._others.update(one.others)
             if not foreign:
-                self._meant.update(names)
+                self._meant.update(one.references, one.others)
 
     def image(self, layers: tuple[Layer, ...], exact_paths: tuple[str, ...]) -> Image:
         """It, of `layers`."""
         repositories = dict.fromkeys(name.repository for name in sorted(self._names))
         if self._others or not self._names:
             repositories[""] = None
-        all_names: set[Reference | str] = {*self._names, *self._others}
-        platform = self.variant.platform
         return Image(
             image_id=self.variant.config_digest,
             names=tuple(sorted(self._names)),
-            architecture=platform.architecture,
-            os=platform.os,
-            variant=platform.variant,
             layers=layers,
             digests=dict.fromkeys(repositories, self.variant.layers),
             exact_paths=exact_paths,
             other_names=tuple(sorted(self._others)),
-            foreign_names=frozenset(all_names - self._meant),
+            foreign_names=frozenset((self._names | self._others) - self._meant),
+            **self.variant.platform._asdict(),
         )

@@ -3,14 +3,15 @@
 Owns their names and the forms of their values (containerd's
 ``metadata/buckets.go`` and ``snapshots/storage/bolt.go``), and that both
 databases are of the same moment. What the records mean together is ``reading``'s
-matter.
+matter. What cannot be read, is not there or is damaged is a `Fault`.
 """
 
 from contextlib import ExitStack
+from functools import cached_property
 from typing import NamedTuple
 
 from layerscan import digest as digests
-from layerscan.files.safefs import Fault, Folder, Opened, or_fault
+from layerscan.files.safefs import Fault, Folder, or_fault
 from layerscan.stores.containerd._bolt import uvarint, varint
 from layerscan.stores.containerd.bolt import Bucket, Database
 from layerscan.text import shown
@@ -28,9 +29,6 @@ _ATTEMPTS = 5
 _COMMITTED = b"\x03"
 """The kind of a snapshot that an image's layer is; others are containers'."""
 
-_OF_SNAPSHOT = (b"kind", b"parent", b"id", b"inodes", b"size")
-"""What is read of a snapshot's record."""
-
 _LONGEST_NAME = 4096
 
 _UNPACKED = b"containerd.io/gc.ref.snapshot."
@@ -38,13 +36,7 @@ _UNPACKED = b"containerd.io/gc.ref.snapshot."
 
 
 class Target(NamedTuple):
-    """What an image's name stands for.
-
-    Attributes:
-        name: any text; what is no UTF-8 in it is escaped.
-        digest: of a manifest or index.
-        media_type: of it.
-    """
+    """What an image's name, which is any text, stands for: a manifest or an index."""
 
     name: str
     digest: str
@@ -52,19 +44,16 @@ class Target(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """A layer of an image as the snapshotter has it.
-
-    Attributes:
-        folder: name of its folder.
-        parent: key of the snapshot beneath, empty at the bottom.
-        inodes: how many inodes it had when it was committed.
-        usage: bytes of disk that they took.
-    """
+    """A layer of an image as the snapshotter has it."""
 
     folder: str
+    """Its name."""
     parent: bytes
+    """Key of the snapshot beneath, empty at the bottom."""
     inodes: int
+    """How many it had when it was committed."""
     usage: int
+    """Bytes of disk that they took."""
 
 
 class Namespace:
@@ -77,20 +66,15 @@ class Namespace:
 
     @property
     def has_images(self) -> bool:
-        """Whether it names any image.
-
-        Raises:
-            Fault: that cannot be read.
-        """
-        images = self._bucket.bucket(b"images")
-        return images is not None and next(images.keys(), None) is not None
+        """Whether it names any image; True where that cannot be read, and reading says why."""
+        try:
+            images = self._bucket.bucket(b"images")
+            return images is not None and next(images.keys(), None) is not None
+        except Fault:
+            return True
 
     def targets(self) -> tuple[list[Target], list[Fault]]:
-        """What each image name stands for, by name; and the records that are damaged.
-
-        Raises:
-            Fault: no name can be read.
-        """
+        """What each image name stands for, by name; and the records that are damaged."""
         images = self._bucket.bucket(b"images")
         targets: list[Target] = []
         faults: list[Fault] = []
@@ -111,104 +95,73 @@ class Namespace:
         return Target(name, digest, media_type)
 
     def has_snapshot(self, chain_id: str) -> bool:
-        """Whether the overlayfs snapshotter has the layer `chain_id`.
-
-        Raises:
-            Fault: that cannot be read.
-        """
+        """Whether the overlayfs snapshotter has the layer `chain_id`."""
         return self._snapshots is not None and self._snapshots.has(chain_id.encode())
 
     def snapshot_key(self, chain_id: str, parent: str | None) -> bytes:
-        """The key of a layer's snapshot in the snapshotter's own database.
-
-        Raises:
-            Fault: there is no snapshot of it, or it does not belong to it.
-        """
+        """The key of a layer's snapshot in the snapshotter's own database."""
         snapshots = self._snapshots
         chain = chain_id.encode()
         record = None if snapshots is None else snapshots.record(chain, b"name", b"parent")
         if record is None:
             raise Fault(self._where, f"has no snapshot of layer {chain_id}", gone=True)
         key, beneath = record
-        found = _text(beneath)
-        if found != (parent or ""):
-            what = f"has layer {chain_id} on {shown(found)}, not on {shown(parent or '')}"
+        found, expected = _text(beneath), parent or ""
+        if found != expected:
+            what = f"has layer {chain_id} on {shown(found)}, not on {shown(expected)}"
             raise Fault(self._where, what)
         if not key:
             raise Fault(self._where, f"does not name the snapshot of layer {chain_id}")
         return key
 
-    def snapshotters(self, config: str) -> list[str]:
-        """The snapshotters that an image was unpacked into, as the labels of `config` say.
-
-        Raises:
-            Fault: the labels cannot be read.
-        """
+    def other_snapshotters(self, config: str) -> list[str]:
+        """Those that an image was unpacked into beside overlayfs, by the labels of `config`."""
         labels = self._bucket.bucket(b"content", b"blob", config.encode(), b"labels")
         keys = labels.keys() if labels else ()
-        return [_text(key.removeprefix(_UNPACKED)) for key in keys if key.startswith(_UNPACKED)]
+        names = (key.removeprefix(_UNPACKED) for key in keys if key.startswith(_UNPACKED))
+        return [_text(name) for name in names if name != _OVERLAYFS]
 
 
-class Snapshots(Opened):
-    """The snapshots of the overlayfs snapshotter, of all namespaces, while they are read.
+class Snapshots(Database):
+    """The database of the overlayfs snapshotter, which has the snapshots of all namespaces.
 
-    Args:
-        root: containerd's root.
-        copied: take the database in one go, to look up many of them.
-
-    Attributes:
-        database: the snapshotter's own.
-        where: absolute path of it.
-
-    Raises:
-        Fault: it cannot be read.
+    It is under containerd's root, and `copied` to look up many of them.
     """
 
     def __init__(self, root: Folder, *, copied: bool) -> None:
-        with ExitStack() as opened, root.folder(SNAPSHOTTER) as folder:
-            database = Database(folder, SNAPSHOTTER_FILE, copied=copied)
-            self.database = opened.enter_context(database)
-            self.where = database.where
-            self._bucket = database.root.bucket(_VERSION, b"snapshots")
-            super().__init__(opened.pop_all())
+        with root.folder(SNAPSHOTTER) as folder:
+            super().__init__(folder, SNAPSHOTTER_FILE, copied=copied)
+
+    @cached_property
+    def _bucket(self) -> Bucket | None:
+        return self.root.bucket(_VERSION, b"snapshots")
 
     def read(self, key: bytes, chain_id: str) -> Snapshot:
-        """The committed snapshot under `key`, of the layer `chain_id`.
-
-        Raises:
-            Fault: there is none, or its record is damaged.
-        """
+        """The committed snapshot under `key`, of the layer `chain_id`."""
         bucket = self._bucket
-        record = None if bucket is None else bucket.record(key, *_OF_SNAPSHOT)
+        names = (b"kind", b"parent", b"id", b"inodes", b"size")
+        record = None if bucket is None else bucket.record(key, *names)
         if record is None:
             raise Fault(self.where, f"has no snapshot of layer {chain_id}", gone=True)
         kind, parent, number, inodes, size = record
         if kind != _COMMITTED:
             raise Fault(self.where, f"the snapshot of layer {chain_id} is not committed")
-        name, value = "id", number
         try:
-            folder = uvarint(value)
-            name, value = "inodes", inodes
-            count = varint(value)
-            name, value = "size", size
-            return Snapshot(str(folder), parent, count, varint(value))
-        except ValueError:
-            what = f"{name} of the snapshot of layer {chain_id} is {shown(value)}"
+            return Snapshot(str(uvarint(number)), parent, varint(inodes), varint(size))
+        except ValueError as error:
+            what = f"a number of the snapshot of layer {chain_id} is {shown(error.args[0])}"
             raise Fault(self.where, what) from None
 
 
-class ContainerdRecords(Opened):
+class ContainerdRecords(ExitStack):
     """Both databases, as of one moment where the engine allows it, while they are read.
 
-    Attributes:
-        namespaces: by their names, in order.
-        snapshots: of all namespaces, or why they cannot be read.
-
-    Raises:
-        Fault: the database of names cannot be read.
+    `namespaces` are by their names, in order; `snapshots` are those of all of them, or why
+    they cannot be read.
     """
 
     def __init__(self, root: Folder) -> None:
+        super().__init__()
         with ExitStack() as opened, root.folder(METADATA) as folder:
             for _ in range(_ATTEMPTS):
                 opened.close()
@@ -226,17 +179,13 @@ class ContainerdRecords(Opened):
                 _text(key): Namespace(self._names.where, bucket)
                 for key, bucket in (top.buckets() if top else ())
             }
-            super().__init__(opened.pop_all())
+            self.push(opened.pop_all())
 
     def check_unmoved(self) -> None:
-        """Make sure that what was read of a database is of one transaction.
-
-        Raises:
-            Fault: the engine has ended another one meanwhile.
-        """
+        """Make sure that what was read of a database is of one transaction."""
         self._names.check_unmoved()
         if isinstance(self.snapshots, Snapshots):
-            self.snapshots.database.check_unmoved()
+            self.snapshots.check_unmoved()
 
 
 def _text(raw: bytes) -> str:

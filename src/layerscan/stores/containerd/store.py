@@ -1,9 +1,8 @@
 """The image store of containerd, with the overlayfs snapshotter.
 
-Owns where the store is under a root, which of its namespaces is read, and
-reading again what an engine at work has changed. The formats are those of
-``records`` and ``content``, on the files of ``bolt``; how these become images
-is ``reading``'s matter.
+Owns where the store is under a root, which of its namespaces is read, reading it again
+while an engine changes it, and whether a layer is there still. What is in it is
+``reading``'s matter.
 """
 
 import os
@@ -18,22 +17,18 @@ from layerscan.stores.containerd.records import (
     METADATA,
     METADATA_FILE,
     ContainerdRecords,
-    Namespace,
     Snapshots,
 )
 from layerscan.stores.engine_files import store_error
 from layerscan.stores.model import Image, Layer
-from layerscan.stores.places import real_folder
+from layerscan.stores.places import CONTAINERD_IN_DOCKER, real_folder
 from layerscan.stores.readings import StoreBase, some
 from layerscan.text import shown
-
-IN_DOCKER = "containerd/daemon"
-"""Where it is in the data root of a Docker Engine that runs its own containerd."""
 
 _ATTEMPTS = 5
 """How often a layer is looked up in a database that changes meanwhile."""
 
-_FIRST = ("moby", "k8s.io", "default")
+_FIRST = {"moby": 0, "k8s.io": 1, "default": 2}
 """The namespaces of Docker, of Kubernetes, and of ctr, in the order of preference."""
 
 
@@ -42,19 +37,12 @@ class ContainerdStore(StoreBase):
 
     Args:
         root: containerd's root, or a Docker data root that has one in
-            ``containerd/daemon``; it may be a symbolic link, inside it none is
-            followed.
+            ``containerd/daemon``.
         exact: also find the `exact_paths` of layers and images.
-        namespace: whose images; by default Docker's, else the first that has any.
-        platform: only images for this one: ``os/architecture[/variant]``.
-
-    Attributes:
-        namespace: the one that the last call of `images` read; None if there was none.
-
-    Raises:
-        LayerscanError: `platform` is none.
-        StoreError: there is no such store, or it cannot be opened; the
-            message says why.
+        namespace: whose images; by default Docker's, else the first that has any. The
+            attribute is the one that the last call of `images` read, None if there was none.
+        platform: only images for this one, ``os/architecture[/variant]``, or it is a
+            `LayerscanError`.
     """
 
     kind = "containerd"
@@ -74,12 +62,11 @@ class ContainerdStore(StoreBase):
         self._exact = exact
         self._asked = namespace
         self.namespace = namespace
-        self._choice: tuple[str, ...] = ()
         self._keys: dict[str, bytes] = {}
 
     @property
     def empty_note(self) -> str:
-        """One line for the user if `images` found none and met no problem."""
+        """One line for the user if there are no images."""
         where = "" if self.namespace is None else f" in namespace {shown(self.namespace)}"
         return f"{self.root}: the containerd image store has no images{where}"
 
@@ -88,31 +75,19 @@ class ContainerdStore(StoreBase):
         try:
             with Folder(self.root) as root, ContainerdRecords(root) as records:
                 there = records.namespaces
-                return any(
-                    _has_images(there[name]) for name in there if self._asked in (None, name)
-                )
+                asked = (there[name] for name in there if self._asked in (None, name))
+                return any(namespace.has_images for namespace in asked)
         except Fault:
             return True  # reading the images says what is wrong
 
     def images(self) -> list[Image]:
-        """Every image that is unpacked and can be read whole, sorted by image id.
-
-        Raises:
-            StoreError: the store itself is gone or cannot be opened any more,
-                or has no such namespace.
-        """
+        """Every image that is unpacked and can be read whole, sorted by image id."""
         done = self._settled(self._read)
         self._keys = done.keys
-        self.notes = (*self._choice, *self.notes)
         return done.images
 
     def still_has(self, layer: Layer) -> bool:
-        """Whether the snapshotter has `layer` on record as `images` gave it.
-
-        To be asked after its folder was read: the snapshotter takes a layer off
-        its records before it deletes the first file of it. False where the
-        record cannot be read any more.
-        """
+        """Whether the snapshotter has `layer` on record as `images` gave it."""
         key = self._keys.get(layer.chain_id)
         if key is None:
             return False
@@ -120,7 +95,7 @@ class ContainerdStore(StoreBase):
             try:
                 with Folder(self.root) as root, Snapshots(root, copied=False) as snapshots:
                     there = snapshots.read(key, layer.chain_id).folder
-                    snapshots.database.check_unmoved()
+                    snapshots.check_unmoved()
                 return there == os.path.basename(layer.folder)
             except Fault as fault:
                 if not fault.gone:
@@ -129,55 +104,44 @@ class ContainerdStore(StoreBase):
 
     def _read(self) -> ContainerdReading:
         with Folder(self.root) as root, ContainerdRecords(root) as records:
-            namespace = self._choose(records)
-            return ContainerdReading(
+            names = self._choose(records)
+            self.namespace = names[0] if names else None
+            namespace = records.namespaces[names[0]] if names else None
+            reading = ContainerdReading(
                 root, records, namespace, platform=self._platform, exact=self._exact
             )
-
-    def _choose(self, records: ContainerdRecords) -> Namespace | None:
-        """The namespace to read.
-
-        Raises:
-            Fault: the database is damaged.
-            StoreError: there is none of the name asked for.
-        """
-        there = records.namespaces
-        if self._asked is not None:
-            if self._asked not in there:
-                names = ", ".join(map(shown, there)) or "none"
-                raise StoreError(
-                    f"{self.root}: there is no namespace {shown(self._asked)}; there are: {names}"
-                )
-            return there[self._asked]
-        filled = [name for name, namespace in there.items() if _has_images(namespace)]
-        filled.sort(key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
-        self.namespace = filled[0] if filled else None
-        self._choice = ()
-        if len(filled) > 1:
-            others = some(map(shown, filled[1:]))
-            note = (
-                f"{self.root}: the images are those of namespace {shown(filled[0])}; there are "
-                f"others in {others}: choose with --namespace"
+        if len(names) > 1:
+            reading.notes.insert(
+                0,
+                f"{self.root}: the images are those of namespace {shown(names[0])}; there are "
+                f"others in {some(map(shown, names[1:]))}: choose with --namespace",
             )
-            self._choice = (note,)
-        return there[filled[0]] if filled else None
+        return reading
 
-
-def _has_images(namespace: Namespace) -> bool:
-    try:
-        return namespace.has_images
-    except Fault:
-        return True  # reading it says what is wrong
+    def _choose(self, records: ContainerdRecords) -> list[str]:
+        """The namespace to read, if there is one, and after it others that have images."""
+        there = records.namespaces
+        if self._asked is None:
+            filled = [name for name, namespace in there.items() if namespace.has_images]
+            # They are sorted by name already.
+            return sorted(filled, key=lambda name: _FIRST.get(name, len(_FIRST)))
+        if self._asked not in there:
+            names = ", ".join(map(shown, there)) or "none"
+            raise StoreError(
+                f"{self.root}: there is no namespace {shown(self._asked)}; there are: {names}"
+            )
+        return [self._asked]
 
 
 def _check(root: str) -> str:
     """The folder of the store that is at `root`, a real path, or in it."""
     with store_error(), Folder(root) as top:
-        for inside in ((), IN_DOCKER.split("/")):
+        for inside in ((), CONTAINERD_IN_DOCKER.split("/")):
             metadata = top.folder_if_there(*inside, METADATA)
             if metadata is not None:
                 with metadata:
                     if metadata.look(METADATA_FILE) is not None:
                         metadata.require(METADATA_FILE, stat.S_IFREG)
                         return os.path.join(root, *inside)
-    raise StoreError(f"{root}: no image store here: looked for {METADATA} in it and in {IN_DOCKER}")
+    looked = f"looked for {METADATA} in it and in {CONTAINERD_IN_DOCKER}"
+    raise StoreError(f"{root}: no image store here: {looked}")

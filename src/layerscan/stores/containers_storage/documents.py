@@ -10,10 +10,10 @@ from typing import NamedTuple
 from layerscan import digest as digests
 from layerscan import oci
 from layerscan.files.safefs import Fault, Folder
-from layerscan.oci import Config, Manifest
-from layerscan.oci.platforms import is_plain
+from layerscan.oci import Config, Index, Manifest
 from layerscan.stores.containers_storage.records import ImageRecord, document_file
 from layerscan.stores.engine_files import document_fault
+from layerscan.stores.readings import image_config
 
 _MANIFEST = "manifest"
 """Name of the manifest that the image was made from last."""
@@ -22,27 +22,20 @@ _BY_DIGEST = "manifest-"
 """What the names of manifests and indexes begin with that it was pulled by."""
 
 _MOST_MANIFESTS = 100
-_MOST_LAYERS = 1000
-"""The kernel stacks at most 500 (overlayfs, OVL_MAX_STACK)."""
 
 
 class StoredDocuments(NamedTuple):
-    """What the documents of an image say.
-
-    Attributes:
-        image_id: digest of its config.
-        config: its config.
-        manifests: by their digests, the digests of its layers, bottom up; the
-            one that it was made from last comes first.
-        digests: of the manifests and indexes that it was pulled by.
-        faults: what is wrong with manifests that the image can do without.
-    """
+    """What the documents of an image say."""
 
     image_id: str
     config: Config
     manifests: dict[str, tuple[str, ...]]
+    """By their digests, the digests of its layers, bottom up; first, the one that the image
+    was made from last."""
     digests: tuple[str, ...]
+    """Of the manifests and indexes that it was pulled by."""
     faults: tuple[Fault, ...]
+    """What is wrong with manifests that it can do without."""
 
     def layer_digests(self, index: int, preferred: str | None) -> list[str]:
         """The digests of layer `index` in the manifests, that of the one `preferred` first.
@@ -58,18 +51,16 @@ class StoredDocuments(NamedTuple):
 def read_documents(images: Folder, record: ImageRecord) -> StoredDocuments | None:
     """The documents of an image in ``overlay-images``; None if it is only a list of images.
 
-    Raises:
-        Fault: one that the image cannot do without cannot be used.
+    One that cannot be used is a `Fault`, if the image cannot do without.
     """
     with images.folder(record.record_id) as folder:
         raw, where = _read(folder, _MANIFEST, oci.MAX_MANIFEST, record.digests.get(_MANIFEST))
-        with document_fault(where):
-            main = oci.loads(raw, where)
+        main = _loaded(raw, where)
         if not isinstance(main, Manifest):
             return None
         image_id = main.config.digest
         raw_config, config_where = _read(folder, image_id, oci.MAX_CONFIG, image_id)
-        config = _config(raw_config, config_where)
+        config = image_config(raw_config, config_where)
         count, expected = len(main.layers), len(config.diff_ids)
         if count != expected:
             raise Fault(where, f"has {count} layers, but its config has {expected}")
@@ -81,12 +72,9 @@ def read_documents(images: Folder, record: ImageRecord) -> StoredDocuments | Non
 def _read_by_digest(
     folder: Folder, record: ImageRecord, image_id: str, manifests: dict[str, tuple[str, ...]]
 ) -> tuple[list[str], list[Fault]]:
-    """Read the manifests that are named by digest.
+    """Add those that are named by digest to `manifests`, if they are of the very image.
 
-    Those of the very image are added to `manifests`.
-
-    Returns:
-        The digests of those that are not, indexes; and what cannot be used.
+    The digests of indexes are returned, and what cannot be used.
     """
     names = [name for name in dict.fromkeys(record.documents) if name.startswith(_BY_DIGEST)]
     if len(names) > _MOST_MANIFESTS:
@@ -96,13 +84,8 @@ def _read_by_digest(
     faults: list[Fault] = []
     for name in names:
         digest = name.removeprefix(_BY_DIGEST)
-        if not digests.is_digest(digest):
-            faults.append(Fault(folder.where(document_file(name)), "is not named by a digest"))
-            continue
         try:
-            raw, where = _read(folder, name, oci.MAX_MANIFEST, digest)
-            with document_fault(where):
-                document = oci.loads(raw, where)
+            document = _loaded(*_read(folder, name, oci.MAX_MANIFEST, digest))
         except Fault as fault:
             faults.append(fault)
             continue
@@ -113,22 +96,19 @@ def _read_by_digest(
     return others, faults
 
 
+def _loaded(raw: bytes, where: str) -> Manifest | Index:
+    with document_fault(where):
+        return oci.loads(raw, where)
+
+
 def _read(folder: Folder, name: str, limit: int, digest: str | None) -> tuple[bytes, str]:
     """The document `name` and its path."""
     file = document_file(name)
-    raw = folder.read(file, limit)
     where = folder.where(file)
+    if digest is not None and not digests.is_digest(digest):
+        raise Fault(where, "is not named by a digest")
+    raw = folder.read(file, limit)
     if digest is not None and digests.of_content(raw, digest) != digest:
         # The engine may have put another in its place since its list was read.
         raise Fault(where, f"does not hash to {digest}: it was damaged or tampered with", gone=True)
     return raw, where
-
-
-def _config(raw: bytes, where: str) -> Config:
-    with document_fault(where):
-        config = oci.loads_config(raw, where)
-    if not is_plain(config.platform):
-        raise Fault(where, "is no image config: its platform is no plain text")
-    if len(config.diff_ids) > _MOST_LAYERS:
-        raise Fault(where, f"is no image config: it has {len(config.diff_ids)} layers")
-    return config

@@ -1,15 +1,14 @@
 """The layers of containers/storage: what is on record of each, and its folder.
 
-Owns how an image's layers follow from its top layer, and the checks that
-record, folder and the image's config belong together. Which images there are,
-``reading`` says.
+Owns how an image's layers follow from its top layer, and that record, folder and the
+image's config belong together; else it is a `Fault`. Which images there are, ``reading`` says.
 """
 
 import stat
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from layerscan.files.safefs import Fault, Folder, Opened
+from layerscan.files.safefs import Fault, Folder
 from layerscan.stores.containers_storage.records import (
     DRIVER,
     LAYERS,
@@ -29,23 +28,19 @@ _ELSEWHERE = {
 """What is in the folders of layers whose content is not where others' is."""
 
 
-class LayerStores(Opened):
+class LayerStores(ExitStack):
     """The layers of a store and of those that it is given as additional ones.
 
-    Args:
-        stores: the folder of each and its records; of several layers with one
-            id, that of the first counts.
-
-    Attributes:
-        layers: the records by id; in place of damaged ones, the reason.
-        stamps: what shows by a layer's folder that the layer was made anew.
+    `stores` are the folder of each and its records; of several layers with one id, that of
+    the first counts. `layers` are the records by id; in place of damaged ones, the reason.
+    `stamps` show by a layer's folder that the layer was made anew.
     """
 
     def __init__(self, stores: Sequence[tuple[Folder, StorageRecords]]) -> None:
-        super().__init__(ExitStack())
-        self._homes: dict[str, int] = {}
+        super().__init__()
         self.layers: dict[str, LayerRecord | Fault] = {}
         self.stamps: dict[str, tuple[object, ...]] = {}
+        self._homes: dict[str, int] = {}
         self._folders: dict[int, tuple[Folder, Folder]] = {}
         self._stores = stores
         for home, (_, records) in enumerate(stores):
@@ -59,20 +54,17 @@ class LayerStores(Opened):
 
         The image's own top layer leads to them. Only where that cannot be
         used, a copy of it for other user ids does, which holds the same.
-
-        Raises:
-            Fault: they cannot be told, or are not those of the config.
         """
-        fault: Fault | None = None
+        faults: list[Fault] = []
         for top in image.tops:
             try:
                 return self._stack(top, diff_ids)
-            except Fault as one:
-                fault = fault or one
-        if fault is not None:
-            raise fault
+            except Fault as fault:
+                faults.append(fault)
+        if faults:
+            raise faults[0]
         if diff_ids:
-            raise Fault(self._where(0), f"image {image.record_id} names no top layer")
+            raise self._fault("", f"image {image.record_id} names no top layer")
         return []
 
     def _stack(self, top: str, diff_ids: Sequence[str]) -> list[LayerRecord]:
@@ -85,33 +77,25 @@ class LayerStores(Opened):
             layer_id = layer.parent
         if len(found) != len(diff_ids):
             count = "more" if len(found) > len(diff_ids) else str(len(found))
-            raise Fault(
-                self._where(self._homes[top]),
-                f"layer {top} stands on {count} layers, itself among them, but its image has "
-                f"{len(diff_ids)}",
-            )
+            what = f"stands on {count} layers, itself among them, but its image has {len(diff_ids)}"
+            raise self._fault(top, f"layer {top} {what}")
         found.reverse()
         for layer, diff_id in zip(found, diff_ids, strict=True):
             # Of a layer that was put together from parts, only the config knows it.
             is_known = layer.diff_id is not None or not layer.partial
             if is_known and layer.diff_id != diff_id:
-                raise Fault(
-                    self._where(self._homes[layer.layer_id]),
-                    f"layer {layer.layer_id} has diff_id {layer.diff_id}, its image's config "
-                    f"{diff_id}",
-                )
+                what = f"has diff_id {layer.diff_id}, its image's config {diff_id}"
+                raise self._fault(layer.layer_id, f"layer {layer.layer_id} {what}")
         return found
 
     def _complete(self, layer_id: str) -> LayerRecord:
         layer = self.layers.get(layer_id)
         if layer is None:
-            raise Fault(self._where(0), f"there is no layer {layer_id}", gone=True)
+            raise self._fault(layer_id, f"there is no layer {layer_id}", gone=True)
         if isinstance(layer, Fault):
             raise layer
         if layer.incomplete:
-            raise Fault(
-                self._where(self._homes[layer_id]), f"layer {layer_id} is incomplete", gone=True
-            )
+            raise self._fault(layer_id, f"layer {layer_id} is incomplete", gone=True)
         return layer
 
     def preference(self, layer: LayerRecord) -> tuple[object, ...]:
@@ -119,11 +103,7 @@ class LayerStores(Opened):
         return layer.mapped, self._homes[layer.layer_id], layer.layer_id
 
     def read(self, record: LayerRecord, chain_id: str, parent: str | None, diff_id: str) -> Layer:
-        """The layer of `record`, its folder checked.
-
-        Raises:
-            Fault: something of it cannot be read, or is not where it has to be.
-        """
+        """The layer of `record`, its folder checked."""
         folders, metadata = self._open(self._homes[record.layer_id])
         layer_id = record.layer_id
         folders.require(layer_id, stat.S_IFDIR)
@@ -149,15 +129,10 @@ class LayerStores(Opened):
         )
 
     def link(self, record: LayerRecord) -> str:
-        """The file ``link`` of a layer's folder: its name in ``overlay/l``.
-
-        Raises:
-            Fault: it cannot be read.
-        """
+        """The file ``link`` of a layer's folder: its name in ``overlay/l``."""
         folders, _ = self._open(self._homes[record.layer_id])
         with folders.folder(record.layer_id) as folder:
-            raw = folder.read("link", 4096)
-            link = raw.decode("ascii", "replace").strip()
+            link = folder.read("link", 4096).decode("ascii", "replace").strip()
             if not (link.isascii() and link.isalnum()):
                 raise Fault(folder.where("link"), f"holds no link name but {shown(link)}")
         return link
@@ -169,8 +144,10 @@ class LayerStores(Opened):
             with ExitStack() as opened:
                 folders = opened.enter_context(root.folder(DRIVER))
                 self._folders[home] = folders, opened.enter_context(root.folder(LAYERS))
-                self._opened.push(opened.pop_all())
+                self.push(opened.pop_all())
         return self._folders[home]
 
-    def _where(self, home: int) -> str:
-        return f"{self._stores[home][1].root}/{LAYERS}"
+    def _fault(self, layer_id: str, what: str, *, gone: bool = False) -> Fault:
+        """What is wrong with a layer of a store; one that no store has is missing in the first."""
+        root = self._stores[self._homes.get(layer_id, 0)][1].root
+        return Fault(f"{root}/{LAYERS}", what, gone=gone)

@@ -28,54 +28,45 @@ from layerscan.stores.containers_storage.records import (
     read_records,
 )
 from layerscan.stores.model import Image, Layer
-from layerscan.stores.readings import Reading, full_name, image_label, some
+from layerscan.stores.readings import LayerPosition, Reading, full_name, image_label, some
 
 _SHORT_ID = 12
 
 
 class _RecordedImage(NamedTuple):
-    """An image while its layers are looked up.
-
-    Attributes:
-        label: what to call it.
-        record: its record.
-        documents: what its documents say.
-        folder: absolute path of the folder of the documents.
-        stack: its layers' records, bottom up.
-        chains: their chain_ids.
-        given: the names on record.
-        by_digest: the same repositories with the digests it was pulled by.
-    """
+    """An image while its layers are looked up."""
 
     label: str
     record: ImageRecord
     documents: StoredDocuments
     folder: str
+    """Absolute path of that of its documents."""
     stack: list[LayerRecord]
+    """Its layers, bottom up, as `chains`."""
     chains: list[str]
     given: tuple[Reference, ...]
+    """The names on record."""
     by_digest: tuple[Reference, ...]
+    """The same repositories with the digests it was pulled by."""
 
     @property
     def names(self) -> tuple[Reference, ...]:
         """All names that lead to it."""
         return tuple(dict.fromkeys((*self.given, *self.by_digest)))
 
+    def added_to(self, other: "_RecordedImage | None") -> "_RecordedImage":
+        """One image of what two stores, or two records of one, have of it."""
+        if other is None:
+            return self
+        given, by_digest = other.given + self.given, other.by_digest + self.by_digest
+        return other._replace(given=given, by_digest=by_digest)
+
 
 class StorageReading(Reading):
     """What one reading of the store found; it has seen images by the ids of their records.
 
-    Args:
-        roots: absolute paths of the store's folder, then of those that only
-            give it images.
-        exact: also find the `exact_paths` of layers and images.
-
-    Attributes:
-        records: the lists of each of the stores that could be read.
-        stamps: what shows by a layer's folder that the layer was made anew.
-
-    Raises:
-        Fault: the store itself cannot be opened, or one of its lists not be read.
+    It is in the first of `roots`, those after it only give it images. `records` are the
+    lists of each that could be read, `stamps` those of `LayerStores`.
     """
 
     def __init__(self, roots: Iterable[str], *, exact: bool) -> None:
@@ -105,16 +96,14 @@ class StorageReading(Reading):
                 for fault in records.faults:
                     self._note(fault)
                 for one in self._read_images(folder, records, layer_stores):
-                    known = found.get(one.documents.image_id)
-                    found[one.documents.image_id] = one if known is None else _merged(known, one)
+                    image_id = one.documents.image_id
+                    found[image_id] = one.added_to(found.get(image_id))
             layers = self._read_layers(found.values(), layer_stores)
-            owners = self._owners(found)
+            owners = _owners(found)
             for image_id in sorted(found):
                 self._add_image(found[image_id], layers, owners)
             self._note_incomplete(layer_stores)
             self.stamps = layer_stores.stamps
-
-    # Images.
 
     def _read_images(
         self, root: Folder, records: StorageRecords, layer_stores: LayerStores
@@ -165,30 +154,20 @@ class StorageReading(Reading):
         names = []
         for text in record.names:
             try:
-                names.append(_name(text, record.record_id, taken))
-            except (ReferenceSyntaxError, ValueError) as error:
+                name = full_name(text)
+            except ReferenceSyntaxError as error:
                 self._note(Fault(where, str(error)))
+                continue
+            if name.digest is not None:
+                # It says it all, whatever tag is beside it.
+                name = Reference(name.registry, name.path, None, name.digest)
+            owner = taken.setdefault(name, record.record_id)
+            if owner == record.record_id:
+                names.append(name)
+            else:
+                what = f"{name.familiar} names two images, {owner} and {record.record_id}"
+                self._note(Fault(where, what))
         return names
-
-    def _owners(self, found: dict[str, _RecordedImage]) -> dict[Reference, str]:
-        """Which image each name means.
-
-        Names are given to one image; but the digest of an index leads to an
-        image for each platform, and additional stores have names of their own.
-        """
-        owners: dict[Reference, str] = {}
-        machine = this_machine()
-        for image_id, one in found.items():
-            for name in one.names:
-                owner = owners.setdefault(name, image_id)
-                if owner != image_id and name.digest is not None:
-                    ranks = [
-                        preference(found[each].documents.config.platform, machine)
-                        for each in (owner, image_id)
-                    ]
-                    if ranks[1] is not None and (ranks[0] is None or ranks[1] < ranks[0]):
-                        owners[name] = image_id
-        return owners
 
     def _add_image(
         self, one: _RecordedImage, layers: dict[str, Layer | Fault], owners: dict[Reference, str]
@@ -202,16 +181,12 @@ class StorageReading(Reading):
             Image(
                 image_id=documents.image_id,
                 names=tuple(names),
-                architecture=documents.config.platform.architecture,
-                os=documents.config.platform.os,
-                variant=documents.config.platform.variant,
                 layers=whole,
                 digests=_digests(one, names),
                 exact_paths=image_paths(one.folder, one.record) if self._exact else (),
+                **documents.config.platform._asdict(),
             )
         )
-
-    # Layers.
 
     def _read_layers(
         self, found: Iterable[_RecordedImage], layer_stores: LayerStores
@@ -221,20 +196,19 @@ class StorageReading(Reading):
         The store may have the same content on the same layers more than once,
         for other user ids or pulled in another way. One stands for all.
         """
-        places: dict[str, tuple[str | None, str]] = {}
+        positions: dict[str, LayerPosition] = {}
         candidates: dict[str, dict[str, LayerRecord]] = defaultdict(dict)
         for one in found:
             parent = None
-            for chain, diff_id, record in zip(
-                one.chains, one.documents.config.diff_ids, one.stack, strict=True
-            ):
-                places[chain] = parent, diff_id
+            diff_ids = one.documents.config.diff_ids
+            for chain, diff_id, record in zip(one.chains, diff_ids, one.stack, strict=True):
+                positions[chain] = parent, diff_id
                 candidates[chain][record.layer_id] = record
                 parent = chain
         layers: dict[str, Layer | Fault] = {}
-        for chain, (parent, diff_id) in places.items():
+        for chain, position in positions.items():
             records = sorted(candidates[chain].values(), key=layer_stores.preference)
-            layers[chain] = self._read_layer(records, layer_stores, chain, parent, diff_id)
+            layers[chain] = self._read_layer(records, layer_stores, chain, position)
             if len(records) > 1:
                 self.notes.append(
                     f"layer {chain}: the store has it {len(records)} times, it counts once: "
@@ -247,23 +221,21 @@ class StorageReading(Reading):
         records: list[LayerRecord],
         layer_stores: LayerStores,
         chain: str,
-        parent: str | None,
-        diff_id: str,
+        position: LayerPosition,
     ) -> Layer | Fault:
         """The layer of the first of `records` that can be read, else why the first cannot."""
-        first: Fault | None = None
+        faults: list[Fault] = []
         for record in records:
             try:
-                layer = layer_stores.read(record, chain, parent, diff_id)
+                layer = layer_stores.read(record, chain, *position)
                 if self._exact:
                     link = layer_stores.link(record)
                     layer = layer._replace(exact_paths=layer_paths(layer, link))
             except Fault as fault:
-                first = first or fault
+                faults.append(fault)
             else:
                 return layer
-        assert first is not None  # noqa: S101 - each chain has a record
-        return first
+        return faults[0]
 
     def _note_incomplete(self, layer_stores: LayerStores) -> None:
         incomplete = [
@@ -279,22 +251,25 @@ class StorageReading(Reading):
             )
 
 
-def _name(text: str, record_id: str, taken: dict[Reference, str]) -> Reference:
-    """Read a name of an image."""
-    name = full_name(text)
-    if name.digest is not None:
-        # A digest says it all, whatever tag is beside it.
-        name = Reference(name.registry, name.path, None, name.digest)
-    if taken.setdefault(name, record_id) != record_id:
-        raise ValueError(f"{name.familiar} names two images, {taken[name]} and {record_id}")
-    return name
+def _owners(found: dict[str, _RecordedImage]) -> dict[Reference, str]:
+    """Which image each name means.
 
-
-def _merged(one: _RecordedImage, other: _RecordedImage) -> _RecordedImage:
-    """One image of what two stores, or two records of one, have of it."""
-    return one._replace(
-        given=(*one.given, *other.given), by_digest=(*one.by_digest, *other.by_digest)
-    )
+    Names are given to one image; but the digest of an index leads to an image for each
+    platform, of which this machine's is meant, and additional stores have names of their own.
+    """
+    machine = this_machine()
+    ranks = {
+        image_id: preference(one.documents.config.platform, machine)
+        for image_id, one in found.items()
+    }
+    owners: dict[Reference, str] = {}
+    for image_id, one in found.items():
+        rank = ranks[image_id]
+        for name in one.names:
+            best = ranks[owners.setdefault(name, image_id)]
+            if name.digest is not None and rank is not None and (best is None or rank < best):
+                owners[name] = image_id
+    return owners
 
 
 def _digests(one: _RecordedImage, names: Iterable[Reference]) -> dict[str, tuple[str | None, ...]]:

@@ -12,9 +12,11 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from layerscan import digest as digests
-from layerscan.files.safefs import Fault, Folder, FolderEntry, or_fault
-from layerscan.stores.engine_files import parse_json
-from layerscan.text import shown
+from layerscan import jsondoc
+from layerscan.errors import DocumentError
+from layerscan.files.safefs import Fault, Folder, FolderEntry
+from layerscan.jsondoc import Place
+from layerscan.stores.engine_files import fault_of, parse_json, strings
 
 DRIVER = "overlay"
 IMAGES = f"{DRIVER}-images"
@@ -27,83 +29,63 @@ LAYERS_FILES = ("layers.json", "volatile-layers.json")
 _LONGEST = 64 << 20
 """Bytes of a list. A record has about one kilobyte, an image's up to three."""
 
-_LARGEST_SIZE = (1 << 63) - 1
 _PLAIN_NAME = re.compile(r"[.0-9a-z]+", re.ASCII)
 _LONGEST_STAMP = 64
+_NO_ID = "is no id of 64 hex digits"
 
 
 class LayerRecord(NamedTuple):
-    """A layer as the store has it on record.
-
-    Attributes:
-        layer_id: 64 hex digits, the name of its folder.
-        parent: id of the layer beneath, None at the bottom.
-        diff_id: digest of its uncompressed tar, None where it is not on record:
-            of containers, and of layers that were not pulled as a whole.
-        digest: digest of what it was made from as that came: the compressed
-            archive, or the uncompressed tar.
-        tar_size: length in bytes of the uncompressed tar, None if not known.
-        incomplete: it is being made or removed, or that was interrupted.
-        partial: it was put together from the parts that were missing here
-            (``toc-digest``), so of its tar nothing need be known.
-        mapped: it is a copy for other user ids (``uidmap``, ``gidmap``).
-        created: when, as it is written there: a layer that was made anew differs.
-    """
+    """A layer as the store has it on record. Its id, 64 hex digits, is the name of its folder."""
 
     layer_id: str
     parent: str | None
+    """Id of the layer beneath, None at the bottom."""
     diff_id: str | None
+    """None of containers, and of layers that were not pulled as a whole."""
     digest: str | None
+    """Of what it was made from: the compressed archive, or the uncompressed tar."""
     tar_size: int | None
+    """Length in bytes of the uncompressed tar, None if not known."""
     incomplete: bool
+    """It is being made or removed, or that was interrupted."""
     partial: bool
+    """It was put together from the parts that were missing here: of its tar nothing is known."""
     mapped: bool
+    """It is a copy for other user ids."""
     created: str
+    """When, as it is written there: a layer that was made anew differs."""
 
 
 class ImageRecord(NamedTuple):
-    """An image as the store has it on record.
-
-    Attributes:
-        record_id: 64 hex digits, the name of the folder of its documents.
-        names: as they are written there.
-        tops: ids of its top layer: the image's own, then copies for other user
-            ids. Empty for an image without layers, and for a list of images.
-        documents: names of its documents.
-        digests: of the documents, where they are on record, by name.
-    """
+    """An image as the store has it on record."""
 
     record_id: str
+    """64 hex digits, the name of the folder of its documents."""
     names: tuple[str, ...]
     tops: tuple[str, ...]
+    """Ids of its top layer: the image's own, then copies for other user ids. Empty for an
+    image without layers, and for a list of images."""
     documents: tuple[str, ...]
+    """Their names."""
     digests: dict[str, str]
+    """Of the documents, where they are on record, by name."""
 
 
 class StorageRecords(NamedTuple):
-    """What the lists of one store say.
-
-    Attributes:
-        root: absolute path of the store's folder.
-        identity: differs if one of the lists was changed meanwhile.
-        images: in the order of the list.
-        layers: by id; in place of one whose record is damaged, the reason.
-        faults: what is wrong with records that no id can be given to.
-    """
+    """What the lists of the store in the folder `root` say."""
 
     root: str
     identity: tuple[FolderEntry | None, ...]
+    """Differs if one of the lists was changed meanwhile."""
     images: tuple[ImageRecord, ...]
     layers: dict[str, LayerRecord | Fault]
+    """By id; in place of one whose record is damaged, the reason."""
     faults: tuple[Fault, ...]
+    """What is wrong with records that no id can be given to."""
 
 
 def read_identity(root: Folder) -> tuple[FolderEntry | None, ...]:
-    """What the lists are at the moment, so that a change of one shows.
-
-    Raises:
-        Fault: one cannot be looked at.
-    """
+    """What the lists are at the moment, so that a change of one shows."""
     entries: list[FolderEntry | None] = []
     for name, files in ((IMAGES, (IMAGES_FILE,)), (LAYERS, LAYERS_FILES)):
         folder = root.folder_if_there(name)
@@ -117,23 +99,20 @@ def read_records(root: Folder) -> StorageRecords:
     """Read the lists of the store in the folder `root`.
 
     The images come first: the layers of one are on record before it is, and
-    go after it.
-
-    Raises:
-        Fault: a list cannot be used at all.
+    go after it. A list that cannot be used at all is a `Fault`.
     """
     identity = read_identity(root)
     faults: list[Fault] = []
     images: list[ImageRecord] = []
     layers: dict[str, LayerRecord | Fault] = {}
-    for value, where in _list(root, IMAGES, IMAGES_FILE):
+    for value, place in _list(root, IMAGES, IMAGES_FILE):
         try:
-            images.append(_image(value, where))
-        except Fault as fault:
-            faults.append(fault)
+            images.append(_image(value, place))
+        except DocumentError as error:
+            faults.append(fault_of(error, place.source))
     for file in LAYERS_FILES:
-        for value, where in _list(root, LAYERS, file):
-            _add_layer(value, where, layers, faults)
+        for value, place in _list(root, LAYERS, file):
+            _add_layer(value, place, layers, faults)
     return StorageRecords(root.path, identity, tuple(images), layers, tuple(faults))
 
 
@@ -155,25 +134,18 @@ def kept_layers(stores: Sequence[StorageRecords]) -> dict[str, str]:
 
 
 def has_images(root: Folder) -> bool:
-    """Whether the store in the folder `root` has any image on record.
-
-    Raises:
-        Fault: that cannot be read.
-    """
+    """Whether the store in the folder `root` has any image on record."""
     return next(_list(root, IMAGES, IMAGES_FILE), None) is not None
 
 
 def document_file(name: str) -> str:
-    """The name of the file that an image's document `name` is in.
-
-    The rule is ``makeBigDataBaseName``'s in containers/storage.
-    """
+    """The file of an image's document `name`: ``makeBigDataBaseName`` of containers/storage."""
     if _PLAIN_NAME.fullmatch(name):
         return name
     return "=" + base64.b64encode(name.encode()).decode()
 
 
-def _list(root: Folder, name: str, file: str) -> Iterator[tuple[object, str]]:
+def _list(root: Folder, name: str, file: str) -> Iterator[tuple[object, Place]]:
     """The entries of a list, and where each is, to be said in messages."""
     folder = root.folder_if_there(name)
     if folder is None:
@@ -182,100 +154,78 @@ def _list(root: Folder, name: str, file: str) -> Iterator[tuple[object, str]]:
         raw = folder.read_if_there(file, _LONGEST)
         where = folder.where(file)
     # An empty file is a list without entries; Go writes null for one never made.
-    entries = (parse_json(raw, where) if raw else None) or []
+    entries = (parse_json(raw, where, as_go=True) if raw else None) or []
     if not isinstance(entries, list):
         raise Fault(where, "is no JSON list")
     for index, entry in enumerate(entries):
-        yield entry, f"{where}[{index}]"
+        yield entry, Place(f"{where}[{index}]")
 
 
 def _add_layer(
-    value: object, where: str, layers: dict[str, LayerRecord | Fault], faults: list[Fault]
+    value: object, place: Place, layers: dict[str, LayerRecord | Fault], faults: list[Fault]
 ) -> None:
+    layer_id = None
     try:
-        document = _record(value, where)
-        layer_id = _id(document, "id", where)
-    except Fault as fault:
-        faults.append(fault)
-        return
-    if layer_id in layers:
-        layers[layer_id] = Fault(where, f"there are two layers with the id {layer_id}")
-    else:
-        layers[layer_id] = or_fault(_layer, document, layer_id, where)
+        document = jsondoc.mapping(value, place)
+        layer_id = _id(document, "id", place)
+        if layer_id in layers:
+            raise place.fault(f"there are two layers with the id {layer_id}")
+        layers[layer_id] = _layer(document, layer_id, place)
+    except DocumentError as error:
+        fault = fault_of(error, place.source)
+        if layer_id is None:
+            faults.append(fault)
+        else:
+            layers[layer_id] = fault
 
 
-def _layer(document: dict[str, object], layer_id: str, where: str) -> LayerRecord:
-    flags = document.get("flags") or {}
-    if not isinstance(flags, dict):
-        raise Fault(where, f"the flags of layer {layer_id} are {shown(flags)}")
-    created = document.get("created", "")
-    if not isinstance(created, str) or len(created) > _LONGEST_STAMP:
-        raise Fault(where, f"created of layer {layer_id} is {shown(created)}")
+def _layer(document: dict[str, object], layer_id: str, place: Place) -> LayerRecord:
+    flags: dict[str, object] = {}
+    if "flags" in document:
+        flags = jsondoc.mapping(document["flags"], place.key("flags"))
+    created = jsondoc.text(document, "created", place, "")
+    if len(created) > _LONGEST_STAMP:
+        raise place.key("created").fault("is too long")
     return LayerRecord(
         layer_id=layer_id,
-        parent=_id(document, "parent", where) if document.get("parent") else None,
-        diff_id=_digest(document, "diff-digest", where),
-        digest=_digest(document, "compressed-diff-digest", where),
-        tar_size=_size(document, "diff-size", where),
+        parent=_id(document, "parent", place) if "parent" in document else None,
+        diff_id=_digest(document, "diff-digest", place),
+        digest=_digest(document, "compressed-diff-digest", place),
+        tar_size=_size(document, "diff-size", place),
         incomplete=flags.get("incomplete") is True,
-        partial=_digest(document, "toc-digest", where) is not None,
+        partial=_digest(document, "toc-digest", place) is not None,
         mapped=bool(document.get("uidmap") or document.get("gidmap")),
         created=created,
     )
 
 
-def _image(value: object, where: str) -> ImageRecord:
-    document = _record(value, where)
-    record_id = _id(document, "id", where)
-    tops = [_id(document, "layer", where)] if document.get("layer") else []
-    for top in _texts(document, "mapped-layers", where):
-        if not digests.is_hex(top):
-            raise Fault(where, f"mapped-layers holds no layer id but {shown(top)}")
-        tops.append(top)
-    known = document.get("big-data-digests") or {}
-    if not isinstance(known, dict):
-        raise Fault(where, f"big-data-digests is {shown(known)}")
+def _image(value: object, place: Place) -> ImageRecord:
+    document = jsondoc.mapping(value, place)
+    tops = [_id(document, "layer", place)] if "layer" in document else []
+    tops += strings(document, "mapped-layers", place)
+    if not all(map(digests.is_hex, tops)):
+        raise place.key("mapped-layers").fault(_NO_ID)
+    known = jsondoc.mapping(document.get("big-data-digests", {}), place.key("big-data-digests"))
     return ImageRecord(
-        record_id=record_id,
-        names=_texts(document, "names", where),
+        record_id=_id(document, "id", place),
+        names=strings(document, "names", place),
         tops=tuple(dict.fromkeys(tops)),
-        documents=_texts(document, "big-data-names", where),
+        documents=strings(document, "big-data-names", place),
         digests={name: digest for name, digest in known.items() if digests.is_digest(digest)},
     )
 
 
-def _record(value: object, where: str) -> dict[str, object]:
-    if not isinstance(value, dict):
-        raise Fault(where, "is no JSON object")
+def _id(document: dict[str, object], key: str, place: Place) -> str:
+    value = jsondoc.text(document, key, place)
+    if not digests.is_hex(value):
+        raise place.key(key).fault(_NO_ID)
     return value
 
 
-def _id(document: dict[str, object], key: str, where: str) -> str:
-    value = document.get(key)
-    if not isinstance(value, str) or not digests.is_hex(value):
-        raise Fault(where, f"{key} is no id of 64 hex digits but {shown(value)}")
-    return value
+def _digest(document: dict[str, object], key: str, place: Place) -> str | None:
+    return jsondoc.digest(document, key, place) if key in document else None
 
 
-def _digest(document: dict[str, object], key: str, where: str) -> str | None:
-    value = document.get(key) or None
-    if value is not None and not (isinstance(value, str) and digests.is_digest(value)):
-        raise Fault(where, f"{key} is no digest but {shown(value)}")
-    return value
-
-
-def _size(document: dict[str, object], key: str, where: str) -> int | None:
-    value = document.get(key)
+def _size(document: dict[str, object], key: str, place: Place) -> int | None:
     # -1 stands for a length that is not known.
-    if value is None or value == -1:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LARGEST_SIZE:
-        raise Fault(where, f"{key} is no size in bytes but {shown(value)}")
-    return value
-
-
-def _texts(document: dict[str, object], key: str, where: str) -> tuple[str, ...]:
-    values = document.get(key) or []
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise Fault(where, f"{key} is no list of text: {shown(values)}")
-    return tuple(values)
+    return None if document.get(key, -1) == -1 else jsondoc.integer(document, key, place)

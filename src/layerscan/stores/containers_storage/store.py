@@ -1,8 +1,7 @@
 """The image store of containers/storage: Podman's, Buildah's and CRI-O's.
 
-Owns opening it, reading again what an engine at work has changed, and whether
-a layer is there still. What is in it is ``reading``'s matter; how files are
-opened is ``safefs``'s.
+Owns opening it, reading it again while an engine changes it, and whether a layer is
+there still. What is in it is ``reading``'s matter.
 """
 
 import os
@@ -31,18 +30,9 @@ _IMAGES_SUFFIX = "-images"
 
 
 class ContainersStorageStore(StoreBase):
-    """A folder of containers/storage with images of the overlay driver.
+    """A folder of containers/storage (``graphroot``) with images of the overlay driver.
 
-    Args:
-        root: the store's folder (``graphroot``); it may be a symbolic link,
-            inside it none is followed.
-        additional: folders of further stores, which only give it images; they may
-            be symbolic links, too.
-        exact: also find the `exact_paths` of layers and images.
-
-    Raises:
-        StoreError: there is no such store, or it cannot be opened; the
-            message says why.
+    The folders of `additional` stores only give it images; they may be symbolic links, too.
     """
 
     kind = "containers-storage"
@@ -54,18 +44,11 @@ class ContainersStorageStore(StoreBase):
         self._roots = (self.root, *map(os.path.realpath, additional))
         self._exact = exact
         self._stamps: dict[str, tuple[object, ...]] = {}
-        self._records: list[StorageRecords] = []
-        self._kept: dict[str, str] = {}
-        self._other_drivers = _check(self.root)
-
-    @property
-    def empty_note(self) -> str:
-        """One line for the user if `images` found none and met no problem."""
-        hint = ""
-        if self._other_drivers:
-            names = ", ".join(self._other_drivers)
-            hint = f"; it has images of the storage driver {names}, which cannot be read"
-        return f"{self.root}: the {self.kind} image store has no images{hint}"
+        self._take([])
+        others = _check(self.root)
+        hint = f"; it has images of the storage driver {others}, which cannot be read"
+        note = f"{self.root}: the {self.kind} image store has no images"
+        self.empty_note = note + (hint if others else "")
 
     def has_images(self) -> bool:
         """Whether it has any image on record; True where that cannot be read."""
@@ -79,11 +62,7 @@ class ContainersStorageStore(StoreBase):
         return False
 
     def images(self) -> list[Image]:
-        """Every image that can be read whole, sorted by image id.
-
-        Raises:
-            StoreError: the store itself is gone or cannot be opened any more.
-        """
+        """Every image that can be read whole, sorted by image id."""
         done = self._settled(lambda: StorageReading(self._roots, exact=self._exact))
         self._stamps = done.stamps
         self._take(done.records)
@@ -92,9 +71,7 @@ class ContainersStorageStore(StoreBase):
     def still_has(self, layer: Layer) -> bool:
         """Whether an image still keeps `layer`, and its folder is the one that `images` saw.
 
-        To be asked after its folder was read: the engine takes an image off
-        its records before it deletes the first file of a layer of it. A layer
-        that is pulled again comes into a folder of the same name; record and
+        A layer that is pulled again comes into a folder of the same name; record and
         folder then have other times.
         """
         folders, layer_id = os.path.split(layer.folder)
@@ -108,17 +85,13 @@ class ContainersStorageStore(StoreBase):
         return created is not None and self._stamps.get(layer.folder) == (created, entry)
 
     def _look_again(self) -> None:
-        """Read the lists anew if one of them has changed.
-
-        Raises:
-            Fault: that cannot be seen, or one cannot be read.
-        """
-        now: list[StorageRecords] = []
+        """Read the lists anew if one of them has changed."""
+        now = []
         for records in self._records:
             with Folder(records.root) as root:
                 same = read_identity(root) == records.identity
                 now.append(records if same else read_records(root))
-        if any(one is not other for one, other in zip(now, self._records, strict=True)):
+        if now != self._records:
             self._take(now)
 
     def _take(self, records: list[StorageRecords]) -> None:
@@ -126,26 +99,21 @@ class ContainersStorageStore(StoreBase):
         self._kept = kept_layers(records)
 
 
-def _check(root: str) -> list[str]:
-    """Make sure that `root` holds a store of the overlay driver.
-
-    Returns:
-        The names of other drivers that it has images of.
-    """
+def _check(root: str) -> str:
+    """Make sure that `root` is a store of the overlay driver; the names of its other drivers."""
     with store_error(), Folder(root) as top:
         names = top.names()
-        others = [
+        others = ", ".join(
             printable(name.removesuffix(_IMAGES_SUFFIX))
             for name in names
             if name.endswith(_IMAGES_SUFFIX) and name != IMAGES
-        ]
+        )
         there = next((name for name in (IMAGES, LAYERS) if name in names), None)
         if there is not None:
             top.folder(there).close()
             return others
     if others:
-        drivers = ", ".join(others)
         raise StoreError(
-            f"{root}: its images are of the storage driver {drivers}; only overlay can be read"
+            f"{root}: its images are of the storage driver {others}; only overlay can be read"
         )
     raise StoreError(f"{root}: no image store here: looked for {IMAGES} in it")

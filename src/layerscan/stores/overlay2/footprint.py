@@ -1,9 +1,8 @@
 """What a Docker store keeps of a layer and of an image beside the layer's content.
 
-Owns the list that exact accounting counts by. Found by comparing every inode
-of an ext4 before and after pulls (docs/explanation/accounting.md has the figures): what is
-here, the content, and the growth of folders that all layers share is all that
-a pull leaves behind.
+Owns the list that exact accounting counts by: all that a pull leaves behind but the
+content and the growth of shared folders. It was found by comparing every inode of an
+ext4 before and after pulls (docs/explanation/accounting.md has the figures).
 
 A path is listed whether it is there or not. A layer that was built here and
 never pushed has no files under ``distribution``, but it will have them where
@@ -12,6 +11,7 @@ it is pulled, and that is where its cost matters.
 
 from collections.abc import Sequence
 
+from layerscan.digest import blob_path
 from layerscan.stores.model import Growth, Layer
 
 GROWTH = Growth(
@@ -33,17 +33,14 @@ folders beside it.
 A layer that stands on another makes the file `committed` in that one's folder; it is
 empty. The first image makes repositories.json and five folders, and containerd's."""
 
-_LAYER_FILES = ("diff", "size", "cache-id", "tar-split.json.gz")
-
 
 def layer_paths(root: str, layer: Layer, link: str, digests: Sequence[str]) -> tuple[str, ...]:
     """Files and folders that exist because of `layer`, each by itself.
 
     In ``overlay2/l`` its name is `link`; `digests` are those in whatever repository.
     """
-    image_root = f"{root}/image/overlay2"
-    record = f"{image_root}/layerdb/sha256/{_hex(layer.chain_id)}"
-    distribution = f"{image_root}/distribution"
+    record = f"{root}/image/overlay2/layerdb/{blob_path(layer.chain_id)}"
+    distribution = f"{root}/image/overlay2/distribution"
     # Without a digest, a file is still to come; the diff_id stands for its name.
     names = dict.fromkeys(digests) or [layer.diff_id]
     paths = [
@@ -51,9 +48,9 @@ def layer_paths(root: str, layer: Layer, link: str, digests: Sequence[str]) -> t
         f"{layer.folder}/link",
         f"{root}/overlay2/l/{link}",
         record,
-        *(f"{record}/{name}" for name in _LAYER_FILES),
-        f"{distribution}/v2metadata-by-diffid/sha256/{_hex(layer.diff_id)}",
-        *(f"{distribution}/diffid-by-digest/sha256/{_hex(digest)}" for digest in names),
+        *(f"{record}/{name}" for name in ("diff", "size", "cache-id", "tar-split.json.gz")),
+        f"{distribution}/v2metadata-by-diffid/{blob_path(layer.diff_id)}",
+        *(f"{distribution}/diffid-by-digest/{blob_path(digest)}" for digest in names),
     ]
     if layer.parent is not None:
         # Of `work` the folder alone: what a build left in it, a pull does not make.
@@ -62,12 +59,5 @@ def layer_paths(root: str, layer: Layer, link: str, digests: Sequence[str]) -> t
 
 
 def image_paths(root: str, image_id: str) -> tuple[str, ...]:
-    """Files that exist because of an image, each by itself.
-
-    ``imagedb/metadata`` is not among them: a pull does not make it.
-    """
-    return (f"{root}/image/overlay2/imagedb/content/sha256/{_hex(image_id)}",)
-
-
-def _hex(digest: str) -> str:
-    return digest.removeprefix("sha256:")
+    """Files that exist because of an image; a pull makes no ``imagedb/metadata``."""
+    return (f"{root}/image/overlay2/imagedb/content/{blob_path(image_id)}",)

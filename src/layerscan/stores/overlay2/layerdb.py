@@ -1,14 +1,14 @@
 """Docker's layers as it keeps them: ``layerdb`` and the folders of overlay2.
 
 Owns the formats of both and the checks that what is on record for a layer
-belongs together. Which layers there are to read, an image's config says.
+belongs together. Which layers there are to read, an image's config says. What
+cannot be read, or does not belong together, is a `Fault`.
 """
 
 import re
 import stat
-from contextlib import ExitStack
 
-from layerscan.files.safefs import Fault, Folder, Opened
+from layerscan.files.safefs import Fault, Folder
 from layerscan.stores.model import Layer
 from layerscan.text import shown
 
@@ -26,27 +26,16 @@ _LINK = re.compile(r"[0-9A-Z]{26}", re.ASCII)
 _TAR_SPLIT = "tar-split.json.gz"
 
 
-class LayerDb(Opened):
-    """The layers of the overlay2 store in a data root, held open while it is read.
+class LayerDb:
+    """The layers in the open folders `chains`, their records, and `folders`, overlay2's."""
 
-    Raises:
-        Fault: a folder that all layers are in cannot be opened.
-    """
-
-    def __init__(self, root: Folder) -> None:
-        with ExitStack() as opened:
-            chains = root.folder("image", "overlay2", "layerdb", "sha256")
-            self._chains = opened.enter_context(chains)
-            self._folders = opened.enter_context(root.folder("overlay2"))
-            super().__init__(opened.pop_all())
+    def __init__(self, chains: Folder, folders: Folder) -> None:
+        self._chains = chains
+        self._folders = folders
 
     def read(self, chain_id: str, parent: str | None, diff_id: str) -> Layer:
-        """The layer `chain_id`, checked against what an image's config says of it.
-
-        Raises:
-            Fault: something of it cannot be read, or does not belong together.
-        """
-        with self._chains.folder(_hex(chain_id)) as files:
+        """The layer `chain_id`, checked against what an image's config says of it."""
+        with self._chains.folder(chain_id.removeprefix("sha256:")) as files:
             _expect(files, "diff", diff_id)
             if parent is not None:
                 _expect(files, "parent", parent)
@@ -55,7 +44,6 @@ class LayerDb(Opened):
             size = _size(files)
             cache_id = read_cache_id(files)
             files.require(_TAR_SPLIT, stat.S_IFREG)
-            tar_split = files.where(_TAR_SPLIT)
         self._folders.require(cache_id, stat.S_IFDIR)
         self._folders.require(f"{cache_id}/diff", stat.S_IFDIR)
         return Layer(
@@ -64,37 +52,26 @@ class LayerDb(Opened):
             parent=parent,
             folder=self._folders.where(cache_id),
             content="diff",
-            metadata_files=(tar_split,),
+            metadata_files=(files.where(_TAR_SPLIT),),
             recorded_size=size,
         )
 
     def link(self, layer: Layer) -> str:
-        """The name of `layer` in ``overlay2/l``.
-
-        Raises:
-            Fault: it cannot be read, or is no such name.
-        """
+        """The name of `layer` in ``overlay2/l``."""
         with Folder(layer.folder, within=self._folders) as folder:
-            link = _text(folder, "link")
-            if not _LINK.fullmatch(link):
-                raise Fault(folder.where("link"), f"holds no link name but {shown(link)}")
-        return link
+            return _matching(folder, "link", _LINK, "holds no link name but")
 
 
 def read_cache_id(files: Folder) -> str:
-    """The name in ``overlay2`` of the folder of a layer, whose folder in ``layerdb`` is `files`.
-
-    Raises:
-        Fault: it cannot be read, or is no such name.
-    """
-    cache_id = _text(files, "cache-id")
-    if not _CACHE_ID.fullmatch(cache_id):
-        raise Fault(files.where("cache-id"), f"holds no cache id but {shown(cache_id)}")
-    return cache_id
+    """The name in ``overlay2`` of the folder of a layer, whose folder in ``layerdb`` is `files`."""
+    return _matching(files, "cache-id", _CACHE_ID, "holds no cache id but")
 
 
-def _hex(digest: str) -> str:
-    return digest.removeprefix("sha256:")
+def _matching(folder: Folder, name: str, form: re.Pattern[str], what: str) -> str:
+    text = _text(folder, name)
+    if not form.fullmatch(text):
+        raise Fault(folder.where(name), f"{what} {shown(text)}")
+    return text
 
 
 def _text(folder: Folder, name: str) -> str:

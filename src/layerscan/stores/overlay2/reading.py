@@ -12,29 +12,18 @@ from layerscan.digest import chain_id
 from layerscan.files.safefs import Fault, Folder
 from layerscan.oci import Config
 from layerscan.stores.model import Image, Layer
-from layerscan.stores.overlay2.distribution import UNKNOWN, Distribution, KnownDigests
+from layerscan.stores.overlay2.distribution import BY_DIFF_ID, KnownDigests, read_digests
 from layerscan.stores.overlay2.footprint import image_paths, layer_paths
-from layerscan.stores.overlay2.imagedb import (
-    REPOSITORIES,
-    list_image_ids,
-    read_config,
-    read_names,
-)
+from layerscan.stores.overlay2.imagedb import REPOSITORIES, list_image_ids, read_config, read_names
 from layerscan.stores.overlay2.layerdb import LayerDb
-from layerscan.stores.readings import Reading, add_exact_paths, image_label, read_layers
+from layerscan.stores.readings import LayerPosition, Reading, image_label, read_layers
 
 if TYPE_CHECKING:
     from layerscan.reference import Reference
 
 
 class Overlay2Reading(Reading):
-    """What one reading of the store found; it has seen images by their image ids.
-
-    Args:
-        root: the store's data root.
-        image_root: the folder ``image/overlay2`` in it.
-        exact: also find the `exact_paths` of layers and images.
-    """
+    """What one reading of the store in `root` found; it has seen images by their image ids."""
 
     def __init__(self, root: Folder, image_root: Folder, *, exact: bool) -> None:
         super().__init__()
@@ -42,7 +31,7 @@ class Overlay2Reading(Reading):
         self._image_root = image_root
         self._exact = exact
         self._names: dict[str, list[Reference]] = defaultdict(list)
-        self._chains: dict[tuple[str | None, str], str] = {}
+        self._known: dict[str, KnownDigests] = defaultdict(KnownDigests)
         before = image_root.look(REPOSITORIES)
         self._read()
         if image_root.look(REPOSITORIES) != before:
@@ -50,16 +39,13 @@ class Overlay2Reading(Reading):
 
     def _read(self) -> None:
         configs = self._read_configs()
-        wanted: dict[str, tuple[str | None, str]] = {}
-        stacks = {image_id: self._stack(config, wanted) for image_id, config in configs.items()}
-        known = self._read_digests(dict.fromkeys(diff_id for _, diff_id in wanted.values()))
-        layers = self._read_layers(wanted, known)
+        stacks, wanted = _stacks(configs)
+        self._read_digests(dict.fromkeys(diff_id for _, diff_id in wanted.values()))
+        layers = self._read_layers(wanted)
         for image_id, stack in stacks.items():
             whole = self._whole([layers[chain] for chain in stack], self.seen[image_id])
             if whole is not None:
-                self.images.append(self._image(image_id, configs[image_id], whole, known))
-
-    # Names and configs.
+                self.images.append(self._image(image_id, configs[image_id], whole))
 
     def _read_configs(self) -> dict[str, Config]:
         nameless = self._read_names()
@@ -107,77 +93,69 @@ class Overlay2Reading(Reading):
     def _label(self, image_id: str) -> str:
         return image_label(self._names.get(image_id, ()), image_id[: len("sha256:") + 12])
 
-    # Layers and digests.
-
-    def _stack(self, config: Config, wanted: dict[str, tuple[str | None, str]]) -> list[str]:
-        """The chain_ids of an image's layers, bottom up; each is put into `wanted`."""
-        stack: list[str] = []
-        parent = None
-        for diff_id in config.diff_ids:
-            chain = self._chains.get((parent, diff_id))
-            if chain is None:
-                chain = self._chains[parent, diff_id] = chain_id(parent, diff_id)
-                wanted[chain] = (parent, diff_id)
-            stack.append(chain)
-            parent = chain
-        return stack
-
-    def _read_layers(
-        self, wanted: dict[str, tuple[str | None, str]], known: dict[str, KnownDigests]
-    ) -> dict[str, Layer | Fault]:
+    def _read_layers(self, wanted: dict[str, LayerPosition]) -> dict[str, Layer | Fault]:
         if not wanted:
             return {}
-
-        def exact_paths(layer: Layer) -> tuple[str, ...]:
-            digests = known.get(layer.diff_id, UNKNOWN).digests
-            return layer_paths(self._root.path, layer, layerdb.link(layer), digests)
-
         try:
-            with LayerDb(self._root) as layerdb:
-                layers = read_layers(wanted, layerdb.read)
-                if self._exact:
-                    add_exact_paths(layers, exact_paths)
-                return layers
+            with (
+                self._root.folder("image", "overlay2", "layerdb", "sha256") as chains,
+                self._root.folder("overlay2") as folders,
+            ):
+                layerdb = LayerDb(chains, folders)
+
+                def exact_paths(layer: Layer) -> tuple[str, ...]:
+                    digests = self._known[layer.diff_id].digests
+                    return layer_paths(self._root.path, layer, layerdb.link(layer), digests)
+
+                return read_layers(wanted, layerdb.read, exact_paths if self._exact else None)
         except Fault as fault:
             return dict.fromkeys(wanted, fault)
 
-    def _read_digests(self, diff_ids: Iterable[str]) -> dict[str, KnownDigests]:
-        known: dict[str, KnownDigests] = {}
+    def _read_digests(self, diff_ids: Iterable[str]) -> None:
         try:
-            with Distribution(self._image_root) as distribution:
-                for diff_id in diff_ids:
-                    try:
-                        known[diff_id] = distribution.read(diff_id)
-                    except Fault as fault:
-                        self._note(fault, then=f"; no digest is known of layer {diff_id}")
+            by_diff_id = self._image_root.folder_if_there(*BY_DIFF_ID)
         except Fault as fault:
             self._note(fault, then="; no digest of a layer is known")
-        return known
+            return
+        if by_diff_id is None:
+            return
+        with by_diff_id:
+            for diff_id in diff_ids:
+                try:
+                    self._known[diff_id] = read_digests(by_diff_id, diff_id)
+                except Fault as fault:
+                    self._note(fault, then=f"; no digest is known of layer {diff_id}")
 
-    # Images.
-
-    def _image(
-        self,
-        image_id: str,
-        config: Config,
-        layers: tuple[Layer, ...],
-        known: dict[str, KnownDigests],
-    ) -> Image:
+    def _image(self, image_id: str, config: Config, layers: tuple[Layer, ...]) -> Image:
         names = tuple(self._names.get(image_id, ()))
-        stack = [known.get(layer.diff_id, UNKNOWN) for layer in layers]
+        stack = [self._known[layer.diff_id] for layer in layers]
         digests: dict[str, tuple[str | None, ...]] = {
-            repository: tuple(digests.by_repository.get(repository) for digests in stack)
-            for repository in dict.fromkeys(name.repository for name in names)
+            name.repository: tuple(one.by_repository.get(name.repository) for one in stack)
+            for name in names
         }
         if not names:
-            digests[""] = tuple(digests.newest for digests in stack)
+            digests[""] = tuple(one.newest for one in stack)
         return Image(
             image_id=image_id,
             names=names,
-            architecture=config.platform.architecture,
-            os=config.platform.os,
-            variant=config.platform.variant,
             layers=layers,
             digests=digests,
             exact_paths=image_paths(self._root.path, image_id) if self._exact else (),
+            **config.platform._asdict(),
         )
+
+
+def _stacks(configs: dict[str, Config]) -> tuple[dict[str, list[str]], dict[str, LayerPosition]]:
+    """The chain_ids of each image's layers, bottom up, and what each of them stands for."""
+    # Many images stand on the same layers: each chain_id is computed once.
+    chains: dict[LayerPosition, str] = {}
+    stacks: dict[str, list[str]] = {}
+    for image_id, config in configs.items():
+        stack = stacks[image_id] = []
+        parent = None
+        for diff_id in config.diff_ids:
+            position = parent, diff_id
+            parent = chains.get(position) or chain_id(parent, diff_id)
+            chains[position] = parent
+            stack.append(parent)
+    return stacks, {chain: position for position, chain in chains.items()}

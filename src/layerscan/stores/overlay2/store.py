@@ -1,9 +1,7 @@
 """The image store of Docker's overlay2 graph driver.
 
-Owns the order in which its parts are read, what is lost with a part that
-cannot be used, and reading again what an engine at work has changed. The
-formats are those of ``imagedb``, ``layerdb`` and ``distribution``; how files are
-opened is ``safefs``'s matter.
+Owns opening it, reading it again while an engine changes it, and whether a layer is
+there still. What is in it is ``reading``'s matter.
 """
 
 import os
@@ -29,17 +27,7 @@ _CONTAINERD_HINT = (
 
 
 class Overlay2Store(StoreBase):
-    """A Docker data root with images of the overlay2 graph driver.
-
-    Args:
-        root: the data root; it may be a symbolic link, inside it none is followed.
-        exact: also find the `exact_paths` of layers and images; about twice
-            the system calls.
-
-    Raises:
-        StoreError: there is no such store, or it cannot be opened; the
-            message says why.
-    """
+    """A Docker data root with images of the overlay2 graph driver."""
 
     kind = _DRIVER
     growth = GROWTH
@@ -48,13 +36,8 @@ class Overlay2Store(StoreBase):
     def __init__(self, root: str, *, exact: bool = False) -> None:
         super().__init__(real_folder(root))
         self._exact = exact
-        self._has_containerd = _check(self.root)
-
-    @property
-    def empty_note(self) -> str:
-        """One line for the user if `images` found none and met no problem."""
-        hint = _CONTAINERD_HINT if self._has_containerd else ""
-        return f"{self.root}: the {_DRIVER} image store has no images{hint}"
+        hint = _CONTAINERD_HINT if _check(self.root) else ""
+        self.empty_note = f"{self.root}: the {_DRIVER} image store has no images{hint}"
 
     def has_images(self) -> bool:
         """Whether it has any image; True where that cannot be read."""
@@ -65,20 +48,11 @@ class Overlay2Store(StoreBase):
             return not fault.gone  # reading the images says what is wrong
 
     def images(self) -> list[Image]:
-        """Every image that can be read whole, sorted by image id.
-
-        Raises:
-            StoreError: the store itself is gone or cannot be opened any more.
-        """
+        """Every image that can be read whole, sorted by image id."""
         return self._settled(self._read).images
 
     def still_has(self, layer: Layer) -> bool:
-        """Whether the store has `layer` on record as `images` gave it.
-
-        To be asked after its folder was read: Docker takes a layer off its
-        records before it deletes the first file of it. False where the record
-        cannot be read any more.
-        """
+        """Whether the store has `layer` on record as `images` gave it."""
         # By its path, six system calls: the answer is all that comes of it.
         chain = layer.chain_id.removeprefix("sha256:")
         try:
@@ -93,11 +67,7 @@ class Overlay2Store(StoreBase):
 
 
 def _check(root: str) -> bool:
-    """Make sure that `root` holds an overlay2 store.
-
-    Returns:
-        Whether there is a folder of containerd in it, too.
-    """
+    """Make sure that `root` holds an overlay2 store; whether one of containerd, too."""
     with store_error(), Folder(root) as top:
         containerd = top.look("containerd")
         has_containerd = containerd is not None and containerd.kind == stat.S_IFDIR
