@@ -83,7 +83,12 @@ def test_every_transport_gives_the_same(origin: str, registry: Registry, tmp_pat
     archived = copy(pushed, f"oci-archive:{tmp_path / 'all.tar'}:web:1", "--all")
     assert told(read_all(archived)) == told(read_all(archived.removesuffix(":web:1"))) == expected
     assert told(read_all(copy(archived, f"oci:{tmp_path / 'back'}", "--all"))) == expected
+    assert told(read_all(copy(pushed, f"dir:{tmp_path / 'dir'}", "--all"))) == expected
     for architecture, image in expected.items():
+        one_folder = copy(
+            pushed, f"dir:{tmp_path / 'dir'}-{architecture}", "--override-arch", architecture
+        )
+        assert told(read_all(one_folder)) == {architecture: image}
         only = ("--override-arch", architecture)
         path = tmp_path / architecture
         saved = copy(pushed, f"docker-archive:{path}.tar:acme/web:1", *only)

@@ -32,6 +32,9 @@ SOURCE is one of
   oci:DIR[:REF]                an OCI layout
   oci-archive:FILE[:REF]       the same in a tar file
   docker-archive:FILE[:REF]    what 'docker save' writes
+  dir:DIR                      what 'skopeo copy' writes into a folder
+  docker-daemon:REF            an image in a Docker engine that runs
+  containers-storage:REF       an image in a store of Podman, Buildah or CRI-O
 
 Without -o: a report on stdout. With -o FILE: the layers metadata as JSON, of one
 architecture or, if there are several, by architecture; whole or not at all."""
