@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from layerscan.stores import places, storage_conf
+from layerscan.stores import docker_settings, places, storage_conf
 
 if TYPE_CHECKING:
     import pytest
@@ -68,7 +68,12 @@ class Machine:
         yield places, "DOCKER_CONFIG", self.daemon_json
         yield places, "CONTAINERD_ROOT", self.containerd
         yield places, "CONTAINERD_CONFIG", self.path("etc/containerd/config.toml")
+        yield places, "SNAP_DOCKER", self.path("var/snap/docker/common/var-lib-docker")
+        yield places, "KUBERNETES", {self.path("var/lib/rancher/k3s/agent/containerd"): "k3s"}
+        yield docker_settings, "SUBORDINATES", (self.path("etc/subuid"), self.path("etc/subgid"))
+        yield storage_conf, "CRIO_CONFIG", self.path("etc/crio/crio.conf")
         yield storage_conf, "SYSTEM_ROOT", self.storage
+        yield storage_conf, "all_users", list
         yield storage_conf, "SYSTEM_CONFIGS", self.storage_confs
 
     def write(self, path: str, content: str) -> str:

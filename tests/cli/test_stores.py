@@ -65,6 +65,7 @@ def test_every_store_is_listed(machine: Machine, capsys: pytest.CaptureFixture[s
             "layers": 3,
             "recorded": {"bytes": 5000, "of": "size"},
             "unreadable": 0,
+            "unused": "",
         },
         {
             "kind": "containers-storage",
@@ -76,6 +77,7 @@ def test_every_store_is_listed(machine: Machine, capsys: pytest.CaptureFixture[s
             "layers": 1,
             "recorded": {"bytes": tar, "of": "tar"},
             "unreadable": 0,
+            "unused": "",
         },
     ]
     os.mkdir(os.path.join(machine.storage, "libpod"))
@@ -173,7 +175,7 @@ def test_damaged_settings(machine: Machine, capsys: pytest.CaptureFixture[str]) 
         ("overlay2", "", False),
         ("containerd", "", False),
     ]
-    assert lines[0] == error(f"overlay2: {path}: data-root is no absolute path: None")
+    assert lines[0] == error(f"overlay2: {path}: $: must be an object")
 
 
 def test_notes_are_warnings(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,5 +200,6 @@ def test_store_without_permission(
 
         status, (found,), lines = as_nobody(listed)
         reason = f"{machine.docker}: permission denied; use sudo"
-        assert (status, lines) == (3, [error(f"overlay2: {reason}")])
+        # It is root's, and no fault of theirs.
+        assert (status, lines) == (0, [warning(f"overlay2: {reason}")])
         assert (found["readable"], found["reason"]) == (False, reason)

@@ -39,6 +39,7 @@ class ScriptedStore:
     before: list[Callable[[], object]] = field(default_factory=list)
     gone: Callable[[Layer], bool] = lambda _: False
     vanishing: list[list[str]] = field(default_factory=list)
+    unused: str = ""
     readings: int = 0
     kind: str = "scripted"
 

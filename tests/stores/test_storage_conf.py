@@ -22,11 +22,6 @@ from tests.builders.machine import Machine
 UID = 1234
 
 
-@pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    return Machine.isolate(tmp_path, monkeypatch)
-
-
 def owner(machine: Machine, environment: Mapping[str, str] | None = None) -> Variables:
     return {**(environment or {}), "HOME": machine.path("home/me"), "UID": str(UID)}
 
@@ -181,4 +176,4 @@ def test_who_called_sudo(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_file_that_is_named_by_no_path() -> None:
     with pytest.raises(StoreError, match=r"^'a\\x00b': is no path$"):
-        storage_conf._system_settings({"CONTAINERS_STORAGE_CONF": "a\0b"})
+        storage_conf._system_settings({"CONTAINERS_STORAGE_CONF": "a\0b"}, "rootful")

@@ -38,6 +38,8 @@ class _Listed(NamedTuple):
             up; None where it has nothing of one of them.
         recorded_as: of what that is the size.
         unreadable: how many things in it could not be read.
+        is_denied: whether this user may not look into it.
+        unused: why its engine does not use it, empty if it may.
     """
 
     kind: str
@@ -49,6 +51,8 @@ class _Listed(NamedTuple):
     recorded: int | None = None
     recorded_as: str = ""
     unreadable: int = 0
+    is_denied: bool = False
+    unused: str = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +76,9 @@ def run(options: argparse.Namespace) -> int:
         looked = "; ".join(dict.fromkeys(one.reason for one in found))
         complain("warning", f"no image store found; looked at {looked}")
     for one in listed:
-        if one.reason:
+        if one.is_denied:
+            complain("warning", f"{one.kind}: {one.reason}")
+        elif one.reason:
             complain("error", f"{one.kind}: {one.reason}")
         elif one.unreadable:
             complain(
@@ -80,7 +86,8 @@ def run(options: argparse.Namespace) -> int:
                 f"{one.kind}: {one.root}: {one.unreadable} of its files or records could not be "
                 f"read: 'layerscan scan --store {one.kind} --data-root {one.root}' names them",
             )
-    partial = any(one.reason or one.unreadable for one in listed)
+    # That a user may not look into root's stores is no fault.
+    partial = any((one.reason and not one.is_denied) or one.unreadable for one in listed)
     return ExitStatus.PARTIAL if partial else ExitStatus.DONE
 
 
@@ -89,7 +96,7 @@ def _listed(found: "FoundStore") -> _Listed:
 
     place = found.place
     if found.store is None:
-        return _Listed(found.kind, place.root, place.engine, found.reason)
+        return _Listed(found.kind, place.root, place.engine, found.reason, is_denied=found.denied)
     store = found.store
     try:
         images = store.images()
@@ -109,6 +116,7 @@ def _listed(found: "FoundStore") -> _Listed:
         recorded=recorded,
         recorded_as=recorded_as,
         unreadable=len(store.problems),
+        unused=store.unused,
     )
 
 
@@ -137,6 +145,7 @@ def _print_json(listed: "Sequence[_Listed]") -> None:
             "layers": one.layers,
             "recorded": {"bytes": one.recorded, "of": one.recorded_as},
             "unreadable": one.unreadable,
+            "unused": one.unused,
         }
         for one in listed
     ]

@@ -244,6 +244,9 @@ def _engine(root: str, notes: list[str]) -> EngineLayers | None:
     except StoreError as error:
         notes.append(f"{error}: what the engine has is not known")
         return None
+    if store.unused:
+        notes.append(f"{store.root}: {store.unused}: its layers count as missing")
+        return EngineLayers(store.kind, store.keeps_blobs, *[frozenset[str]()] * 3)
     notes += (f"{problem}: what cannot be read counts as missing" for problem in store.problems)
     return EngineLayers(
         store.kind,

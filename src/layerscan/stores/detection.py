@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from layerscan.stores.model import Store
 
 
-def places_of(kind: StoreKind) -> list[StorePlace]:
+def places_of(kind: StoreKind, *, everyone: bool = False) -> list[StorePlace]:
     """Where the engines of a kind keep their stores, by their settings, or a `StoreError`."""
-    found: Callable[[], list[StorePlace]] = getattr(places, kind.places)
-    return found()
+    found: Callable[..., list[StorePlace]] = getattr(places, kind.places)
+    return found(everyone=everyone)
 
 
 def at(kind: StoreKind, root: str) -> StorePlace:
     """The place of a store that the user names by its folder."""
     # What is no path, opening it says.
-    if "additional" in kind.takes and "\0" not in root:
+    if "\0" not in root:
         try:
             known = places_of(kind)
         except StoreError:
@@ -43,8 +43,10 @@ def opened(kind: StoreKind, place: StorePlace, options: Mapping[str, object]) ->
     """The store of a kind at `place`; a `StoreError` if it cannot be opened."""
     module, _, name = kind.store.rpartition(".")
     made: Callable[..., Store] = getattr(import_module(f"layerscan.stores.{module}"), name)
-    given = {**options, "additional": place.additional}
-    return made(place.root, **{key: given[key] for key in ("exact", *kind.takes) if key in given})
+    given = {**options, "additional": place.additional, "snapshotter": place.snapshotter}
+    store = made(place.root, **{key: given[key] for key in ("exact", *kind.takes) if key in given})
+    store.unused = place.unused
+    return store
 
 
 class FoundStore(NamedTuple):
@@ -58,6 +60,8 @@ class FoundStore(NamedTuple):
     """Why it is None, naming the place."""
     absent: str = ""
     """If there is nothing of it, what was looked for in the folder."""
+    denied: bool = False
+    """Whether this user may not look into it."""
 
     @property
     def root(self) -> str:
@@ -66,15 +70,24 @@ class FoundStore(NamedTuple):
 
 
 def find(
-    kinds: Mapping[str, StoreKind], options: Mapping[str, object], root: str | None = None
+    kinds: Mapping[str, StoreKind],
+    options: Mapping[str, object],
+    root: str | None = None,
+    *,
+    everyone: bool = False,
 ) -> list[FoundStore]:
-    """What is where stores of `kinds` may be: in the folder `root`, or where engines keep them."""
+    """What is where stores of `kinds` may be: in the folder `root`, or where engines keep them.
+
+    Those of `everyone`, or of this user and the one who called sudo.
+    """
     if root is not None:
         root = real_folder(root)
     found: list[FoundStore] = []
     for name, kind in kinds.items():
         try:
-            looked = places_of(kind) if root is None else [StorePlace(root, "")]
+            looked = [StorePlace(root or "", "")]
+            if root is None:
+                looked = places_of(kind, everyone=everyone)
         except StoreError as error:
             found.append(FoundStore(name, StorePlace("", ""), None, str(error)))
             continue
@@ -88,7 +101,11 @@ def choose_store(found: Sequence[FoundStore], *, named: bool) -> "Store":
     It is a `StoreError` if there is none, or the user, who `named` the folder or not, has
     to say which of several.
     """
-    there = [(one, one.store) for one in found if one.store is not None and one.place.own]
+    there = [
+        (one, one.store)
+        for one in found
+        if one.store is not None and one.place.own and (named or not one.place.unused)
+    ]
     if len(there) > 1:
         filled = [(one, store) for one, store in there if store.has_images()]
         if len(filled) > 1:
@@ -107,7 +124,8 @@ def _look(
             what = "no image store here" if os.path.isdir(place.root) else "there is no such folder"
             return FoundStore(name, place, None, f"{place.root}: {what}", kind.marks[0])
     except PermissionError:
-        return FoundStore(name, place, None, f"{place.root}: permission denied; use sudo")
+        reason = f"{place.root}: permission denied; use sudo"
+        return FoundStore(name, place, None, reason, denied=True)
     except (OSError, ValueError):
         pass  # opening it says what is wrong
     try:
@@ -137,12 +155,18 @@ def _choice(filled: Sequence[FoundStore]) -> str:
 
 def _none(found: Sequence[FoundStore], *, named: bool) -> str:
     """Why there is no store."""
-    own = [one for one in found if one.place.own]
+    own = [one for one in found if one.place.own and not one.place.unused]
     closed = dict.fromkeys(one.reason for one in own if not one.absent)
     hint = "".join(
         f"; another user's is not looked into: --store {one.kind} --data-root {one.root}"
         for one in found
         if not one.place.own and one.store is not None
+    )
+    hint += "".join(
+        f"; {one.place.unused}: its {one.kind} images in {one.root} are not in use, and are read "
+        f"with --store {one.kind} --data-root {one.root}"
+        for one in found
+        if one.place.own and one.place.unused and one.store is not None
     )
     if named:
         marks = ", ".join(one.absent for one in own)

@@ -51,6 +51,13 @@ def read_settings(path: str) -> bytes | None:
         raise StoreError(f"{shown(path)}: is no path") from None
 
 
+def read_absolute(root: object, what: str) -> str:
+    """The path of a folder in settings, which `what` says; a `StoreError` if it is none."""
+    if not isinstance(root, str) or not os.path.isabs(root) or not root.isprintable():
+        raise StoreError(f"{what} is no absolute path: {shown(root)}")
+    return root
+
+
 def parse_toml(raw: bytes, path: str) -> dict[str, object]:
     """What the settings `raw` say, from the file `path`; a `StoreError` if they are no TOML."""
     # Loaded here: most machines have no such file.

@@ -25,7 +25,7 @@ KINDS = {
         "containerd.store.ContainerdStore",
         "containerd",
         ("io.containerd.metadata.v1.bolt", "containerd/daemon"),
-        takes=("namespace", "platform"),
+        takes=("namespace", "platform", "snapshotter"),
     ),
     "containers-storage": StoreKind(
         "containers_storage.store.ContainersStorageStore",

@@ -115,6 +115,9 @@ class Store(Protocol):
     def root(self) -> str:
         """Absolute path of the store's folder, symbolic links resolved."""
 
+    unused: str
+    """Why its engine does not use it, by the engine's settings; empty if it may."""
+
     @property
     def growth(self) -> Growth:
         """How much a pull makes the store's shared files grow, by its kind."""

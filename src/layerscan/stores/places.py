@@ -1,7 +1,7 @@
 """Where engines keep their image stores unless they are told otherwise.
 
-Owns what each engine's own settings say of that; what is wrong in them is a `StoreError`.
-It opens no store, and loads what reads a file of settings only where there is one.
+Owns which places there are, for this user and for others; what an engine's own settings
+say of them, the module of each knows. It opens no store.
 """
 
 import os
@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 from layerscan.errors import StoreError
 from layerscan.files.safefs import reason
-from layerscan.stores.engine_files import parse_json, parse_toml, read_settings, store_error
+from layerscan.stores import storage_conf
+from layerscan.stores.containerd_settings import containerd_settings
+from layerscan.stores.docker_settings import docker_settings
 from layerscan.text import shown
 
 DOCKER_ROOT = "/var/lib/docker"
@@ -19,6 +21,16 @@ CONTAINERD_ROOT = "/var/lib/containerd"
 CONTAINERD_CONFIG = "/etc/containerd/config.toml"
 CONTAINERD_IN_DOCKER = "containerd/daemon"
 """In the data root of a Docker Engine that runs its own containerd."""
+
+
+SNAP_DOCKER = "/var/snap/docker/common/var-lib-docker"
+KUBERNETES = {
+    "/var/lib/rancher/k3s/agent/containerd": "k3s",
+    "/var/lib/rancher/rke2/agent/containerd": "rke2",
+    "/var/snap/microk8s/common/var/lib/containerd": "microk8s",
+    "/var/lib/k0s/containerd": "k0s",
+}
+"""Where distributions of Kubernetes have a containerd of their own."""
 
 
 class StorePlace(NamedTuple):
@@ -31,70 +43,91 @@ class StorePlace(NamedTuple):
     """Whether the engines of this user use it: only then it is scanned without being named."""
     additional: tuple[str, ...] = ()
     """Folders of further stores that only give it images."""
+    snapshotter: str | None = None
+    """The folder of containerd's snapshotter, if it is not in the root."""
+    unused: str = ""
+    """Why its engine does not use it, by its settings; empty if it may."""
 
 
 def docker_root() -> str:
     """The data root of this machine's Docker: ``data-root`` of its daemon.json, or the default."""
-    raw, config = _read(DOCKER_CONFIG)
-    with store_error():
-        # Docker takes an empty file for one without settings.
-        settings = parse_json(raw, config) if raw.strip() else {}
-    root = settings.get("data-root", DOCKER_ROOT) if isinstance(settings, dict) else None
-    return _checked(root, f"{config}: data-root")
+    return docker_settings(DOCKER_CONFIG, DOCKER_ROOT).data_root
 
 
-def docker() -> list[StorePlace]:
-    """Where Docker keeps the images of its graph drivers."""
-    return [StorePlace(docker_root(), "docker")]
-
-
-def containerd() -> list[StorePlace]:
-    """Where containerd keeps its images: a containerd of its own, and Docker's."""
-    places = [StorePlace(_containerd_root(), "containerd")]
-    inside = os.path.join(docker_root(), CONTAINERD_IN_DOCKER)
-    if os.path.isdir(inside):
-        places.append(StorePlace(inside, "docker"))
+def docker(*, everyone: bool = False) -> list[StorePlace]:
+    """Where Docker keeps the images of its graph drivers, `everyone`'s or this user's."""
+    places = _of_docker(DOCKER_CONFIG, DOCKER_ROOT, "docker")
+    if os.path.isdir(SNAP_DOCKER):
+        places.append(StorePlace(SNAP_DOCKER, "docker (snap)"))
+    for user, own in _users(everyone=everyone):
+        config = os.path.join(_config_folder(user), "docker/daemon.json")
+        rootless = _of_docker(config, os.path.join(_data_folder(user), "docker"), "docker rootless")
+        places += [one._replace(own=own) for one in rootless if os.path.isdir(one.root)]
     return places
 
 
-def containers_storage() -> list[StorePlace]:
-    """Where Podman, Buildah and CRI-O keep their images, for this user and for others."""
-    from layerscan.stores import storage_conf
+def _of_docker(config: str, root: str, engine: str) -> list[StorePlace]:
+    settings = docker_settings(config, root)
+    places = [StorePlace(settings.graph_root, engine, unused=settings.no_overlay2)]
+    if settings.graph_root != settings.data_root:
+        why = f"with userns-remap, Docker has its images in {settings.graph_root}"
+        places.append(StorePlace(settings.data_root, engine, unused=why))
+    return places
 
-    user, caller = storage_conf.this_user(), storage_conf.sudo_user()
-    locations = [] if user is None else [(storage_conf.user_location(user), True)]
-    locations.append((storage_conf.system_location(), user is None))
-    if caller is not None:
-        locations.append((storage_conf.user_location(caller), False))
+
+def containerd(*, everyone: bool = False) -> list[StorePlace]:
+    """Where containerd keeps its images: a containerd of its own, Docker's, Kubernetes'."""
+    root, snapshotter = containerd_settings(CONTAINERD_CONFIG, CONTAINERD_ROOT)
+    places = [StorePlace(root, "containerd", snapshotter=snapshotter or None)]
+    settings = docker_settings(DOCKER_CONFIG, DOCKER_ROOT)
+    inside = os.path.join(settings.data_root, CONTAINERD_IN_DOCKER)
+    if os.path.isdir(inside):
+        places.append(StorePlace(inside, "docker", unused=settings.no_containerd))
+    places += [StorePlace(path, name) for path, name in KUBERNETES.items() if os.path.isdir(path)]
+    for user, own in _users(everyone=everyone):
+        rootless = os.path.join(_data_folder(user), "containerd")
+        if os.path.isdir(rootless):
+            places.append(StorePlace(rootless, "containerd rootless", own))
+    return places
+
+
+def containers_storage(*, everyone: bool = False) -> list[StorePlace]:
+    """Where Podman, Buildah and CRI-O keep their images, for this user and for others."""
+    locations = [(storage_conf.user_location(user), own) for user, own in _users(everyone=everyone)]
+    is_root = storage_conf.this_user() is None
+    locations.insert(0 if is_root else 1, (storage_conf.system_location(), is_root))
     found: dict[str, StorePlace] = {}
     for location, own in locations:
         root = location.root
         # What only Podman makes there.
         is_podman = os.path.isdir(os.path.join(root, "libpod"))
         engine = "podman" if is_podman else "containers/storage"
-        found.setdefault(root, StorePlace(root, engine, own, location.additional))
+        place = StorePlace(root, engine, own, location.additional, unused=location.unused)
+        found.setdefault(root, place)
+    crio = storage_conf.crio_location()
+    if crio is not None:
+        found.setdefault(crio.root, StorePlace(crio.root, "cri-o", is_root, unused=crio.unused))
     return list(found.values())
 
 
-def _containerd_root() -> str:
-    raw, config = _read(CONTAINERD_CONFIG)
-    # The usual file says nothing of it, and need not be understood.
-    if b"root" not in raw:
-        return CONTAINERD_ROOT
-    root = parse_toml(raw, config).get("root", CONTAINERD_ROOT)
-    return _checked(root, f"{config}: root")
+def _users(*, everyone: bool) -> list[tuple[storage_conf.Variables, bool]]:
+    """Users whose stores are looked at, and whether they are this one's."""
+    user, caller = storage_conf.this_user(), storage_conf.sudo_user()
+    if user is not None:
+        return [(user, True)]
+    users = [] if caller is None else [caller]
+    if everyone:
+        others = [one for one in storage_conf.all_users() if one not in users]
+        users += [one for one in others if os.path.isdir(_data_folder(one))]
+    return [(one, False) for one in users]
 
 
-def _read(path: str) -> tuple[bytes, str]:
-    """A file of settings, empty where there is none, and its real path."""
-    config = os.path.realpath(path)
-    return read_settings(config) or b"", config
+def _config_folder(user: storage_conf.Variables) -> str:
+    return user.get("XDG_CONFIG_HOME") or os.path.join(user["HOME"], ".config")
 
 
-def _checked(root: object, what: str) -> str:
-    if not isinstance(root, str) or not os.path.isabs(root) or not root.isprintable():
-        raise StoreError(f"{what} is no absolute path: {shown(root)}")
-    return root
+def _data_folder(user: storage_conf.Variables) -> str:
+    return user.get("XDG_DATA_HOME") or os.path.join(user["HOME"], ".local/share")
 
 
 def real_folder(root: str) -> str:

@@ -89,7 +89,15 @@ class StoreBase:
         self.root = root
         self.problems: Sequence[Problem] = ()
         self.vanished: Sequence[str] = ()
-        self.notes: Sequence[str] = ()
+        self.unused = ""
+        self._noted: Sequence[str] = ()
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the user should know of the last call of `images`, a line each."""
+        if not self.unused:
+            return self._noted
+        return (f"{self.root}: its engine does not use this store: {self.unused}", *self._noted)
 
     def _settled(self, read: Callable[[], R]) -> R:
         """The last reading of the store: again after each of `PAUSES` while it is changing.
@@ -108,7 +116,7 @@ class StoreBase:
         # That an engine at work removes images is no problem: they are gone.
         gone = {label for key, label in first.seen.items() if key not in last.seen}
         self.vanished = tuple(sorted(gone))
-        self.notes = tuple(last.notes)
+        self._noted = tuple(last.notes)
         return last
 
 

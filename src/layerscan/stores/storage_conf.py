@@ -5,16 +5,17 @@ defaults (containers-storage.conf(5); ``types/options.go`` of containers/storage
 has what the manual leaves out). It opens no store. What is wrong is a `StoreError`.
 """
 
+import glob
 import os
 import pwd
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from layerscan import jsondoc
 from layerscan.errors import DocumentError, StoreError
 from layerscan.jsondoc import Place
-from layerscan.stores.engine_files import parse_toml, read_settings, strings
+from layerscan.stores.engine_files import parse_toml, read_absolute, read_settings, strings
 from layerscan.text import shown
 
 SYSTEM_CONFIGS = ("/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
@@ -22,11 +23,16 @@ SYSTEM_CONFIGS = ("/etc/containers/storage.conf", "/usr/share/containers/storage
 
 SYSTEM_ROOT = "/var/lib/containers/storage"
 
+CRIO_CONFIG = "/etc/crio/crio.conf"
+"""CRI-O's; files in the folder ``crio.conf.d`` beside it count more, the last most."""
+
 _CONFIG_VARIABLE = "CONTAINERS_STORAGE_CONF"
 _ROOTLESS_VARIABLE = "_CONTAINERS_ROOTLESS_UID"
 """Set by ``podman unshare``: who is root there is a user outside."""
 
 _MOST_ADDITIONAL = 64
+_MOST_USERS = 1000
+_FIRST_USER, _NOBODY = 1000, 65534  # the ids of people (login.defs(5), UID_MIN)
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))", re.ASCII)
 
 Variables = Mapping[str, str]
@@ -38,6 +44,8 @@ class Location(NamedTuple):
 
     root: str
     additional: tuple[str, ...] = ()
+    unused: str = ""
+    """Why no images of the overlay driver are used there; empty if they may be."""
 
 
 class _StorageSettings(NamedTuple):
@@ -47,6 +55,7 @@ class _StorageSettings(NamedTuple):
     root: str = ""
     rootless_root: str = ""
     additional: tuple[str, ...] = ()
+    driver: str = ""
 
 
 def this_user() -> Variables | None:
@@ -77,41 +86,96 @@ def sudo_user() -> Variables | None:
     return {"HOME": entry.pw_dir, "UID": str(entry.pw_uid)} if entry.pw_uid else None
 
 
+def all_users() -> list[Variables]:
+    """What counts for the people who may log in here, as far as the system lists them."""
+    people = [one for one in pwd.getpwall() if _FIRST_USER <= one.pw_uid < _NOBODY]
+    return [{"HOME": one.pw_dir, "UID": str(one.pw_uid)} for one in people[:_MOST_USERS]]
+
+
+def crio_location() -> Location | None:
+    """Where CRI-O keeps images, None where it does not say it: then as the system does."""
+    root = driver = source = ""
+    drop_ins = sorted(glob.glob(f"{CRIO_CONFIG}.d/*.conf"))
+    for path in (CRIO_CONFIG, *drop_ins):
+        raw = read_settings(path)
+        if raw is None or b"root" not in raw:
+            continue
+        place = Place(path, "crio")
+        try:
+            crio = jsondoc.mapping(parse_toml(raw, path).get("crio", {}), place)
+            root = jsondoc.text(crio, "root", place, root)
+            driver = jsondoc.text(crio, "storage_driver", place, driver)
+        except DocumentError as error:
+            raise StoreError(str(error)) from None
+        source = path
+    if not root:
+        return None
+    return Location(read_absolute(root, f"{source}: root"), unused=_unused(driver, source))
+
+
 def system_location() -> Location:
     """Where root's store is."""
-    settings = _system_settings(os.environ)
+    settings = _system_settings(os.environ, "rootful")
     return _location(settings, settings.root or SYSTEM_ROOT, os.environ)
 
 
 def user_location(variables: Variables) -> Location:
     """Where the store of a user is who is not root."""
-    system = _system_settings(variables)
+    system = _system_settings(variables, "rootless")
     home = variables["HOME"]
     data = variables.get("XDG_DATA_HOME") or os.path.join(home, ".local/share")
     default = system.rootless_root or os.path.join(data, "containers/storage")
     own: _StorageSettings | None = system
     if not variables.get(_CONFIG_VARIABLE):
         folder = variables.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
-        own = _read(os.path.join(folder, "containers/storage.conf"))
+        own = _read(_with_drop_ins([os.path.join(folder, "containers/storage.conf")], ""))
     if own is None:
         # Of the system's settings no additional store holds for a user.
         return _location(_StorageSettings(system.source), default, variables)
     return _location(own, own.root or own.rootless_root or default, variables)
 
 
-def _system_settings(variables: Variables) -> _StorageSettings:
+def _system_settings(variables: Variables, mode: str) -> _StorageSettings:
     named = variables.get(_CONFIG_VARIABLE)
-    for path in (named,) if named else SYSTEM_CONFIGS:
-        settings = _read(path)
-        if settings is not None:
-            return settings
-    return _StorageSettings()
+    paths = [named] if named else _with_drop_ins(SYSTEM_CONFIGS, mode)
+    return _read(paths) or _StorageSettings()
 
 
-def _read(path: str) -> _StorageSettings | None:
-    """What the file `path` says, None if there is none."""
-    raw = read_settings(path)
-    return None if raw is None else _settings(parse_toml(raw, path), path)
+def _with_drop_ins(configs: Sequence[str], mode: str) -> list[str]:
+    """The first of `configs` that is there, and what is dropped in beside any of them.
+
+    Newer engines read ``storage.conf.d``, and ``storage.rootful.conf.d`` or that of
+    rootless. A file hides those of its name beside the later ones of `configs`.
+    """
+    found: dict[str, str] = {}
+    for config in reversed(configs):
+        stem = config.removesuffix(".conf")
+        for folder in (f"{stem}.conf.d", f"{stem}.{mode}.conf.d"):
+            files = glob.glob(f"{glob.escape(folder)}/*.conf")
+            found.update((os.path.basename(path), path) for path in files)
+    first = [config for config in configs if os.path.lexists(config)][:1]
+    return first + [found[name] for name in sorted(found)]
+
+
+def _read(paths: Sequence[str]) -> _StorageSettings | None:
+    """What the files say, each of which goes before those ahead of it; None if there is none."""
+    merged: dict[str, object] | None = None
+    source = ""
+    for path in paths:
+        raw = read_settings(path)
+        if raw is not None:
+            merged = _merged(merged or {}, parse_toml(raw, path))
+            source = source or path
+    return None if merged is None else _settings(merged, source)
+
+
+def _merged(below: dict[str, object], above: dict[str, object]) -> dict[str, object]:
+    found = dict(below)
+    for key, value in above.items():
+        known = found.get(key)
+        both = isinstance(known, dict) and isinstance(value, dict)
+        found[key] = _merged(known, value) if both else value  # type: ignore[arg-type]
+    return found
 
 
 def _settings(document: dict[str, object], path: str) -> _StorageSettings:
@@ -130,6 +194,7 @@ def _settings(document: dict[str, object], path: str) -> _StorageSettings:
             root=jsondoc.text(storage, "graphroot", place, ""),
             rootless_root=jsondoc.text(storage, "rootless_storage_path", place, ""),
             additional=tuple(filter(None, (image_store, *additional))),
+            driver=jsondoc.text(storage, "driver", place, ""),
         )
     except DocumentError as error:
         raise StoreError(str(error)) from None
@@ -137,7 +202,14 @@ def _settings(document: dict[str, object], path: str) -> _StorageSettings:
 
 def _location(settings: _StorageSettings, root: str, variables: Variables) -> Location:
     paths = [_path(path, settings, variables) for path in (root, *settings.additional)]
-    return Location(paths[0], tuple(paths[1:]))
+    return Location(paths[0], tuple(paths[1:]), _unused(settings.driver, settings.source))
+
+
+def _unused(driver: str, source: str) -> str:
+    """Why images of the overlay driver are not used, if another one is set."""
+    if driver in ("", "overlay", "overlay2"):
+        return ""
+    return f"{source} says the storage driver {shown(driver)}"
 
 
 def _path(text: str, settings: _StorageSettings, variables: Variables) -> str:

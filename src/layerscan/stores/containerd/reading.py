@@ -17,7 +17,7 @@ from layerscan.reference import Reference
 from layerscan.stores.containerd.content import ContentStore, Variant
 from layerscan.stores.containerd.footprint import image_paths, layer_paths
 from layerscan.stores.containerd.layers import LayerFolders
-from layerscan.stores.containerd.records import SNAPSHOTTER, ContainerdRecords, Namespace
+from layerscan.stores.containerd.records import ContainerdRecords, Namespace, snapshotter
 from layerscan.stores.model import Image, Layer
 from layerscan.stores.readings import LayerPosition, Reading, full_name, read_layers, some
 from layerscan.text import printable
@@ -52,6 +52,7 @@ class ContainerdReading(Reading):
         *,
         platform: Platform | None,
         exact: bool,
+        elsewhere: str | None = None,
     ) -> None:
         super().__init__()
         self.keys: dict[str, bytes] = {}
@@ -60,6 +61,7 @@ class ContainerdReading(Reading):
         self._platform = platform
         self._machine = this_machine()
         self._exact = exact
+        self._elsewhere = elsewhere
         self._found: dict[tuple[str, tuple[str, ...]], _GatheredImage] = {}
         self._packed: dict[str, set[str]] = defaultdict(set)
         if namespace is not None:
@@ -172,7 +174,10 @@ class ContainerdReading(Reading):
             return layer_paths(layer, map(content.path, kept))
 
         try:
-            with self._root.folder(SNAPSHOTTER, "snapshots") as folder:
+            with (
+                snapshotter(self._root, self._elsewhere) as top,
+                top.folder("snapshots") as folder,
+            ):
                 folders = LayerFolders(folder, self._namespace, snapshots)
                 self.keys = folders.keys
                 return read_layers(wanted, folders.read, exact_paths if self._exact else None)

@@ -122,14 +122,19 @@ class Namespace:
         return [_text(name) for name in names if name != _OVERLAYFS]
 
 
+def snapshotter(root: Folder, elsewhere: str | None) -> Folder:
+    """The folder of the overlayfs snapshotter: under containerd's root, or `elsewhere`."""
+    return root.folder(SNAPSHOTTER) if elsewhere is None else Folder(elsewhere, follow=True)
+
+
 class Snapshots(Database):
     """The database of the overlayfs snapshotter, which has the snapshots of all namespaces.
 
-    It is under containerd's root, and `copied` to look up many of them.
+    It is `copied` to look up many of them.
     """
 
-    def __init__(self, root: Folder, *, copied: bool) -> None:
-        with root.folder(SNAPSHOTTER) as folder:
+    def __init__(self, root: Folder, elsewhere: str | None = None, *, copied: bool) -> None:
+        with snapshotter(root, elsewhere) as folder:
             super().__init__(folder, SNAPSHOTTER_FILE, copied=copied)
 
     @cached_property
@@ -160,7 +165,7 @@ class ContainerdRecords(ExitStack):
     they cannot be read.
     """
 
-    def __init__(self, root: Folder) -> None:
+    def __init__(self, root: Folder, elsewhere: str | None = None) -> None:
         super().__init__()
         with ExitStack() as opened, root.folder(METADATA) as folder:
             for _ in range(_ATTEMPTS):
@@ -168,7 +173,7 @@ class ContainerdRecords(ExitStack):
                 # The names first: a layer that has one there has its snapshot already,
                 # and keeps it as long as no further transaction ends.
                 self._names = opened.enter_context(Database(folder, METADATA_FILE))
-                self.snapshots = or_fault(Snapshots, root, copied=True)
+                self.snapshots = or_fault(Snapshots, root, elsewhere, copied=True)
                 if isinstance(self.snapshots, Snapshots):
                     opened.enter_context(self.snapshots)
                 if self._names.is_newest():

@@ -43,6 +43,7 @@ class ContainerdStore(StoreBase):
             attribute is the one that the last call of `images` read, None if there was none.
         platform: only images for this one, ``os/architecture[/variant]``, or it is a
             `LayerscanError`.
+        snapshotter: the snapshotter's folder, if it is not in the root.
     """
 
     kind = "containerd"
@@ -56,6 +57,7 @@ class ContainerdStore(StoreBase):
         exact: bool = False,
         namespace: str | None = None,
         platform: str | None = None,
+        snapshotter: str | None = None,
     ) -> None:
         self._platform = None if platform is None else parse_platform(platform)
         super().__init__(_check(real_folder(root)))
@@ -63,6 +65,7 @@ class ContainerdStore(StoreBase):
         self._asked = namespace
         self.namespace = namespace
         self._keys: dict[str, bytes] = {}
+        self._snapshotter = snapshotter
 
     @property
     def empty_note(self) -> str:
@@ -73,7 +76,7 @@ class ContainerdStore(StoreBase):
     def has_images(self) -> bool:
         """Whether it has any image in the namespaces that count; True where that cannot be read."""
         try:
-            with Folder(self.root) as root, ContainerdRecords(root) as records:
+            with Folder(self.root) as root, ContainerdRecords(root, self._snapshotter) as records:
                 there = records.namespaces
                 asked = (there[name] for name in there if self._asked in (None, name))
                 return any(namespace.has_images for namespace in asked)
@@ -93,7 +96,10 @@ class ContainerdStore(StoreBase):
             return False
         for _ in range(_ATTEMPTS):
             try:
-                with Folder(self.root) as root, Snapshots(root, copied=False) as snapshots:
+                with (
+                    Folder(self.root) as root,
+                    Snapshots(root, self._snapshotter, copied=False) as snapshots,
+                ):
                     there = snapshots.read(key, layer.chain_id).folder
                     snapshots.check_unmoved()
                 return there == os.path.basename(layer.folder)
@@ -103,12 +109,17 @@ class ContainerdStore(StoreBase):
         return False
 
     def _read(self) -> ContainerdReading:
-        with Folder(self.root) as root, ContainerdRecords(root) as records:
+        with Folder(self.root) as root, ContainerdRecords(root, self._snapshotter) as records:
             names = self._choose(records)
             self.namespace = names[0] if names else None
             namespace = records.namespaces[names[0]] if names else None
             reading = ContainerdReading(
-                root, records, namespace, platform=self._platform, exact=self._exact
+                root,
+                records,
+                namespace,
+                platform=self._platform,
+                exact=self._exact,
+                elsewhere=self._snapshotter,
             )
         if len(names) > 1:
             reading.notes.insert(

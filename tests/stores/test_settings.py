@@ -1,0 +1,253 @@
+"""Which store an engine uses, by its own settings."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from layerscan.errors import StoreError
+from layerscan.fit import live
+from layerscan.stores import list_stores, open_store, places, storage_conf
+from layerscan.stores.containerd_settings import containerd_settings
+from layerscan.stores.docker_settings import docker_settings
+from tests.builders.detected_case import containerd, docker, storage
+
+if TYPE_CHECKING:
+    from tests.builders.machine import Machine
+
+
+def daemon_json(machine: Machine, **settings: object) -> str:
+    return machine.write(machine.daemon_json, json.dumps(settings))
+
+
+def unused(root: str) -> str:
+    """What a store that is named by its folder says of the engine's settings."""
+    store = open_store(root=root)
+    store.images()
+    (note,) = [note for note in store.notes if "does not use" in note]
+    assert note.startswith(f"{root}: its engine does not use this store: ")
+    return note.partition("this store: ")[2]
+
+
+# Docker.
+
+
+@pytest.mark.parametrize(
+    "settings", [{"features": {"containerd-snapshotter": True}}, {"storage-driver": "overlayfs"}]
+)
+def test_docker_that_has_containerd_keep_its_images(
+    machine: Machine, settings: dict[str, object]
+) -> None:
+    root = docker(machine.docker).root
+    path = daemon_json(machine, **settings)
+    with pytest.raises(StoreError) as raised:
+        open_store()
+    said = f"{path} has containerd keep the images"
+    assert f"{said}: its overlay2 images in {root} are not in use" in str(raised.value)
+    # Who names the folder has it, and is told.
+    assert unused(root) == said
+    kept = containerd(machine.containerd, "moby").root
+    assert (open_store().kind, open_store().root) == ("containerd", kept)
+    # On a device its layers count as missing.
+    device = live.this_device(machine.path(), root, is_exact=True)
+    assert device.engine is not None
+    assert not device.engine.chain_ids
+    assert f"{root}: {said}: its layers count as missing" in device.notes
+
+
+@pytest.mark.parametrize(
+    ("settings", "taken"),
+    [
+        ({"features": {"containerd-snapshotter": False}}, "overlay2"),
+        ({"storage-driver": "overlay2"}, "overlay2"),
+        ({"storage-driver": "btrfs"}, ""),
+        ({"features": {"buildkit": True}}, "both"),
+        ({"features": None}, "both"),
+    ],
+)
+def test_docker_that_keeps_its_images_itself(
+    machine: Machine, settings: dict[str, object], taken: str
+) -> None:
+    docker(machine.docker)
+    containerd(os.path.join(machine.docker, "containerd/daemon"), "moby")
+    path = daemon_json(machine, **settings)
+    if taken == "overlay2":
+        assert open_store().kind == "overlay2"
+        return
+    with pytest.raises(StoreError) as raised:
+        open_store()
+    if taken == "both":
+        assert "several image stores have images" in str(raised.value)
+    else:
+        assert f"{path} says the storage driver btrfs: its overlay2 images in" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("remap", "folder"),
+    [("default", "165536.231072"), ("me", "100000.100000"), ("me:dockremap", "100000.231072")],
+)
+def test_docker_that_maps_root_to_a_user(machine: Machine, remap: str, folder: str) -> None:
+    machine.write(machine.path("etc/subuid"), "me:100000:65536\ndockremap:165536:65536\n")
+    machine.write(machine.path("etc/subgid"), "dockremap:231072:65536\nme:100000:65536\n")
+    daemon_json(machine, **{"userns-remap": remap})
+    docker(machine.docker, images=2)
+    inside = docker(os.path.join(machine.docker, folder)).root
+    assert open_store().root == inside
+    assert places.docker_root() == machine.docker
+    assert unused(machine.docker) == f"with userns-remap, Docker has its images in {inside}"
+    # Of a user without ids of their own nothing can be told.
+    daemon_json(machine, **{"userns-remap": "nobody-knows"})
+    assert open_store().root == machine.docker
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"storage-driver": 5}, '$["storage-driver"]: must be a string'),
+        ({"userns-remap": []}, '$["userns-remap"]: must be a string'),
+        ({"features": []}, "$.features: must be an object"),
+    ],
+)
+def test_settings_of_docker_that_are_wrong(
+    machine: Machine, content: dict[str, object], message: str
+) -> None:
+    path = daemon_json(machine, **content)
+    with pytest.raises(StoreError) as raised:
+        docker_settings(path, machine.docker)
+    assert str(raised.value) == f"{path}: {message}"
+
+
+def test_rootless_docker_and_that_of_snap(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snap = docker(machine.path("var/snap/docker/common/var-lib-docker")).root
+    assert open_store().root == snap
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    own = docker(machine.path("home/.local/share/docker")).root
+    engines = {place.root: place.engine for place in places.docker()}
+    assert engines[snap] == "docker (snap)"
+    assert engines[own] == "docker rootless"
+    elsewhere = docker(machine.path("elsewhere")).root
+    settings = machine.path("home/.config/docker/daemon.json")
+    machine.write(settings, json.dumps({"data-root": elsewhere}))
+    assert elsewhere in [place.root for place in places.docker() if place.own]
+
+
+# containerd.
+
+
+def test_containerd_reads_what_its_settings_import(machine: Machine) -> None:
+    path = machine.path("etc/containerd/config.toml")
+    machine.write(path, 'root = "/one"\nimports = ["conf.d/*.toml"]\n')
+    assert containerd_settings(path, "/default") == ("/one", "")
+    machine.write(machine.path("etc/containerd/conf.d/a.toml"), 'root = "/two"\n')
+    machine.write(machine.path("etc/containerd/conf.d/b.toml"), f'imports = ["{path}"]\n')
+    assert containerd_settings(path, "/default").root == "/two"
+    plugin = '[plugins."io.containerd.snapshotter.v1.overlayfs"]\nroot_path = "/three"\n'
+    machine.write(machine.path("etc/containerd/conf.d/c.toml"), plugin)
+    assert containerd_settings(path, "/default") == ("/two", "/three")
+    for content, message in (
+        ('imports = "x"\n', "imports: must be an array of strings"),
+        ('[plugins."overlayfs"]\nroot_path = "x"\n', "root_path is no absolute path: 'x'"),
+    ):
+        machine.write(path, content)
+        with pytest.raises(StoreError, match=message):
+            containerd_settings(path, "/default")
+    assert containerd_settings(machine.path("none"), "/default") == ("/default", "")
+
+
+def test_snapshotter_that_is_elsewhere(machine: Machine) -> None:
+    built = containerd(machine.containerd, "moby")
+    usual = os.path.join(built.root, "io.containerd.snapshotter.v1.overlayfs")
+    expected = [image.image_id for image in open_store().images()]
+    moved = machine.path("srv/snapshots")
+    os.makedirs(os.path.dirname(moved))
+    os.rename(usual, moved)
+    plugin = f'[plugins."io.containerd.snapshotter.v1.overlayfs"]\nroot_path = "{moved}"\n'
+    machine.write(machine.path("etc/containerd/config.toml"), plugin)
+    for store in (open_store(), open_store(root=machine.containerd)):
+        assert [image.image_id for image in store.images()] == expected
+        for image in store.images():
+            assert all(layer.folder.startswith(moved) for layer in image.layers)
+            assert all(store.still_has(layer) for layer in image.layers)
+
+
+def test_containerd_of_a_distribution_of_kubernetes(machine: Machine) -> None:
+    root = containerd(machine.path("var/lib/rancher/k3s/agent/containerd"), "k8s.io").root
+    assert (open_store().root, open_store().kind) == (root, "containerd")
+    assert [place.engine for place in places.containerd() if place.root == root] == ["k3s"]
+
+
+# Podman, Buildah, CRI-O.
+
+
+def test_files_that_are_dropped_in_beside_storage_conf(machine: Machine) -> None:
+    etc, usr = machine.storage_confs
+    machine.write(usr, '[storage]\ngraphroot = "/usr"\n[storage.options]\nsize = "1"\n')
+    assert storage_conf.system_location().root == "/usr"
+    machine.write(usr.replace(".conf", ".conf.d/10-a.conf"), '[storage]\ngraphroot = "/a"\n')
+    assert storage_conf.system_location().root == "/a"
+    # The administrator's file of the same name counts in place of it.
+    more = '[storage.options]\nadditionalimagestores = ["/more"]\n'
+    machine.write(etc.replace(".conf", ".conf.d/10-a.conf"), more)
+    assert storage_conf.system_location() == ("/usr", ("/more",), "")
+    machine.write(etc.replace(".conf", ".rootful.conf.d/20.conf"), '[storage]\ngraphroot = "/b"\n')
+    assert storage_conf.system_location() == ("/b", ("/more",), "")
+    user = {"HOME": machine.path("home"), "UID": "1000"}
+    assert storage_conf.user_location(user).root.endswith("home/.local/share/containers/storage")
+    own = machine.path("home/.config/containers/storage.conf.d/1.conf")
+    machine.write(own, '[storage]\ngraphroot = "/mine"\n')
+    assert storage_conf.user_location(user).root == "/mine"
+
+
+def test_storage_driver_that_is_not_overlay(machine: Machine) -> None:
+    root = storage(machine.storage).root
+    path = machine.write(machine.storage_confs[0], '[storage]\ndriver = "vfs"\n')
+    with pytest.raises(StoreError, match="says the storage driver 'vfs': its containers-storage"):
+        open_store()
+    assert unused(root) == f"{path} says the storage driver 'vfs'"
+    machine.write(machine.storage_confs[0], '[storage]\ndriver = "overlay"\n')
+    assert open_store().root == root
+
+
+def test_settings_of_crio(machine: Machine) -> None:
+    path = machine.path("etc/crio/crio.conf")
+    assert storage_conf.crio_location() is None
+    machine.write(path, "[crio.runtime]\n")
+    assert storage_conf.crio_location() is None
+    root = storage(machine.path("crio")).root
+    machine.write(path, '[crio]\nroot = "/first"\n')
+    machine.write(f"{path}.d/10.conf", f'[crio]\nroot = "{root}"\n')
+    assert (open_store().root, open_store().kind) == (root, "containers-storage")
+    assert [one.place.engine for one in list_stores() if one.root == root] == ["cri-o"]
+    machine.write(f"{path}.d/20.conf", '[crio]\nroot = "x"\n')
+    with pytest.raises(StoreError, match=r"20.conf: root is no absolute path: 'x'"):
+        storage_conf.crio_location()
+    machine.write(f"{path}.d/20.conf", "[crio]\nroot = 5\n")
+    with pytest.raises(StoreError, match=r"20.conf: crio.root: must be a string"):
+        storage_conf.crio_location()
+
+
+def test_root_finds_the_stores_of_all_users(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    homes = [{"HOME": machine.path(f"home/{name}"), "UID": "1000"} for name in "ab"]
+    monkeypatch.setattr(storage_conf, "all_users", lambda: homes)
+    first = storage(machine.path("home/a/.local/share/containers/storage")).root
+    second = docker(machine.path("home/b/.local/share/docker")).root
+    found = {one.root: one.place for one in list_stores() if one.store is not None}
+    assert found.keys() == {first, second}
+    # None of them is scanned unless it is named.
+    assert not any(place.own for place in found.values())
+    with pytest.raises(StoreError, match="no image store found"):
+        open_store()
+
+
+def test_people_are_users() -> None:
+    people = storage_conf.all_users()
+    assert all(1000 <= int(one["UID"]) < 65534 for one in people)
+    assert all(os.path.isabs(one["HOME"]) for one in people)
