@@ -37,7 +37,9 @@ def docker_settings(config: str, default_root: str) -> DockerSettings:
     try:
         raw = read_settings(source) or b""
         # Docker takes an empty file for one without settings.
-        document = jsondoc.mapping(jsondoc.decode(raw, source), place) if raw.strip() else {}
+        document = {}
+        if raw.strip():
+            document = jsondoc.mapping(jsondoc.decode(raw, source, as_go=True), place)
         driver = jsondoc.text(document, "storage-driver", place, "")
         remap = jsondoc.text(document, "userns-remap", place, "")
         features = jsondoc.mapping(document.get("features", {}), place.key("features"))
