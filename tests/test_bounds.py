@@ -40,7 +40,6 @@ FIGURES = {
     "apps.bundle.LONGEST_IGNORE_FILE": 256 * KIBIBYTE,
     "apps.bundle.MOST_FILES": 100_000,
     "apps.bundle._MOST_LINKS": 40,
-    "apps.compose.MOST_MERGES": 100_000,
     "apps.document.LONGEST_APP_MANIFEST": 50 * KIBIBYTE,
     "apps.document.LONGEST_FOR_OLD_CLIENTS": 2010,
     "apps.document.MOST_ARCHITECTURES": 6,

@@ -9,15 +9,10 @@ import hashlib
 from collections.abc import Mapping as Images
 from dataclasses import replace
 
-from layerscan.apps.compose import read_services
-from layerscan.apps.yamltree import Mapping, Node, Scalar, Sequence, read_tree, write_tree
-from layerscan.errors import ComposeError
-from layerscan.text import printable
+from layerscan.apps.compose import is_absent, is_reset, read_compose
+from layerscan.apps.yamltree import Mapping, Node, Scalar, Sequence, fault_at, write_tree
 
 CONFIG_HASH_LABEL = "io.compose-spec.config-hash"
-
-_RESET = "!reset"
-_NULLS = ("", "~", "null", "Null", "NULL")
 
 
 def pin(text: str, source: str, images: Images[str, str]) -> bytes:
@@ -32,39 +27,36 @@ def pin(text: str, source: str, images: Images[str, str]) -> bytes:
         images: for each service its image, pinned.
 
     Raises:
-        ComposeError: the file is malformed; see `read_services`.
+        ComposeError: the file is malformed; see `read_compose`.
     """
-    named = {service.name for service in read_services(text, source)}
-    root, is_yaml_1_1 = read_tree(text, source)
-    services = root.get("services") if isinstance(root, Mapping) else None
-    if not (isinstance(root, Mapping) and isinstance(services, Mapping)):
-        raise ComposeError(f"{source}: has no services")
+    file = read_compose(text, source)
     pinned = tuple(
         (
             key,
-            _pinned(service, images[key.text], source, key.text) if key.text in named else service,
+            _pinned(service, images[key.text], source, key.text)
+            if isinstance(service, Mapping) and not is_reset(service)
+            else service,
         )
-        for key, service in services.entries
+        for key, service in file.entries.entries
     )
-    document = write_tree(root.having("services", replace(services, entries=pinned)))
+    document = write_tree(file.root.having("services", replace(file.entries, entries=pinned)))
     # Readers that go by it would otherwise take plain scalars for YAML 1.2's.
-    return (("%YAML 1.1\n---\n" if is_yaml_1_1 else "") + document).encode()
+    return (("%YAML 1.1\n---\n" if file.is_yaml_1_1 else "") + document).encode()
 
 
-def _pinned(service: Node, image: str, source: str, name: str) -> Node:
-    if not isinstance(service, Mapping):
-        raise ComposeError(f"{source}:{service.line}: service {name}: must be a mapping")
+def _pinned(service: Mapping, image: str, source: str, name: str) -> Node:
     service = service.without("build").having("image", Scalar(image, plain=True))
     labels = _without_hash(service.get("labels"), source, name)
     # Of what the service is without the label, so that pinning twice is pinning once.
-    plain = service.having("labels", labels) if _has_some(labels) else service.without("labels")
+    has_some = labels.entries if isinstance(labels, Mapping) else labels.items
+    plain = service.having("labels", labels) if has_some else service.without("labels")
     config_hash = hashlib.sha256(write_tree(plain).encode()).hexdigest()
     return service.having("labels", _with_hash(labels, config_hash))
 
 
 def _without_hash(labels: Node | None, source: str, name: str) -> Mapping | Sequence:
     """The labels but for one of an earlier pinning; an empty mapping where there are none."""
-    if labels is None or labels.tag == _RESET or _is_null(labels):
+    if labels is None or is_absent(labels):
         return Mapping(())
     match labels:
         case Mapping():
@@ -72,8 +64,8 @@ def _without_hash(labels: Node | None, source: str, name: str) -> Mapping | Sequ
         case Sequence():
             return replace(labels, items=tuple(item for item in labels.items if not _is_hash(item)))
         case Scalar():
-            where = f"{source}:{labels.line}: service {printable(name)}"
-            raise ComposeError(f"{where}: labels must be a mapping or a list")
+            what = f"service {name}: labels must be a mapping or a list"
+            raise fault_at(source, labels.line, what)
 
 
 def _with_hash(labels: Mapping | Sequence, config_hash: str) -> Node:
@@ -83,13 +75,5 @@ def _with_hash(labels: Mapping | Sequence, config_hash: str) -> Node:
     return replace(labels, items=(*labels.items, item))
 
 
-def _has_some(labels: Mapping | Sequence) -> bool:
-    return bool(labels.entries if isinstance(labels, Mapping) else labels.items)
-
-
 def _is_hash(item: Node) -> bool:
     return isinstance(item, Scalar) and item.text.partition("=")[0] == CONFIG_HASH_LABEL
-
-
-def _is_null(node: Node) -> bool:
-    return isinstance(node, Scalar) and node.plain and node.tag is None and node.text in _NULLS

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote
 
 from layerscan.errors import ComposeError
+from layerscan.extras import needed
 from layerscan.text import printable
 
 if TYPE_CHECKING:
@@ -31,8 +32,10 @@ LONGEST_TEXT = 8 * 1024 * 1024
 DEEPEST = 100
 """Levels of mappings and sequences within each other."""
 
-_CORE = "tag:yaml.org,2002:"
-_MERGE = "<<"
+CORE_TAG = "tag:yaml.org,2002:"
+"""What the tags of YAML's own types begin with."""
+
+_NULLS = ("", "~", "null", "Null", "NULL")
 # An implicit key may have 1024 characters (YAML 1.2, "Implicit Keys").
 _LONGEST_KEY = 1000
 # What begins a plain scalar unless a blank follows, and what never does.
@@ -42,7 +45,7 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 # What begins with a letter and is no text to readers of one version or the other.
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 _LOCAL_TAG = re.compile(r"![A-Za-z0-9._-]+", re.ASCII)
-_CORE_TAG = re.compile(re.escape(_CORE) + r"[A-Za-z0-9]+", re.ASCII)
+_OF_CORE = re.compile(re.escape(CORE_TAG) + r"[A-Za-z0-9]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,25 +104,32 @@ def read_tree(text: str, source: str) -> tuple[Node, bool]:
     """Read the one document of a YAML text, with aliases and merges resolved.
 
     Args:
-        text: the YAML; its syntax and keys were checked by `read_services`.
+        text: the YAML.
         source: what to call it in messages.
 
     Returns:
         The tree, and whether the text says that it is YAML 1.1 (``%YAML``).
 
     Raises:
-        ComposeError: it is nested too deeply or in a circle, grows beyond all
-            bounds, merges what is no mapping, or has a key that is no scalar.
+        ComposeError: it is no YAML, is nested too deeply or in a circle, grows beyond
+            all bounds, merges what is no mapping, or has a key that is no scalar or
+            is there twice.
     """
-    import yaml
+    with needed("yaml"):
+        import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     builder = _Builder(source)
     try:
         for event in yaml.parse(text, Loader=loader):
             builder.take(event)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f":{mark.line + 1}" if mark else ""
+        what = printable(error.problem or error.context or "cannot be read")
+        raise ComposeError(f"{source}{line}: is no YAML: {what}") from None
     except yaml.YAMLError as error:
-        what = printable(str(getattr(error, "problem", "") or "cannot be read"))
+        what = printable(str(getattr(error, "reason", "cannot be read")))
         raise ComposeError(f"{source}: is no YAML: {what}") from None
     if builder.root is None:
         raise ComposeError(f"{source}: is empty")
@@ -144,30 +154,32 @@ class _Builder:
     def take(self, event: "Event") -> None:
         from yaml import events
 
+        line = _line(event)
         if isinstance(event, events.DocumentStartEvent):
+            if self.root is not None:
+                raise fault_at(self.source, line, "has a second document")
             self.is_yaml_1_1 = event.version == (1, 1)
         elif isinstance(event, events.AliasEvent):
             anchor = str(event.anchor)
             if anchor not in self._anchors:
-                raise _fault(self.source, _line(event), f"*{printable(anchor)} is part of itself")
-            node = self._anchors[anchor]
-            self._add(node)
+                what = f"*{printable(anchor)} refers to no earlier value"
+                raise fault_at(self.source, line, what)
+            self._add(self._anchors[anchor])
         elif isinstance(event, events.ScalarEvent):
-            self._add(self._named(event, _scalar(event)))
+            # A tag "!" says that it is a string, as quotes do.
+            plain = not event.style and event.tag != "!"
+            self._add(Scalar(event.value, plain, _tag(event), line), event.anchor)
         elif isinstance(event, events.CollectionStartEvent):
             if len(self._open) >= DEEPEST:
-                raise _fault(self.source, _line(event), "is nested too deeply")
+                raise fault_at(self.source, line, "is nested too deeply")
             self._open.append((event, []))
         elif isinstance(event, events.CollectionEndEvent):
             start, items = self._open.pop()
-            self._add(self._named(start, self._collection(start, items)))
+            self._add(self._collection(start, items), start.anchor)
 
-    def _named(self, event: "ScalarEvent | CollectionStartEvent", node: Node) -> Node:
-        if event.anchor is not None:
-            self._anchors[event.anchor] = node
-        return node
-
-    def _add(self, node: Node) -> None:
+    def _add(self, node: Node, anchor: str | None = None) -> None:
+        if anchor is not None:
+            self._anchors[anchor] = node
         if self._open:
             self._open[-1][1].append(node)
         else:
@@ -176,29 +188,26 @@ class _Builder:
     def _collection(self, start: "CollectionStartEvent", items: list[Node]) -> Node:
         from yaml import events
 
-        line, tag = _line(start), _tag(start.tag)
+        line, tag = _line(start), _tag(start)
         if isinstance(start, events.SequenceStartEvent):
             return Sequence(tuple(items), tag, line)
-        entries = []
+        entries: dict[str, tuple[Scalar, Node]] = {}
         for key, value in zip(items[::2], items[1::2], strict=True):
             if not isinstance(key, Scalar):
-                raise _fault(self.source, key.line or line, "a key must be text")
-            entries.append((key, value))
-        return Mapping(tuple(entries), tag, line)
-
-
-def _scalar(event: "ScalarEvent") -> Scalar:
-    # A tag "!" says that it is a string, as quotes do.
-    plain = not event.style and event.tag != "!"
-    return Scalar(event.value, plain, _tag(event.tag), _line(event))
-
-
-def _tag(tag: str | None) -> str | None:
-    return None if tag == "!" else tag
+                raise fault_at(self.source, key.line or line, "a key must be text")
+            before, _ = entries.setdefault(key.text, (key, value))
+            if before is not key:
+                what = f"key {key.text[:80]!r} is there already, at line {before.line}"
+                raise fault_at(self.source, key.line, what)
+        return Mapping(tuple(entries.values()), tag, line)
 
 
 def _line(event: "Event") -> int:
     return event.start_mark.line + 1 if event.start_mark else 0
+
+
+def _tag(event: "ScalarEvent | CollectionStartEvent") -> str | None:
+    return None if event.tag == "!" else event.tag
 
 
 class _MergeResolver:
@@ -237,7 +246,7 @@ class _MergeResolver:
         for merge in merges:
             self._count(merge, depth + 1)
             if not isinstance(merge, Mapping):
-                raise _fault(self.source, node.line, "<< takes mappings only")
+                raise fault_at(self.source, node.line, "<< takes mappings only")
             for text, entry in self._merged(merge, depth + 1).items():
                 found.setdefault(text, entry)
         return found
@@ -250,16 +259,23 @@ class _MergeResolver:
         elif isinstance(node, Scalar):
             self.text_left -= len(node.text)
         if self.nodes_left < 0 or self.text_left < 0:
-            raise _fault(self.source, node.line, "its aliases make too much of it")
+            raise fault_at(self.source, node.line, "its aliases make too much of it")
         if depth > DEEPEST:
-            raise _fault(self.source, node.line, "is nested too deeply")
+            raise fault_at(self.source, node.line, "is nested too deeply")
+
+
+def is_null(node: Node) -> bool:
+    """Whether it is nothing, to readers of any version."""
+    if not isinstance(node, Scalar) or node.tag is not None:
+        return node.tag == CORE_TAG + "null"
+    return node.plain and node.text in _NULLS
 
 
 def is_merge(key: Scalar) -> bool:
     """Whether `key` merges its value into the mapping that it is in."""
     if key.tag is not None:
-        return key.tag == _CORE + "merge"
-    return key.plain and key.text == _MERGE
+        return key.tag == CORE_TAG + "merge"
+    return key.plain and key.text == "<<"
 
 
 def _by_text(mapping: Mapping) -> dict[str, tuple[Scalar, Node]]:
@@ -270,7 +286,8 @@ def _sorted(entries: dict[str, tuple[Scalar, Node]]) -> tuple[tuple[Scalar, Node
     return tuple(entries[key] for key in sorted(entries))
 
 
-def _fault(source: str, line: int, what: str) -> ComposeError:
+def fault_at(source: str, line: int, what: str) -> ComposeError:
+    """The error of something wrong in a line of the file that is called `source`."""
     return ComposeError(f"{source}:{line}: {what}")
 
 
@@ -364,6 +381,6 @@ def _tagged(tag: str | None) -> str:
         return ""
     if _LOCAL_TAG.fullmatch(tag):
         return tag
-    if _CORE_TAG.fullmatch(tag):
-        return "!!" + tag.removeprefix(_CORE)
+    if _OF_CORE.fullmatch(tag):
+        return "!!" + tag.removeprefix(CORE_TAG)
     return f"!<{quote(tag, safe='!#$&()*+,-./:;=?@[]_~' + chr(39))}>"
