@@ -346,9 +346,9 @@ def test_blanks_of_an_env_file(tmp_path: Path, length: int) -> None:
 def test_an_unpacked_bundle(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
     monkeypatch.setattr(published, "MAX_UNPACKED", 4096)
     monkeypatch.setattr(published, "_LONGEST_READ", 4097)
-    forward = published._Forward(published._Gzip(gzip.compress(bytes(length))), "b")
+    unpacked = published._Unpacked(gzip.compress(bytes(length)), "b")
     with refused_if(length > 4096, DocumentError, "unpacks to more than 4096 bytes"):
-        assert len(forward.read(4097)) == length
+        assert len(unpacked.read(4097)) == length
 
 
 @pytest.mark.parametrize("number", [2, 3, 4])

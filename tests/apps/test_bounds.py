@@ -78,7 +78,7 @@ def test_volumes_of_a_device(monkeypatch: pytest.MonkeyPatch, number: int) -> No
 def test_the_compose_file_of_a_bundle(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
     monkeypatch.setattr(published, "MAX_COMPOSE_FILE", 20)
     raw = with_compose_file("x" * length)
-    with refused_if(length > 20, DocumentError, "f: is longer than 20 bytes"):
+    with refused_if(length > 20, DocumentError, "b: docker-compose.yml: is longer than 20 bytes"):
         assert published._compose_file(raw, "b", "f") == "x" * length
 
 

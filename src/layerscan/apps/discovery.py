@@ -1,7 +1,7 @@
 """Finding the Compose Apps below an Apps root."""
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from layerscan.apps.files import exists
 from layerscan.errors import ComposeError
@@ -14,15 +14,8 @@ _MISNAMED_FILE = "docker-compose.yaml"
 _DISABLED = ".disabled"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class App:
-    """A Compose App.
-
-    Attributes:
-        name: the name of its folder.
-        folder: path of its folder, which lies directly in the Apps root.
-        compose_file: path of its Compose file.
-    """
+class App(NamedTuple):
+    """A Compose App: the name and path of its folder, and the path of its Compose file."""
 
     name: str
     folder: str

@@ -31,11 +31,7 @@ _LAYERS_ANNOTATION = "compose-app-layers"
 
 
 def layers_manifest(architecture: str, layers: Iterable[Descriptor]) -> bytes:
-    """The layers manifest of an architecture.
-
-    Args:
-        architecture: its GOARCH name.
-        layers: those of all images; one that comes several times is there once.
+    """The layers manifest of an architecture (GOARCH), of the layers of all images.
 
     Raises:
         DocumentError: two layers have the same digest and different sizes.
@@ -73,12 +69,7 @@ def union(layers: Iterable[Descriptor]) -> list[Descriptor]:
 def app_manifest(
     bundle: Descriptor, metadata: Descriptor | None, layers_manifests: Mapping[str, Descriptor]
 ) -> bytes:
-    """The App manifest.
-
-    Args:
-        bundle: the App's files.
-        metadata: what its layers cost, None if it is published without.
-        layers_manifests: by architecture; none for a registry that takes none.
+    """The App manifest, without `layers_manifests` for a registry that takes none.
 
     Raises:
         DocumentError: it would be longer than `LONGEST_APP_MANIFEST`.
@@ -113,11 +104,7 @@ def descriptor_of(raw: bytes, media_type: str, architecture: str | None = None) 
 
 
 def check_architecture_count(architectures: Sequence[str]) -> None:
-    """Make sure that an App may have so many architectures.
-
-    Raises:
-        DocumentError: it may not.
-    """
+    """Raise a `DocumentError` unless an App may have so many architectures."""
     if len(architectures) > MOST_ARCHITECTURES:
         raise DocumentError(
             f"has {len(architectures)} architectures ({', '.join(architectures)}), of which "

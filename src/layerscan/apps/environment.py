@@ -8,8 +8,7 @@ import io
 import re
 from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from layerscan.apps.files import exists, read_text
 from layerscan.apps.interpolation import interpolate
@@ -32,8 +31,7 @@ _NAME = re.compile(r"[\w.\-\[\]]+")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
+class Environment(NamedTuple):
     """The variables that an App's Compose file can use.
 
     Attributes:
@@ -56,10 +54,7 @@ def load_environment(path: str, *, root: str, process: Mapping[str, str]) -> Env
     Values in single quotes are taken as they are; in others, variables of the
     process and of earlier lines are replaced by the rules of Compose files.
 
-    Args:
-        path: the file.
-        root: the Apps root, which the file must not lie outside of.
-        process: the process's environment.
+    It must not lie outside of the Apps root `root`.
 
     Raises:
         ComposeError: the file cannot be read, or a line of it is malformed.

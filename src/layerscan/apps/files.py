@@ -39,11 +39,9 @@ def read_text(path: str, *, root: str, longest: int) -> str:
             file, too long or no UTF-8.
     """
     try:
-        content = _read(path, root, longest)
+        return _read(path, root, longest).decode("utf-8-sig")
     except OSError as error:
         raise ComposeError(f"{printable(path)}: {error.strerror}") from None
-    try:
-        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ComposeError(f"{printable(path)}: is not UTF-8 at byte {error.start}") from None
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from layerscan import reference
 from layerscan.apps.compose import read_services
@@ -21,8 +21,7 @@ LONGEST_COMPOSE_FILE = 1024 * 1024
 """Bytes of the longest Compose file that is read."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceImage:
+class ServiceImage(NamedTuple):
     """The image that a service names.
 
     Attributes:
@@ -36,17 +35,8 @@ class ServiceImage:
     unset: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AppImage:
-    """An image that a scan of Apps asks for.
-
-    Attributes:
-        app: name of the App.
-        service: name of the service in it.
-        reference: the image.
-        unset: variables that are set nowhere and gave empty text in the
-            image's name; worth a warning.
-    """
+class AppImage(NamedTuple):
+    """An image that a scan of Apps asks for; `unset` as in `ServiceImage`."""
 
     app: str
     service: str
@@ -57,9 +47,7 @@ class AppImage:
 def service_images(app: App, environment: Mapping[str, str]) -> dict[str, ServiceImage]:
     """The image of each service of `app`, by the service's name, sorted.
 
-    Args:
-        app: the App; its Compose file and the ``.env`` beside it are read.
-        environment: the process's environment, which wins over the ``.env``.
+    `environment` is the process's, which wins over the ``.env`` beside the Compose file.
 
     Raises:
         ComposeError: a file cannot be read or is malformed, or a service has
@@ -69,11 +57,7 @@ def service_images(app: App, environment: Mapping[str, str]) -> dict[str, Servic
 
 
 def read_compose_file(app: App) -> str:
-    """The text of the Compose file of `app`.
-
-    Raises:
-        ComposeError: it cannot be read.
-    """
+    """The text of the Compose file of `app`."""
     root = os.path.dirname(app.folder)
     return read_text(app.compose_file, root=root, longest=LONGEST_COMPOSE_FILE)
 
@@ -128,11 +112,7 @@ def retagged(
 ) -> Reference:
     """The reference of a service's image, with `tag` if it is one of the factory's.
 
-    Args:
-        image: the image.
-        tag: the tag that CI gave, None to leave the reference alone.
-        factory_registry: the registry of the factory's images.
-        default_tag: a name with neither tag nor digest gets the tag ``latest``.
+    With `default_tag` a name with neither tag nor digest gets the tag ``latest``.
 
     Raises:
         ComposeError: its name is no image reference.
