@@ -2,7 +2,6 @@
 
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy
 
 from layerscan.tar._header cimport BLOCK, Header
 from layerscan.tar._pax cimport Records
@@ -12,7 +11,7 @@ from layerscan.tar._split cimport (
     TarSplit, tar_split_content, tar_split_entry_end, tar_split_free, tar_split_known,
     tar_split_raw, tar_split_unknown,
 )
-from layerscan.tar._tree cimport OK, grow, tree_begin
+from layerscan.tar._text cimport Text, span
 from layerscan.tar._unpack cimport Entry, Unpacking, unpacking_free
 
 
@@ -28,12 +27,6 @@ cdef enum State:
     # After one block of zeros.
     IN_ZEROS
     PAST_END
-
-
-cdef struct Text:
-    char *data
-    size_t length
-    size_t capacity
 
 
 cdef struct Scanner:
@@ -73,13 +66,6 @@ cdef struct Scanner:
     bint about_entry
 
 
-cdef inline int scanner_begin(Scanner *scanner, bint has_split) noexcept nogil:
-    """`scanner` has its key, and is zero beside. Returns 0, or -1 when there is no memory."""
-    scanner.has_split = has_split
-    # The tree is empty, and an entry before was in its root.
-    return 0 if tree_begin(&scanner.work.tree) == OK else -1
-
-
 cdef inline void scanner_free(Scanner *scanner) noexcept nogil:
     unpacking_free(&scanner.work)
     tar_split_free(&scanner.split)
@@ -92,28 +78,9 @@ cdef inline void scanner_free(Scanner *scanner) noexcept nogil:
     free(scanner.link.data)
 
 
-cdef inline const char *text_add(Text *text, const void *data, size_t length) noexcept nogil:
-    """Append to a text. Returns NULL, or that there is no memory."""
-    # One more: there is memory then, also for no text.
-    if grow(<void **>&text.data, &text.capacity, text.length + length + 1, 1) != OK:
-        return b"no memory"
-    memcpy(text.data + text.length, data, length)
-    text.length += length
-    return NULL
-
-
-cdef inline const char *text_set(Text *text, const void *data, size_t length) noexcept nogil:
-    text.length = 0
-    return text_add(text, data, length)
-
-
-cdef inline const char *keep_raw(
-    Scanner *scanner, const unsigned char *data, size_t length
-) noexcept nogil:
+cdef inline const char *keep_raw(Scanner *scanner, const void *data, size_t length) noexcept nogil:
     """Put what is no content into the tar-split document."""
-    if scanner.has_split and tar_split_raw(&scanner.split, data, length) != 0:
-        return b"no memory"
-    return NULL
+    return tar_split_raw(&scanner.split, span(data, length)) if scanner.has_split else NULL
 
 
 cdef inline void settle(Scanner *scanner) noexcept nogil:
@@ -124,10 +91,9 @@ cdef inline void settle(Scanner *scanner) noexcept nogil:
 cdef inline const char *content_passed(Scanner *scanner, uint64_t length) noexcept nogil:
     """Go on after `length` bytes of content, which the tar-split document knows of."""
     scanner.left -= length
-    if scanner.left == 0 and scanner.split.is_in_entry:
-        if tar_split_entry_end(&scanner.split) != 0:
-            return b"no memory"
     settle(scanner)
+    if scanner.left == 0 and scanner.split.is_in_entry:
+        return tar_split_entry_end(&scanner.split)
     return NULL
 
 

@@ -44,34 +44,32 @@ cdef inline uint64_t *seen_slot(const SeenPaths *seen, uint64_t hash) noexcept n
     return &seen.slots[i]
 
 
-cdef inline int seen_grow(SeenPaths *seen) noexcept nogil:
-    """Make a larger table. Returns 0, or -1 when there is no memory."""
+cdef inline const char *seen_grow(SeenPaths *seen) noexcept nogil:
+    """Make a larger table."""
     cdef SeenPaths grown
     cdef size_t i
     grown.bits = seen.bits + 1 if seen.bits else FIRST_BITS
     grown.used = seen.used
     grown.slots = <uint64_t *>calloc(<size_t>1 << grown.bits, sizeof(uint64_t))
     if grown.slots == NULL:
-        return -1
+        return b"no memory"
     if seen.bits:
         for i in range(<size_t>1 << seen.bits):
             if seen.slots[i] != 0:
                 seen_slot(&grown, seen.slots[i])[0] = seen.slots[i]
     free(seen.slots)
     seen[0] = grown
-    return 0
+    return NULL
 
 
-cdef inline int seen_ready(SeenPaths *seen, uint64_t hash) noexcept nogil:
-    """Say that a path will be added soon: it then need not wait for memory.
-
-    Returns 0, or -1 when there is no memory.
-    """
+cdef inline const char *seen_ready(SeenPaths *seen, uint64_t hash) noexcept nogil:
+    """Say that a path will be added soon: it then need not wait for memory."""
+    cdef const char *reason = NULL
     if seen.bits == 0 or seen.used >= (<size_t>3 << seen.bits) // 4:
-        if seen_grow(seen) != 0:
-            return -1
-    ls_will_write(&seen.slots[hash >> (64 - seen.bits)])
-    return 0
+        reason = seen_grow(seen)
+    if reason == NULL:
+        ls_will_write(&seen.slots[hash >> (64 - seen.bits)])
+    return reason
 
 
 cdef inline bint seen_add(SeenPaths *seen, uint64_t hash) noexcept nogil:

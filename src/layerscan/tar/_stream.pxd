@@ -27,32 +27,27 @@ cdef enum:
 cdef inline const char *take_block(Scanner *scanner, const unsigned char *block) noexcept nogil:
     """Read one block that is a header, or of zeros."""
     cdef const char *reason
-    cdef unsigned char type
     scanner.header_offset = scanner.offset - BLOCK
     scanner.about_entry = False
     reason = keep_raw(scanner, block, BLOCK)
     if reason != NULL:
         return reason
     if is_zero(block):
-        if scanner.state == IN_HEADER:
-            scanner.state = IN_ZEROS
-            return NULL
-        scanner.state = PAST_END
+        scanner.state = IN_ZEROS if scanner.state == IN_HEADER else PAST_END
         return NULL
     if scanner.state == IN_ZEROS:
         return b"a block of zeros that is not the end"
     reason = read_header(block, &scanner.header)
     if reason != NULL:
         return reason
-    type = scanner.header.type
-    if type == c"x" or type == c"g" or type == c"L" or type == c"K":
+    if scanner.header.type in (c"x", c"g", c"L", c"K"):
         return begin_special(scanner)
     return begin_entry(scanner)
 
 
 cdef inline const char *take_map(Scanner *scanner, const unsigned char *block) noexcept nogil:
     """Read one block of the map of a sparse file."""
-    cdef const char *reason = sparse_block(&scanner.sparse, <const char *>block)
+    cdef const char *reason = sparse_block(&scanner.sparse, block)
     scanner.left -= BLOCK
     if reason == NULL and scanner.sparse.left == 0:
         return end_sparse(scanner)
@@ -114,7 +109,7 @@ cdef inline void scan(Scanner *scanner, const unsigned char *data, size_t length
     """Read the next bytes of the stream; afterwards `reason` says whether it is refused."""
     cdef size_t taken
     while length > 0 and scanner.reason == NULL:
-        if scanner.state == IN_HEADER or scanner.state == IN_ZEROS or scanner.state == IN_MAP:
+        if scanner.state in (IN_HEADER, IN_ZEROS, IN_MAP):
             taken = take_whole(scanner, data, length)
         else:
             taken = take_part(scanner, data, length)
@@ -133,7 +128,7 @@ cdef inline void scan_end(Scanner *scanner) noexcept nogil:
     elif scanner.state == IN_CONTENT or scanner.state == IN_MAP:
         scanner.about_entry = True
         scanner.reason = b"the tar ends within its content"
-    elif scanner.has_split and tar_split_cut(&scanner.split) != 0:
-        scanner.reason = b"no memory"
     else:
-        scanner.reason = come_back(&scanner.work, scanner.offset)
+        scanner.reason = tar_split_cut(&scanner.split)
+        if scanner.reason == NULL:
+            scanner.reason = come_back(&scanner.work, scanner.offset)

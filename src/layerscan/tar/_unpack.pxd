@@ -9,20 +9,15 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcmp, memcpy
 
-from layerscan.tar._paths cimport (
-    MOST_NAME, MOST_PATH, clean, folder_length, follow, make_folder, make_folders, trouble,
-)
-from layerscan.tar._pax cimport (
-    XATTR, XATTR_PREFIX, Records, Span, key_of, next_record,
-)
+from layerscan.tar._paths cimport MOST_PATH, clean, folder_of, follow, make_folders
+from layerscan.tar._pax cimport XATTR, XATTR_PREFIX, Records, key_of, next_record
 from layerscan.tar._table cimport NONE
+from layerscan.tar._text cimport Span, begins_with, grow, is_text, span
 from layerscan.tar._tree cimport (
-    DIRECTORY, FILE, MOST_NAMES, NO_MEMORY, OK, OTHER, ROOT, SYMLINK, TOO_MANY, Tree, add_name,
-    find, grow, keep_text, new_inode, remove_all, tree_free,
+    DIRECTORY, FILE, MOST_NAMES, OTHER, ROOT, SYMLINK, TOO_MANY, Tree, add_name, find, keep_text,
+    new_folder, new_inode, remove_all, tree_free,
 )
-from layerscan.tar._xattrs cimport (
-    SECURITY, TRUSTED, begins_with, is_text, put_xattr, set_xattr, take_xattr,
-)
+from layerscan.tar._xattrs cimport SECURITY, TRUSTED, put_xattr, set_xattr, take_xattr
 
 
 cdef enum:
@@ -48,12 +43,10 @@ cdef struct Entry:
     unsigned char type
     int64_t size
     # Clean, see `clean`.
-    char *name
-    size_t name_length
+    Span name
     uint64_t above
     # A hard link's is cleaned in place.
-    char *link
-    size_t link_length
+    Span link
     const Records *records
 
 
@@ -80,37 +73,35 @@ cdef struct Unpacking:
 
 
 cdef struct Where:
-    # The folder that an entry goes into, and its name there.
+    # The folder that an entry goes into, its path, and the entry's name there.
     uint32_t folder
-    const char *name
-    size_t length
+    Span path
+    Span name
     # What has that name, NONE for nothing; and its hash.
     uint32_t found
     uint32_t hash
 
 
-cdef inline const char *find_folder(Unpacking *work, const Entry *entry, Where *at) noexcept nogil:
+cdef inline const char *find_folder(Unpacking *work, Where *at) noexcept nogil:
     """Find the folder of an entry, made with those above it where it is missing.
 
     A path has room for 2,047 new folders, and packs to a few bytes: for each entry some
     are granted, so that memory is in proportion to the stream. Real tars that have no
     entries for folders need fewer than one for each file, seldom two or three.
     """
-    cdef size_t length = folder_length(entry.name, entry.name_length)
+    cdef Span path = at.path
     cdef size_t before = work.tree.inode_count
     cdef const char *reason
-    at.name = entry.name + length + (length > 0)
-    at.length = entry.name_length - (at.name - entry.name)
     if (
         work.removals == work.tree.removals
-        and length == work.folder_length
-        and memcmp(work.folder_path, entry.name, length) == 0
+        and path.length == work.folder_length
+        and memcmp(work.folder_path, path.text, path.length) == 0
     ):
         at.folder = work.folder
         return NULL
-    if length > MOST_PATH:
+    if path.length > MOST_PATH:
         return b"a path longer than 4,095 bytes"
-    reason = make_folders(&work.tree, entry.name, length, &at.folder)
+    reason = make_folders(&work.tree, path, &at.folder)
     if reason != NULL:
         return reason
     work.implied += work.tree.inode_count - before
@@ -118,18 +109,16 @@ cdef inline const char *find_folder(Unpacking *work, const Entry *entry, Where *
         return b"more folders without an entry than can be taken in: 100,000, and 16 for each entry"
     work.folder = at.folder
     work.removals = work.tree.removals
-    work.folder_length = length
-    memcpy(work.folder_path, entry.name, length)
+    work.folder_length = path.length
+    memcpy(work.folder_path, path.text, path.length)
     return NULL
 
 
-cdef inline const char *make_way(Unpacking *work, const Entry *entry, Where *at) noexcept nogil:
+cdef inline const char *make_way(Tree *tree, const Entry *entry, Where *at) noexcept nogil:
     """Remove what the entry replaces, if something has its name."""
-    cdef Tree *tree = &work.tree
-    cdef size_t length = folder_length(entry.name, entry.name_length)
     cdef bint was_folder
     cdef int links = 0
-    at.found = find(tree, at.folder, at.name, at.length, &at.hash)
+    at.found = find(tree, at.folder, at.name, &at.hash)
     if at.found == NONE:
         return NULL
     was_folder = tree.inodes[tree.names[at.found].inode].kind == DIRECTORY
@@ -138,26 +127,22 @@ cdef inline const char *make_way(Unpacking *work, const Entry *entry, Where *at)
     remove_all(tree, at.found)
     at.found = NONE
     # A path may come back through a symlink to above itself.
-    if was_folder and follow(tree, ROOT, entry.name, length, True, &links) != at.folder:
+    if was_folder and follow(tree, ROOT, at.path, True, &links) != at.folder:
         return b"in a folder that it replaces"
     return NULL
 
 
 cdef inline const char *set_xattrs(Tree *tree, uint32_t inode, const Entry *entry) noexcept nogil:
     cdef Span left, key, value
-    cdef const char *reason
+    cdef const char *reason = NULL
     if entry.records == NULL or entry.records.last[XATTR].text == NULL:
         return NULL
     left = entry.records.all
-    while left.length and next_record(&left, &key, &value) == 0:
-        if key_of(&key) == XATTR:
-            reason = set_xattr(
-                tree, inode, key.text + XATTR_PREFIX, key.length - XATTR_PREFIX, value.text,
-                value.length,
-            )
-            if reason != NULL:
-                return reason
-    return NULL
+    while reason == NULL and left.length and next_record(&left, &key, &value) == 0:
+        if key_of(key) == XATTR:
+            key = span(key.text + XATTR_PREFIX, key.length - XATTR_PREFIX)
+            reason = set_xattr(tree, inode, key, value)
+    return reason
 
 
 cdef inline const char *unpack_root(Unpacking *work, const Entry *entry) noexcept nogil:
@@ -169,92 +154,85 @@ cdef inline const char *unpack_root(Unpacking *work, const Entry *entry) noexcep
     return set_xattrs(&work.tree, ROOT, entry)
 
 
-cdef inline const char *make_opaque(Unpacking *work, const Entry *entry) noexcept nogil:
+cdef inline const char *make_opaque(Unpacking *work, Where *at) noexcept nogil:
     """Mark the folder of an entry as one that shows nothing of the layers below."""
-    cdef Tree *tree = &work.tree
-    cdef size_t length = folder_length(entry.name, entry.name_length)
     cdef int links = 0
-    cdef int failed
-    cdef Where at
     cdef const char *reason
     # It may be a file: Docker does not look.
-    cdef uint32_t inode = follow(tree, ROOT, entry.name, length, True, &links)
-    if inode == NONE:
-        reason = find_folder(work, entry, &at)
+    at.folder = follow(&work.tree, ROOT, at.path, True, &links)
+    if at.folder == NONE:
+        reason = find_folder(work, at)
         if reason != NULL:
             return reason
-        inode = at.folder
-    failed = put_xattr(tree, inode, TRUSTED, b"overlay.opaque", 14, 1)
-    return trouble(failed) if failed else NULL
+    return put_xattr(&work.tree, at.folder, TRUSTED, span(b"overlay.opaque", 14), 1)
 
 
 cdef inline const char *add_inode(
     Tree *tree, const Where *at, uint8_t kind, int64_t size, uint32_t *inode
 ) noexcept nogil:
-    cdef int failed
-    if at.length > MOST_NAME:
-        return b"a name longer than 255 bytes"
-    failed = new_inode(tree, kind, size, inode)
-    if failed == OK:
-        failed = add_name(tree, at.folder, at.name, at.length, at.hash, inode[0])
-    return trouble(failed) if failed else NULL
+    cdef const char *reason = new_inode(tree, kind, size, inode)
+    return reason if reason != NULL else add_name(tree, at.folder, at.name, at.hash, inode[0])
 
 
-cdef inline const char *make_whiteout(Tree *tree, const Where *at) noexcept nogil:
+cdef inline const char *make_whiteout(Tree *tree, Where *at) noexcept nogil:
     """Make the device that hides what a lower layer has."""
-    cdef Where hidden
     cdef uint32_t inode
-    hidden.folder = at.folder
-    hidden.name = at.name + 4
-    hidden.length = at.length - 4
+    at.name = span(at.name.text + 4, at.name.length - 4)
     if (
-        hidden.length == 0
-        or is_text(hidden.name, hidden.length, b".", 1)
-        or is_text(hidden.name, hidden.length, b"..", 2)
-        or find(tree, hidden.folder, hidden.name, hidden.length, &hidden.hash) != NONE
+        at.name.length == 0
+        or is_text(at.name, b".")
+        or is_text(at.name, b"..")
+        or find(tree, at.folder, at.name, &at.hash) != NONE
     ):
         return b"a whiteout of what the same layer has"
-    return add_inode(tree, &hidden, OTHER, 0, &inode)
+    return add_inode(tree, at, OTHER, 0, &inode)
+
+
+cdef inline const char *add_folder(
+    Unpacking *work, const Entry *entry, const Where *at, uint32_t *inode
+) noexcept nogil:
+    cdef Tree *tree = &work.tree
+    cdef const char *reason = keep_path(work, entry.name)
+    if reason == NULL and at.found != NONE:
+        inode[0] = tree.names[at.found].inode
+    elif reason == NULL:
+        reason = new_folder(tree, at.folder, inode)
+        if reason == NULL:
+            reason = add_name(tree, at.folder, at.name, at.hash, inode[0])
+    return reason
 
 
 cdef inline const char *add_link(
-    Unpacking *work, const Entry *entry, const Where *at, uint32_t *inode
+    Tree *tree, const Entry *entry, const Where *at, uint32_t *inode
 ) noexcept nogil:
     """Give another name to what the entry's link leads to."""
-    cdef Tree *tree = &work.tree
     cdef int links = 0
-    cdef int failed
     cdef uint64_t above
-    cdef size_t length = clean(entry.link, entry.link_length, &above)
-    inode[0] = NONE
-    if length < MOST_PATH:
-        inode[0] = follow(tree, ROOT, entry.link, length, False, &links)
+    cdef Span link = entry.link
+    cdef const char *reason
+    clean(&link, &above)
+    if link.length < MOST_PATH:
+        inode[0] = follow(tree, ROOT, link, False, &links)
     if inode[0] == NONE:
         return b"a hard link to what is not there"
     if tree.inodes[inode[0]].kind == DIRECTORY:
         return b"a hard link to a folder"
-    if at.length > MOST_NAME:
-        return b"a name longer than 255 bytes"
-    failed = add_name(tree, at.folder, at.name, at.length, at.hash, inode[0])
-    if failed:
-        return trouble(failed)
+    reason = add_name(tree, at.folder, at.name, at.hash, inode[0])
     # Docker sets the owner anew, which takes capabilities away, chown(2).
-    take_xattr(tree, inode[0], SECURITY, b"capability", 10)
-    return NULL
+    take_xattr(tree, inode[0], SECURITY, span(b"capability", 10))
+    return reason
 
 
 cdef inline const char *add_symlink(
     Tree *tree, const Entry *entry, const Where *at, uint32_t *inode
 ) noexcept nogil:
     cdef const char *reason
-    cdef int failed
-    if entry.link_length == 0 or entry.link_length > MOST_PATH:
+    if entry.link.length == 0 or entry.link.length > MOST_PATH:
         return b"a symlink whose target is empty or longer than 4,095 bytes"
-    reason = add_inode(tree, at, SYMLINK, <int64_t>entry.link_length, inode)
+    reason = add_inode(tree, at, SYMLINK, <int64_t>entry.link.length, inode)
     if reason != NULL:
         return reason
-    failed = keep_text(tree, entry.link, entry.link_length, &tree.inodes[inode[0]].at)
-    return trouble(failed) if failed else NULL
+    return keep_text(tree, entry.link, &tree.inodes[inode[0]].at)
 
 
 cdef inline const char *add_file(
@@ -266,21 +244,19 @@ cdef inline const char *add_file(
     return add_inode(&work.tree, at, FILE, entry.size, inode)
 
 
-cdef inline const char *keep_path(Unpacking *work, const Entry *entry) noexcept nogil:
+cdef inline const char *keep_path(Unpacking *work, Span name) noexcept nogil:
     """Remember a folder whose times are to be set when all is unpacked."""
-    cdef int failed
+    cdef const char *reason
     cdef Path *path
     if work.path_count >= MOST_NAMES:
-        return trouble(TOO_MANY)
-    if grow(
-        <void **>&work.paths, &work.path_capacity, work.path_count + 1, sizeof(Path)
-    ) != OK:
-        return trouble(NO_MEMORY)
+        return TOO_MANY
+    reason = grow(<void **>&work.paths, &work.path_capacity, work.path_count, sizeof(Path))
+    if reason != NULL:
+        return reason
     path = &work.paths[work.path_count]
-    failed = keep_text(&work.tree, entry.name, entry.name_length, &path.text)
-    path.length = <uint32_t>entry.name_length
+    path.length = <uint32_t>name.length
     work.path_count += 1
-    return trouble(failed) if failed else NULL
+    return keep_text(&work.tree, name, &path.text)
 
 
 cdef inline bint is_worn_out(const Tree *tree, uint64_t offset) noexcept nogil:
@@ -293,15 +269,15 @@ cdef inline const char *come_back(Unpacking *work, uint64_t offset) noexcept nog
     Returns NULL, or why it cannot be.
     """
     cdef Tree *tree = &work.tree
-    cdef const Path *path
+    cdef Span path
     cdef size_t i
     cdef int links
     if tree.removals == 0:
         return NULL
     for i in range(work.path_count):
-        path = &work.paths[i]
+        path = span(tree.text.data + work.paths[i].text, work.paths[i].length)
         links = 0
-        if follow(tree, ROOT, tree.text + path.text, path.length, True, &links) == NONE:
+        if follow(tree, ROOT, path, True, &links) == NONE:
             return b"a folder of the tar is replaced by something else later"
         if is_worn_out(tree, offset):
             return b"too many long ways through folders and symlinks"
@@ -318,16 +294,12 @@ cdef inline const char *add_entry(
     if entry.type == c"0":
         reason = add_file(work, entry, at, &inode)
     elif entry.type == c"5":
-        reason = keep_path(work, entry)
-        if reason == NULL and at.found != NONE:
-            inode = tree.names[at.found].inode
-        elif reason == NULL:
-            reason = make_folder(tree, at.folder, at.name, at.length, &inode)
+        reason = add_folder(work, entry, at, &inode)
     elif entry.type == c"2":
         reason = add_symlink(tree, entry, at, &inode)
     elif entry.type == c"1":
-        reason = add_link(work, entry, at, &inode)
-    elif entry.type == c"3" or entry.type == c"4" or entry.type == c"6":
+        reason = add_link(tree, entry, at, &inode)
+    elif entry.type in (c"3", c"4", c"6"):
         reason = add_inode(tree, at, OTHER, 0, &inode)
     elif entry.type == c"S":
         reason = b"a sparse file of GNU's old format, which no engine unpacks"
@@ -345,26 +317,26 @@ cdef inline const char *unpack(
     """
     cdef Where at
     cdef const char *reason
-    cdef size_t folder
+    cdef size_t start
     work.entries += 1
-    if entry.name_length == 0:
+    if entry.name.length == 0:
         return unpack_root(work, entry)
     if is_worn_out(&work.tree, offset):
         return b"too many long ways through folders and symlinks"
-    folder = folder_length(entry.name, entry.name_length)
-    at.name = entry.name + folder + (folder > 0)
-    at.length = entry.name_length - (at.name - entry.name)
-    if is_text(at.name, at.length, b".wh..wh..opq", 12):
-        return make_opaque(work, entry)
-    reason = find_folder(work, entry, &at)
+    at.path = folder_of(entry.name)
+    start = at.path.length + (at.path.length > 0)
+    at.name = span(entry.name.text + start, entry.name.length - start)
+    if is_text(at.name, b".wh..wh..opq"):
+        return make_opaque(work, &at)
+    reason = find_folder(work, &at)
     if reason == NULL:
-        reason = make_way(work, entry, &at)
+        reason = make_way(&work.tree, entry, &at)
     if reason != NULL:
         return reason
-    if begins_with(at.name, at.length, b".wh.", 4):
+    if begins_with(at.name, b".wh."):
         return make_whiteout(&work.tree, &at)
     # With the slash before it, which is not in the name here.
-    if entry.name_length >= MOST_PATH:
+    if entry.name.length >= MOST_PATH:
         return b"a path longer than 4,095 bytes"
     return add_entry(work, entry, &at)
 
