@@ -34,8 +34,9 @@ def test_an_app_manifest_that_old_clients_read(length: int) -> None:
         app=SimpleNamespace(name="shop"), warnings=["w"], architectures=(), metadata=None
     )
     target: Any = None
-    result = publish._Result(bytes(length), has_layers_manifests=False, refused="r")
-    warned = publish._published(prepared, target, result).warnings
+    raw = bytes(length)
+    result = publish._published(prepared, target, raw, has_layers_manifests=False, refused="r")
+    warned = result.warnings
     assert warned[:2] == ("w", "r")
     assert [f"has {length} bytes: old versions" in one for one in warned[2:]] == [True] * (
         length > 2010

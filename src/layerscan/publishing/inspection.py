@@ -16,7 +16,8 @@ from layerscan.errors import DocumentError, LayerscanError
 from layerscan.layersmeta import LayersMeta
 from layerscan.oci import Config, Descriptor, Index, Manifest, Platform
 from layerscan.oci.image_manifests import what_else
-from layerscan.oci.images import IndexedImage, TooManyError, Why, list_images
+from layerscan.oci.images import IndexedImage, Listing, TooManyError, Why, list_images
+from layerscan.oci.matchers import UsualRules
 from layerscan.oci.platforms import fits, parse_platform, spelt
 from layerscan.oci.readers import BlobReader
 from layerscan.reference import DEFAULT_TAG, Reference
@@ -105,48 +106,26 @@ class Inspection(NamedTuple):
     others: tuple[Descriptor, ...] = ()
 
 
-class Filter(NamedTuple):
-    """Which of several images are meant.
+class Filter(UsualRules):
+    """Which of several images are meant, as a user says it; None is all.
 
-    Attributes:
-        architecture: only those of this one; None for all.
-        platform: only those that fit this one; None for all.
+    Raises:
+        LayerscanError: `platform` is none.
     """
 
-    architecture: str | None = None
-    platform: Platform | None = None
-
-    @classmethod
-    def of(cls, architecture: str | None, platform: str | None) -> "Filter":
-        """Read what a user gave.
-
-        Raises:
-            LayerscanError: `platform` is none.
-        """
-        return cls(architecture, None if platform is None else parse_platform(platform))
+    def __init__(self, architecture: str | None = None, platform: str | None = None) -> None:
+        self.architecture = architecture
+        self.platform = None if platform is None else parse_platform(platform)
 
     @property
     def text(self) -> str:
         """What is asked for, for messages; empty if everything is."""
-        parts = (
-            [] if self.architecture is None else [f"architecture {printable(self.architecture)}"]
-        )
+        parts = []
+        if self.architecture is not None:
+            parts.append(f"architecture {printable(self.architecture)}")
         if self.platform is not None:
             parts.append(f"platform {spelt(self.platform)}")
         return " and ".join(parts)
-
-    @property
-    def assumed(self) -> str:
-        """Nothing is taken to be what it does not say; see `Matcher`."""
-        return ""
-
-    def takes_top(self, document: Manifest | Index) -> bool:  # noqa: ARG002 - whatever it is
-        """The usual rules say it; see `Matcher`."""
-        return False
-
-    def takes_entry(self, entry: Descriptor, index: Index) -> bool | None:  # noqa: ARG002
-        """The usual rules say it; see `Matcher`."""
-        return None
 
     def takes(self, platform: Platform) -> bool:
         """Whether an image for `platform` is meant."""
@@ -165,20 +144,12 @@ def fetch(client: RegistryClient, reference: Reference) -> Fetched:
     return client.repository(reference).manifest(asked)
 
 
-def inspect(
-    client: RegistryClient, reference: Reference, wanted: Filter | None = None
-) -> Inspection:
-    """Look at what is under `reference`.
-
-    Args:
-        client: the registries.
-        reference: of an App, an image or an index of images.
-        wanted: which images of an index, or architectures of an App; default: all.
+def inspect(client: RegistryClient, reference: Reference, wanted: Filter) -> Inspection:
+    """Look at an App, an image or an index of images, of which those `wanted` are told.
 
     Raises:
         LayerscanError: it cannot be had, is malformed, or nothing in it is wanted.
     """
-    wanted = wanted or Filter()
     repository = client.repository(reference)
     fetched = fetch(client, reference)
     source = f"{repository.name}@{fetched.digest}"
@@ -190,20 +161,27 @@ def inspect(
     if isinstance(document, Index) and document.layers and not document.manifests:
         layers = ImageContent(itself, document.platform, None, document.layers)
         return Inspection(reference, fetched, "layers-manifest", images=(layers,))
+    found = Inspection(reference, fetched, "image")
     if isinstance(document, Manifest) and what_else(document) is not None:
         # Other things than images are stored as manifests, too.
+        _check_found(0, [], wanted, source)
         image = ImageContent(itself, None, document.config.digest, document.layers)
-        _check_found([], [], wanted, source)
-        return Inspection(reference, fetched, "image", images=(image,))
-    return _images(repository, Inspection(reference, fetched, "image"), document, wanted)
-
-
-# Apps.
+        return found._replace(images=(image,))
+    reader = _Configs(repository, source)
+    try:
+        listing = list_images(itself, reader, wanted, document=document, workers=_WORKERS)
+    except TooManyError as error:
+        raise LayerscanError(f"{source}: {error.what} with --platform or --arch") from None
+    _check_found(len(listing.images), listing.platforms, wanted, source)
+    found = found._replace(images=tuple(map(_content, listing.images)))
+    return found if isinstance(document, Manifest) else _index(found, listing, wanted)
 
 
 def _app(repository: Repository, fetched: Fetched, source: str, wanted: Filter) -> AppContent:
     app = published.loads_app(fetched.raw, source)
-    bundle = repository.fetch(_as_blob(app.bundle), limit=published.MAX_BUNDLE)
+    # A blob, whatever type the manifest gives it.
+    blob = app.bundle._replace(media_type="application/octet-stream")
+    bundle = repository.fetch(blob, limit=published.MAX_BUNDLE)
     name = f"{repository.name}@{app.bundle.digest}"
     metadata = published.load_metadata(app, repository)
     content = AppContent(
@@ -225,34 +203,8 @@ def _app(repository: Repository, fetched: Fetched, source: str, wanted: Filter) 
     )
 
 
-def _as_blob(descriptor: Descriptor) -> Descriptor:
-    """A descriptor of a blob, whatever type it is given."""
-    return descriptor._replace(media_type="application/octet-stream")
-
-
-# Images.
-
-
-def _images(
-    repository: Repository, found: Inspection, document: Manifest | Index, wanted: Filter
-) -> Inspection:
-    fetched = found.fetched
-    source = f"{repository.name}@{fetched.digest}"
-    itself = Descriptor(fetched.media_type, fetched.digest, len(fetched.raw))
-    try:
-        listing = list_images(
-            itself,
-            _Configs(repository, source),
-            wanted,
-            document=document,
-            workers=_WORKERS,
-        )
-    except TooManyError as error:
-        raise LayerscanError(f"{source}: {error.what} with --platform or --arch") from None
-    images = tuple(_content(one) for one in listing.images)
-    _check_found(images, listing.platforms, wanted, source)
-    if isinstance(document, Manifest):
-        return found._replace(images=images)
+def _index(found: Inspection, listing: Listing, wanted: Filter) -> Inspection:
+    """With what else the index refers to."""
     attestations = tuple(
         Attestation(one.descriptor, about if digests.is_digest(about) else None)
         for one in listing.passed_over
@@ -261,10 +213,10 @@ def _images(
     )
     others = tuple(one.descriptor for one in listing.passed_over if one.why in _OTHERS)
     if wanted.text:
-        taken = {image.manifest.digest for image in images}
+        taken = {image.manifest.digest for image in found.images}
         attestations = tuple(one for one in attestations if one.about in taken)
         others = ()
-    return found._replace(kind="index", images=images, attestations=attestations, others=others)
+    return found._replace(kind="index", attestations=attestations, others=others)
 
 
 class _Configs(BlobReader):
@@ -285,11 +237,8 @@ def _content(image: IndexedImage) -> ImageContent:
     )
 
 
-def _check_found(
-    taken: Sequence[ImageContent], there: Sequence[str], wanted: Filter, source: str
-) -> None:
+def _check_found(taken: int, there: Sequence[str], wanted: Filter, source: str) -> None:
     """Refuse to find nothing where something was asked for."""
     if wanted.text and not taken:
-        raise LayerscanError(
-            f"{source}: has no {wanted.text}; it has: {', '.join(there) or 'no image'}"
-        )
+        has = ", ".join(there) or "no image"
+        raise LayerscanError(f"{source}: has no {wanted.text}; it has: {has}")

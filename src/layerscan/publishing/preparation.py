@@ -85,7 +85,7 @@ class Prepared(NamedTuple):
 
     @property
     def layers_manifest_descriptors(self) -> dict[str, Descriptor]:
-        """What refers to the layers manifests, by architecture."""
+        """What refers to the layers manifests."""
         return {
             architecture: documents.descriptor_of(raw, OCI_INDEX, architecture)
             for architecture, raw in self.layers_manifests.items()
@@ -97,11 +97,7 @@ class Prepared(NamedTuple):
         return documents.descriptor_of(self.metadata or b"", documents.METADATA_TYPE)
 
     def app_manifest(self, *, with_layers_manifests: bool) -> bytes:
-        """The App manifest.
-
-        Raises:
-            DocumentError: it is too long.
-        """
+        """The App manifest; a `DocumentError` if it is too long."""
         return documents.app_manifest(
             self.bundle,
             None if self.metadata is None else self.metadata_descriptor,
@@ -157,43 +153,29 @@ class PlannedApp(NamedTuple):
     warnings: tuple[str, ...]
 
 
-class _Layers(NamedTuple):
-    """The layers that a service's image has for an architecture, a list for each variant."""
-
-    service: str
-    image: ResolvedImage
-    variants: tuple[tuple[Descriptor, ...], ...]
-
-
 def plan(app: App, settings: Settings, resolver: Resolver) -> PlannedApp:
     """Read an App, and look its images up.
-
-    Args:
-        app: the App.
-        settings: what holds for all Apps.
-        resolver: where images are looked up.
 
     Raises:
         LayerscanError: the App, or an image of it, is not as it must be.
     """
     text = read_compose_file(app)
     services = images_in(text, app, settings.environment)
-    references = [looked_up(image, settings) for image in services.values()]
+    references = [_looked_up(image, settings) for image in services.values()]
     resolved = dict(zip(services, resolver.resolve(references), strict=True))
     architectures, warnings = _architectures(resolved, settings)
+    unset = [
+        f"service {service}: the image's name uses variables that are not set: "
+        f"{', '.join(image.unset)[:200]}"
+        for service, image in services.items()
+        if image.unset
+    ]
     notes = dict.fromkeys(note for image in resolved.values() for note in image.notes)
-    return PlannedApp(
-        app, text, services, resolved, architectures, (*_unset(services), *notes, *warnings)
-    )
+    return PlannedApp(app, text, services, resolved, architectures, (*unset, *notes, *warnings))
 
 
 def prepare(planned: PlannedApp, settings: Settings, bundle_path: str) -> Prepared:
-    """Make the documents of an App.
-
-    Args:
-        planned: the App.
-        settings: what holds for all Apps.
-        bundle_path: the file to make for the bundle.
+    """Make the documents of an App, and its bundle as the file `bundle_path`.
 
     Raises:
         LayerscanError: the App or the metadata is not as it must be.
@@ -232,9 +214,9 @@ def _costs(
     metas: dict[str, LayersMeta] = {}
     missing = ""
     for architecture in planned.architectures:
-        found = _layers(planned.resolved, architecture)
-        chosen = _chosen(found, (settings.metadata or {}).get(architecture))
-        layers[architecture] = documents.union(layer for _, layer in chosen)
+        known = (settings.metadata or {}).get(architecture)
+        chosen = _chosen(planned.resolved, architecture, known)
+        layers[architecture] = documents.union(layer for _, _, layer in chosen)
         try:
             metas[architecture] = _cut_down(chosen, architecture, settings.metadata)
         except DocumentError as error:
@@ -244,21 +226,8 @@ def _costs(
     return layers, metas, missing
 
 
-def _unset(services: Mapping[str, ServiceImage]) -> list[str]:
-    return [
-        f"service {service}: the image's name uses variables that are not set: "
-        f"{', '.join(image.unset)[:200]}"
-        for service, image in services.items()
-        if image.unset
-    ]
-
-
-def looked_up(image: ServiceImage, settings: Settings) -> Reference:
-    """What is looked up for a service's image, with a tag or a digest.
-
-    Raises:
-        ComposeError: its name is none, or has neither.
-    """
+def _looked_up(image: ServiceImage, settings: Settings) -> Reference:
+    """What is looked up for a service's image, with a tag or a digest."""
     found = retagged(image, settings.tag, settings.factory_registry, default_tag=False)
     if found.digest is not None:
         return found
@@ -295,33 +264,29 @@ def _architectures(
     ]
 
 
-def _layers(resolved: Mapping[str, ResolvedImage], architecture: str) -> list[_Layers]:
-    return [
-        _Layers(service, image, tuple(one.manifest.layers for one in image.images[architecture]))
-        for service, image in resolved.items()
-    ]
-
-
-def _chosen(found: Iterable[_Layers], known: LayersMeta | None) -> list[tuple[_Layers, Descriptor]]:
-    """The layers that count, each with whose it is.
+def _chosen(
+    resolved: Mapping[str, ResolvedImage], architecture: str, known: LayersMeta | None
+) -> list[tuple[str, ResolvedImage, Descriptor]]:
+    """The layers that count, each with the service and the image that it is of.
 
     An index may have several variants of an architecture (arm v6 and v7), of
     which a machine that is scanned pulls one: those that were scanned count, or
     all of them if none was, or if there is no metadata to go by.
     """
-    chosen: list[tuple[_Layers, Descriptor]] = []
-    for image in found:
+    chosen = []
+    for service, image in resolved.items():
+        variants = [one.manifest.layers for one in image.images[architecture]]
         scanned = [
             variant
-            for variant in image.variants
+            for variant in variants
             if known is not None and all(layer.digest in known.layers for layer in variant)
         ]
-        chosen += [(image, layer) for variant in scanned or image.variants for layer in variant]
+        chosen += [(service, image, layer) for variant in scanned or variants for layer in variant]
     return chosen
 
 
 def _cut_down(
-    layers: Iterable[tuple[_Layers, Descriptor]],
+    layers: Iterable[tuple[str, ResolvedImage, Descriptor]],
     architecture: str,
     metadata: Mapping[str, LayersMeta] | None,
 ) -> LayersMeta:
@@ -338,10 +303,10 @@ def _cut_down(
         )
     known = metadata[architecture]
     cut: dict[str, LayerMeta] = {}
-    for owner, layer in layers:
+    for service, image, layer in layers:
         if layer.digest not in known.layers:
             raise DocumentError(
-                f"layer {layer.digest} of service {owner.service} ({owner.image.asked.familiar}, "
+                f"layer {layer.digest} of service {service} ({image.asked.familiar}, "
                 f"{architecture}) is in no scan: was the image rebuilt or retagged after the scan?"
             )
         figures = known.layers[layer.digest]

@@ -57,8 +57,6 @@ class Published(NamedTuple):
         digest: of its App manifest.
         size: bytes of the App manifest.
         architectures: sorted.
-        has_metadata: whether it has the layers' metadata.
-        has_layers_manifests: whether it has layers manifests.
         sent: bytes of blobs that were uploaded.
         warnings: what is to be told.
     """
@@ -75,12 +73,7 @@ class Published(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """An App that is not published, and why.
-
-    Attributes:
-        app: its name.
-        reason: one line.
-    """
+    """An App that is not published, and why, in one line."""
 
     app: str
     reason: str
@@ -112,11 +105,7 @@ def plan_apps(
 ) -> list[PlannedApp | Failed]:
     """Read Apps and look their images up, each once; one that fails keeps no other from it.
 
-    Args:
-        apps: the Apps.
-        settings: what holds for all.
-        client: the registries.
-        workers: how many Apps, and how many look-ups, are under way at a time.
+    `workers` says how many Apps, and how many look-ups, are under way at a time.
     """
     resolver = Resolver(client, workers, settings.architectures)
 
@@ -145,10 +134,19 @@ def publish(
         What became of each App, in their order.
     """
     counter = _Counter(len(run.apps), on_progress)
-    work = _Work(run, client, counter)
-    return in_parallel(
-        [partial(work.one, planned, target) for planned, target in run.apps], workers=run.workers
-    )
+
+    def task(planned: PlannedApp, target: Reference, _: object) -> Published | Failed:
+        try:
+            return _publish(run, planned, target, client.repository(target), counter)
+        except LayerscanError as error:
+            return Failed(planned.app.name, str(error))
+        except OSError as error:
+            where = error.filename or planned.app.name
+            return Failed(planned.app.name, f"{where}: {error.strerror}")
+        finally:
+            counter.add(done=1)
+
+    return in_parallel([partial(task, *one) for one in run.apps], workers=run.workers)
 
 
 class _Counter:
@@ -159,13 +157,7 @@ class _Counter:
         self._progress = AppsProgress(0, apps, 0)
         self._on_progress = on_progress
 
-    def add(self, sent: int) -> None:
-        self._update(0, sent)
-
-    def finish(self) -> None:
-        self._update(1, 0)
-
-    def _update(self, done: int, sent: int) -> None:
+    def add(self, *, done: int = 0, sent: int = 0) -> None:
         with self._lock:
             now = self._progress
             self._progress = AppsProgress(now.done + done, now.apps, now.sent + sent)
@@ -173,65 +165,44 @@ class _Counter:
                 self._on_progress(self._progress)
 
 
-class _Work(NamedTuple):
-    """What all Apps of a run share."""
-
-    run: Run
-    client: RegistryClient
-    counter: _Counter
-
-    def one(self, planned: PlannedApp, target: Reference, _: object) -> Published | Failed:
-        """Publish one App, or write it out."""
-        try:
-            return self._one(planned, target)
-        finally:
-            self.counter.finish()
-
-    def _one(self, planned: PlannedApp, target: Reference) -> Published | Failed:
-        run, app = self.run, planned.app
-        bundle = os.path.join(run.scratch, f"{os.urandom(8).hex()}.tgz")
-        try:
-            prepared = prepare(planned, run.settings, bundle)
-            if run.dry_run is None:
-                upload = _AppUpload(prepared, self.client.repository(target), self.counter)
-                result = upload.run(target, run.layers_manifests)
-            else:
-                result = _write_out(prepared, run.dry_run, run.layers_manifests)
-        except LayerscanError as error:
-            return Failed(app.name, str(error))
-        except OSError as error:
-            return Failed(app.name, f"{error.filename or app.name}: {error.strerror}")
-        finally:
-            with suppress(FileNotFoundError):
-                os.unlink(bundle)
-        return _published(prepared, target, result)
-
-
-class _Result(NamedTuple):
-    """What was put there: the App manifest, and how."""
-
-    app_manifest: bytes
-    has_layers_manifests: bool
-    sent: int = 0
-    refused: str = ""
+def _publish(
+    run: Run, planned: PlannedApp, target: Reference, repository: Repository, counter: _Counter
+) -> Published:
+    """Publish one App, or write out what would be pushed, to its folder of the dry run."""
+    bundle = os.path.join(run.scratch, f"{os.urandom(8).hex()}.tgz")
+    try:
+        prepared = prepare(planned, run.settings, bundle)
+        if run.dry_run is None:
+            return _AppUpload(prepared, target, repository, counter).run(run.layers_manifests)
+        taken = run.layers_manifests != "never"
+        raw = prepared.app_manifest(with_layers_manifests=taken)
+        folder = os.path.join(run.dry_run, planned.app.name)
+        prepared.write_to(folder, raw, with_layers_manifests=taken)
+        return _published(prepared, target, raw, has_layers_manifests=taken)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(bundle)
 
 
 class _AppUpload:
     """One App on its way into the repository."""
 
-    def __init__(self, prepared: Prepared, repository: Repository, counter: _Counter) -> None:
+    def __init__(
+        self, prepared: Prepared, target: Reference, repository: Repository, counter: _Counter
+    ) -> None:
         self.prepared = prepared
+        self.target = target
         self.repository = repository
         self.counter = counter
         self.sent = 0
 
-    def run(self, target: Reference, layers_manifests: LayersManifests) -> _Result:
+    def run(self, layers_manifests: LayersManifests) -> Published:
         prepared = self.prepared
         self._blob(documents.EMPTY_CONFIG, BytesIO)
-        self._blob(prepared.bundle, partial(_open, prepared.bundle_path))
+        # push_blob closes it.
+        self._blob(prepared.bundle, lambda: open(prepared.bundle_path, "rb"))  # noqa: SIM115
         if prepared.metadata is not None:
-            metadata = prepared.metadata
-            self._blob(prepared.metadata_descriptor, lambda: BytesIO(metadata))
+            self._blob(prepared.metadata_descriptor, partial(BytesIO, prepared.metadata))
         taken, refused = layers_manifests != "never", ""
         try:
             if taken:
@@ -240,29 +211,38 @@ class _AppUpload:
         except RefusedByRegistryError as error:
             if not (taken and _is_refusal(error)):
                 raise
-            refused = f"{target.registry} takes no layers manifests"
+            refused = f"{self.target.registry} takes no layers manifests"
             if layers_manifests == "always":
                 raise LayerscanError(
                     f"{refused}, which --layers-manifests always asks for: {error}"
                 ) from None
             taken, refused = False, f"{refused}: published without them ({error})"
             raw = self._app_manifest(with_layers_manifests=False)
-        self._tag(raw, target)
-        return _Result(raw, taken, self.sent, refused)
+        tag = self.target.tag
+        if tag is not None and not self._is_under(tag, digests.sha256(raw)):
+            self.repository.push_manifest(raw, OCI_MANIFEST, tag)
+        return _published(
+            prepared,
+            self.target,
+            raw,
+            has_layers_manifests=taken,
+            sent=self.sent,
+            refused=refused,
+        )
 
     def _blob(self, descriptor: Descriptor, opened: Callable[[], BinaryIO]) -> None:
         self.repository.push_blob(descriptor, opened, on_bytes=self._count)
 
     def _count(self, sent: int) -> None:
         self.sent += sent
-        self.counter.add(sent)
+        self.counter.add(sent=sent)
 
     def _layers_manifests(self) -> None:
-        for architecture, raw in self.prepared.layers_manifests.items():
-            descriptor = self.prepared.layers_manifest_descriptors[architecture]
+        for architecture, descriptor in self.prepared.layers_manifest_descriptors.items():
             if self.repository.has(descriptor):
                 continue
             try:
+                raw = self.prepared.layers_manifests[architecture]
                 self.repository.push_manifest(raw, OCI_INDEX, descriptor.digest)
             except NotInRegistryError as error:
                 # It looks for the layers, which are in the images' repositories.
@@ -276,10 +256,6 @@ class _AppUpload:
             self.repository.push_manifest(raw, OCI_MANIFEST, descriptor.digest)
         return raw
 
-    def _tag(self, raw: bytes, target: Reference) -> None:
-        if target.tag is not None and not self._is_under(target.tag, digests.sha256(raw)):
-            self.repository.push_manifest(raw, OCI_MANIFEST, target.tag)
-
     def _is_under(self, tag: str, digest: str) -> bool:
         try:
             return self.repository.manifest(tag).digest == digest
@@ -288,39 +264,35 @@ class _AppUpload:
             return False
 
 
-def _open(path: str) -> BinaryIO:
-    return open(path, "rb")
-
-
 def _is_refusal(error: RefusedByRegistryError) -> bool:
     """Whether a registry says that it takes no documents of this kind."""
     return error.status in _REFUSALS and error.code not in _OTHER_FAULTS
 
 
-def _published(prepared: Prepared, target: Reference, result: _Result) -> Published:
-    size = len(result.app_manifest)
-    warnings = [*prepared.warnings, *filter(None, (result.refused,))]
-    if size > documents.LONGEST_FOR_OLD_CLIENTS:
+def _published(
+    prepared: Prepared,
+    target: Reference,
+    raw: bytes,
+    *,
+    has_layers_manifests: bool,
+    sent: int = 0,
+    refused: str = "",
+) -> Published:
+    """What became of an App whose manifest is `raw`."""
+    warnings = [*prepared.warnings, *filter(None, (refused,))]
+    if len(raw) > documents.LONGEST_FOR_OLD_CLIENTS:
         warnings.append(
-            f"the App manifest has {size} bytes: old versions of aktualizr-lite read "
+            f"the App manifest has {len(raw)} bytes: old versions of aktualizr-lite read "
             f"{documents.LONGEST_FOR_OLD_CLIENTS}; fewer architectures (--arch) make it shorter"
         )
     return Published(
         prepared.app.name,
         target,
-        digests.sha256(result.app_manifest),
-        size,
+        digests.sha256(raw),
+        len(raw),
         prepared.architectures,
         prepared.metadata is not None,
-        result.has_layers_manifests,
-        result.sent,
+        has_layers_manifests,
+        sent,
         tuple(warnings),
     )
-
-
-def _write_out(prepared: Prepared, out_dir: str, layers_manifests: LayersManifests) -> _Result:
-    """Write what would be pushed to the folder of the App in that of the dry run."""
-    taken = layers_manifests != "never"
-    raw = prepared.app_manifest(with_layers_manifests=taken)
-    prepared.write_to(os.path.join(out_dir, prepared.app.name), raw, with_layers_manifests=taken)
-    return _Result(raw, taken)
