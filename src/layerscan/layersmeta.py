@@ -17,14 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from layerscan import digest as digests
 from layerscan.errors import DocumentError, LayerscanError
-from layerscan.jsondoc import (
-    Place,
-    decode,
-    integer,
-    mapping,
-    member,
-    read_file,
-)
+from layerscan.jsondoc import Place, decode, integer, mapping, member, read_file
 from layerscan.jsondoc import text as string
 from layerscan.text import printable, quoted, shown
 
@@ -73,7 +66,11 @@ def is_architecture(text: str) -> bool:
     return _ARCHITECTURE.fullmatch(text) is not None
 
 
-def of_images(images: Iterable[Iterable[tuple[str, LayerMeta]]]) -> dict[str, LayerMeta]:
+def of_images(
+    images: Iterable[Iterable[tuple[str, LayerMeta, int | None]]],
+    fs_block_size: int,
+    file_system: str | None = None,
+) -> LayersMeta:
     """What each blob costs, from what the layers of images cost.
 
     An image may have one blob several times, as layers on top of others: what they
@@ -81,38 +78,28 @@ def of_images(images: Iterable[Iterable[tuple[str, LayerMeta]]]) -> dict[str, La
     largest figures counts: on another parent a layer may take another block.
 
     Args:
-        images: for each image its layers, each with its digest.
+        images: for each image its layers: the digest of each, what it costs, and how
+            many inodes it makes the engine create, None where that is unknown.
+        fs_block_size: as in the result.
+        file_system: as in the result.
     """
-    blobs: dict[str, LayerMeta] = {}
+    nothing = LayerMeta(0, 0)
+    layers: dict[str, LayerMeta] = {}
+    inodes: dict[str, int] = {}
     for image in images:
         together: dict[str, LayerMeta] = {}
-        for digest, layer in image:
-            before = together.get(digest, LayerMeta(0, 0))
-            together[digest] = LayerMeta(
-                before.size + layer.size, before.usage + layer.usage, layer.archive_size
-            )
-        for digest, layer in together.items():
-            known = blobs.get(digest, LayerMeta(0, 0))
-            blobs[digest] = LayerMeta(
-                max(layer.size, known.size), max(layer.usage, known.usage), layer.archive_size
-            )
-    return blobs
-
-
-def inodes_of_images(images: Iterable[Iterable[tuple[str, int]]]) -> dict[str, int]:
-    """How many inodes each blob makes an engine create, by the rule of `of_images`.
-
-    Args:
-        images: for each image the inodes of its layers, each with its digest.
-    """
-    blobs: dict[str, int] = {}
-    for image in images:
-        together: Counter[str] = Counter()
-        for digest, inodes in image:
-            together[digest] += inodes
-        for digest, inodes in together.items():
-            blobs[digest] = max(inodes, blobs.get(digest, 0))
-    return blobs
+        created: Counter[str] = Counter()
+        for digest, (size, usage, archive_size), count in image:
+            before = together.get(digest, nothing)
+            together[digest] = LayerMeta(before.size + size, before.usage + usage, archive_size)
+            if count is not None:
+                created[digest] += count
+        for digest, (size, usage, archive_size) in together.items():
+            known = layers.get(digest, nothing)
+            layers[digest] = LayerMeta(max(size, known.size), max(usage, known.usage), archive_size)
+        for digest, count in created.items():
+            inodes[digest] = max(count, inodes.get(digest, 0))
+    return LayersMeta(fs_block_size, layers, file_system, inodes)
 
 
 def check_architectures(images: Iterable[tuple[str, str]]) -> None:
@@ -120,9 +107,6 @@ def check_architectures(images: Iterable[tuple[str, str]]) -> None:
 
     Args:
         images: for each what to call it in messages, and its architecture.
-
-    Raises:
-        LayerscanError: there is one.
     """
     for label, architecture in images:
         if not architecture:
@@ -137,14 +121,10 @@ def check_architectures(images: Iterable[tuple[str, str]]) -> None:
 
 
 def loads(text: str | bytes, source: str) -> LayersMeta:
-    """Read the document of one architecture.
-
-    Args:
-        text: the document; bytes must be UTF-8.
-        source: what to call it in messages, a file name as a rule.
+    """Read the document of one architecture, which is called `source` in messages.
 
     Raises:
-        DocumentError: it is malformed.
+        DocumentError: it is malformed; bytes must be UTF-8.
     """
     return _one(decode(text, source), Place(source))
 
@@ -177,11 +157,10 @@ def load_by_arch(path: str) -> dict[str, LayersMeta]:
 
 
 def dumps(meta: LayersMeta) -> bytes:
-    """Write the document of one architecture.
+    """Write the document of one architecture: equal content, equal bytes.
 
     Returns:
-        UTF-8 JSON, indented by two spaces for reading and comparing in a build
-        log, keys sorted, ended by a newline: equal content, equal bytes.
+        UTF-8 JSON, indented by two spaces, keys sorted, ended by a newline.
     """
     return _encode(_plain(meta))
 
@@ -189,9 +168,7 @@ def dumps(meta: LayersMeta) -> bytes:
 def dumps_by_arch(metas: Mapping[str, LayersMeta], *, compact: bool = False) -> bytes:
     """Write the document of several architectures; see `dumps`.
 
-    Args:
-        metas: the document of each.
-        compact: without blanks and the newline, as devices get it.
+    With `compact` it is without blanks and the newline, as devices get it.
     """
     document = {architecture: _plain(meta) for architecture, meta in metas.items()}
     if compact:
@@ -281,23 +258,16 @@ def _one(value: object, place: Place) -> LayersMeta:
         if not digests.is_digest(digest):
             raise at.fault(digests.NO_DIGEST)
         figures = mapping(layer, at)
+        archive_size = integer(figures, "archive_size", at) if "archive_size" in figures else None
         layers[digest] = LayerMeta(
-            size=integer(figures, "size", at),
-            usage=integer(figures, "usage", at),
-            archive_size=integer(figures, "archive_size", at)
-            if "archive_size" in figures
-            else None,
+            integer(figures, "size", at), integer(figures, "usage", at), archive_size
         )
     file_system = string(document, "file_system", place) if "file_system" in document else None
     return LayersMeta(fs_block_size, layers, file_system, read_inodes(document, place))
 
 
 def read_inodes(document: dict[str, object], place: Place) -> dict[str, int]:
-    """The inodes of each layer by its digest, of the document of one architecture at `place`.
-
-    Raises:
-        DocumentError: they are malformed.
-    """
+    """The inodes of each layer by its digest, of the document of one architecture at `place`."""
     at = place.key("inodes")
     counts = mapping(document.get("inodes", {}), at)
     for digest in counts:

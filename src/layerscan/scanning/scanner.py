@@ -11,13 +11,7 @@ from errno import EACCES, EPERM
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerscan.errors import LayerscanError
-from layerscan.layersmeta import (
-    LayerMeta,
-    LayersMeta,
-    check_architectures,
-    inodes_of_images,
-    of_images,
-)
+from layerscan.layersmeta import LayerMeta, LayersMeta, check_architectures, of_images
 from layerscan.problem import Problem
 from layerscan.scanning.costs import image_usage, layer_inodes, layer_usage
 from layerscan.scanning.damage import found_damage
@@ -360,18 +354,15 @@ class _Scanner:
 
 def _document(scan: Scan, chosen: Iterable[Chosen]) -> LayersMeta:
     # Several repositories may know one layer by one digest.
-    images = [
+    images = (
         [(digest, scan.costs[layer.chain_id]) for layer, digest in dict.fromkeys(one.digests())]
         for one in chosen
-    ]
-    layers = of_images(
-        [(digest, LayerMeta(cost.size, cost.usage)) for digest, cost in image] for image in images
     )
-    inodes = inodes_of_images(
-        [(digest, cost.inodes) for digest, cost in image if cost.inodes is not None]
+    figures = (
+        [(digest, LayerMeta(cost.size, cost.usage), cost.inodes) for digest, cost in image]
         for image in images
     )
-    return LayersMeta(scan.fs_block_size, layers, inodes=inodes)
+    return of_images(figures, scan.fs_block_size)
 
 
 def _sharing(images: Iterable[Image], chosen: Iterable[Chosen]) -> dict[str, int]:
