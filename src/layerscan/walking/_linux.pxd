@@ -207,10 +207,6 @@ cdef extern from * nogil:
     ctypedef unsigned long pthread_t
 
     int AT_FDCWD
-    unsigned short S_IFMT
-    unsigned short S_IFDIR
-    unsigned short S_IFREG
-    unsigned short S_IFLNK
 
     long ls_getdents(int fd, void *buffer, size_t length)
     int ls_load(const int *flag)

@@ -22,13 +22,13 @@ from layerscan.walking._folders cimport (
 )
 from layerscan.walking._inodes cimport IN_CHILD, IN_TREE, inode_set_add
 from layerscan.walking._linux cimport (
-    AT_FDCWD, S_IFDIR, S_IFMT, Stat, close, ls_dirent, ls_getdents, ls_load, ls_stat,
+    AT_FDCWD, Stat, close, ls_dirent, ls_getdents, ls_load, ls_stat,
     pthread_cond_broadcast, pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock,
     pthread_mutex_unlock,
 )
 from layerscan.walking._order cimport Entry, sort_by_inode
 from layerscan.walking._rows cimport Row, rows_add
-from layerscan.walking._tally cimport Tally, add_inode, add_tally
+from layerscan.walking._tally cimport S_IFDIR, S_IFMT, Tally, add_inode, add_tally
 
 
 cdef enum:
