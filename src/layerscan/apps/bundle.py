@@ -54,16 +54,11 @@ class _ListedEntry(NamedTuple):
 
 
 def write_bundle(app: App, pinned: bytes, target: BinaryIO) -> Descriptor:
-    """Write the bundle of an App.
+    """Write the bundle of an App to `target`, with the Compose file as it is `pinned`.
 
     Symlinks stay symlinks, hard links become files of their own. Whatever is moved or
     exchanged meanwhile, nothing gets in that is not in the App's folder: every step is
     by descriptor, through no symlink, and what is read must be what was listed.
-
-    Args:
-        app: the App.
-        pinned: its Compose file as it is to be in the bundle.
-        target: what takes the bundle.
 
     Raises:
         ComposeError: a file cannot be read, changes meanwhile, is of a kind that

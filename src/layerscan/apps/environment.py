@@ -32,10 +32,9 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 class Environment(NamedTuple):
-    """The variables that an App's Compose file can use.
+    """The values of the variables that an App's Compose file can use.
 
     Attributes:
-        values: their values; the process's win over those of the ``.env``.
         unset: by name of a variable from the ``.env`` those variables, set
             nowhere, for which its value has empty text.
     """

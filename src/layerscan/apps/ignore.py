@@ -37,11 +37,7 @@ class _IgnoreRule(NamedTuple):
 
 
 class IgnoreRules:
-    """The rules of one file.
-
-    Args:
-        text: its content.
-        source: what to call it in messages.
+    """The rules of the file whose content is `text`, and which is called `source` in messages.
 
     Raises:
         ComposeError: a pattern is malformed. The message names the line.

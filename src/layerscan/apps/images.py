@@ -88,12 +88,8 @@ def app_images(
 ) -> list[AppImage]:
     """The images of all Apps below `apps_root`, sorted by App and service.
 
-    Args:
-        apps_root: the Apps root, see `discover`.
-        tag: the tag that CI gave to the factory's images: it replaces theirs,
-            or is added, unless a digest pins them. None leaves them alone.
-        factory_registry: the registry of the factory's images.
-        environment: the process's environment.
+    The tag that CI gave to the factory's images, those of `factory_registry`, replaces
+    theirs, or is added, unless a digest pins them. None leaves them alone.
 
     Raises:
         ComposeError: see `discover` and `service_images`, or an image's name is

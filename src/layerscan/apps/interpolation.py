@@ -32,9 +32,7 @@ class Interpolated(NamedTuple):
     """A text whose variables were replaced.
 
     Attributes:
-        text: the result.
-        variables: names of the variables that were looked up, in the order of
-            their first use.
+        variables: those that were looked up, in the order of their first use.
         unset: those of them that are not set and for which the text says
             nothing to put in their place. Each gave empty text, of which
             Compose warns.

@@ -21,10 +21,7 @@ def pin(text: str, source: str, images: Images[str, str]) -> bytes:
     Files that differ in the order of keys and services, in comments, quoting
     style, anchors or layout give the same bytes.
 
-    Args:
-        text: the Compose file.
-        source: what to call it in messages.
-        images: for each service its image, pinned.
+    `images` has for each service its image, pinned.
 
     Raises:
         ComposeError: the file is malformed; see `read_compose`.

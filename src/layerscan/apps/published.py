@@ -48,6 +48,7 @@ _MOST_MEMBERS = 1000
 _GZIP_FORMAT = 16 + zlib.MAX_WBITS
 """zlib's way to ask for gzip with header and trailer."""
 
+_KINDS = {tarfile.DIRTYPE: "folder", tarfile.SYMTYPE: "symlink", tarfile.LNKTYPE: "link"}
 _LONGEST_NAME = 4096
 _CHUNK = 64 * 1024
 
@@ -73,14 +74,13 @@ class PublishedApp(NamedTuple):
 
 
 class BundleFile(NamedTuple):
-    """An entry of a bundle.
+    """An entry of a bundle; its path in the App's folder, and where it leads, are printable.
 
     Attributes:
-        name: its path in the App's folder, printable.
         kind: ``file``, ``folder``, ``symlink``, ``link`` or ``other``.
         mode: its permission bits.
         size: bytes of content.
-        link: where a symlink or link leads, printable; else empty.
+        link: where a symlink or link leads; else empty.
     """
 
     name: str
@@ -96,11 +96,7 @@ def is_app(manifest: Manifest | Index) -> bool:
 
 
 def loads_app(raw: bytes, source: str) -> PublishedApp:
-    """Read an App manifest.
-
-    Args:
-        raw: the document.
-        source: what to call it in messages.
+    """Read an App manifest, which is called `source` in messages.
 
     Raises:
         DocumentError: it is malformed, or the manifest of something else.
@@ -137,12 +133,7 @@ def _layers_manifests(manifest: Manifest, place: Place) -> dict[str, Descriptor]
 
 
 def load_metadata(app: PublishedApp, documents: Blobs) -> dict[str, LayersMeta] | None:
-    """The layers metadata of an App by architecture, None if it has none.
-
-    Raises:
-        LayerscanError: it cannot be had, is not what the manifest says, or is
-            malformed.
-    """
+    """The layers metadata of an App by architecture, None if it has none."""
     if app.metadata is None:
         return None
     raw = documents.fetch(app.metadata, limit=layersmeta.MAX_DOCUMENT)
@@ -150,11 +141,7 @@ def load_metadata(app: PublishedApp, documents: Blobs) -> dict[str, LayersMeta] 
 
 
 def bundle_files(raw: bytes, source: str) -> list[BundleFile]:
-    """What a bundle holds, in its order.
-
-    Args:
-        raw: the bundle, a gzip'd tar.
-        source: what to call it in messages.
+    """What a bundle, a gzip'd tar, holds, in its order.
 
     Raises:
         DocumentError: it is malformed, or more than may be read.
@@ -162,7 +149,7 @@ def bundle_files(raw: bytes, source: str) -> list[BundleFile]:
     return [
         BundleFile(
             printable(entry.name[:_LONGEST_NAME]),
-            _kind(entry),
+            "file" if entry.isreg() else _KINDS.get(entry.type, "other"),
             entry.mode & 0o7777,
             # What a header says of others has no bound, and is nothing that is there.
             entry.size if entry.isreg() else 0,
@@ -203,16 +190,6 @@ def _compose_file(raw: bytes, source: str, name: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DocumentError(f"{name}: is not UTF-8 at byte {error.start}") from None
-
-
-def _kind(entry: tarfile.TarInfo) -> str:
-    if entry.isreg():
-        return "file"
-    if entry.isdir():
-        return "folder"
-    if entry.issym():
-        return "symlink"
-    return "link" if entry.islnk() else "other"
 
 
 def _entries(raw: bytes, source: str) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:

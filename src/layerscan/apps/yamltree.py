@@ -50,13 +50,11 @@ _OF_CORE = re.compile(re.escape(CORE_TAG) + r"[A-Za-z0-9]+", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A scalar; `tag` is what the author wrote, None for no tag or ``!``.
+    """A scalar: its text, escapes and line folding undone.
 
     Attributes:
-        text: its text, escapes and line folding undone.
-        plain: whether it was written without quotes, so that readers guess its
-            type.
-        tag: full form of its tag.
+        plain: whether it was written without quotes, so that readers guess its type.
+        tag: full form of what the author wrote, None for no tag or ``!``.
         line: where it is in the file, from 1.
     """
 
@@ -102,10 +100,6 @@ Node: TypeAlias = Scalar | Sequence | Mapping
 
 def read_tree(text: str, source: str) -> tuple[Node, bool]:
     """Read the one document of a YAML text, with aliases and merges resolved.
-
-    Args:
-        text: the YAML.
-        source: what to call it in messages.
 
     Returns:
         The tree, and whether the text says that it is YAML 1.1 (``%YAML``).
@@ -292,13 +286,7 @@ def fault_at(source: str, line: int, what: str) -> ComposeError:
 
 
 def _block(node: Node, lead: str, indent: str) -> Iterator[str]:
-    """The lines of `node`.
-
-    Args:
-        node: the node.
-        lead: what comes before it on its first line: ``key:`` or ``-``.
-        indent: what its further lines begin with.
-    """
+    """The lines of `node`: the first begins with `lead` (``key:``, ``-``), others with `indent`."""
     if isinstance(node, Scalar) or not _children(node):
         yield _joined(lead, _tagged(node.tag), _inline(node))
         return
@@ -339,8 +327,7 @@ def _inline(node: Node) -> str:
         return "{}" if isinstance(node, Mapping) else "[]"
     if (node.plain or _is_surely_text(node.text)) and _can_be_plain(node.text):
         return node.text
-    escaped = "".join(_ESCAPES.get(c) or (c if c.isprintable() else _escape(c)) for c in node.text)
-    return f'"{escaped}"'
+    return f'"{"".join(map(_escaped, node.text))}"'
 
 
 def _can_be_plain(text: str) -> bool:
@@ -369,11 +356,11 @@ def _is_surely_text(text: str) -> bool:
     return text[:1].isascii() and text[:1].isalpha() and text.lower() not in _WORDS
 
 
-def _escape(character: str) -> str:
+def _escaped(character: str) -> str:
+    if character in _ESCAPES or character.isprintable():
+        return _ESCAPES.get(character, character)
     code = ord(character)
-    if code > 0xFFFF:  # noqa: PLR2004 - what four digits hold
-        return f"\\U{code:08x}"
-    return f"\\u{code:04x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - four digits
 
 
 def _tagged(tag: str | None) -> str:

@@ -30,12 +30,9 @@ _ATTESTED = "vnd.docker.reference.digest"
 
 
 class AppContent(NamedTuple):
-    """What an App's documents say.
+    """What an App's documents say: its manifest, its bundle's files, and its services' images.
 
     Attributes:
-        app: its manifest.
-        files: what is in its bundle.
-        images: of its services, pinned by digest.
         metadata: what its layers cost, by architecture; None if it has none.
     """
 
@@ -54,7 +51,6 @@ class ImageContent(NamedTuple):
     """One image: what a single manifest says.
 
     Attributes:
-        manifest: of the manifest itself.
         platform: what it runs on, as its config says, or what refers to it;
             None where neither does.
         image_id: digest of its config; None for a layers manifest, which has none.
@@ -76,7 +72,6 @@ class Attestation(NamedTuple):
     """A manifest of an index that is no image, but says something about one.
 
     Attributes:
-        manifest: of the manifest itself.
         about: digest of the image's manifest, None where it does not say.
     """
 
@@ -88,13 +83,10 @@ class Inspection(NamedTuple):
     """What is under a reference.
 
     Attributes:
-        reference: what was asked for.
-        fetched: the document there.
         kind: ``app``, ``image``, ``index`` or ``layers-manifest``.
         app: of an App, its content; else None.
         images: of an image, or each of an index; of an App none.
-        attestations: those of an index.
-        others: what an index refers to that is neither, or not there.
+        others: what an index refers to that is no image and no attestation, or not there.
     """
 
     reference: Reference
@@ -135,11 +127,7 @@ class Filter(UsualRules):
 
 
 def fetch(client: RegistryClient, reference: Reference) -> Fetched:
-    """The document under `reference`, as it is.
-
-    Raises:
-        RegistryError: it cannot be had.
-    """
+    """The document under `reference`, as it is."""
     asked = reference.digest or reference.tag or DEFAULT_TAG
     return client.repository(reference).manifest(asked)
 
@@ -184,12 +172,8 @@ def _app(repository: Repository, fetched: Fetched, source: str, wanted: Filter) 
     bundle = repository.fetch(blob, limit=published.MAX_BUNDLE)
     name = f"{repository.name}@{app.bundle.digest}"
     metadata = published.load_metadata(app, repository)
-    content = AppContent(
-        app,
-        tuple(published.bundle_files(bundle, name)),
-        published.bundle_images(bundle, name),
-        metadata,
-    )
+    files = tuple(published.bundle_files(bundle, name))
+    content = AppContent(app, files, published.bundle_images(bundle, name), metadata)
     if not wanted.text:
         return content
     taken = [name for name in content.architectures if wanted.takes(Platform(name, "linux"))]

@@ -40,11 +40,9 @@ class Settings(NamedTuple):
     """What holds for all Apps of a run.
 
     Attributes:
-        metadata: what layers cost by architecture, from scans; None for no
-            metadata at all.
-        environment: variables for Compose files, those of the process.
+        metadata: what layers cost by architecture; None for no metadata at all.
+        environment: the process's, for Compose files.
         tag: the tag that CI gave to the factory's images.
-        factory_registry: the registry of the factory's images.
         architectures: the only ones wanted, None for all that there are.
         pinned_images: digests of images that a Compose file names without one,
             by the reference that it has there.
@@ -64,14 +62,11 @@ class Prepared(NamedTuple):
     """The documents of an App.
 
     Attributes:
-        app: the App.
         compose_file: the pinned Compose file.
         bundle: of the bundle, which is the file `bundle_path`.
-        bundle_path: a file of the run's.
         architectures: what the App is for, sorted.
         layers_manifests: by architecture.
         metadata: the metadata blob, None if there is none.
-        warnings: what is to be told.
     """
 
     app: App
@@ -137,12 +132,10 @@ class PlannedApp(NamedTuple):
     """An App that is read, with its images found in their registries.
 
     Attributes:
-        app: the App.
         text: its Compose file.
         services: the image that each service names.
         resolved: what that is, by service.
         architectures: what the App is for, sorted.
-        warnings: what is to be told.
     """
 
     app: App

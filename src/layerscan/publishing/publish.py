@@ -35,13 +35,7 @@ _OTHER_FAULTS = frozenset({"NAME_INVALID", "NAME_UNKNOWN", "TAG_INVALID", "DIGES
 
 
 class AppsProgress(NamedTuple):
-    """How far a run has come.
-
-    Attributes:
-        done: Apps that are published or have failed.
-        apps: Apps of the run.
-        sent: bytes of blobs sent so far.
-    """
+    """How far a run has come: Apps that are done or have failed, of how many; bytes sent."""
 
     done: int
     apps: int
@@ -52,13 +46,8 @@ class Published(NamedTuple):
     """An App that is in the registry, or with a dry run would be.
 
     Attributes:
-        app: its name.
-        target: the reference that it is under.
-        digest: of its App manifest.
-        size: bytes of the App manifest.
-        architectures: sorted.
+        digest, size: of its App manifest.
         sent: bytes of blobs that were uploaded.
-        warnings: what is to be told.
     """
 
     app: str

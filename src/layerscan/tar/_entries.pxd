@@ -17,7 +17,7 @@ from layerscan.tar._sparse cimport (
     MAP_IN_CONTENT, NOT_SPARSE, SparseFormat, sparse_begin, sparse_format, sparse_records,
 )
 from layerscan.tar._split cimport tar_split_entry, tar_split_entry_end
-from layerscan.tar._text cimport Span, Text, span, text_add, text_set
+from layerscan.tar._text cimport Reason, Span, Text, span, text_add, text_set
 from layerscan.tar._tree cimport MOST_NAMES, TOO_MANY
 from layerscan.tar._unpack cimport Entry, unpack
 
@@ -27,10 +27,10 @@ cdef enum:
     MOST_SPECIAL = 1 << 20
 
 
-cdef inline const char *note_entry(Scanner *scanner, long long size) noexcept nogil:
+cdef inline Reason note_entry(Scanner *scanner, long long size) noexcept nogil:
     """Clean the entry's path, and put it into the tar-split document if that is made."""
     cdef Entry *entry = &scanner.entry
-    cdef const char *reason = NULL
+    cdef Reason reason = NULL
     scanner.about_entry = True
     if scanner.has_split:
         reason = tar_split_entry(&scanner.split, entry.name, size)
@@ -48,7 +48,7 @@ cdef inline const char *note_entry(Scanner *scanner, long long size) noexcept no
     return seen_ready(&scanner.seen, scanner.path_hash)
 
 
-cdef inline const char *note_path(Scanner *scanner) noexcept nogil:
+cdef inline Reason note_path(Scanner *scanner) noexcept nogil:
     """Note the first path that stands twice in the tar-split document: who keeps one refuses it."""
     if not scanner.has_split or not seen_add(&scanner.seen, scanner.path_hash):
         return NULL
@@ -58,36 +58,36 @@ cdef inline const char *note_path(Scanner *scanner) noexcept nogil:
     return text_set(&scanner.repeated, scanner.entry.name)
 
 
-cdef inline const char *end_entry(Scanner *scanner) noexcept nogil:
+cdef inline Reason end_entry(Scanner *scanner) noexcept nogil:
     """All headers of an entry have been read: put it where it belongs."""
-    cdef const char *reason = note_entry(scanner, scanner.entry.size)
+    cdef Reason reason = note_entry(scanner, scanner.entry.size)
     forget_headers(scanner)
     settle(scanner)
-    if reason == NULL:
-        reason = unpack(&scanner.work, &scanner.entry, scanner.header_offset)
-    return reason if reason != NULL else note_path(scanner)
+    return (
+        reason
+        or unpack(&scanner.work, &scanner.entry, scanner.header_offset)
+        or note_path(scanner)
+    )
 
 
-cdef inline const char *end_sparse(Scanner *scanner) noexcept nogil:
+cdef inline Reason end_sparse(Scanner *scanner) noexcept nogil:
     if <uint64_t>scanner.sparse.data != scanner.left:
         return b"a sparse file with other content than its pieces"
     return end_entry(scanner)
 
 
-cdef inline const char *take_record(
-    Scanner *scanner, int key, Text *copy, Span *found
-) noexcept nogil:
+cdef inline Reason take_record(Scanner *scanner, int key, Text *copy, Span *found) noexcept nogil:
     """Take a text from a record: a copy, since it is cleaned in place and the record read again."""
-    cdef const char *reason = text_set(copy, scanner.records.last[key])
+    cdef Reason reason = text_set(copy, scanner.records.last[key])
     found[0] = span(copy.data, copy.length)
     return reason
 
 
-cdef inline const char *name_entry(Scanner *scanner) noexcept nogil:
+cdef inline Reason name_entry(Scanner *scanner) noexcept nogil:
     """Take the entry's name and link from where they are written in full."""
     cdef Entry *entry = &scanner.entry
     cdef const Span *records = scanner.records.last
-    cdef const char *reason = NULL
+    cdef Reason reason = NULL
     entry.name = span(scanner.header.name, scanner.header.name_length)
     entry.link = span(scanner.header.link, scanner.header.link_length)
     if scanner.long_name.length:
@@ -101,23 +101,20 @@ cdef inline const char *name_entry(Scanner *scanner) noexcept nogil:
     return reason
 
 
-cdef inline const char *begin_sparse(Scanner *scanner, SparseFormat format) noexcept nogil:
+cdef inline Reason begin_sparse(Scanner *scanner, SparseFormat format) noexcept nogil:
     """An entry is a sparse file: read its map, or let it be read from the content."""
     cdef Entry *entry = &scanner.entry
     cdef Span name = scanner.records.last[SPARSE_NAME]
-    cdef const char *reason = NULL
+    cdef Reason reason = NULL
     if name.length:
         if has(name, 0):
             return b"a sparse file with a NUL in its name"
         reason = take_record(scanner, SPARSE_NAME, &scanner.name, &entry.name)
-    if reason == NULL:
-        reason = sparse_begin(&scanner.sparse, &scanner.records, &entry.size)
-    if reason == NULL and format == MAP_IN_CONTENT:
+    reason = reason or sparse_begin(&scanner.sparse, &scanner.records, &entry.size)
+    if format == MAP_IN_CONTENT:
         scanner.state = IN_MAP
-        return NULL
-    if reason == NULL:
-        reason = sparse_records(&scanner.sparse, &scanner.records)
-    return reason if reason != NULL else end_sparse(scanner)
+        return reason
+    return reason or sparse_records(&scanner.sparse, &scanner.records) or end_sparse(scanner)
 
 
 cdef inline bint has_no_content(unsigned char type) noexcept nogil:
@@ -125,11 +122,11 @@ cdef inline bint has_no_content(unsigned char type) noexcept nogil:
     return c"1" <= type <= c"6"
 
 
-cdef inline const char *begin_entry(Scanner *scanner) noexcept nogil:
+cdef inline Reason begin_entry(Scanner *scanner) noexcept nogil:
     """A header that is an entry's own has been read."""
     cdef Entry *entry = &scanner.entry
     cdef SparseFormat format = NOT_SPARSE
-    cdef const char *reason = name_entry(scanner)
+    cdef Reason reason = name_entry(scanner)
     entry.type = scanner.header.type
     entry.size = scanner.header.size
     entry.records = &scanner.records if scanner.has_records else NULL
@@ -166,9 +163,9 @@ cdef inline Text *special_text(Scanner *scanner) noexcept nogil:
     return &scanner.long_link if scanner.header.type == c"K" else &scanner.record_text
 
 
-cdef inline const char *begin_special(Scanner *scanner) noexcept nogil:
+cdef inline Reason begin_special(Scanner *scanner) noexcept nogil:
     """A header about the next entry has been read: its content is to be kept."""
-    cdef const char *reason
+    cdef Reason reason
     if scanner.header.size < 0:
         return b"a size of less than no bytes"
     if scanner.header.size > MOST_SPECIAL:
@@ -182,24 +179,24 @@ cdef inline const char *begin_special(Scanner *scanner) noexcept nogil:
     return reason
 
 
-cdef inline const char *add_special(
+cdef inline Reason add_special(
     Scanner *scanner, const unsigned char *data, size_t length
 ) noexcept nogil:
     """Keep a piece of the content of a header about the next entry."""
-    cdef const char *reason = keep_raw(scanner, data, length)
-    if reason == NULL:
-        reason = text_add(special_text(scanner), span(data, length))
+    cdef Reason reason = keep_raw(scanner, data, length) or text_add(
+        special_text(scanner), span(data, length)
+    )
     scanner.left -= length
     if reason == NULL and scanner.left == 0:
         reason = end_special(scanner)
     return reason
 
 
-cdef inline const char *end_special(Scanner *scanner) noexcept nogil:
+cdef inline Reason end_special(Scanner *scanner) noexcept nogil:
     """The content of a header about the next entry is complete."""
     cdef unsigned char type = scanner.header.type
     cdef Text *text = special_text(scanner)
-    cdef const char *reason
+    cdef Reason reason
     settle(scanner)
     if type == c"L" or type == c"K":
         text.length = text_length(<const unsigned char *>text.data, text.length)
@@ -209,15 +206,13 @@ cdef inline const char *end_special(Scanner *scanner) noexcept nogil:
     return end_global(scanner) if reason == NULL and type == c"g" else reason
 
 
-cdef inline const char *end_global(Scanner *scanner) noexcept nogil:
+cdef inline Reason end_global(Scanner *scanner) noexcept nogil:
     """Records for all entries: engines pass over them, and over the headers before."""
     cdef Entry *entry = &scanner.entry
-    cdef const char *reason
     entry.name = span(scanner.header.name, scanner.header.name_length)
     if scanner.records.last[PATH].length:
         # The records are not read again.
         entry.name = scanner.records.last[PATH]
     forget_headers(scanner)
     # It stands in the tar-split document as an entry.
-    reason = note_entry(scanner, 0)
-    return reason if reason != NULL else note_path(scanner)
+    return note_entry(scanner, 0) or note_path(scanner)

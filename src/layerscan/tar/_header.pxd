@@ -7,6 +7,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memchr, memcmp, memcpy
 
 from layerscan.tar._numbers cimport check_number, number, octal
+from layerscan.tar._text cimport Reason
 
 
 cdef enum:
@@ -128,8 +129,8 @@ cdef inline int check_numbers(const unsigned char *block, Format format) noexcep
     return bad
 
 
-cdef inline const char *read_header(const unsigned char *block, Header *header) noexcept nogil:
-    """Read a block that is not all zero. Returns NULL, or what is wrong with it."""
+cdef inline Reason read_header(const unsigned char *block, Header *header) noexcept nogil:
+    """Read a block that is not all zero."""
     cdef Format format
     cdef size_t prefix = 0
     cdef size_t length

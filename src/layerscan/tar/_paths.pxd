@@ -9,7 +9,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memmove
 
 from layerscan.tar._table cimport NONE
-from layerscan.tar._text cimport Span, is_text, span
+from layerscan.tar._text cimport Reason, Span, is_text, span
 from layerscan.tar._tree cimport DIRECTORY, ROOT, SYMLINK, Inode, Tree, add_name, find, new_folder
 
 
@@ -142,24 +142,19 @@ cdef inline uint32_t follow(
         folder = found
 
 
-cdef inline const char *make_folder(
+cdef inline Reason make_folder(
     Tree *tree, uint32_t folder, Span name, uint32_t *made
 ) noexcept nogil:
-    """Make a folder, unless a symlink has that name. Returns NULL, or why it cannot be."""
-    cdef const char *reason
+    """Make a folder, unless a symlink has that name."""
     cdef uint32_t hash
     if find(tree, folder, name, &hash) != NONE:
         return b"in a folder that is a symlink to nowhere"
-    reason = new_folder(tree, folder, made)
-    return reason if reason != NULL else add_name(tree, folder, name, hash, made[0])
+    return new_folder(tree, folder, made) or add_name(tree, folder, name, hash, made[0])
 
 
-cdef inline const char *make_folders(Tree *tree, Span path, uint32_t *folder) noexcept nogil:
-    """Find the folder at a clean path, and make what is missing on the way.
-
-    Returns NULL, or why it cannot be.
-    """
-    cdef const char *reason
+cdef inline Reason make_folders(Tree *tree, Span path, uint32_t *folder) noexcept nogil:
+    """Find the folder at a clean path, and make what is missing on the way."""
+    cdef Reason reason
     cdef int links = 0
     cdef Span name = take_name(&path)
     cdef uint32_t found

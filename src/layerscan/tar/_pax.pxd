@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memchr, memset
 
 from layerscan.tar._numbers cimport decimal
-from layerscan.tar._text cimport Span, begins_with, span
+from layerscan.tar._text cimport Reason, Span, begins_with, span
 
 
 cdef enum:
@@ -85,8 +85,8 @@ cdef inline bint has(Span text, char character) noexcept nogil:
     return memchr(text.text, character, text.length) != NULL
 
 
-cdef inline const char *read_records(Span text, Records *records) noexcept nogil:
-    """Read the content of a header of records. Returns NULL, or what is wrong with it."""
+cdef inline Reason read_records(Span text, Records *records) noexcept nogil:
+    """Read the content of a header of records."""
     cdef Span left = text
     cdef Span key, value
     cdef int kind
@@ -123,11 +123,8 @@ cdef inline bint is_time(Span value) noexcept nogil:
     return True
 
 
-cdef inline const char *check_records(const Records *records, int64_t *size) noexcept nogil:
-    """Hold the numbers of records against their grammar; `size` is taken from them.
-
-    Empty ones count as none. Returns NULL, or what is wrong.
-    """
+cdef inline Reason check_records(const Records *records, int64_t *size) noexcept nogil:
+    """Hold the numbers of records that are not empty against their grammar, and take `size`."""
     cdef const Span *last = &records.last[0]
     cdef int64_t ignored
     cdef int i

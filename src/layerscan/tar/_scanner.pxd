@@ -9,9 +9,9 @@ from layerscan.tar._seen cimport SeenPaths, seen_free
 from layerscan.tar._sparse cimport Sparse
 from layerscan.tar._split cimport (
     TarSplit, tar_split_content, tar_split_entry_end, tar_split_free, tar_split_known,
-    tar_split_raw, tar_split_unknown,
+    tar_split_unknown,
 )
-from layerscan.tar._text cimport Text, span
+from layerscan.tar._text cimport Reason, Text, span, text_add
 from layerscan.tar._unpack cimport Entry, Unpacking, unpacking_free
 
 
@@ -62,7 +62,7 @@ cdef struct Scanner:
     bint has_records
     Entry entry
     # Why the stream is refused; NULL: it is not. Whether that is about the entry.
-    const char *reason
+    Reason reason
     bint about_entry
 
 
@@ -78,9 +78,9 @@ cdef inline void scanner_free(Scanner *scanner) noexcept nogil:
     free(scanner.link.data)
 
 
-cdef inline const char *keep_raw(Scanner *scanner, const void *data, size_t length) noexcept nogil:
+cdef inline Reason keep_raw(Scanner *scanner, const void *data, size_t length) noexcept nogil:
     """Put what is no content into the tar-split document."""
-    return tar_split_raw(&scanner.split, span(data, length)) if scanner.has_split else NULL
+    return text_add(&scanner.split.segment, span(data, length)) if scanner.has_split else NULL
 
 
 cdef inline void settle(Scanner *scanner) noexcept nogil:
@@ -88,7 +88,7 @@ cdef inline void settle(Scanner *scanner) noexcept nogil:
     scanner.state = IN_CONTENT if scanner.left else IN_PADDING if scanner.padding else IN_HEADER
 
 
-cdef inline const char *content_passed(Scanner *scanner, uint64_t length) noexcept nogil:
+cdef inline Reason content_passed(Scanner *scanner, uint64_t length) noexcept nogil:
     """Go on after `length` bytes of content, which the tar-split document knows of."""
     scanner.left -= length
     settle(scanner)
@@ -97,7 +97,7 @@ cdef inline const char *content_passed(Scanner *scanner, uint64_t length) noexce
     return NULL
 
 
-cdef inline const char *pass_content(
+cdef inline Reason pass_content(
     Scanner *scanner, const unsigned char *data, uint64_t length
 ) noexcept nogil:
     """Pass over `length` bytes of content."""
@@ -106,7 +106,7 @@ cdef inline const char *pass_content(
     return content_passed(scanner, length)
 
 
-cdef inline const char *pass_unknown(
+cdef inline Reason pass_unknown(
     Scanner *scanner, uint64_t length, const uint64_t *checksum
 ) noexcept nogil:
     """Pass over `length` bytes of content that are not at hand.

@@ -8,6 +8,8 @@ tar/storage/packer.go). A path is known by 64 bits of a hash with a random key: 
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
 
+from layerscan.tar._text cimport Reason
+
 
 cdef enum:
     FIRST_BITS = 10
@@ -44,7 +46,7 @@ cdef inline uint64_t *seen_slot(const SeenPaths *seen, uint64_t hash) noexcept n
     return &seen.slots[i]
 
 
-cdef inline const char *seen_grow(SeenPaths *seen) noexcept nogil:
+cdef inline Reason seen_grow(SeenPaths *seen) noexcept nogil:
     """Make a larger table."""
     cdef SeenPaths grown
     cdef size_t i
@@ -62,9 +64,9 @@ cdef inline const char *seen_grow(SeenPaths *seen) noexcept nogil:
     return NULL
 
 
-cdef inline const char *seen_ready(SeenPaths *seen, uint64_t hash) noexcept nogil:
+cdef inline Reason seen_ready(SeenPaths *seen, uint64_t hash) noexcept nogil:
     """Say that a path will be added soon: it then need not wait for memory."""
-    cdef const char *reason = NULL
+    cdef Reason reason = NULL
     if seen.bits == 0 or seen.used >= (<size_t>3 << seen.bits) // 4:
         reason = seen_grow(seen)
     if reason == NULL:

@@ -13,7 +13,7 @@ from layerscan.tar._pax cimport (
     SPARSE_COUNT, SPARSE_LENGTH, SPARSE_MAJOR, SPARSE_MAP, SPARSE_MINOR, SPARSE_OFFSET,
     SPARSE_REAL_SIZE, SPARSE_SIZE, Records, key_of, next_record,
 )
-from layerscan.tar._text cimport Span, is_text, span
+from layerscan.tar._text cimport Reason, Span, is_text, span
 
 
 cdef enum SparseFormat:
@@ -55,10 +55,10 @@ cdef inline SparseFormat sparse_format(const Records *records) noexcept nogil:
     return NOT_SPARSE
 
 
-cdef inline const char *sparse_begin(
+cdef inline Reason sparse_begin(
     Sparse *sparse, const Records *records, int64_t *size
 ) noexcept nogil:
-    """Begin to read a map; `size` becomes that of the file. Returns NULL, or what is wrong."""
+    """Begin to read a map; `size` becomes that of the file."""
     cdef Span named = records.last[SPARSE_SIZE]
     if named.length == 0:
         named = records.last[SPARSE_REAL_SIZE]
@@ -72,7 +72,7 @@ cdef inline const char *sparse_begin(
     return NULL
 
 
-cdef inline const char *sparse_number(Sparse *sparse, int64_t value) noexcept nogil:
+cdef inline Reason sparse_number(Sparse *sparse, int64_t value) noexcept nogil:
     """Take the next number of a map: how many pieces, or of a piece its offset or length."""
     if sparse.left < 0:
         if value < 0 or value > INT64_MAX // 4:
@@ -96,10 +96,10 @@ cdef inline const char *sparse_number(Sparse *sparse, int64_t value) noexcept no
     return NULL
 
 
-cdef inline const char *sparse_text(Sparse *sparse, Span text, char separator) noexcept nogil:
+cdef inline Reason sparse_text(Sparse *sparse, Span text, char separator) noexcept nogil:
     """Read numbers, one before each separator, so many as are to come; nothing after them."""
     cdef int64_t value
-    cdef const char *reason
+    cdef Reason reason
     cdef size_t i
     for i in range(text.length):
         if text.text[i] != separator:
@@ -113,7 +113,7 @@ cdef inline const char *sparse_text(Sparse *sparse, Span text, char separator) n
     return NULL
 
 
-cdef inline const char *sparse_block(Sparse *sparse, const void *block) noexcept nogil:
+cdef inline Reason sparse_block(Sparse *sparse, const void *block) noexcept nogil:
     """Read one block of a map before the content; the map is complete when `left` is 0."""
     sparse.map_length += BLOCK
     if sparse.map_length > MOST_MAP:
@@ -121,13 +121,13 @@ cdef inline const char *sparse_block(Sparse *sparse, const void *block) noexcept
     return sparse_text(sparse, span(block, BLOCK), c"\n")
 
 
-cdef inline const char *sparse_pieces(Sparse *sparse, const Records *records) noexcept nogil:
+cdef inline Reason sparse_pieces(Sparse *sparse, const Records *records) noexcept nogil:
     """Read a map of format 0.0: a record for each number."""
     cdef Span left = records.all
     cdef Span key, value
     cdef int kind
     cdef int64_t number
-    cdef const char *reason
+    cdef Reason reason
     while left.length and next_record(&left, &key, &value) == 0:
         kind = key_of(key)
         if kind == SPARSE_OFFSET or kind == SPARSE_LENGTH:
@@ -139,13 +139,13 @@ cdef inline const char *sparse_pieces(Sparse *sparse, const Records *records) no
     return NULL
 
 
-cdef inline const char *sparse_records(Sparse *sparse, const Records *records) noexcept nogil:
-    """Read a map that is in the records. Returns NULL, or what is wrong with it."""
+cdef inline Reason sparse_records(Sparse *sparse, const Records *records) noexcept nogil:
+    """Read a map that is in the records."""
     cdef Span map = records.last[SPARSE_MAP]
     cdef size_t numbers = 0
     cdef size_t i
     cdef int64_t pieces
-    cdef const char *reason
+    cdef Reason reason
     if decimal(records.last[SPARSE_COUNT], &pieces) != 0:
         return b"a sparse file with no number of its pieces"
     reason = sparse_number(sparse, pieces)
@@ -163,6 +163,5 @@ cdef inline const char *sparse_records(Sparse *sparse, const Records *records) n
         return sparse_pieces(sparse, records)
     if numbers == 0:
         return NULL
-    reason = sparse_text(sparse, map, c",")
     # The last number has no comma after it.
-    return reason if reason != NULL else sparse_text(sparse, span(b",", 1), c",")
+    return sparse_text(sparse, map, c",") or sparse_text(sparse, span(b",", 1), c",")

@@ -12,7 +12,7 @@ from libc.stdio cimport snprintf
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from layerscan.tar._text cimport Span, Text, text_add, text_room
+from layerscan.tar._text cimport Reason, Span, Text, text_room
 
 
 cdef enum:
@@ -27,7 +27,8 @@ cdef struct TarSplit:
     Text made
     # Of the next line.
     unsigned long long position
-    # What goes into the next segment.
+    # What goes into the next segment: bytes of the stream that are no file's content, that is
+    # headers with all that belongs to them, padding, and what is at the end.
     Text segment
     # Whether the line of an entry waits for the checksum of its content, that so far, and
     # the bytes of content that wait for others, to be a piece.
@@ -100,11 +101,11 @@ cdef inline void end_line(TarSplit *split, char *out) noexcept nogil:
     split.made.length = out - split.made.data
 
 
-cdef inline const char *tar_split_cut(TarSplit *split) noexcept nogil:
-    """End the segment, if it has bytes. Returns NULL, or that there is no memory."""
+cdef inline Reason tar_split_cut(TarSplit *split) noexcept nogil:
+    """End the segment, if it has bytes."""
     cdef size_t length = split.segment.length
     cdef char *out
-    cdef const char *reason
+    cdef Reason reason
     if length == 0:
         return NULL
     reason = text_room(&split.made, LINE_FRAME + length // 3 * 4)
@@ -117,15 +118,6 @@ cdef inline const char *tar_split_cut(TarSplit *split) noexcept nogil:
     end_line(split, out + 1)
     split.segment.length = 0
     return NULL
-
-
-cdef inline const char *tar_split_raw(TarSplit *split, Span data) noexcept nogil:
-    """Add bytes of the stream that are no file's content, in order.
-
-    They are headers with all that belongs to them, padding, and what is at the
-    end. Returns NULL, or that there is no memory.
-    """
-    return text_add(&split.segment, data)
 
 
 cdef inline char *write_name(char *out, Span name) noexcept nogil:
@@ -144,18 +136,15 @@ cdef inline char *write_name(char *out, Span name) noexcept nogil:
     return out + name.length + 1
 
 
-cdef inline const char *tar_split_entry(
-    TarSplit *split, Span name, long long size
-) noexcept nogil:
+cdef inline Reason tar_split_entry(TarSplit *split, Span name, long long size) noexcept nogil:
     """Add an entry: after the last of its header blocks, before its content.
 
     Its name is as the stream has it, a folder's slash included. If it has content, `size`
-    bytes, `tar_split_entry_end` has to follow. Returns NULL, or that there is no memory.
+    bytes, `tar_split_entry_end` has to follow.
     """
     cdef char *out
-    cdef const char *reason = tar_split_cut(split)
-    if reason == NULL:
-        reason = text_room(&split.made, LINE_FRAME + name.length)
+    cdef Reason reason
+    reason = tar_split_cut(split) or text_room(&split.made, LINE_FRAME + name.length)
     if reason != NULL:
         return reason
     out = split.made.data + split.made.length
@@ -217,12 +206,12 @@ cdef inline void tar_split_unknown(TarSplit *split) noexcept nogil:
     tar_split_content(split, <const unsigned char *>&split.position, sizeof(split.position))
 
 
-cdef inline const char *tar_split_entry_end(TarSplit *split) noexcept nogil:
-    """Say that all content of the entry was added. Returns NULL, or that there is no memory."""
+cdef inline Reason tar_split_entry_end(TarSplit *split) noexcept nogil:
+    """Say that all content of the entry was added."""
     cdef unsigned char checksum[8]
     cdef char *out
     cdef int i
-    cdef const char *reason = text_room(&split.made, LINE_FRAME)
+    cdef Reason reason = text_room(&split.made, LINE_FRAME)
     if reason != NULL:
         return reason
     if split.held:

@@ -16,6 +16,7 @@ from layerscan.tar._scanner cimport (
 )
 from layerscan.tar._sparse cimport sparse_block
 from layerscan.tar._split cimport tar_split_cut
+from layerscan.tar._text cimport Reason
 from layerscan.tar._unpack cimport come_back
 
 
@@ -24,9 +25,9 @@ cdef enum:
     MOST_PAST_END = 16 << 20
 
 
-cdef inline const char *take_block(Scanner *scanner, const unsigned char *block) noexcept nogil:
+cdef inline Reason take_block(Scanner *scanner, const unsigned char *block) noexcept nogil:
     """Read one block that is a header, or of zeros."""
-    cdef const char *reason
+    cdef Reason reason
     scanner.header_offset = scanner.offset - BLOCK
     scanner.about_entry = False
     reason = keep_raw(scanner, block, BLOCK)
@@ -45,9 +46,9 @@ cdef inline const char *take_block(Scanner *scanner, const unsigned char *block)
     return begin_entry(scanner)
 
 
-cdef inline const char *take_map(Scanner *scanner, const unsigned char *block) noexcept nogil:
+cdef inline Reason take_map(Scanner *scanner, const unsigned char *block) noexcept nogil:
     """Read one block of the map of a sparse file."""
-    cdef const char *reason = sparse_block(&scanner.sparse, block)
+    cdef Reason reason = sparse_block(&scanner.sparse, block)
     scanner.left -= BLOCK
     if reason == NULL and scanner.sparse.left == 0:
         return end_sparse(scanner)
@@ -129,6 +130,4 @@ cdef inline void scan_end(Scanner *scanner) noexcept nogil:
         scanner.about_entry = True
         scanner.reason = b"the tar ends within its content"
     else:
-        scanner.reason = tar_split_cut(&scanner.split)
-        if scanner.reason == NULL:
-            scanner.reason = come_back(&scanner.work, scanner.offset)
+        scanner.reason = tar_split_cut(&scanner.split) or come_back(&scanner.work, scanner.offset)

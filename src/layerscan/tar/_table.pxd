@@ -8,7 +8,7 @@ from libc.stdint cimport uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp
 
-from layerscan.tar._text cimport Span
+from layerscan.tar._text cimport Reason, Span
 
 
 cdef enum:
@@ -67,7 +67,7 @@ cdef inline void table_put(Table *table, const Name *names, uint32_t name) noexc
     table.used += 1
 
 
-cdef inline const char *table_room(Table *table, const Name *names) noexcept nogil:
+cdef inline Reason table_room(Table *table, const Name *names) noexcept nogil:
     """Make room for one more name."""
     cdef Table grown
     cdef uint32_t i

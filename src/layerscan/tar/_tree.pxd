@@ -13,7 +13,7 @@ from layerscan.tar._hash cimport HashKey, hash_name
 from layerscan.tar._table cimport (
     NONE, Name, Table, table_find, table_free, table_put, table_room, table_take,
 )
-from layerscan.tar._text cimport Span, Text, grow, text_add
+from layerscan.tar._text cimport Reason, Span, Text, grow, text_add
 
 
 cdef enum:
@@ -80,7 +80,7 @@ cdef struct Tree:
     uint64_t removals
 
 
-cdef inline const char *keep_text(Tree *tree, Span text, uint32_t *place) noexcept nogil:
+cdef inline Reason keep_text(Tree *tree, Span text, uint32_t *place) noexcept nogil:
     """Copy `text`."""
     if tree.text.length + text.length > MOST_TEXT:
         return TOO_MANY
@@ -88,11 +88,9 @@ cdef inline const char *keep_text(Tree *tree, Span text, uint32_t *place) noexce
     return text_add(&tree.text, text)
 
 
-cdef inline const char *new_inode(
-    Tree *tree, uint8_t kind, int64_t size, uint32_t *made
-) noexcept nogil:
+cdef inline Reason new_inode(Tree *tree, uint8_t kind, int64_t size, uint32_t *made) noexcept nogil:
     cdef Inode *inode
-    cdef const char *reason
+    cdef Reason reason
     if tree.inode_count >= MOST_NAMES:
         return TOO_MANY
     reason = grow(<void **>&tree.inodes, &tree.inode_capacity, tree.inode_count, sizeof(Inode))
@@ -108,11 +106,11 @@ cdef inline const char *new_inode(
     return NULL
 
 
-cdef inline const char *new_folder(Tree *tree, uint32_t parent, uint32_t *made) noexcept nogil:
-    cdef const char *reason
-    reason = grow(<void **>&tree.tables, &tree.table_capacity, tree.table_count, sizeof(Table))
-    if reason == NULL:
-        reason = new_inode(tree, DIRECTORY, parent, made)
+cdef inline Reason new_folder(Tree *tree, uint32_t parent, uint32_t *made) noexcept nogil:
+    cdef Reason reason
+    reason = grow(
+        <void **>&tree.tables, &tree.table_capacity, tree.table_count, sizeof(Table)
+    ) or new_inode(tree, DIRECTORY, parent, made)
     if reason != NULL:
         return reason
     memset(&tree.tables[tree.table_count], 0, sizeof(Table))
@@ -132,25 +130,24 @@ cdef inline uint32_t find(Tree *tree, uint32_t folder, Span name, uint32_t *hash
     return table_find(table_of(tree, folder), tree.names, tree.text.data, hash[0], name)
 
 
-cdef inline const char *add_name(
+cdef inline Reason add_name(
     Tree *tree, uint32_t folder, Span text, uint32_t hash, uint32_t inode
 ) noexcept nogil:
     """Give `inode` a name that `find` has not found."""
     cdef Name *name
-    cdef const char *reason
+    cdef uint32_t place
+    cdef Reason reason
     if text.length > MOST_NAME:
         return b"a name longer than 255 bytes"
     if tree.name_count >= MOST_NAMES:
         return TOO_MANY
-    reason = table_room(table_of(tree, folder), tree.names)
-    if reason == NULL:
-        reason = grow(<void **>&tree.names, &tree.name_capacity, tree.name_count, sizeof(Name))
+    reason = table_room(table_of(tree, folder), tree.names) or grow(
+        <void **>&tree.names, &tree.name_capacity, tree.name_count, sizeof(Name)
+    ) or keep_text(tree, text, &place)
     if reason != NULL:
         return reason
     name = &tree.names[tree.name_count]
-    reason = keep_text(tree, text, &name.text)
-    if reason != NULL:
-        return reason
+    name.text = place
     name.inode = inode
     name.folder = folder
     name.hash = hash
@@ -197,7 +194,7 @@ cdef inline void remove_all(Tree *tree, uint32_t gone) noexcept nogil:
         table_free(table)
 
 
-cdef inline const char *tree_begin(Tree *tree) noexcept nogil:
+cdef inline Reason tree_begin(Tree *tree) noexcept nogil:
     """Make the root; `tree` has its key, and is zero beside."""
     cdef uint32_t root
     return new_folder(tree, ROOT, &root)

@@ -12,7 +12,7 @@ from libc.string cimport memcmp, memcpy
 from layerscan.tar._paths cimport MOST_PATH, clean, folder_of, follow, make_folders
 from layerscan.tar._pax cimport XATTR, XATTR_PREFIX, Records, key_of, next_record
 from layerscan.tar._table cimport NONE
-from layerscan.tar._text cimport Span, begins_with, grow, is_text, span
+from layerscan.tar._text cimport Reason, Span, begins_with, grow, is_text, span
 from layerscan.tar._tree cimport (
     DIRECTORY, FILE, MOST_NAMES, OTHER, ROOT, SYMLINK, TOO_MANY, Tree, add_name, find, keep_text,
     new_folder, new_inode, remove_all, tree_free,
@@ -82,7 +82,7 @@ cdef struct Where:
     uint32_t hash
 
 
-cdef inline const char *find_folder(Unpacking *work, Where *at) noexcept nogil:
+cdef inline Reason find_folder(Unpacking *work, Where *at) noexcept nogil:
     """Find the folder of an entry, made with those above it where it is missing.
 
     A path has room for 2,047 new folders, and packs to a few bytes: for each entry some
@@ -91,7 +91,7 @@ cdef inline const char *find_folder(Unpacking *work, Where *at) noexcept nogil:
     """
     cdef Span path = at.path
     cdef size_t before = work.tree.inode_count
-    cdef const char *reason
+    cdef Reason reason
     if (
         work.removals == work.tree.removals
         and path.length == work.folder_length
@@ -114,7 +114,7 @@ cdef inline const char *find_folder(Unpacking *work, Where *at) noexcept nogil:
     return NULL
 
 
-cdef inline const char *make_way(Tree *tree, const Entry *entry, Where *at) noexcept nogil:
+cdef inline Reason make_way(Tree *tree, const Entry *entry, Where *at) noexcept nogil:
     """Remove what the entry replaces, if something has its name."""
     cdef bint was_folder
     cdef int links = 0
@@ -132,9 +132,9 @@ cdef inline const char *make_way(Tree *tree, const Entry *entry, Where *at) noex
     return NULL
 
 
-cdef inline const char *set_xattrs(Tree *tree, uint32_t inode, const Entry *entry) noexcept nogil:
+cdef inline Reason set_xattrs(Tree *tree, uint32_t inode, const Entry *entry) noexcept nogil:
     cdef Span left, key, value
-    cdef const char *reason = NULL
+    cdef Reason reason = NULL
     if entry.records == NULL or entry.records.last[XATTR].text == NULL:
         return NULL
     left = entry.records.all
@@ -145,7 +145,7 @@ cdef inline const char *set_xattrs(Tree *tree, uint32_t inode, const Entry *entr
     return reason
 
 
-cdef inline const char *unpack_root(Unpacking *work, const Entry *entry) noexcept nogil:
+cdef inline Reason unpack_root(Unpacking *work, const Entry *entry) noexcept nogil:
     """An entry for the root itself, which Docker heeds unless it is written as a dot."""
     if entry.above == 0:
         return NULL
@@ -154,27 +154,26 @@ cdef inline const char *unpack_root(Unpacking *work, const Entry *entry) noexcep
     return set_xattrs(&work.tree, ROOT, entry)
 
 
-cdef inline const char *make_opaque(Unpacking *work, Where *at) noexcept nogil:
+cdef inline Reason make_opaque(Unpacking *work, Where *at) noexcept nogil:
     """Mark the folder of an entry as one that shows nothing of the layers below."""
     cdef int links = 0
-    cdef const char *reason
+    cdef Reason reason = NULL
     # It may be a file: Docker does not look.
     at.folder = follow(&work.tree, ROOT, at.path, True, &links)
     if at.folder == NONE:
         reason = find_folder(work, at)
-        if reason != NULL:
-            return reason
-    return put_xattr(&work.tree, at.folder, TRUSTED, span(b"overlay.opaque", 14), 1)
+    return reason or put_xattr(&work.tree, at.folder, TRUSTED, span(b"overlay.opaque", 14), 1)
 
 
-cdef inline const char *add_inode(
+cdef inline Reason add_inode(
     Tree *tree, const Where *at, uint8_t kind, int64_t size, uint32_t *inode
 ) noexcept nogil:
-    cdef const char *reason = new_inode(tree, kind, size, inode)
-    return reason if reason != NULL else add_name(tree, at.folder, at.name, at.hash, inode[0])
+    return new_inode(tree, kind, size, inode) or add_name(
+        tree, at.folder, at.name, at.hash, inode[0]
+    )
 
 
-cdef inline const char *make_whiteout(Tree *tree, Where *at) noexcept nogil:
+cdef inline Reason make_whiteout(Tree *tree, Where *at) noexcept nogil:
     """Make the device that hides what a lower layer has."""
     cdef uint32_t inode
     at.name = span(at.name.text + 4, at.name.length - 4)
@@ -188,28 +187,27 @@ cdef inline const char *make_whiteout(Tree *tree, Where *at) noexcept nogil:
     return add_inode(tree, at, OTHER, 0, &inode)
 
 
-cdef inline const char *add_folder(
+cdef inline Reason add_folder(
     Unpacking *work, const Entry *entry, const Where *at, uint32_t *inode
 ) noexcept nogil:
     cdef Tree *tree = &work.tree
-    cdef const char *reason = keep_path(work, entry.name)
-    if reason == NULL and at.found != NONE:
+    cdef Reason reason = keep_path(work, entry.name)
+    if at.found != NONE:
         inode[0] = tree.names[at.found].inode
-    elif reason == NULL:
-        reason = new_folder(tree, at.folder, inode)
-        if reason == NULL:
-            reason = add_name(tree, at.folder, at.name, at.hash, inode[0])
-    return reason
+        return reason
+    return reason or new_folder(tree, at.folder, inode) or add_name(
+        tree, at.folder, at.name, at.hash, inode[0]
+    )
 
 
-cdef inline const char *add_link(
+cdef inline Reason add_link(
     Tree *tree, const Entry *entry, const Where *at, uint32_t *inode
 ) noexcept nogil:
     """Give another name to what the entry's link leads to."""
     cdef int links = 0
     cdef uint64_t above
     cdef Span link = entry.link
-    cdef const char *reason
+    cdef Reason reason
     clean(&link, &above)
     if link.length < MOST_PATH:
         inode[0] = follow(tree, ROOT, link, False, &links)
@@ -223,19 +221,18 @@ cdef inline const char *add_link(
     return reason
 
 
-cdef inline const char *add_symlink(
+cdef inline Reason add_symlink(
     Tree *tree, const Entry *entry, const Where *at, uint32_t *inode
 ) noexcept nogil:
-    cdef const char *reason
     if entry.link.length == 0 or entry.link.length > MOST_PATH:
         return b"a symlink whose target is empty or longer than 4,095 bytes"
-    reason = add_inode(tree, at, SYMLINK, <int64_t>entry.link.length, inode)
-    if reason != NULL:
-        return reason
-    return keep_text(tree, entry.link, &tree.inodes[inode[0]].at)
+    return (
+        add_inode(tree, at, SYMLINK, <int64_t>entry.link.length, inode)
+        or keep_text(tree, entry.link, &tree.inodes[inode[0]].at)
+    )
 
 
-cdef inline const char *add_file(
+cdef inline Reason add_file(
     Unpacking *work, const Entry *entry, const Where *at, uint32_t *inode
 ) noexcept nogil:
     if entry.size > MOST_CONTENT - work.content:
@@ -244,9 +241,9 @@ cdef inline const char *add_file(
     return add_inode(&work.tree, at, FILE, entry.size, inode)
 
 
-cdef inline const char *keep_path(Unpacking *work, Span name) noexcept nogil:
+cdef inline Reason keep_path(Unpacking *work, Span name) noexcept nogil:
     """Remember a folder whose times are to be set when all is unpacked."""
-    cdef const char *reason
+    cdef Reason reason
     cdef Path *path
     if work.path_count >= MOST_NAMES:
         return TOO_MANY
@@ -263,11 +260,8 @@ cdef inline bint is_worn_out(const Tree *tree, uint64_t offset) noexcept nogil:
     return tree.steps > STEPS_FREE + offset // STEP_BYTES
 
 
-cdef inline const char *come_back(Unpacking *work, uint64_t offset) noexcept nogil:
-    """Set the times of folders, once all is unpacked: Docker fails where one is not there.
-
-    Returns NULL, or why it cannot be.
-    """
+cdef inline Reason come_back(Unpacking *work, uint64_t offset) noexcept nogil:
+    """Set the times of folders, once all is unpacked: Docker fails where one is not there."""
     cdef Tree *tree = &work.tree
     cdef Span path
     cdef size_t i
@@ -284,12 +278,10 @@ cdef inline const char *come_back(Unpacking *work, uint64_t offset) noexcept nog
     return NULL
 
 
-cdef inline const char *add_entry(
-    Unpacking *work, const Entry *entry, const Where *at
-) noexcept nogil:
+cdef inline Reason add_entry(Unpacking *work, const Entry *entry, const Where *at) noexcept nogil:
     """Make what an entry describes, whose name is free or is a folder's."""
     cdef Tree *tree = &work.tree
-    cdef const char *reason
+    cdef Reason reason
     cdef uint32_t inode = NONE
     if entry.type == c"0":
         reason = add_file(work, entry, at, &inode)
@@ -305,18 +297,13 @@ cdef inline const char *add_entry(
         reason = b"a sparse file of GNU's old format, which no engine unpacks"
     else:
         reason = b"of a kind that no engine unpacks"
-    return reason if reason != NULL else set_xattrs(tree, inode, entry)
+    return reason or set_xattrs(tree, inode, entry)
 
 
-cdef inline const char *unpack(
-    Unpacking *work, const Entry *entry, uint64_t offset
-) noexcept nogil:
-    """Put an entry into the tree; `offset` is where its header is in the stream.
-
-    Returns NULL, or why it cannot be.
-    """
+cdef inline Reason unpack(Unpacking *work, const Entry *entry, uint64_t offset) noexcept nogil:
+    """Put an entry into the tree; `offset` is where its header is in the stream."""
     cdef Where at
-    cdef const char *reason
+    cdef Reason reason
     cdef size_t start
     work.entries += 1
     if entry.name.length == 0:
@@ -328,9 +315,7 @@ cdef inline const char *unpack(
     at.name = span(entry.name.text + start, entry.name.length - start)
     if is_text(at.name, b".wh..wh..opq"):
         return make_opaque(work, &at)
-    reason = find_folder(work, &at)
-    if reason == NULL:
-        reason = make_way(&work.tree, entry, &at)
+    reason = find_folder(work, &at) or make_way(&work.tree, entry, &at)
     if reason != NULL:
         return reason
     if begins_with(at.name, b".wh."):

@@ -8,7 +8,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp
 
 from layerscan.tar._table cimport NONE
-from layerscan.tar._text cimport Span, begins_with, grow, is_text, span
+from layerscan.tar._text cimport Reason, Span, begins_with, grow, is_text, span
 from layerscan.tar._tree cimport (
     DIRECTORY, FILE, MOST_NAMES, MOST_XATTRS, SYMLINK, Tree, XAttr, keep_text,
 )
@@ -66,24 +66,25 @@ cdef inline uint32_t find_xattr(
     return NONE
 
 
-cdef inline const char *put_xattr(
+cdef inline Reason put_xattr(
     Tree *tree, uint32_t inode, uint8_t namespace, Span name, size_t value
 ) noexcept nogil:
     """Give an inode an attribute, or the one that it has a value of so many bytes."""
     cdef int count
-    cdef const char *reason
+    cdef uint32_t place
+    cdef Reason reason
     cdef XAttr *xattr
     cdef uint32_t found = find_xattr(tree, inode, namespace, name, &count)
     if found == NONE:
         if count == MOST_XATTRS or tree.xattr_count >= MOST_NAMES:
             return b"more than 256 extended attributes, or too many of all inodes"
-        reason = grow(<void **>&tree.xattrs, &tree.xattr_capacity, tree.xattr_count, sizeof(XAttr))
+        reason = grow(
+            <void **>&tree.xattrs, &tree.xattr_capacity, tree.xattr_count, sizeof(XAttr)
+        ) or keep_text(tree, name, &place)
         if reason != NULL:
             return reason
         xattr = &tree.xattrs[tree.xattr_count]
-        reason = keep_text(tree, name, &xattr.text)
-        if reason != NULL:
-            return reason
+        xattr.text = place
         xattr.namespace = namespace
         xattr.name_length = <uint16_t>name.length
         xattr.next = tree.inodes[inode].xattrs
@@ -118,7 +119,7 @@ cdef inline bint is_capability(Span value) noexcept nogil:
     return value.length == 24 and memcmp(value.text + 1, b"\0\0\3", 3) == 0
 
 
-cdef inline const char *set_acl(
+cdef inline Reason set_acl(
     Tree *tree, uint32_t inode, uint8_t namespace, Span value
 ) noexcept nogil:
     cdef size_t entries = 0
@@ -138,10 +139,8 @@ cdef inline const char *set_acl(
     return put_xattr(tree, inode, namespace, span(b"", 0), value.length)
 
 
-cdef inline const char *set_xattr(
-    Tree *tree, uint32_t inode, Span full_name, Span value
-) noexcept nogil:
-    """What setxattr(2) does. Returns NULL, or why an engine cannot set it."""
+cdef inline Reason set_xattr(Tree *tree, uint32_t inode, Span full_name, Span value) noexcept nogil:
+    """What setxattr(2) does."""
     cdef Span name = full_name
     cdef uint8_t namespace = take_namespace(&name)
     cdef uint8_t kind = tree.inodes[inode].kind
