@@ -47,6 +47,7 @@ FIGURES = {
     "apps.environment.LONGEST_VALUES": MEBIBYTE,
     "apps.environment._LONGEST_BLANK": 512,
     "apps.ignore.MOST_PATTERNS": 10_000,
+    "apps.ignore.MOST_WAYS": 256,
     "apps.images.LONGEST_COMPOSE_FILE": MEBIBYTE,
     "apps.interpolation.DEEPEST": 50,
     "apps.interpolation.LONGEST_RESULT": MEBIBYTE,

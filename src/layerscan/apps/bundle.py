@@ -5,7 +5,6 @@ the place of the App's own. The same files with the same modes give the same
 bytes, whenever and wherever; see ``archive``.
 """
 
-import io
 import os
 import stat
 from collections.abc import Iterator
@@ -85,10 +84,9 @@ def write_bundle(app: App, pinned: bytes, target: BinaryIO) -> Descriptor:
 
 
 def _rules(app: App) -> IgnoreRules:
-    path = os.path.join(app.folder, IGNORE_FILE)
-    if not exists(path):
-        return IgnoreRules("", IGNORE_FILE)
-    text = read_text(path, root=app.folder, longest=LONGEST_IGNORE_FILE)
+    path, text = os.path.join(app.folder, IGNORE_FILE), ""
+    if exists(path):
+        text = read_text(path, root=app.folder, longest=LONGEST_IGNORE_FILE)
     return IgnoreRules(text, printable(path))
 
 
@@ -160,9 +158,8 @@ def _add(archive: BundleArchive, root: Folder, found: _ListedEntry, links: dict[
             _add_file(archive, folder, name, found)
     else:
         kind = _KINDS.get(stat.S_IFMT(found.stat.st_mode), "no file")
-        raise Fault(
-            where, f"is {kind}, which no bundle can have; remove it or name it in {IGNORE_FILE}"
-        )
+        what = f"is {kind}, which no bundle can have; remove it or name it in {IGNORE_FILE}"
+        raise Fault(where, what)
 
 
 def _check_target(where: str, link: _ListedEntry, links: dict[str, str]) -> None:
@@ -219,7 +216,10 @@ def _add_file(archive: BundleArchive, folder: Folder, name: str, found: _ListedE
         archive.add(BundleEntry(found.name, FILE, stat.S_IMODE(found.stat.st_mode), size))
         left = size
         while left:
-            part = _read(file, min(_CHUNK, left), where)
+            try:
+                part = file.read(min(_CHUNK, left))
+            except OSError as error:
+                raise Fault(where, reason(error)) from None
             if not part:
                 raise _changed(where)
             archive.write(part)
@@ -234,13 +234,6 @@ def _check_unchanged(descriptor: int, where: str, found: _ListedEntry) -> None:
     alike = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_mode")
     if alike(now) != alike(found.stat):
         raise _changed(where)
-
-
-def _read(file: io.FileIO, size: int, where: str) -> bytes:
-    try:
-        return file.read(size) or b""
-    except OSError as error:
-        raise Fault(where, reason(error)) from None
 
 
 def _changed(where: str) -> Fault:

@@ -77,7 +77,11 @@ def read_compose(text: str, source: str) -> ComposeFile:
     if not services or is_absent(services):
         raise ComposeError(f"{source}: has no services")
     entries = _mapping(services, "services", source)
-    found = [_service(*entry, source) for entry in entries.entries if not is_reset(entry[1])]
+    found = [
+        _service(key, service, source)
+        for key, service in entries.entries.values()
+        if not is_reset(service)
+    ]
     if not found:
         raise ComposeError(f"{source}: has no services")
     return ComposeFile(root, entries, found, is_yaml_1_1)

@@ -27,15 +27,10 @@ def pin(text: str, source: str, images: Images[str, str]) -> bytes:
         ComposeError: the file is malformed; see `read_compose`.
     """
     file = read_compose(text, source)
-    pinned = tuple(
-        (
-            key,
-            _pinned(service, images[key.text], source, key.text)
-            if isinstance(service, Mapping) and not is_reset(service)
-            else service,
-        )
-        for key, service in file.entries.entries
-    )
+    pinned = dict(file.entries.entries)
+    for name, (key, service) in pinned.items():
+        if isinstance(service, Mapping) and not is_reset(service):
+            pinned[name] = (key, _pinned(service, images[name], source, name))
     document = write_tree(file.root.having("services", replace(file.entries, entries=pinned)))
     # Readers that go by it would otherwise take plain scalars for YAML 1.2's.
     return (("%YAML 1.1\n---\n" if file.is_yaml_1_1 else "") + document).encode()
@@ -54,7 +49,7 @@ def _pinned(service: Mapping, image: str, source: str, name: str) -> Node:
 def _without_hash(labels: Node | None, source: str, name: str) -> Mapping | Sequence:
     """The labels but for one of an earlier pinning; an empty mapping where there are none."""
     if labels is None or is_absent(labels):
-        return Mapping(())
+        return Mapping({})
     match labels:
         case Mapping():
             return labels.without(CONFIG_HASH_LABEL)

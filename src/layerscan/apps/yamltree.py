@@ -75,24 +75,24 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """A mapping; its entries keep the author's order until it is resolved."""
+    """A mapping: by their text its keys with their values, sorted once it is resolved."""
 
-    entries: "tuple[tuple[Scalar, Node], ...]"
+    entries: "dict[str, tuple[Scalar, Node]]"
     tag: str | None = None
     line: int = 0
 
     def get(self, key: str) -> "Node | None":
         """The value of `key`."""
-        return next((value for name, value in self.entries if name.text == key), None)
+        return self.entries[key][1] if key in self.entries else None
 
     def without(self, key: str) -> "Mapping":
         """The mapping without the entry `key`."""
-        return replace(self, entries=tuple(kept for kept in self.entries if kept[0].text != key))
+        return replace(self, entries={k: entry for k, entry in self.entries.items() if k != key})
 
     def having(self, key: str, value: "Node") -> "Mapping":
         """The mapping with `value` under `key`, sorted."""
-        old = next((name for name, _ in self.entries if name.text == key), Scalar(key, plain=True))
-        return replace(self, entries=_sorted({**_by_text(self.without(key)), key: (old, value)}))
+        name, _ = self.entries.get(key, (Scalar(key, plain=True), None))
+        return replace(self, entries=_sorted({**self.entries, key: (name, value)}))
 
 
 Node: TypeAlias = Scalar | Sequence | Mapping
@@ -193,7 +193,7 @@ class _Builder:
             if before is not key:
                 what = f"key {key.text[:80]!r} is there already, at line {before.line}"
                 raise fault_at(self.source, key.line, what)
-        return Mapping(tuple(entries.values()), tag, line)
+        return Mapping(entries, tag, line)
 
 
 def _line(event: "Event") -> int:
@@ -218,21 +218,19 @@ class _MergeResolver:
             case Scalar():
                 return node
             case Sequence():
-                return replace(
-                    node, items=tuple(self.resolve(item, depth + 1) for item in node.items)
-                )
+                items = tuple(self.resolve(item, depth + 1) for item in node.items)
+                return replace(node, items=items)
             case Mapping():
-                found = {
-                    key: (name, self.resolve(value, depth + 1))
-                    for key, (name, value) in self._merged(node, depth).items()
-                }
-                return replace(node, entries=_sorted(found))
+                entries = self._merged(node, depth)
+                for key, (name, value) in entries.items():
+                    entries[key] = (name, self.resolve(value, depth + 1))
+                return replace(node, entries=_sorted(entries))
 
     def _merged(self, node: Mapping, depth: int) -> dict[str, tuple[Scalar, Node]]:
         """The entries of `node` and those merged into it; the first of a name holds."""
         found: dict[str, tuple[Scalar, Node]] = {}
         merges: list[Node] = []
-        for key, value in node.entries:
+        for key, value in node.entries.values():
             if is_merge(key):
                 merges.extend(value.items if isinstance(value, Sequence) else [value])
             else:
@@ -249,7 +247,7 @@ class _MergeResolver:
         self.nodes_left -= 1
         if isinstance(node, Mapping):
             self.nodes_left -= len(node.entries)
-            self.text_left -= sum(len(key.text) for key, _ in node.entries)
+            self.text_left -= sum(map(len, node.entries))
         elif isinstance(node, Scalar):
             self.text_left -= len(node.text)
         if self.nodes_left < 0 or self.text_left < 0:
@@ -272,12 +270,8 @@ def is_merge(key: Scalar) -> bool:
     return key.plain and key.text == "<<"
 
 
-def _by_text(mapping: Mapping) -> dict[str, tuple[Scalar, Node]]:
-    return {key.text: (key, value) for key, value in mapping.entries}
-
-
-def _sorted(entries: dict[str, tuple[Scalar, Node]]) -> tuple[tuple[Scalar, Node], ...]:
-    return tuple(entries[key] for key in sorted(entries))
+def _sorted(entries: dict[str, tuple[Scalar, Node]]) -> dict[str, tuple[Scalar, Node]]:
+    return {key: entries[key] for key in sorted(entries)}
 
 
 def fault_at(source: str, line: int, what: str) -> ComposeError:
@@ -314,7 +308,7 @@ def _entry(start: str, indent: str, key: Scalar | None, child: Node) -> Iterator
 
 def _children(node: Sequence | Mapping) -> list[tuple[Scalar | None, Node]]:
     if isinstance(node, Mapping):
-        return list(node.entries)
+        return list(node.entries.values())
     return [(None, item) for item in node.items]
 
 

@@ -122,71 +122,59 @@ def publish(
     Returns:
         What became of each App, in their order.
     """
-    counter = _Counter(len(run.apps), on_progress)
+    lock, progress = threading.Lock(), AppsProgress(0, len(run.apps), 0)
+
+    def count(*, done: int = 0, sent: int = 0) -> None:
+        nonlocal progress
+        with lock:
+            progress = progress._replace(done=progress.done + done, sent=progress.sent + sent)
+            if on_progress is not None:
+                on_progress(progress)
 
     def task(planned: PlannedApp, target: Reference, _: object) -> Published | Failed:
         try:
-            return _publish(run, planned, target, client.repository(target), counter)
+            upload = _AppUpload(client.repository(target), target, count)
+            return _publish(run, planned, upload)
         except LayerscanError as error:
             return Failed(planned.app.name, str(error))
         except OSError as error:
             where = error.filename or planned.app.name
             return Failed(planned.app.name, f"{where}: {error.strerror}")
         finally:
-            counter.add(done=1)
+            count(done=1)
 
     return in_parallel([partial(task, *one) for one in run.apps], workers=run.workers)
 
 
-class _Counter:
-    """Adds up what all threads have done."""
-
-    def __init__(self, apps: int, on_progress: Callable[[AppsProgress], object] | None) -> None:
-        self._lock = threading.Lock()
-        self._progress = AppsProgress(0, apps, 0)
-        self._on_progress = on_progress
-
-    def add(self, *, done: int = 0, sent: int = 0) -> None:
-        with self._lock:
-            now = self._progress
-            self._progress = AppsProgress(now.done + done, now.apps, now.sent + sent)
-            if self._on_progress is not None:
-                self._on_progress(self._progress)
-
-
-def _publish(
-    run: Run, planned: PlannedApp, target: Reference, repository: Repository, counter: _Counter
-) -> Published:
+def _publish(run: Run, planned: PlannedApp, upload: "_AppUpload") -> Published:
     """Publish one App, or write out what would be pushed, to its folder of the dry run."""
     bundle = os.path.join(run.scratch, f"{os.urandom(8).hex()}.tgz")
     try:
         prepared = prepare(planned, run.settings, bundle)
         if run.dry_run is None:
-            return _AppUpload(prepared, target, repository, counter).run(run.layers_manifests)
+            return upload.run(prepared, run.layers_manifests)
         taken = run.layers_manifests != "never"
         raw = prepared.app_manifest(with_layers_manifests=taken)
         folder = os.path.join(run.dry_run, planned.app.name)
         prepared.write_to(folder, raw, with_layers_manifests=taken)
-        return _published(prepared, target, raw, has_layers_manifests=taken)
+        return _published(prepared, upload.target, raw, has_layers_manifests=taken)
     finally:
         with suppress(FileNotFoundError):
             os.unlink(bundle)
 
 
 class _AppUpload:
-    """One App on its way into the repository."""
+    """One App on its way into the repository; `count` is told of the bytes that are sent."""
 
     def __init__(
-        self, prepared: Prepared, target: Reference, repository: Repository, counter: _Counter
+        self, repository: Repository, target: Reference, count: Callable[..., None]
     ) -> None:
-        self.prepared = prepared
-        self.target = target
         self.repository = repository
-        self.counter = counter
+        self.target = target
+        self.count = count
         self.sent = 0
 
-    def run(self, layers_manifests: LayersManifests) -> Published:
-        prepared = self.prepared
+    def run(self, prepared: Prepared, layers_manifests: LayersManifests) -> Published:
         self._blob(documents.EMPTY_CONFIG, BytesIO)
         # push_blob closes it.
         self._blob(prepared.bundle, lambda: open(prepared.bundle_path, "rb"))  # noqa: SIM115
@@ -195,8 +183,8 @@ class _AppUpload:
         taken, refused = layers_manifests != "never", ""
         try:
             if taken:
-                self._layers_manifests()
-            raw = self._app_manifest(with_layers_manifests=taken)
+                self._layers_manifests(prepared)
+            raw = self._app_manifest(prepared, with_layers_manifests=taken)
         except RefusedByRegistryError as error:
             if not (taken and _is_refusal(error)):
                 raise
@@ -206,40 +194,35 @@ class _AppUpload:
                     f"{refused}, which --layers-manifests always asks for: {error}"
                 ) from None
             taken, refused = False, f"{refused}: published without them ({error})"
-            raw = self._app_manifest(with_layers_manifests=False)
+            raw = self._app_manifest(prepared, with_layers_manifests=False)
         tag = self.target.tag
         if tag is not None and not self._is_under(tag, digests.sha256(raw)):
             self.repository.push_manifest(raw, OCI_MANIFEST, tag)
-        return _published(
-            prepared,
-            self.target,
-            raw,
-            has_layers_manifests=taken,
-            sent=self.sent,
-            refused=refused,
-        )
+        published = _published(prepared, self.target, raw, has_layers_manifests=taken)
+        warnings = (refused, *published.warnings) if refused else published.warnings
+        return published._replace(sent=self.sent, warnings=warnings)
 
     def _blob(self, descriptor: Descriptor, opened: Callable[[], BinaryIO]) -> None:
         self.repository.push_blob(descriptor, opened, on_bytes=self._count)
 
     def _count(self, sent: int) -> None:
         self.sent += sent
-        self.counter.add(sent=sent)
+        self.count(sent=sent)
 
-    def _layers_manifests(self) -> None:
-        for architecture, descriptor in self.prepared.layers_manifest_descriptors.items():
+    def _layers_manifests(self, prepared: Prepared) -> None:
+        for architecture, descriptor in prepared.layers_manifest_descriptors.items():
             if self.repository.has(descriptor):
                 continue
             try:
-                raw = self.prepared.layers_manifests[architecture]
+                raw = prepared.layers_manifests[architecture]
                 self.repository.push_manifest(raw, OCI_INDEX, descriptor.digest)
             except NotInRegistryError as error:
                 # It looks for the layers, which are in the images' repositories.
                 raise RefusedByRegistryError(str(error), status=400, code="") from None
 
-    def _app_manifest(self, *, with_layers_manifests: bool) -> bytes:
+    def _app_manifest(self, prepared: Prepared, *, with_layers_manifests: bool) -> bytes:
         """Put the App manifest under its digest."""
-        raw = self.prepared.app_manifest(with_layers_manifests=with_layers_manifests)
+        raw = prepared.app_manifest(with_layers_manifests=with_layers_manifests)
         descriptor = documents.descriptor_of(raw, OCI_MANIFEST)
         if not self.repository.has(descriptor):
             self.repository.push_manifest(raw, OCI_MANIFEST, descriptor.digest)
@@ -259,16 +242,10 @@ def _is_refusal(error: RefusedByRegistryError) -> bool:
 
 
 def _published(
-    prepared: Prepared,
-    target: Reference,
-    raw: bytes,
-    *,
-    has_layers_manifests: bool,
-    sent: int = 0,
-    refused: str = "",
+    prepared: Prepared, target: Reference, raw: bytes, *, has_layers_manifests: bool
 ) -> Published:
     """What became of an App whose manifest is `raw`."""
-    warnings = [*prepared.warnings, *filter(None, (refused,))]
+    warnings = list(prepared.warnings)
     if len(raw) > documents.LONGEST_FOR_OLD_CLIENTS:
         warnings.append(
             f"the App manifest has {len(raw)} bytes: old versions of aktualizr-lite read "
@@ -282,6 +259,6 @@ def _published(
         prepared.architectures,
         prepared.metadata is not None,
         has_layers_manifests,
-        sent,
+        0,
         tuple(warnings),
     )
