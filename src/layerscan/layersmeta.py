@@ -44,15 +44,12 @@ class LayerMeta(NamedTuple):
 
 
 class LayersMeta(NamedTuple):
-    """The layers of one architecture.
+    """The layers of one architecture: what each costs, by the digest of its compressed blob.
 
     Attributes:
-        fs_block_size: block size in bytes of the file system they were
-            measured on.
-        layers: what each costs, by the digest of its compressed blob.
+        fs_block_size: block size in bytes of the file system they were measured on.
         file_system: its full name, as ``--fs`` takes it; None where it is unknown.
-        inodes: how many inodes each makes the engine create, by digest; those of
-            other layers are unknown.
+        inodes: how many each makes the engine create, by digest; others are unknown.
     """
 
     fs_block_size: int
@@ -142,12 +139,7 @@ def loads_by_arch(text: str | bytes, source: str) -> dict[str, LayersMeta]:
 
 
 def load(path: str) -> LayersMeta:
-    """Read the file `path`, a document of one architecture.
-
-    Raises:
-        DocumentError: the file cannot be read, is longer than `MAX_DOCUMENT`
-            or is malformed.
-    """
+    """Read the file `path`, a document of one architecture of at most `MAX_DOCUMENT` bytes."""
     return loads(read_file(path, MAX_DOCUMENT), path)
 
 

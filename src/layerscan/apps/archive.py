@@ -34,8 +34,6 @@ class BundleEntry(NamedTuple):
         name: its path, relative, of ``/`` and names.
         kind: `FILE`, `SYMLINK` or `FOLDER`.
         mode: its permission bits.
-        size: bytes of content.
-        link: where a symlink leads, else empty.
     """
 
     name: str

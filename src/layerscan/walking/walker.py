@@ -43,12 +43,7 @@ class WalkError(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a walk has come.
-
-    Attributes:
-        entries: directory entries looked at so far, in all trees.
-        trees_done: trees that are finished.
-    """
+    """How far a walk has come: directory entries looked at, and trees that are finished."""
 
     entries: int
     trees_done: int
