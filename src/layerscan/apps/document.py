@@ -6,7 +6,7 @@ keys: equal content, equal bytes.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from layerscan import digest as digests
 from layerscan.apps.published import APP_ANNOTATION, METADATA_ANNOTATION, VERSION
@@ -101,15 +101,6 @@ def descriptor_of(raw: bytes, media_type: str, architecture: str | None = None) 
     """What refers to the document `raw`."""
     platform = None if architecture is None else Platform(architecture)
     return Descriptor(media_type, digests.sha256(raw), len(raw), platform)
-
-
-def check_architecture_count(architectures: Sequence[str]) -> None:
-    """Raise a `DocumentError` unless an App may have so many architectures."""
-    if len(architectures) > MOST_ARCHITECTURES:
-        raise DocumentError(
-            f"has {len(architectures)} architectures ({', '.join(architectures)}), of which "
-            f"clients take {MOST_ARCHITECTURES}: choose with --arch"
-        )
 
 
 def _plain(descriptor: Descriptor) -> dict[str, object]:

@@ -67,16 +67,12 @@ def load_environment(path: str, *, root: str, process: Mapping[str, str]) -> Env
         raise ComposeError(
             f"{printable(path)}: has a blank of more than {_LONGEST_BLANK} characters"
         )
-    return _read_lines(text, path, dict(process))
-
-
-def _read_lines(text: str, path: str, process: dict[str, str]) -> Environment:
     with needed("dotenv"):
         from dotenv.parser import parse_stream
 
     own: dict[str, str] = {}
     unset: dict[str, tuple[str, ...]] = {}
-    environment = Environment(ChainMap(process, own), unset)
+    environment = Environment(ChainMap(dict(process), own), unset)
     length = 0
     for binding in parse_stream(io.StringIO(text)):
         where = f"{printable(path)}:{_line(binding)}"

@@ -44,8 +44,8 @@ class AppImage(NamedTuple):
     unset: tuple[str, ...] = ()
 
 
-def service_images(app: App, environment: Mapping[str, str]) -> dict[str, ServiceImage]:
-    """The image of each service of `app`, by the service's name, sorted.
+def service_images(app: App, environment: Mapping[str, str]) -> tuple[str, dict[str, ServiceImage]]:
+    """The text of the Compose file of `app`, and by its name the image of each service, sorted.
 
     `environment` is the process's, which wins over the ``.env`` beside the Compose file.
 
@@ -53,30 +53,20 @@ def service_images(app: App, environment: Mapping[str, str]) -> dict[str, Servic
         ComposeError: a file cannot be read or is malformed, or a service has
             no image. The message names file, line and service.
     """
-    return images_in(read_compose_file(app), app, environment)
-
-
-def read_compose_file(app: App) -> str:
-    """The text of the Compose file of `app`."""
-    root = os.path.dirname(app.folder)
-    return read_text(app.compose_file, root=root, longest=LONGEST_COMPOSE_FILE)
-
-
-def images_in(text: str, app: App, environment: Mapping[str, str]) -> dict[str, ServiceImage]:
-    """As `service_images`, from the text of the Compose file."""
-    root = os.path.dirname(app.folder)
-    services = read_services(text, printable(app.compose_file))
+    root, source = os.path.dirname(app.folder), printable(app.compose_file)
+    text = read_text(app.compose_file, root=root, longest=LONGEST_COMPOSE_FILE)
+    services = read_services(text, source)
     variables = load_environment(os.path.join(app.folder, ".env"), root=root, process=environment)
     images: dict[str, ServiceImage] = {}
     for service in services:
-        where = f"{printable(app.compose_file)}:{service.line}: service {service.name}"
+        where = f"{source}:{service.line}: service {service.name}"
         try:
             result = interpolate(service.image, variables.values)
         except ComposeError as error:
             raise ComposeError(f"{where}: image {error}") from None
         unset = {*result.unset, *variables.unset_behind(result.variables)}
         images[service.name] = ServiceImage(result.text, where, tuple(sorted(unset)))
-    return images
+    return text, images
 
 
 def app_images(
@@ -99,7 +89,7 @@ def app_images(
     return [
         AppImage(app.name, service, retagged(image, tag, factory_registry), image.unset)
         for app in discover(apps_root)
-        for service, image in service_images(app, environment).items()
+        for service, image in service_images(app, environment)[1].items()
     ]
 
 

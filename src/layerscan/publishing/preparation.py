@@ -15,13 +15,7 @@ from layerscan import layersmeta
 from layerscan.apps import document as documents
 from layerscan.apps.bundle import write_bundle
 from layerscan.apps.discovery import COMPOSE_FILE, App
-from layerscan.apps.images import (
-    FACTORY_REGISTRY,
-    ServiceImage,
-    images_in,
-    read_compose_file,
-    retagged,
-)
+from layerscan.apps.images import FACTORY_REGISTRY, ServiceImage, retagged, service_images
 from layerscan.apps.pinning import pin
 from layerscan.errors import ComposeError, DocumentError
 from layerscan.files.writing import open_folder, write_in
@@ -152,8 +146,7 @@ def plan(app: App, settings: Settings, resolver: Resolver) -> PlannedApp:
     Raises:
         LayerscanError: the App, or an image of it, is not as it must be.
     """
-    text = read_compose_file(app)
-    services = images_in(text, app, settings.environment)
+    text, services = service_images(app, settings.environment)
     references = [_looked_up(image, settings) for image in services.values()]
     resolved = dict(zip(services, resolver.resolve(references), strict=True))
     architectures, warnings = _architectures(resolved, settings)
@@ -241,20 +234,20 @@ def _architectures(
     common = frozenset.intersection(*(frozenset(image.images) for image in resolved.values()))
     wanted = common if settings.architectures is None else common & settings.architectures
     if not wanted:
-        have = "; ".join(
-            f"{service}: {', '.join(image.has)}" for service, image in resolved.items()
-        )
+        have = "; ".join(f"{name}: {', '.join(image.has)}" for name, image in resolved.items())
         among = "" if settings.architectures is None else " among those of --arch"
         raise DocumentError(f"no architecture{among} that the images of all services have ({have})")
     names = tuple(sorted(wanted))
-    documents.check_architecture_count(names)
+    if len(names) > documents.MOST_ARCHITECTURES:
+        raise DocumentError(
+            f"has {len(names)} architectures ({', '.join(names)}), of which clients take "
+            f"{documents.MOST_ARCHITECTURES}: choose with --arch"
+        )
     missing = sorted((settings.architectures or frozenset()) - common)
     if not missing:
         return names, []
-    lacking = [service for service, image in resolved.items() if missing[0] not in image.images]
-    return names, [
-        f"not published for {', '.join(missing)}: service {lacking[0]} has no image for it"
-    ]
+    lacks = next(name for name, image in resolved.items() if missing[0] not in image.images)
+    return names, [f"not published for {', '.join(missing)}: service {lacks} has no image for it"]
 
 
 def _chosen(

@@ -8,8 +8,7 @@ from layerscan.tar._pax cimport Records
 from layerscan.tar._seen cimport SeenPaths, seen_free
 from layerscan.tar._sparse cimport Sparse
 from layerscan.tar._split cimport (
-    TarSplit, tar_split_content, tar_split_entry_end, tar_split_free, tar_split_known,
-    tar_split_unknown,
+    TarSplit, tar_split_content, tar_split_entry_end, tar_split_free,
 )
 from layerscan.tar._text cimport Reason, Text, span, text_add
 from layerscan.tar._unpack cimport Entry, Unpacking, unpacking_free
@@ -113,11 +112,13 @@ cdef inline Reason pass_unknown(
 
     `checksum` is that of the entry's content up to their end; NULL where it is not known.
     """
-    if scanner.split.is_in_entry:
-        if checksum == NULL:
-            tar_split_unknown(&scanner.split)
-        else:
-            tar_split_known(&scanner.split, checksum[0])
+    cdef TarSplit *split = &scanner.split
+    if split.is_in_entry and checksum == NULL:
+        # The checksum becomes that of no other entry.
+        tar_split_content(split, <const unsigned char *>&split.position, sizeof(split.position))
+    elif split.is_in_entry:
+        split.checksum = checksum[0]
+        split.held = 0
     return content_passed(scanner, length)
 
 

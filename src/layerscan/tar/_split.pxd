@@ -195,17 +195,6 @@ cdef inline void tar_split_content(
             split.held = 0
 
 
-cdef inline void tar_split_known(TarSplit *split, uint64_t checksum) noexcept nogil:
-    """Say what the checksum of the entry's content is so far."""
-    split.checksum = checksum
-    split.held = 0
-
-
-cdef inline void tar_split_unknown(TarSplit *split) noexcept nogil:
-    """Say that content of the entry is not known: its checksum becomes that of no other."""
-    tar_split_content(split, <const unsigned char *>&split.position, sizeof(split.position))
-
-
 cdef inline Reason tar_split_entry_end(TarSplit *split) noexcept nogil:
     """Say that all content of the entry was added."""
     cdef unsigned char checksum[8]

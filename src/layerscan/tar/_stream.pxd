@@ -46,15 +46,6 @@ cdef inline Reason take_block(Scanner *scanner, const unsigned char *block) noex
     return begin_entry(scanner)
 
 
-cdef inline Reason take_map(Scanner *scanner, const unsigned char *block) noexcept nogil:
-    """Read one block of the map of a sparse file."""
-    cdef Reason reason = sparse_block(&scanner.sparse, block)
-    scanner.left -= BLOCK
-    if reason == NULL and scanner.sparse.left == 0:
-        return end_sparse(scanner)
-    return reason
-
-
 cdef inline size_t take_whole(
     Scanner *scanner, const unsigned char *data, size_t length
 ) noexcept nogil:
@@ -73,10 +64,13 @@ cdef inline size_t take_whole(
     if block == scanner.block and scanner.have < BLOCK:
         return taken
     scanner.have = 0
-    if scanner.state == IN_MAP:
-        scanner.reason = take_map(scanner, block)
-    else:
+    if scanner.state != IN_MAP:
         scanner.reason = take_block(scanner, block)
+        return taken
+    scanner.reason = sparse_block(&scanner.sparse, block)
+    scanner.left -= BLOCK
+    if scanner.reason == NULL and scanner.sparse.left == 0:
+        scanner.reason = end_sparse(scanner)
     return taken
 
 

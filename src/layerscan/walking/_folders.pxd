@@ -2,10 +2,7 @@
 
 A folder's descriptor stays open while someone reads it (``users``) or it has
 sub-folders that nobody opened yet (``waiting``); with no users it is parked.
-When the descriptors allowed are used up, the one parked longest is closed. It
-comes back when the last sub-folder below it ends (through ``..``, checked by
-device and inode), or by a walk down from its nearest open ancestor. So depth
-and width cost no descriptors and no recursion.
+When the descriptors allowed are used up, the one parked longest is closed.
 
     fresh --open--> read by users --no users--> parked --sub-folders opened--> closed
                          ^                        | ^

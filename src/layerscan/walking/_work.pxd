@@ -1,15 +1,9 @@
 """What each thread does: take folders, read their entries, count, push what it found.
 
-Work is a stack of folders. A thread takes one, opens it relative to its
-parent's descriptor, reads names by the buffer (getdents64), asks for each
-entry's inode (statx) and pushes the sub-folders among them. When a buffer comes
-back full the folder itself is pushed first, so that another thread reads on
-while this one asks for inodes: one huge folder is work for all, and what waits
-on the stack is bounded by buffers, not by the size of folders.
-
 Locks: ``Walk.lock`` guards the stack, the folders and the descriptors;
 ``Tree.lock`` guards a tree's counts. Neither is held during a system call on
-the hot path, and a thread holds one at a time.
+the hot path, and a thread holds one at a time. See "How the walk works" in
+docs/explanation/development.md.
 """
 
 from libc.errno cimport EINTR, ENOMEM, errno
@@ -76,15 +70,12 @@ cdef inline int settle_linked(Scratch *s, Tree *tree) noexcept nogil:
     """Count each linked inode that is new in its tree. Returns 0, or -1 without memory."""
     cdef size_t i
     cdef LinkedInode *inode
+    cdef uint32_t where
     cdef int new
     for i in range(s.linked_count):
         inode = &s.linked[i]
-        new = inode_set_add(
-            tree.linked,
-            inode.row.inode,
-            inode.dev,
-            IN_TREE | IN_CHILD if inode.in_child else IN_TREE,
-        )
+        where = IN_TREE | IN_CHILD if inode.in_child else IN_TREE
+        new = inode_set_add(tree.linked, inode.row.inode, inode.dev, where)
         if new < 0:
             return -1
         if new & IN_TREE:
