@@ -21,8 +21,8 @@ from layerscan.jsondoc import Place, decode, integer, mapping, member, read_file
 from layerscan.jsondoc import text as string
 from layerscan.text import printable, quoted, shown
 
+# Bytes of the longest file that is read: some half a million layers.
 MAX_DOCUMENT = 64 * 1024 * 1024
-"""Bytes of the longest file that is read: some half a million layers."""
 
 _Figure = TypeVar("_Figure", int, int | None, str | None)
 

@@ -23,19 +23,11 @@ from layerscan.text import printable
 
 BUNDLE_TYPE = "application/octet-stream"
 
-LONGEST_IGNORE_FILE = 256 * 1024
-"""Bytes of the longest ``.composeappignores`` that is read."""
-
-MOST_FILES = 100_000
-"""Files, folders and symlinks of one App."""
-
-DEEPEST = 100
-"""Folders within each other."""
-
+LONGEST_IGNORE_FILE = 256 * 1024  # bytes of the longest .composeappignores that is read
+MOST_FILES = 100_000  # files, folders and symlinks of one App
+DEEPEST = 100  # folders within each other
 _CHUNK = 1 << 20
-_MOST_LINKS = 40
-"""As many as the kernel follows (path_resolution(7))."""
-
+_MOST_LINKS = 40  # as many as the kernel follows (path_resolution(7))
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
     stat.S_IFSOCK: "a socket",

@@ -7,9 +7,7 @@ from layerscan.apps.files import exists
 from layerscan.errors import ComposeError
 from layerscan.text import printable
 
-COMPOSE_FILE = "docker-compose.yml"
-"""The one name of an App's Compose file."""
-
+COMPOSE_FILE = "docker-compose.yml"  # the one name of an App's Compose file
 _MISNAMED_FILE = "docker-compose.yaml"
 _DISABLED = ".disabled"
 

@@ -15,18 +15,11 @@ from layerscan.oci import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor, Platf
 
 METADATA_TYPE = "application/json"
 
+# The config of an App manifest: a blob of no bytes.
 EMPTY_CONFIG = Descriptor(OCI_CONFIG, digests.sha256(b""), 0)
-"""The config of an App manifest: a blob of no bytes."""
-
-LONGEST_FOR_OLD_CLIENTS = 2010
-"""Bytes of the longest App manifest that every aktualizr-lite reads."""
-
-LONGEST_APP_MANIFEST = 50 * 1024
-"""Bytes of the longest App manifest that is published."""
-
-MOST_ARCHITECTURES = 6
-"""Architectures of one App."""
-
+LONGEST_FOR_OLD_CLIENTS = 2010  # bytes of the longest App manifest that every aktualizr-lite reads
+LONGEST_APP_MANIFEST = 50 * 1024  # bytes of the longest App manifest that is published
+MOST_ARCHITECTURES = 6  # architectures of one App
 _LAYERS_ANNOTATION = "compose-app-layers"
 
 

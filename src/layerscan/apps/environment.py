@@ -19,12 +19,8 @@ from layerscan.text import printable
 if TYPE_CHECKING:
     from dotenv.parser import Binding
 
-LONGEST_FILE = 256 * 1024
-"""Bytes of the longest ``.env`` that is read."""
-
-LONGEST_VALUES = 1024 * 1024
-"""Characters that its values may have in sum once interpolated."""
-
+LONGEST_FILE = 256 * 1024  # bytes of the longest .env that is read
+LONGEST_VALUES = 1024 * 1024  # characters that its values may have in sum once interpolated
 _LONGEST_BLANK = 512
 _BLANK = re.compile(r"[^\S\r\n]+")
 _NAME = re.compile(r"[\w.\-\[\]]+")

@@ -20,14 +20,9 @@ from layerscan.text import printable
 
 IGNORE_FILE = ".composeappignores"
 
-MOST_PATTERNS = 10_000
-"""Patterns of one file."""
-
-MOST_WAYS = 256
-"""Ways to read a pattern: each name with ``**`` in it doubles them."""
-
-_ANY_DEPTH = "**"
-"""Stands among expressions of names; no expression has two stars."""
+MOST_PATTERNS = 10_000  # patterns of one file
+MOST_WAYS = 256  # ways to read a pattern: each name with ** in it doubles them
+_ANY_DEPTH = "**"  # stands among expressions of names; no expression has two stars
 _CLASS = re.compile(r"\[(\^?)((?:\\.|[^\]\\])+)\]")
 _RANGE = re.compile(r"(\\.|[^\\-])(?:-(\\.|[^\\-]))?")
 

@@ -14,11 +14,9 @@ from layerscan.errors import ComposeError, ReferenceSyntaxError
 from layerscan.reference import Reference
 from layerscan.text import printable
 
+# The registry whose images are tagged by the CI run that built them.
 FACTORY_REGISTRY = "hub.foundries.io"
-"""The registry whose images are tagged by the CI run that built them."""
-
-LONGEST_COMPOSE_FILE = 1024 * 1024
-"""Bytes of the longest Compose file that is read."""
+LONGEST_COMPOSE_FILE = 1024 * 1024  # bytes of the longest Compose file that is read
 
 
 class ServiceImage(NamedTuple):

@@ -14,12 +14,8 @@ from typing import NamedTuple
 
 from layerscan.errors import ComposeError
 
-LONGEST_RESULT = 1024 * 1024
-"""Characters of the longest text that interpolation may give."""
-
-DEEPEST = 50
-"""Levels of ``${`` within ``${`` that are read."""
-
+LONGEST_RESULT = 1024 * 1024  # characters of the longest text that interpolation may give
+DEEPEST = 50  # levels of ${ within ${ that are read
 _LONGEST_MESSAGE = 200
 _REFERENCE = re.compile(
     r"\$(?:(?P<escaped>\$)|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<brace>\{))", re.ASCII

@@ -24,30 +24,15 @@ from layerscan.text import printable, quoted
 
 APP_ANNOTATION = "compose-app"
 METADATA_ANNOTATION = "layers-meta"
-VERSION = "v1"
-"""The value of both annotations, and of that of layers manifests."""
-
-MAX_BUNDLE = 64 * 1024 * 1024
-"""Bytes of the longest bundle that is read into memory."""
-
-MAX_UNPACKED = 1024 * 1024 * 1024
-"""Bytes that a bundle may unpack to."""
-
-MOST_FILES = 100_000
-"""Entries that a bundle may have."""
-
-MAX_COMPOSE_FILE = 1024 * 1024
-"""Bytes of the longest Compose file that is read from a bundle."""
-
+VERSION = "v1"  # the value of both annotations, and of that of layers manifests
+MAX_BUNDLE = 64 * 1024 * 1024  # bytes of the longest bundle that is read into memory
+MAX_UNPACKED = 1024 * 1024 * 1024  # bytes that a bundle may unpack to
+MOST_FILES = 100_000  # entries that a bundle may have
+MAX_COMPOSE_FILE = 1024 * 1024  # bytes of the longest Compose file that is read from a bundle
+# What tarfile may ask for at once: the header of a long name, or the Compose file.
 _LONGEST_READ = 1024 * 1024
-"""What tarfile may ask for at once: the header of a long name, or the Compose file."""
-
-_MOST_MEMBERS = 1000
-"""Members of a bundle's gzip file, which has one from any publisher."""
-
-_GZIP_FORMAT = 16 + zlib.MAX_WBITS
-"""zlib's way to ask for gzip with header and trailer."""
-
+_MOST_MEMBERS = 1000  # members of a bundle's gzip file, which has one from any publisher
+_GZIP_FORMAT = 16 + zlib.MAX_WBITS  # zlib's way to ask for gzip with header and trailer
 _KINDS = {tarfile.DIRTYPE: "folder", tarfile.SYMTYPE: "symlink", tarfile.LNKTYPE: "link"}
 _LONGEST_NAME = 4096
 _CHUNK = 64 * 1024

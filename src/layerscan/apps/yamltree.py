@@ -23,18 +23,10 @@ from layerscan.text import printable
 if TYPE_CHECKING:
     from yaml.events import CollectionStartEvent, Event, ScalarEvent
 
-MOST_NODES = 200_000
-"""Nodes of a tree, with every alias followed."""
-
-LONGEST_TEXT = 8 * 1024 * 1024
-"""Characters of its scalars together, with every alias followed."""
-
-DEEPEST = 100
-"""Levels of mappings and sequences within each other."""
-
-CORE_TAG = "tag:yaml.org,2002:"
-"""What the tags of YAML's own types begin with."""
-
+MOST_NODES = 200_000  # nodes of a tree, with every alias followed
+LONGEST_TEXT = 8 * 1024 * 1024  # characters of its scalars together, with every alias followed
+DEEPEST = 100  # levels of mappings and sequences within each other
+CORE_TAG = "tag:yaml.org,2002:"  # what the tags of YAML's own types begin with
 _NULLS = ("", "~", "null", "Null", "NULL")
 # An implicit key may have 1024 characters (YAML 1.2, "Implicit Keys").
 _LONGEST_KEY = 1000

@@ -27,11 +27,10 @@ from layerscan.registry import RegistryClient, Repository
 
 LayersManifests = Literal["auto", "always", "never"]
 
+# The HTTP status of a registry that does not take a document of this kind.
 _REFUSALS = (400, 405, 415, 422)
-"""The HTTP status of a registry that does not take a document of this kind."""
-
+# Codes with such a status that are not about the kind of document.
 _OTHER_FAULTS = frozenset({"NAME_INVALID", "NAME_UNKNOWN", "TAG_INVALID", "DIGEST_INVALID"})
-"""Codes with such a status that are not about the kind of document."""
 
 
 class AppsProgress(NamedTuple):

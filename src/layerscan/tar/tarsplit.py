@@ -29,9 +29,7 @@ More is for short documents: both compressors end with an empty block, and most
 documents with a line about nothing.
 """
 
-_GZIP_FILE = 31
-"""The ``wbits`` of zlib for a file with gzip's header and trailer."""
-
+_GZIP_FILE = 31  # the wbits of zlib for a file with gzip's header and trailer
 _MOST_COUNTED = 512 << 20
 """Bytes of a document of which the length is counted. Those of most layers have some
 MiB. To search a document that was made to be slow takes as long as a minute for so much."""
