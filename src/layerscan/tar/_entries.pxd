@@ -23,8 +23,7 @@ from layerscan.tar._unpack cimport Entry, unpack
 
 
 cdef enum:
-    # Bytes of a header that is about the next entry, as in Go's archive/tar.
-    MOST_SPECIAL = 1 << 20
+    MOST_SPECIAL = 1 << 20  # bytes of a header that is about the next entry, as in Go's archive/tar
 
 
 cdef inline Reason note_entry(Scanner *scanner, long long size) noexcept nogil:

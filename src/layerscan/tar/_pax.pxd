@@ -45,12 +45,9 @@ cdef extern from * nogil:
 
 
 cdef struct Records:
-    # All of them, in their order.
-    Span all
-    # The last of each kind.
-    Span last[UNKNOWN]
-    # How many say where the pieces of a sparse file are, format 0.0.
-    size_t pieces
+    Span all  # all of them, in their order
+    Span last[UNKNOWN]  # the last of each kind
+    size_t pieces  # how many say where the pieces of a sparse file are, format 0.0
 
 
 cdef inline int key_of(Span key) noexcept nogil:

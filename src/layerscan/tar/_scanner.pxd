@@ -15,10 +15,8 @@ from layerscan.tar._unpack cimport Entry, Unpacking, unpacking_free
 
 
 cdef enum State:
-    # A header is next, or has begun.
-    IN_HEADER
-    # The content of a header that is about the next entry.
-    IN_SPECIAL
+    IN_HEADER  # a header is next, or has begun
+    IN_SPECIAL  # the content of a header that is about the next entry
     # The map of a sparse file, before its content.
     IN_MAP
     IN_CONTENT

@@ -20,8 +20,7 @@ cdef struct SeenPaths:
     # are its place: so a table twice as large is filled from front to back.
     uint64_t *slots
     size_t used
-    # There are 2 ** bits slots, or none before the first path.
-    int bits
+    int bits  # there are 2 ** bits slots, or none before the first path
 
 
 cdef extern from * nogil:

@@ -17,25 +17,21 @@ from layerscan.tar._text cimport Reason, Span, is_text, span
 
 
 cdef enum SparseFormat:
-    # The map is in the records, or before the content.
-    NOT_SPARSE, MAP_IN_RECORDS, MAP_IN_CONTENT
+    NOT_SPARSE, MAP_IN_RECORDS, MAP_IN_CONTENT  # the map is in the records, or before the content
 
 cdef enum:
-    # Bytes of a map before the content.
-    MOST_MAP = 1 << 20
+    MOST_MAP = 1 << 20  # bytes of a map before the content
 
 
 cdef struct Sparse:
-    # Bytes of the file with its holes.
-    int64_t size
+    int64_t size  # bytes of the file with its holes
     # Bytes of its pieces, and where the last of them ends.
     int64_t data
     int64_t end
     # Of the piece that is being read.
     int64_t offset
     bint has_offset
-    # Numbers that are to come; -1: their count is.
-    int64_t left
+    int64_t left  # numbers that are to come; -1: their count is
     # Bytes of the map so far.
     int64_t map_length
     Decimal decimal

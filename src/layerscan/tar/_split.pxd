@@ -16,17 +16,14 @@ from layerscan.tar._text cimport Reason, Span, Text, text_room
 
 
 cdef enum:
-    # No line needs more than this, beside its name and its bytes.
-    LINE_FRAME = 128
-    # Bytes of content that go into a checksum at a time.
-    PIECE = 32
+    LINE_FRAME = 128  # no line needs more than this, beside its name and its bytes
+    PIECE = 32  # bytes of content that go into a checksum at a time
 
 
 cdef struct TarSplit:
     # What is made and not yet taken. Who takes it sets its length to 0.
     Text made
-    # Of the next line.
-    unsigned long long position
+    unsigned long long position  # of the next line
     # What goes into the next segment: bytes of the stream that are no file's content, that is
     # headers with all that belongs to them, padding, and what is at the end.
     Text segment

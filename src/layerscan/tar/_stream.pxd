@@ -21,8 +21,7 @@ from layerscan.tar._unpack cimport come_back
 
 
 cdef enum:
-    # What engines pass over after the end, and we up to here.
-    MOST_PAST_END = 16 << 20
+    MOST_PAST_END = 16 << 20  # what engines pass over after the end, and we up to here
 
 
 cdef inline Reason take_block(Scanner *scanner, const unsigned char *block) noexcept nogil:

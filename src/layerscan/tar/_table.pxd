@@ -18,8 +18,7 @@ cdef enum:
 
 
 cdef struct Name:
-    # NONE: it has been removed.
-    uint32_t inode
+    uint32_t inode  # NONE: it has been removed
     # The inode of the folder that it is in.
     uint32_t folder
     uint32_t hash
@@ -32,8 +31,7 @@ cdef struct Table:
     # Places of names, and one more: 0 is a free slot.
     uint32_t *slots
     uint32_t used
-    # A power of two, or 0 before the first name.
-    uint32_t capacity
+    uint32_t capacity  # a power of two, or 0 before the first name
 
 
 cdef inline uint32_t table_find(

@@ -42,8 +42,7 @@ class TarFault(Exception):
 
 
 cdef enum:
-    # Bytes of a name in a message.
-    MOST_SHOWN = 200
+    MOST_SHOWN = 200  # bytes of a name in a message
 
 
 cdef str shown(bytes name):
@@ -67,8 +66,7 @@ cdef struct Columns:
     size_t inode_count, name_count, xattr_count
     uint8_t *kinds
     int64_t *sizes
-    # Folders, inodes and lengths.
-    int32_t *names[3]
+    int32_t *names[3]  # folders, inodes and lengths
     # Inodes, lengths of names and of values.
     int32_t *xattrs[3]
     uint8_t *namespaces

@@ -22,14 +22,12 @@ cdef enum:
 
 cdef enum:
     ROOT = 0
-    # What Linux takes.
-    MOST_NAME = 255
+    MOST_NAME = 255  # what Linux takes
     # A stream may make so many names, and as many attributes, and have so many
     # bytes of names, paths of folders, targets of symlinks and names of attributes.
     MOST_NAMES = 20000000
     MOST_TEXT = 1 << 30
-    # And an inode so many attributes: ext4 holds fewer.
-    MOST_XATTRS = 256
+    MOST_XATTRS = 256  # of one inode: ext4 holds fewer
 
 cdef extern from *:
     """
@@ -41,20 +39,16 @@ cdef extern from *:
 cdef struct Inode:
     # In bytes. Of a folder: the folder that it is in.
     int64_t size
-    # How many names it has; 0 for one that is gone, and for the root.
-    uint32_t links
-    # Of a folder the table of its names, of a symlink where its target is in the text.
-    uint32_t at
+    uint32_t links  # how many names it has; 0 for one that is gone, and for the root
+    uint32_t at  # of a folder the table of its names, of a symlink where its target is in the text
     # Its newest attribute.
     uint32_t xattrs
     uint8_t kind
 
 
 cdef struct XAttr:
-    # NONE: it has been removed.
-    uint32_t inode
-    # The next older one of the same inode.
-    uint32_t next
+    uint32_t inode  # NONE: it has been removed
+    uint32_t next  # the next older one of the same inode
     # Where its name after the namespace is in the text.
     uint32_t text
     uint32_t value_length
@@ -74,10 +68,8 @@ cdef struct Tree:
     XAttr *xattrs
     size_t xattr_count, xattr_capacity
     Text text
-    # Names looked up so far.
-    uint64_t steps
-    # Grows with each removal: what was found before may be gone.
-    uint64_t removals
+    uint64_t steps  # names looked up so far
+    uint64_t removals  # grows with each removal: what was found before may be gone
 
 
 cdef inline Reason keep_text(Tree *tree, Span text, uint32_t *place) noexcept nogil:

@@ -60,8 +60,7 @@ cdef struct Unpacking:
     Tree tree
     int64_t content
     uint64_t entries
-    # Folders made because the path of an entry leads through them.
-    uint64_t implied
+    uint64_t implied  # folders made because the path of an entry leads through them
     # Of all entries that are folders: engines come back to them at the end.
     Path *paths
     size_t path_count, path_capacity

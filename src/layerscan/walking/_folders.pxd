@@ -50,8 +50,7 @@ cdef struct Tree:
     Rows *rows              # NULL: no table is asked for
     bint skipped            # its root was counted in a tree before
     Fault *faults
-    # The errno for which the root itself could not be read.
-    int error
+    int error  # the errno for which the root itself could not be read
 
 
 cdef struct Folder:
@@ -75,8 +74,7 @@ cdef struct Walk:
     Tree *trees
     size_t tree_count
     bint cross_mounts
-    # One tree after the other, and what one counted counts in no later one.
-    bint in_order
+    bint in_order  # one tree after the other, and what one counted counts in no later one
     # Every inode is looked for among those counted, not only what has several names.
     bint all_inodes
     InodeSet linked

@@ -11,8 +11,7 @@ cdef extern from "<sys/stat.h>" nogil:
 
 
 cdef struct Tally:
-    # Sum of st_blocks, in units of 512 bytes (stat(2)).
-    uint64_t blocks
+    uint64_t blocks  # sum of st_blocks, in units of 512 bytes (stat(2))
     # Sum of st_size in bytes of everything that is no directory: its low 64
     # bits, and what overflowed them (sparse files can).
     uint64_t size
@@ -28,14 +27,10 @@ cdef struct Tally:
     uint64_t directories
     uint64_t symlinks
     uint64_t others
-    # Further names of inodes counted already.
-    uint64_t duplicates
-    # Directories on which another file system is mounted: not entered, not counted.
-    uint64_t mounts
-    # Entries that were gone when the walk came to them.
-    uint64_t vanished
-    # Entries that could not be read.
-    uint64_t errors
+    uint64_t duplicates  # further names of inodes counted already
+    uint64_t mounts  # directories on which another file system is mounted: not entered, not counted
+    uint64_t vanished  # entries that were gone when the walk came to them
+    uint64_t errors  # entries that could not be read
 
 
 cdef inline void add_inode(

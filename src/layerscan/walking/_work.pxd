@@ -26,8 +26,7 @@ from layerscan.walking._tally cimport S_IFDIR, S_IFMT, Tally, add_inode, add_tal
 
 
 cdef enum:
-    # Bytes of names that a thread reads at a time.
-    BUFFER = 32 * 1024
+    BUFFER = 32 * 1024  # bytes of names that a thread reads at a time
     # The least and the most that one record of getdents64 takes: 19 bytes and
     # a name of 1 to 255 with its NUL, rounded up to 8.
     LEAST_RECORD = 24
