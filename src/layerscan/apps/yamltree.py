@@ -12,8 +12,8 @@ from version to version, and a digest with it.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from urllib.parse import quote
 
 from layerscan.errors import ComposeError
@@ -67,7 +67,7 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """A mapping: by their text its keys with their values, sorted once it is resolved."""
+    """A mapping: its keys and their values by the text of the keys, sorted."""
 
     entries: "dict[str, tuple[Scalar, Node]]"
     tag: str | None = None
@@ -119,7 +119,7 @@ def read_tree(text: str, source: str) -> tuple[Node, bool]:
         raise ComposeError(f"{source}: is no YAML: {what}") from None
     if builder.root is None:
         raise ComposeError(f"{source}: is empty")
-    return _MergeResolver(source).resolve(builder.root, 0), builder.is_yaml_1_1
+    return builder.root, builder.is_yaml_1_1
 
 
 def write_tree(node: Node) -> str:
@@ -127,15 +127,37 @@ def write_tree(node: Node) -> str:
     return "\n".join(_block(node, "", "")) + "\n"
 
 
+class _Part(NamedTuple):
+    """A node that is complete, and with every alias followed its nodes, characters and levels."""
+
+    node: Node
+    nodes: int
+    text: int
+    levels: int
+
+
+@dataclass(slots=True)
+class _Open:
+    """A collection whose end has not come, and what had been counted before it."""
+
+    start: "CollectionStartEvent"
+    nodes: int
+    text: int
+    items: list[Node] = field(default_factory=list)
+    levels: int = 1
+
+
 class _Builder:
-    """Makes a tree of a parser's events; a node used by alias is in it as it is."""
+    """Makes a tree of a parser's events, within bounds; follows aliases and merges."""
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.root: Node | None = None
         self.is_yaml_1_1 = False
-        self._anchors: dict[str, Node] = {}
-        self._open: list[tuple[CollectionStartEvent, list[Node]]] = []
+        self.nodes = 0
+        self.text = 0
+        self._anchors: dict[str, _Part] = {}
+        self._open: list[_Open] = []
 
     def take(self, event: "Event") -> None:
         from yaml import events
@@ -146,46 +168,71 @@ class _Builder:
                 raise fault_at(self.source, line, "has a second document")
             self.is_yaml_1_1 = event.version == (1, 1)
         elif isinstance(event, events.AliasEvent):
-            anchor = str(event.anchor)
-            if anchor not in self._anchors:
-                what = f"*{printable(anchor)} refers to no earlier value"
+            part = self._anchors.get(str(event.anchor))
+            if part is None:
+                what = f"*{printable(str(event.anchor))} refers to no earlier value"
                 raise fault_at(self.source, line, what)
-            self._add(self._anchors[anchor])
+            self._add(part, line)
         elif isinstance(event, events.ScalarEvent):
             # A tag "!" says that it is a string, as quotes do.
             plain = not event.style and event.tag != "!"
-            self._add(Scalar(event.value, plain, _tag(event), line), event.anchor)
+            scalar = Scalar(event.value, plain, _tag(event), line)
+            self._add(_Part(scalar, 1, len(scalar.text), 0), line, event.anchor)
         elif isinstance(event, events.CollectionStartEvent):
-            if len(self._open) >= DEEPEST:
-                raise fault_at(self.source, line, "is nested too deeply")
-            self._open.append((event, []))
+            self._open.append(_Open(event, self.nodes, self.text))
+            self._count(1, 0, 0, line)
         elif isinstance(event, events.CollectionEndEvent):
-            start, items = self._open.pop()
-            self._add(self._collection(start, items), start.anchor)
+            ended = self._open.pop()
+            nodes, text = self.nodes - ended.nodes, self.text - ended.text
+            part = _Part(self._collection(ended), nodes, text, ended.levels)
+            self._put(part, ended.start.anchor)
 
-    def _add(self, node: Node, anchor: str | None = None) -> None:
+    def _add(self, part: _Part, line: int, anchor: str | None = None) -> None:
+        self._count(part.nodes, part.text, part.levels, line)
+        self._put(part, anchor)
+
+    def _put(self, part: _Part, anchor: str | None) -> None:
         if anchor is not None:
-            self._anchors[anchor] = node
+            self._anchors[anchor] = part
         if self._open:
-            self._open[-1][1].append(node)
+            self._open[-1].items.append(part.node)
+            self._open[-1].levels = max(self._open[-1].levels, part.levels + 1)
         else:
-            self.root = node
+            self.root = part.node
 
-    def _collection(self, start: "CollectionStartEvent", items: list[Node]) -> Node:
+    def _count(self, nodes: int, text: int, levels: int, line: int) -> None:
+        self.nodes += nodes
+        self.text += text
+        if self.nodes > MOST_NODES or self.text > LONGEST_TEXT:
+            raise fault_at(self.source, line, "its aliases make too much of it")
+        if len(self._open) + levels > DEEPEST:
+            raise fault_at(self.source, line, "is nested too deeply")
+
+    def _collection(self, ended: _Open) -> Node:
         from yaml import events
 
-        line, tag = _line(start), _tag(start)
-        if isinstance(start, events.SequenceStartEvent):
-            return Sequence(tuple(items), tag, line)
+        line, tag = _line(ended.start), _tag(ended.start)
+        if isinstance(ended.start, events.SequenceStartEvent):
+            return Sequence(tuple(ended.items), tag, line)
         entries: dict[str, tuple[Scalar, Node]] = {}
-        for key, value in zip(items[::2], items[1::2], strict=True):
+        merges: list[Node] = []
+        for key, value in zip(ended.items[::2], ended.items[1::2], strict=True):
             if not isinstance(key, Scalar):
                 raise fault_at(self.source, key.line or line, "a key must be text")
             before, _ = entries.setdefault(key.text, (key, value))
             if before is not key:
                 what = f"key {key.text[:80]!r} is there already, at line {before.line}"
                 raise fault_at(self.source, key.line, what)
-        return Mapping(entries, tag, line)
+        for key, value in list(entries.values()):
+            if is_merge(key):
+                del entries[key.text]
+                merges += value.items if isinstance(value, Sequence) else [value]
+        for merge in merges:
+            if not isinstance(merge, Mapping):
+                raise fault_at(self.source, line, "<< takes mappings only")
+            # Of entries of one name, the first holds.
+            entries = merge.entries | entries
+        return Mapping(_sorted(entries), tag, line)
 
 
 def _line(event: "Event") -> int:
@@ -194,58 +241,6 @@ def _line(event: "Event") -> int:
 
 def _tag(event: "ScalarEvent | CollectionStartEvent") -> str | None:
     return None if event.tag == "!" else event.tag
-
-
-class _MergeResolver:
-    """Follows merges and sorts keys, within bounds."""
-
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self.nodes_left = MOST_NODES
-        self.text_left = LONGEST_TEXT
-
-    def resolve(self, node: Node, depth: int) -> Node:
-        self._count(node, depth)
-        match node:
-            case Scalar():
-                return node
-            case Sequence():
-                items = tuple(self.resolve(item, depth + 1) for item in node.items)
-                return replace(node, items=items)
-            case Mapping():
-                entries = self._merged(node, depth)
-                for key, (name, value) in entries.items():
-                    entries[key] = (name, self.resolve(value, depth + 1))
-                return replace(node, entries=_sorted(entries))
-
-    def _merged(self, node: Mapping, depth: int) -> dict[str, tuple[Scalar, Node]]:
-        """The entries of `node` and those merged into it; the first of a name holds."""
-        found: dict[str, tuple[Scalar, Node]] = {}
-        merges: list[Node] = []
-        for key, value in node.entries.values():
-            if is_merge(key):
-                merges.extend(value.items if isinstance(value, Sequence) else [value])
-            else:
-                found[key.text] = (key, value)
-        for merge in merges:
-            self._count(merge, depth + 1)
-            if not isinstance(merge, Mapping):
-                raise fault_at(self.source, node.line, "<< takes mappings only")
-            for text, entry in self._merged(merge, depth + 1).items():
-                found.setdefault(text, entry)
-        return found
-
-    def _count(self, node: Node, depth: int) -> None:
-        self.nodes_left -= 1
-        if isinstance(node, Mapping):
-            self.nodes_left -= len(node.entries)
-            self.text_left -= sum(map(len, node.entries))
-        elif isinstance(node, Scalar):
-            self.text_left -= len(node.text)
-        if self.nodes_left < 0 or self.text_left < 0:
-            raise fault_at(self.source, node.line, "its aliases make too much of it")
-        if depth > DEEPEST:
-            raise fault_at(self.source, node.line, "is nested too deeply")
 
 
 def is_null(node: Node) -> bool:

@@ -79,6 +79,7 @@ cdef struct Where:
     # What has that name, NONE for nothing; and its hash.
     uint32_t found
     uint32_t hash
+    uint32_t inode  # what the entry describes
 
 
 cdef inline Reason find_folder(Unpacking *work, Where *at) noexcept nogil:
@@ -164,17 +165,16 @@ cdef inline Reason make_opaque(Unpacking *work, Where *at) noexcept nogil:
     return reason or put_xattr(&work.tree, at.folder, TRUSTED, span(b"overlay.opaque", 14), 1)
 
 
-cdef inline Reason add_inode(
-    Tree *tree, const Where *at, uint8_t kind, int64_t size, uint32_t *inode
-) noexcept nogil:
-    return new_inode(tree, kind, size, inode) or add_name(
-        tree, at.folder, at.name, at.hash, inode[0]
-    )
+cdef inline Reason name_inode(Tree *tree, const Where *at) noexcept nogil:
+    return add_name(tree, at.folder, at.name, at.hash, at.inode)
+
+
+cdef inline Reason add_inode(Tree *tree, Where *at, uint8_t kind, int64_t size) noexcept nogil:
+    return new_inode(tree, kind, size, &at.inode) or name_inode(tree, at)
 
 
 cdef inline Reason make_whiteout(Tree *tree, Where *at) noexcept nogil:
     """Make the device that hides what a lower layer has."""
-    cdef uint32_t inode
     at.name = span(at.name.text + 4, at.name.length - 4)
     if (
         at.name.length == 0
@@ -183,61 +183,50 @@ cdef inline Reason make_whiteout(Tree *tree, Where *at) noexcept nogil:
         or find(tree, at.folder, at.name, &at.hash) != NONE
     ):
         return b"a whiteout of what the same layer has"
-    return add_inode(tree, at, OTHER, 0, &inode)
+    return add_inode(tree, at, OTHER, 0)
 
 
-cdef inline Reason add_folder(
-    Unpacking *work, const Entry *entry, const Where *at, uint32_t *inode
-) noexcept nogil:
+cdef inline Reason add_folder(Unpacking *work, const Entry *entry, Where *at) noexcept nogil:
     cdef Tree *tree = &work.tree
     cdef Reason reason = keep_path(work, entry.name)
     if at.found != NONE:
-        inode[0] = tree.names[at.found].inode
+        at.inode = tree.names[at.found].inode
         return reason
-    return reason or new_folder(tree, at.folder, inode) or add_name(
-        tree, at.folder, at.name, at.hash, inode[0]
-    )
+    return reason or new_folder(tree, at.folder, &at.inode) or name_inode(tree, at)
 
 
-cdef inline Reason add_link(
-    Tree *tree, const Entry *entry, const Where *at, uint32_t *inode
-) noexcept nogil:
+cdef inline Reason add_link(Tree *tree, const Entry *entry, Where *at) noexcept nogil:
     """Give another name to what the entry's link leads to."""
     cdef int links = 0
     cdef uint64_t above
     cdef Span link = entry.link
     cdef Reason reason
     clean(&link, &above)
-    if link.length < MOST_PATH:
-        inode[0] = follow(tree, ROOT, link, False, &links)
-    if inode[0] == NONE:
+    at.inode = follow(tree, ROOT, link, False, &links) if link.length < MOST_PATH else NONE
+    if at.inode == NONE:
         return b"a hard link to what is not there"
-    if tree.inodes[inode[0]].kind == DIRECTORY:
+    if tree.inodes[at.inode].kind == DIRECTORY:
         return b"a hard link to a folder"
-    reason = add_name(tree, at.folder, at.name, at.hash, inode[0])
+    reason = name_inode(tree, at)
     # Docker sets the owner anew, which takes capabilities away, chown(2).
-    take_xattr(tree, inode[0], SECURITY, span(b"capability", 10))
+    take_xattr(tree, at.inode, SECURITY, span(b"capability", 10))
     return reason
 
 
-cdef inline Reason add_symlink(
-    Tree *tree, const Entry *entry, const Where *at, uint32_t *inode
-) noexcept nogil:
+cdef inline Reason add_symlink(Tree *tree, const Entry *entry, Where *at) noexcept nogil:
     if entry.link.length == 0 or entry.link.length > MOST_PATH:
         return b"a symlink whose target is empty or longer than 4,095 bytes"
     return (
-        add_inode(tree, at, SYMLINK, <int64_t>entry.link.length, inode)
-        or keep_text(tree, entry.link, &tree.inodes[inode[0]].at)
+        add_inode(tree, at, SYMLINK, <int64_t>entry.link.length)
+        or keep_text(tree, entry.link, &tree.inodes[at.inode].at)
     )
 
 
-cdef inline Reason add_file(
-    Unpacking *work, const Entry *entry, const Where *at, uint32_t *inode
-) noexcept nogil:
+cdef inline Reason add_file(Unpacking *work, const Entry *entry, Where *at) noexcept nogil:
     if entry.size > MOST_CONTENT - work.content:
         return b"more content than there can be: 1 EiB with that of the files before"
     work.content += entry.size
-    return add_inode(&work.tree, at, FILE, entry.size, inode)
+    return add_inode(&work.tree, at, FILE, entry.size)
 
 
 cdef inline Reason keep_path(Unpacking *work, Span name) noexcept nogil:
@@ -277,26 +266,25 @@ cdef inline Reason come_back(Unpacking *work, uint64_t offset) noexcept nogil:
     return NULL
 
 
-cdef inline Reason add_entry(Unpacking *work, const Entry *entry, const Where *at) noexcept nogil:
+cdef inline Reason add_entry(Unpacking *work, const Entry *entry, Where *at) noexcept nogil:
     """Make what an entry describes, whose name is free or is a folder's."""
     cdef Tree *tree = &work.tree
     cdef Reason reason
-    cdef uint32_t inode = NONE
     if entry.type == c"0":
-        reason = add_file(work, entry, at, &inode)
+        reason = add_file(work, entry, at)
     elif entry.type == c"5":
-        reason = add_folder(work, entry, at, &inode)
+        reason = add_folder(work, entry, at)
     elif entry.type == c"2":
-        reason = add_symlink(tree, entry, at, &inode)
+        reason = add_symlink(tree, entry, at)
     elif entry.type == c"1":
-        reason = add_link(tree, entry, at, &inode)
+        reason = add_link(tree, entry, at)
     elif entry.type in (c"3", c"4", c"6"):
-        reason = add_inode(tree, at, OTHER, 0, &inode)
+        reason = add_inode(tree, at, OTHER, 0)
     elif entry.type == c"S":
         reason = b"a sparse file of GNU's old format, which no engine unpacks"
     else:
         reason = b"of a kind that no engine unpacks"
-    return reason or set_xattrs(tree, inode, entry)
+    return reason or set_xattrs(tree, at.inode, entry)
 
 
 cdef inline Reason unpack(Unpacking *work, const Entry *entry, uint64_t offset) noexcept nogil:
