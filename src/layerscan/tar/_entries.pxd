@@ -178,14 +178,10 @@ cdef inline Reason begin_special(Scanner *scanner) noexcept nogil:
     return reason
 
 
-cdef inline Reason add_special(
-    Scanner *scanner, const unsigned char *data, size_t length
-) noexcept nogil:
+cdef inline Reason add_special(Scanner *scanner, Span data) noexcept nogil:
     """Keep a piece of the content of a header about the next entry."""
-    cdef Reason reason = keep_raw(scanner, data, length) or text_add(
-        special_text(scanner), span(data, length)
-    )
-    scanner.left -= length
+    cdef Reason reason = keep_raw(scanner, data) or text_add(special_text(scanner), data)
+    scanner.left -= data.length
     if reason == NULL and scanner.left == 0:
         reason = end_special(scanner)
     return reason

@@ -10,7 +10,7 @@ from layerscan.tar._sparse cimport Sparse
 from layerscan.tar._split cimport (
     TarSplit, tar_split_content, tar_split_entry_end, tar_split_free,
 )
-from layerscan.tar._text cimport Reason, Text, span, text_add
+from layerscan.tar._text cimport Reason, Span, Text, span, text_add
 from layerscan.tar._unpack cimport Entry, Unpacking, unpacking_free
 
 
@@ -75,9 +75,9 @@ cdef inline void scanner_free(Scanner *scanner) noexcept nogil:
     free(scanner.link.data)
 
 
-cdef inline Reason keep_raw(Scanner *scanner, const void *data, size_t length) noexcept nogil:
+cdef inline Reason keep_raw(Scanner *scanner, Span data) noexcept nogil:
     """Put what is no content into the tar-split document."""
-    return text_add(&scanner.split.segment, span(data, length)) if scanner.has_split else NULL
+    return text_add(&scanner.split.segment, data) if scanner.has_split else NULL
 
 
 cdef inline void settle(Scanner *scanner) noexcept nogil:
@@ -94,13 +94,11 @@ cdef inline Reason content_passed(Scanner *scanner, uint64_t length) noexcept no
     return NULL
 
 
-cdef inline Reason pass_content(
-    Scanner *scanner, const unsigned char *data, uint64_t length
-) noexcept nogil:
-    """Pass over `length` bytes of content."""
+cdef inline Reason pass_content(Scanner *scanner, Span data) noexcept nogil:
+    """Pass over content."""
     if scanner.split.is_in_entry:
-        tar_split_content(&scanner.split, data, length)
-    return content_passed(scanner, length)
+        tar_split_content(&scanner.split, data)
+    return content_passed(scanner, data.length)
 
 
 cdef inline Reason pass_unknown(
@@ -113,7 +111,7 @@ cdef inline Reason pass_unknown(
     cdef TarSplit *split = &scanner.split
     if split.is_in_entry and checksum == NULL:
         # The checksum becomes that of no other entry.
-        tar_split_content(split, <const unsigned char *>&split.position, sizeof(split.position))
+        tar_split_content(split, span(&split.position, sizeof(split.position)))
     elif split.is_in_entry:
         split.checksum = checksum[0]
         split.held = 0

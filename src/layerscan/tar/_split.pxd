@@ -159,7 +159,7 @@ cdef inline Reason tar_split_entry(TarSplit *split, Span name, long long size) n
     return NULL
 
 
-cdef inline void add_piece(TarSplit *split, const unsigned char *piece) noexcept nogil:
+cdef inline void add_piece(TarSplit *split, const void *piece) noexcept nogil:
     cdef uint64_t words[4]
     memcpy(words, piece, PIECE)
     # Odd numbers without a pattern; one multiplication need not wait for another's result.
@@ -172,21 +172,20 @@ cdef inline void add_piece(TarSplit *split, const unsigned char *piece) noexcept
     split.checksum = (split.checksum ^ split.checksum >> 32) * 0xBF58476D1CE4E5B9ULL
 
 
-cdef inline void tar_split_content(
-    TarSplit *split, const unsigned char *data, size_t length
-) noexcept nogil:
+cdef inline void tar_split_content(TarSplit *split, Span data) noexcept nogil:
     """Add content of the entry; it goes into the checksum."""
-    cdef const unsigned char *end = data + length
+    cdef const char *at = data.text
+    cdef const char *end = at + data.length
     cdef size_t taken
-    while data < end:
-        if split.held == 0 and end - data >= PIECE:
-            add_piece(split, data)
-            data += PIECE
+    while at < end:
+        if split.held == 0 and end - at >= PIECE:
+            add_piece(split, at)
+            at += PIECE
             continue
-        taken = min(<size_t>(end - data), PIECE - split.held)
-        memcpy(split.content + split.held, data, taken)
+        taken = min(<size_t>(end - at), PIECE - split.held)
+        memcpy(split.content + split.held, at, taken)
         split.held += taken
-        data += taken
+        at += taken
         if split.held == PIECE:
             add_piece(split, split.content)
             split.held = 0

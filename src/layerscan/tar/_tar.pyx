@@ -33,6 +33,7 @@ from libc.string cimport memcpy, memset, strcmp
 from layerscan.tar._scanner cimport IN_CONTENT, Scanner, pass_unknown, scanner_free
 from layerscan.tar._stream cimport scan, scan_end
 from layerscan.tar._table cimport NONE, Name
+from layerscan.tar._text cimport span
 from layerscan.tar._tree cimport DIRECTORY, GONE, Inode, Tree, XAttr, tree_begin
 from layerscan.tar._unpack cimport unpacking_free
 
@@ -164,7 +165,7 @@ cdef class TarScanner:
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
             with nogil:
-                scan(&self.scanner, <const unsigned char *>view.buf, view.len)
+                scan(&self.scanner, span(view.buf, view.len))
         finally:
             PyBuffer_Release(&view)
         if self.scanner.reason != NULL:
