@@ -35,7 +35,7 @@ class LayerMeta(NamedTuple):
     Attributes:
         size: content of its files, without block rounding.
         usage: what it takes of the disk, with block rounding.
-        archive_size: length of its compressed blob, None where it is unknown.
+        archive_size: of its compressed blob, None where it is unknown.
     """
 
     size: int
@@ -172,8 +172,7 @@ def merge(pairs: Iterable[tuple[str, LayersMeta, str]]) -> dict[str, LayersMeta]
     """Put documents of one architecture together.
 
     Architectures may come more than once if their documents do not contradict
-    each other: what each says is then united. The order of `pairs` does not
-    matter, and giving a document twice changes nothing.
+    each other: what each says is then united. Order and repetition do not matter.
 
     Args:
         pairs: for each document its architecture, its content and what to call
@@ -213,8 +212,7 @@ def _unite(architecture: str, documents: list[tuple[LayersMeta, str]]) -> Layers
         if before != figure:
             raise Place(source, path).fault(
                 f"{printable(str(figure))} contradicts {printable(str(before))} in "
-                f"{printable(witness)}"
-                f" (both are given as {architecture})"
+                f"{printable(witness)} (both are given as {architecture})"
             )
         return figure
 

@@ -41,11 +41,9 @@ cdef extern from * nogil:
 
 
 cdef struct Header:
-    # One of the letters for kinds of entries; NUL is an old one for files.
-    unsigned char type
+    unsigned char type  # a letter for the kind of entry; NUL is an old one for files
     int64_t size
-    size_t name_length
-    size_t link_length
+    size_t name_length, link_length
     char name[MOST_HEADER_NAME]
     char link[MOST_HEADER_LINK]
 

@@ -73,10 +73,7 @@ cdef inline int check_number(const unsigned char *field, size_t length) noexcept
 cdef struct Decimal:
     # A number that is read digit by digit: it may come in pieces.
     uint64_t total
-    bint is_negative
-    bint has_sign
-    bint has_digit
-    bint is_bad
+    bint is_negative, has_sign, has_digit, is_bad
 
 
 cdef inline void decimal_add(Decimal *decimal, unsigned char character) noexcept nogil:

@@ -38,8 +38,7 @@ cdef struct Scanner:
     Text repeated
     State state
     # Bytes of the stream so far, and where the last header began.
-    uint64_t offset
-    uint64_t header_offset
+    uint64_t offset, header_offset
     # What is there of a block that came in pieces.
     size_t have
     unsigned char block[BLOCK]
@@ -50,11 +49,7 @@ cdef struct Scanner:
     Header header
     Sparse sparse
     # Of the headers before an entry, and of the entry itself.
-    Text record_text
-    Text long_name
-    Text long_link
-    Text name
-    Text link
+    Text record_text, long_name, long_link, name, link
     Records records
     bint has_records
     Entry entry

@@ -25,15 +25,12 @@ cdef enum:
 
 cdef struct Sparse:
     int64_t size  # bytes of the file with its holes
-    # Bytes of its pieces, and where the last of them ends.
-    int64_t data
-    int64_t end
+    int64_t data, end  # bytes of its pieces, and where the last of them ends
     # Of the piece that is being read.
     int64_t offset
     bint has_offset
     int64_t left  # numbers that are to come; -1: their count is
-    # Bytes of the map so far.
-    int64_t map_length
+    int64_t map_length  # bytes of the map so far
     Decimal decimal
 
 

@@ -19,17 +19,14 @@ cdef enum:
 
 cdef struct Name:
     uint32_t inode  # NONE: it has been removed
-    # The inode of the folder that it is in.
-    uint32_t folder
+    uint32_t folder  # the inode of the folder that it is in
     uint32_t hash
-    # Where it is in the tree's text.
-    uint32_t text
+    uint32_t text  # where it is in the tree's text
     uint16_t length
 
 
 cdef struct Table:
-    # Places of names, and one more: 0 is a free slot.
-    uint32_t *slots
+    uint32_t *slots  # places of names, and one more: 0 is a free slot
     uint32_t used
     uint32_t capacity  # a power of two, or 0 before the first name
 

@@ -37,20 +37,17 @@ cdef extern from *:
 
 
 cdef struct Inode:
-    # In bytes. Of a folder: the folder that it is in.
-    int64_t size
+    int64_t size  # in bytes; of a folder: the folder that it is in
     uint32_t links  # how many names it has; 0 for one that is gone, and for the root
     uint32_t at  # of a folder the table of its names, of a symlink where its target is in the text
-    # Its newest attribute.
-    uint32_t xattrs
+    uint32_t xattrs  # its newest attribute
     uint8_t kind
 
 
 cdef struct XAttr:
     uint32_t inode  # NONE: it has been removed
     uint32_t next  # the next older one of the same inode
-    # Where its name after the namespace is in the text.
-    uint32_t text
+    uint32_t text  # where its name after the namespace is in the text
     uint32_t value_length
     uint16_t name_length
     uint8_t namespace
@@ -62,8 +59,7 @@ cdef struct Tree:
     size_t inode_count, inode_capacity
     Name *names
     size_t name_count, name_capacity
-    # One for each folder.
-    Table *tables
+    Table *tables  # one for each folder
     size_t table_count, table_capacity
     XAttr *xattrs
     size_t xattr_count, xattr_capacity

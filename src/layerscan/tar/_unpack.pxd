@@ -51,9 +51,7 @@ cdef struct Entry:
 
 
 cdef struct Path:
-    # Where a path is in the tree's text.
-    uint32_t text
-    uint32_t length
+    uint32_t text, length  # where a path is in the tree's text
 
 
 cdef struct Unpacking:
@@ -74,11 +72,8 @@ cdef struct Unpacking:
 cdef struct Where:
     # The folder that an entry goes into, its path, and the entry's name there.
     uint32_t folder
-    Span path
-    Span name
-    # What has that name, NONE for nothing; and its hash.
-    uint32_t found
-    uint32_t hash
+    Span path, name
+    uint32_t found, hash  # what has that name, NONE for nothing; and its hash
     uint32_t inode  # what the entry describes
 
 

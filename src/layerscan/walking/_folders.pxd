@@ -37,12 +37,10 @@ cdef struct Fault:
 
 cdef struct Tree:
     const char *path
-    # The name of the child to be counted apart, or NULL.
-    const char *child_name
+    const char *child_name  # of the child to be counted apart, or NULL
     uint32_t dev
     pthread_mutex_t lock
-    Tally whole
-    Tally child
+    Tally whole, child
     bint has_child
     # What was counted already: the tree's own set, or that of all trees.
     InodeSet *linked
@@ -83,17 +81,14 @@ cdef struct Walk:
     pthread_cond_t ended
     # All below is guarded by `lock`, but for `cancelled`.
     Folder *top
-    size_t trees_begun
-    size_t trees_done
+    size_t trees_begun, trees_done
     uint64_t entries
-    unsigned int busy
-    unsigned int sleeping
+    unsigned int busy, sleeping
     bint finished
     int cancelled
     Folder *oldest          # of the parked
     Folder *newest
-    long descriptors
-    long descriptors_allowed
+    long descriptors, descriptors_allowed
     size_t faults
     pthread_t *threads
     int thread_count

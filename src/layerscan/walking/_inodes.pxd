@@ -19,8 +19,7 @@ cdef enum:
 
 cdef struct InodeSet:
     Inode *slots
-    # a power of two, or 0 before the first insertion.
-    size_t capacity
+    size_t capacity  # a power of two, or 0 before the first insertion
     size_t used
 
 

@@ -45,8 +45,7 @@ cdef struct Scratch:
     # What one thread works with: no allocation is left for the loop over entries.
     size_t buffer_size
     size_t linked_count
-    Tally whole
-    Tally child
+    Tally whole, child
     size_t row_count
     Row rows[MOST_ENTRIES]
     Entry entries[MOST_ENTRIES]

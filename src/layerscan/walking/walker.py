@@ -26,12 +26,11 @@ AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 class WalkError(NamedTuple):
-    """An entry that could not be read.
+    """An entry that could not be read, and why, as in errno(3).
 
     Attributes:
         path: the root as it was given, and the way down from it; the bytes of
             the file system, which need be no UTF-8.
-        errno: why, as in errno(3).
     """
 
     path: bytes
@@ -56,9 +55,7 @@ class Usage(NamedTuple):
         blocks: sum of ``st_blocks``, in units of 512 bytes, see stat(2).
         size: sum of ``st_size`` in bytes of everything that is no directory;
             a symlink's is the length of its target. Docker records this size.
-        files: regular files, each inode once.
-        directories: directories, the root included.
-        symlinks: symbolic links, each inode once.
+        files, directories, symlinks: each inode once, the root included.
         others: device nodes, FIFOs and sockets, each inode once.
         holes: bytes of regular files for which the file system keeps no block:
             what `blocks` would gain if they were copied as zeros.
@@ -123,8 +120,7 @@ def walk(
         one_file_system: do not enter other file systems mounted in the tree.
         on_progress: called about ten times a second, and at the end, from the
             calling thread. What it raises ends the walk.
-        cancel: a `threading.Event`, or anything with an ``is_set``: when
-            another thread sets it, the walk ends within a fraction of a second.
+        cancel: a `threading.Event`, or anything with an ``is_set``: ends the walk.
 
     Raises:
         OSError: `path` itself could not be read; whatever lies below is in
@@ -166,8 +162,7 @@ def walk_many(
         count_once: as du does with several arguments: the trees are walked in
             their order, and what one has counted, an inode or a directory with
             all below it, counts in no later one. The `Usage` of a root that
-            was counted before is all zeros. By default each tree counts by
-            itself all that is in it.
+            was counted before is all zeros.
 
     Raises:
         InterruptedError: see `walk`.
