@@ -1,8 +1,7 @@
 """The layers metadata documents: their types, reading, writing, merging.
 
-Alone knows their JSON ("Contract: JSON" in the design; the schemas are in
-``schemas/``). It knows nothing of stores, images or walks: where the figures
-come from is the caller's matter.
+Alone knows their JSON; the schemas are in ``schemas/``. Where the figures come
+from is the caller's matter.
 
 A reader accepts keys it does not know and refuses everything else that is not
 as it should be. Each refusal is one `DocumentError` that names the document
@@ -74,11 +73,8 @@ def of_images(
     take together is what the blob costs there. Of several images, the one with the
     largest figures counts: on another parent a layer may take another block.
 
-    Args:
-        images: for each image its layers: the digest of each, what it costs, and how
-            many inodes it makes the engine create, None where that is unknown.
-        fs_block_size: as in the result.
-        file_system: as in the result.
+    For each of `images` there are its layers: the digest of each, what it costs, and how
+    many inodes it makes the engine create, None where that is unknown.
     """
     nothing = LayerMeta(0, 0)
     layers: dict[str, LayerMeta] = {}
@@ -100,11 +96,7 @@ def of_images(
 
 
 def check_architectures(images: Iterable[tuple[str, str]]) -> None:
-    """Refuse an image whose architecture can be no key of the document.
-
-    Args:
-        images: for each what to call it in messages, and its architecture.
-    """
+    """Refuse an architecture that can be no key of the document; each is with its image's name."""
     for label, architecture in images:
         if not architecture:
             raise LayerscanError(

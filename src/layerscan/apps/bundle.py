@@ -155,10 +155,7 @@ def _add(archive: BundleArchive, root: Folder, found: _ListedEntry, links: dict[
 
 
 def _check_target(where: str, link: _ListedEntry, links: dict[str, str]) -> None:
-    """Make sure that a symlink leads to nowhere outside the App's folder.
-
-    A target that is not there is the author's business.
-    """
+    """Refuse a symlink that leads out of the App's folder; it may lead to nothing."""
     try:
         link.target.encode()
     except UnicodeEncodeError:

@@ -24,11 +24,7 @@ _INSTEAD_OF_IMAGE = {
 
 
 class Service(NamedTuple):
-    """A service: its name, and the text of its ``image``, not interpolated.
-
-    Attributes:
-        line: the line of `image` in the file, from 1.
-    """
+    """A service: its name, the text of its ``image``, not interpolated, and that one's line."""
 
     name: str
     image: str
@@ -39,7 +35,6 @@ class ComposeFile(NamedTuple):
     """A Compose file.
 
     Attributes:
-        root: all of it.
         entries: what it has under ``services``.
         services: those of them that it does not reset, sorted by name.
         is_yaml_1_1: whether it says that it is YAML 1.1 (``%YAML``).

@@ -51,12 +51,7 @@ def discover(apps_root: str) -> list[App]:
 
 
 def app_at(folder: str) -> App:
-    """The App in the folder `folder`, whatever the folder's parent is.
-
-    Raises:
-        ComposeError: it has no App, or one whose Compose file or name is wrong;
-            see `discover`.
-    """
+    """The App in the folder `folder`, whatever the folder's parent is; see `discover`."""
     path = os.path.normpath(folder) if folder else folder
     if os.path.basename(path) in ("", ".", ".."):
         path = os.path.abspath(path)

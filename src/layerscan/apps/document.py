@@ -24,11 +24,7 @@ _LAYERS_ANNOTATION = "compose-app-layers"
 
 
 def layers_manifest(architecture: str, layers: Iterable[Descriptor]) -> bytes:
-    """The layers manifest of an architecture (GOARCH), of the layers of all images.
-
-    Raises:
-        DocumentError: two layers have the same digest and different sizes.
-    """
+    """The layers manifest of an architecture (GOARCH), of the layers of all images; see `union`."""
     return _dumps(
         {
             "schemaVersion": 2,
@@ -41,11 +37,7 @@ def layers_manifest(architecture: str, layers: Iterable[Descriptor]) -> bytes:
 
 
 def union(layers: Iterable[Descriptor]) -> list[Descriptor]:
-    """Each of `layers` once, sorted by digest.
-
-    Raises:
-        DocumentError: two layers have the same digest and different sizes.
-    """
+    """Each of `layers` once, sorted by digest; a `DocumentError` if one has two sizes."""
     found: dict[str, Descriptor] = {}
     for layer in layers:
         before = found.setdefault(layer.digest, layer)
@@ -62,11 +54,7 @@ def union(layers: Iterable[Descriptor]) -> list[Descriptor]:
 def app_manifest(
     bundle: Descriptor, metadata: Descriptor | None, layers_manifests: Mapping[str, Descriptor]
 ) -> bytes:
-    """The App manifest, without `layers_manifests` for a registry that takes none.
-
-    Raises:
-        DocumentError: it would be longer than `LONGEST_APP_MANIFEST`.
-    """
+    """The App manifest; a `DocumentError` if it would be longer than `LONGEST_APP_MANIFEST`."""
     layers: list[dict[str, object]] = [_plain(bundle)]
     if metadata is not None:
         layers.append({**_plain(metadata), "annotations": {METADATA_ANNOTATION: VERSION}})

@@ -47,9 +47,8 @@ def load_environment(path: str, *, root: str, process: Mapping[str, str]) -> Env
     """Read the ``.env`` at `path`, which need not exist.
 
     Values in single quotes are taken as they are; in others, variables of the
-    process and of earlier lines are replaced by the rules of Compose files.
-
-    It must not lie outside of the Apps root `root`.
+    process and of earlier lines are replaced by the rules of Compose files. The
+    file must not lie outside of the Apps root `root`.
 
     Raises:
         ComposeError: the file cannot be read, or a line of it is malformed.

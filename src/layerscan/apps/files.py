@@ -12,11 +12,7 @@ from layerscan.text import printable
 
 
 def exists(path: str) -> bool:
-    """Whether there is anything at `path`, a symlink that leads nowhere included.
-
-    Raises:
-        ComposeError: the folder cannot be looked into.
-    """
+    """Whether there is anything at `path`, a symlink that leads nowhere included."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

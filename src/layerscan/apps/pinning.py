@@ -19,9 +19,7 @@ def pin(text: str, source: str, images: Images[str, str]) -> bytes:
     """The pinned form of a Compose file.
 
     Files that differ in the order of keys and services, in comments, quoting
-    style, anchors or layout give the same bytes.
-
-    `images` has for each service its image, pinned.
+    style, anchors or layout give the same bytes. `images` has the pinned ones.
 
     Raises:
         ComposeError: the file is malformed; see `read_compose`.

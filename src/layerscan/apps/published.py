@@ -126,11 +126,7 @@ def load_metadata(app: PublishedApp, documents: Blobs) -> dict[str, LayersMeta] 
 
 
 def bundle_files(raw: bytes, source: str) -> list[BundleFile]:
-    """What a bundle, a gzip'd tar, holds, in its order.
-
-    Raises:
-        DocumentError: it is malformed, or more than may be read.
-    """
+    """What a bundle, a gzip'd tar, holds; a `DocumentError` if malformed, or more than is read."""
     return [
         BundleFile(
             printable(entry.name[:_LONGEST_NAME]),

@@ -30,11 +30,7 @@ _ATTESTED = "vnd.docker.reference.digest"
 
 
 class AppContent(NamedTuple):
-    """What an App's documents say: its manifest, its bundle's files, and its services' images.
-
-    Attributes:
-        metadata: what its layers cost, by architecture; None if it has none.
-    """
+    """What an App's documents say: manifest, bundle, images, and metadata by architecture."""
 
     app: PublishedApp
     files: tuple[BundleFile, ...]
@@ -69,11 +65,7 @@ class ImageContent(NamedTuple):
 
 
 class Attestation(NamedTuple):
-    """A manifest of an index that is no image, but says something about one.
-
-    Attributes:
-        about: digest of the image's manifest, None where it does not say.
-    """
+    """A manifest of an index that is about an image: `about` is its digest, None if not said."""
 
     manifest: Descriptor
     about: str | None
@@ -99,11 +91,7 @@ class Inspection(NamedTuple):
 
 
 class Filter(UsualRules):
-    """Which of several images are meant, as a user says it; None is all.
-
-    Raises:
-        LayerscanError: `platform` is none.
-    """
+    """Which of several images are meant, as a user says it; None is all."""
 
     def __init__(self, architecture: str | None = None, platform: str | None = None) -> None:
         self.architecture = architecture

@@ -53,11 +53,9 @@ class Settings(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """The documents of an App.
+    """The documents of an App: the pinned Compose file, the bundle in `bundle_path`, and more.
 
     Attributes:
-        compose_file: the pinned Compose file.
-        bundle: of the bundle, which is the file `bundle_path`.
         architectures: what the App is for, sorted.
         layers_manifests: by architecture.
         metadata: the metadata blob, None if there is none.
@@ -123,12 +121,10 @@ class Prepared(NamedTuple):
 
 
 class PlannedApp(NamedTuple):
-    """An App that is read, with its images found in their registries.
+    """An App that is read: by service, the image that is named, and what that is.
 
     Attributes:
         text: its Compose file.
-        services: the image that each service names.
-        resolved: what that is, by service.
         architectures: what the App is for, sorted.
     """
 
@@ -141,11 +137,7 @@ class PlannedApp(NamedTuple):
 
 
 def plan(app: App, settings: Settings, resolver: Resolver) -> PlannedApp:
-    """Read an App, and look its images up.
-
-    Raises:
-        LayerscanError: the App, or an image of it, is not as it must be.
-    """
+    """Read an App, and look its images up."""
     text, services = service_images(app, settings.environment)
     references = [_looked_up(image, settings) for image in services.values()]
     resolved = dict(zip(services, resolver.resolve(references), strict=True))
@@ -191,11 +183,7 @@ def prepare(planned: PlannedApp, settings: Settings, bundle_path: str) -> Prepar
 def _costs(
     planned: PlannedApp, settings: Settings
 ) -> tuple[dict[str, list[Descriptor]], dict[str, LayersMeta], str]:
-    """By architecture the layers and their metadata, and what of that is missing.
-
-    Raises:
-        DocumentError: some is missing that may not be.
-    """
+    """By architecture the layers and their metadata, and what of that is missing."""
     layers: dict[str, list[Descriptor]] = {}
     metas: dict[str, LayersMeta] = {}
     missing = ""
@@ -276,11 +264,7 @@ def _cut_down(
     architecture: str,
     metadata: Mapping[str, LayersMeta] | None,
 ) -> LayersMeta:
-    """The part of the metadata that is about `layers`, with their archive sizes.
-
-    Raises:
-        DocumentError: the architecture, or one of the layers, is missing there.
-    """
+    """The part of the metadata that is about `layers`, with their archive sizes."""
     if metadata is None or architecture not in metadata:
         have = ", ".join(metadata or ()) or "none"
         raise DocumentError(

@@ -25,6 +25,7 @@ from layerscan.publishing.resolution import Resolver
 from layerscan.reference import Reference
 from layerscan.registry import RegistryClient, Repository
 
+# Whether they are put into the registry: where it takes them, always, or never.
 LayersManifests = Literal["auto", "always", "never"]
 
 # The HTTP status of a registry that does not take a document of this kind.
@@ -72,9 +73,6 @@ class Run(NamedTuple):
 
     Attributes:
         apps: the Apps, each with the reference that it is to be under.
-        settings: what holds for all.
-        layers_manifests: whether they are put into the registry: where it takes
-            them, always, or never.
         scratch: an empty folder for the bundles.
         dry_run: where to write the documents instead, None to publish.
         workers: how many Apps are under way at a time.
@@ -111,12 +109,8 @@ def publish(
 ) -> list[Published | Failed]:
     """Publish Apps; one that fails keeps no other from being published.
 
-    Publishing what is there already uploads nothing.
-
-    Args:
-        run: what to do.
-        client: the registries.
-        on_progress: called from any thread, one at a time.
+    Publishing what is there already uploads nothing. `on_progress` is called from any
+    thread, one at a time.
 
     Returns:
         What became of each App, in their order.

@@ -36,7 +36,6 @@ class ResolvedImage(NamedTuple):
         images: by architecture, in the index's order; several where it has several
             variants of one architecture.
         has: the architectures that there are, wanted or not, sorted.
-        notes: what the user should know of it.
     """
 
     asked: Reference

@@ -118,12 +118,8 @@ def usage_with_block_size(table: Table, block_size: int) -> int:
     takes now rounded up; everything else nothing. Fragments, compression and
     inline data are not modelled.
 
-    Args:
-        table: from `file_table`.
-        block_size: in bytes.
-
     Raises:
-        ValueError: `block_size` is less than 1.
+        ValueError: `block_size`, in bytes, is less than 1.
     """
     import numpy as np
 
