@@ -82,7 +82,9 @@ def load_environment(path: str, *, root: str, process: Mapping[str, str]) -> Env
             # A name alone stands for the process's variable, and a value of
             # the process's hides that of the file.
             continue
-        own[name], unset[name] = _value(value, _quote(binding), environment, where)
+        # The character that the value begins with in the file, which may be a quote.
+        quote = binding.original.string.partition("=")[2].lstrip()[:1]
+        own[name], unset[name] = _value(value, quote, environment, where)
         length += len(own[name])
         if length > LONGEST_VALUES:
             raise ComposeError(f"{where}: the values have more than {LONGEST_VALUES} characters")
@@ -103,11 +105,6 @@ def _value(
     except ComposeError as error:
         raise ComposeError(f"{where}: {error}") from None
     return result.text, result.unset + environment.unset_behind(result.variables)
-
-
-def _quote(binding: "Binding") -> str:
-    """The character that the value begins with in the file, which may be a quote."""
-    return binding.original.string.partition("=")[2].lstrip()[:1]
 
 
 def _line(binding: "Binding") -> int:

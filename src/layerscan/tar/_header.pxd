@@ -87,26 +87,21 @@ cdef inline Format header_format(const unsigned char *block) noexcept nogil:
     return V7
 
 
-cdef inline bint is_ascii(const unsigned char *text, size_t length) noexcept nogil:
-    cdef size_t i
-    for i in range(length):
-        if text[i] >= 0x80:
-            return False
-    return True
-
-
 cdef inline size_t gnu_prefix(const unsigned char *block) noexcept nogil:
     """Bytes of a prefix that stands where this format has two times.
 
     Go wrote such headers before 1.8, and reads them since.
     """
-    cdef size_t length
+    cdef size_t length, i
     if (block[345] == 0 or check_number(block + 345, 12) == 0) and (
         block[357] == 0 or check_number(block + 357, 12) == 0
     ):
         return 0
     length = text_length(block + 345, 155)
-    return length if is_ascii(block + 345, length) else 0
+    for i in range(length):
+        if block[345 + i] >= 0x80:
+            return 0
+    return length
 
 
 cdef inline int check_numbers(const unsigned char *block, Format format) noexcept nogil:

@@ -5,7 +5,7 @@ from libc.stdlib cimport free
 
 from layerscan.tar._header cimport BLOCK, Header
 from layerscan.tar._pax cimport Records
-from layerscan.tar._seen cimport SeenPaths, seen_free
+from layerscan.tar._seen cimport SeenPaths
 from layerscan.tar._sparse cimport Sparse
 from layerscan.tar._split cimport (
     TarSplit, tar_split_content, tar_split_entry_end, tar_split_free,
@@ -61,7 +61,7 @@ cdef struct Scanner:
 cdef inline void scanner_free(Scanner *scanner) noexcept nogil:
     unpacking_free(&scanner.work)
     tar_split_free(&scanner.split)
-    seen_free(&scanner.seen)
+    free(scanner.seen.slots)
     free(scanner.repeated.data)
     free(scanner.record_text.data)
     free(scanner.long_name.data)

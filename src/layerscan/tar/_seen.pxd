@@ -30,12 +30,6 @@ cdef extern from * nogil:
     void ls_will_write(const void *address)
 
 
-cdef inline void seen_free(SeenPaths *seen) noexcept nogil:
-    free(seen.slots)
-    seen.slots = NULL
-    seen.used = seen.bits = 0
-
-
 cdef inline uint64_t *seen_slot(const SeenPaths *seen, uint64_t hash) noexcept nogil:
     """The slot that has the hash, or else the free one that it belongs into."""
     cdef size_t mask = (<size_t>1 << seen.bits) - 1

@@ -183,11 +183,23 @@ cdef inline Reason make_whiteout(Tree *tree, Where *at) noexcept nogil:
 
 cdef inline Reason add_folder(Unpacking *work, const Entry *entry, Where *at) noexcept nogil:
     cdef Tree *tree = &work.tree
-    cdef Reason reason = keep_path(work, entry.name)
+    cdef Path path
+    cdef Reason reason
+    if work.path_count >= MOST_NAMES:
+        return TOO_MANY
+    path.length = <uint32_t>entry.name.length
+    reason = grow(
+        <void **>&work.paths, &work.path_capacity, work.path_count, sizeof(Path)
+    ) or keep_text(tree, entry.name, &path.text)
+    if reason != NULL:
+        return reason
+    # Its times are to be set when all is unpacked.
+    work.paths[work.path_count] = path
+    work.path_count += 1
     if at.found != NONE:
         at.inode = tree.names[at.found].inode
-        return reason
-    return reason or new_folder(tree, at.folder, &at.inode) or name_inode(tree, at)
+        return NULL
+    return new_folder(tree, at.folder, &at.inode) or name_inode(tree, at)
 
 
 cdef inline Reason add_link(Tree *tree, const Entry *entry, Where *at) noexcept nogil:
@@ -222,21 +234,6 @@ cdef inline Reason add_file(Unpacking *work, const Entry *entry, Where *at) noex
         return b"more content than there can be: 1 EiB with that of the files before"
     work.content += entry.size
     return add_inode(&work.tree, at, FILE, entry.size)
-
-
-cdef inline Reason keep_path(Unpacking *work, Span name) noexcept nogil:
-    """Remember a folder whose times are to be set when all is unpacked."""
-    cdef Reason reason
-    cdef Path *path
-    if work.path_count >= MOST_NAMES:
-        return TOO_MANY
-    reason = grow(<void **>&work.paths, &work.path_capacity, work.path_count, sizeof(Path))
-    if reason != NULL:
-        return reason
-    path = &work.paths[work.path_count]
-    path.length = <uint32_t>name.length
-    work.path_count += 1
-    return keep_text(&work.tree, name, &path.text)
 
 
 cdef inline bint is_worn_out(const Tree *tree, uint64_t offset) noexcept nogil:
