@@ -110,11 +110,7 @@ def check_architectures(images: Iterable[tuple[str, str]]) -> None:
 
 
 def loads(text: str | bytes, source: str) -> LayersMeta:
-    """Read the document of one architecture, which is called `source` in messages.
-
-    Raises:
-        DocumentError: it is malformed; bytes must be UTF-8.
-    """
+    """Read the document of one architecture; a `DocumentError` calls it `source`."""
     return _one(decode(text, source), Place(source))
 
 
@@ -150,10 +146,7 @@ def dumps(meta: LayersMeta) -> bytes:
 
 
 def dumps_by_arch(metas: Mapping[str, LayersMeta], *, compact: bool = False) -> bytes:
-    """Write the document of several architectures; see `dumps`.
-
-    With `compact` it is without blanks and the newline, as devices get it.
-    """
+    """As `dumps`, for several; with `compact` without blanks and newline, as devices get it."""
     document = {architecture: _plain(meta) for architecture, meta in metas.items()}
     if compact:
         return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()

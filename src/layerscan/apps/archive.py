@@ -44,13 +44,10 @@ class BundleEntry(NamedTuple):
 
 
 class BundleArchive:
-    """An archive while it is written to `target`, from front to back.
-
-    Nothing is kept in memory but one block of 64 KiB.
+    """An archive while it is written to `target`, from front to back, by blocks of 64 KiB.
 
     Attributes:
-        hashing: of all bytes written to `target`.
-        size: how many these are.
+        hashing, size: of all bytes written to `target`.
     """
 
     def __init__(self, target: BinaryIO) -> None:

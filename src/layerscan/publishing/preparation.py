@@ -92,12 +92,7 @@ class Prepared(NamedTuple):
         )
 
     def write_to(self, folder: str, app_manifest: bytes, *, with_layers_manifests: bool) -> None:
-        """Write all documents to `folder`, in place of those of a run before.
-
-        Raises:
-            LayerscanError: the path leads over a link that others may have put there.
-            OSError: they cannot be written.
-        """
+        """Write all documents to `folder`, in place of those of a run before; see `open_folder`."""
         files = {APP_MANIFEST_FILE: app_manifest, COMPOSE_FILE: self.compose_file}
         if self.metadata is not None:
             files[METADATA_FILE] = self.metadata
@@ -153,12 +148,7 @@ def plan(app: App, settings: Settings, resolver: Resolver) -> PlannedApp:
 
 
 def prepare(planned: PlannedApp, settings: Settings, bundle_path: str) -> Prepared:
-    """Make the documents of an App, and its bundle as the file `bundle_path`.
-
-    Raises:
-        LayerscanError: the App or the metadata is not as it must be.
-        OSError: the bundle cannot be written.
-    """
+    """Make the documents of an App, and its bundle as the file `bundle_path`."""
     app = planned.app
     layers, metas, missing = _costs(planned, settings)
     warnings = list(planned.warnings)

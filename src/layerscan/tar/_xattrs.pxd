@@ -114,9 +114,8 @@ cdef inline void take_xattr(
 
 cdef inline bint is_capability(Span value) noexcept nogil:
     """Whether it is what the kernel takes for capabilities of a file, capabilities(7)."""
-    if value.length == 20:
-        return memcmp(value.text + 1, b"\0\0\2", 3) == 0
-    return value.length == 24 and memcmp(value.text + 1, b"\0\0\3", 3) == 0
+    cdef const char *version = b"\0\0\2" if value.length == 20 else b"\0\0\3"
+    return value.length in (20, 24) and memcmp(value.text + 1, version, 3) == 0
 
 
 cdef inline Reason set_acl(
