@@ -35,11 +35,7 @@ class _IgnoreRule(NamedTuple):
 
 
 class IgnoreRules:
-    """The rules of the file whose content is `text`, and which is called `source` in messages.
-
-    Raises:
-        ComposeError: a pattern is malformed. The message names the line.
-    """
+    """The rules of the file whose content is `text`; a `ComposeError` names `source` and line."""
 
     def __init__(self, text: str, source: str) -> None:
         self._rules: list[_IgnoreRule] = []
@@ -52,7 +48,7 @@ class IgnoreRules:
             if pattern:
                 try:
                     self._rules.append(_rule(pattern))
-                except _PatternError as error:
+                except ComposeError as error:
                     raise ComposeError(f"{source}:{number}: {printable(line)}: {error}") from None
 
     @property
@@ -69,16 +65,12 @@ class IgnoreRules:
         return ignored
 
 
-class _PatternError(Exception):
-    """What is wrong with a pattern."""
-
-
 def _rule(pattern: str) -> _IgnoreRule:
     keeps = pattern.startswith("!")
     if keeps:
         pattern = pattern[1:].strip()
         if not pattern:
-            raise _PatternError("no pattern after !")
+            raise ComposeError("no pattern after !")
     # Of "/a", "./a", "a/" and "b/../a" each means "a".
     cleaned = posixpath.normpath(pattern).lstrip("/")
     names = cleaned.split("/")
@@ -90,7 +82,7 @@ def _rule(pattern: str) -> _IgnoreRule:
         readings = _readings(name)
         ways = [[*way, *reading] for way in ways for reading in readings]
         if len(ways) > MOST_WAYS:
-            raise _PatternError("** within too many names")
+            raise ComposeError("** within too many names")
     # What is below a folder that matches goes with it: anything may follow.
     return _IgnoreRule(keeps, re.compile("|".join(map(_path_expression, ways))))
 
@@ -104,7 +96,7 @@ def _readings(name: str) -> list[list[str]]:
         return [[_name_expression(name)]]
     before, after = name[: found.start()], name[found.end() :]
     if "**" in after:
-        raise _PatternError("more than one ** in one name")
+        raise ComposeError("more than one ** in one name")
     apart = [_name_expression(before + "*")] if before else []
     apart += [_ANY_DEPTH, *([_name_expression(after)] if after else [])]
     # Within a name it stands for nothing, or for a text that ends a folder's name.
@@ -145,18 +137,18 @@ def _piece(name: str, start: int) -> tuple[str, int]:
         return "[^/]", start + 1
     if character == "\\":
         if start + 1 == len(name):
-            raise _PatternError("nothing after \\")
+            raise ComposeError("nothing after \\")
         return re.escape(name[start + 1]), start + 2
     if character != "[":
         return re.escape(character), start + 1
     found = _CLASS.match(name, start)
     if not found:
-        raise _PatternError("no ] for its [")
+        raise ComposeError("no ] for its [")
     # Of an escape, the last character is what is meant.
     ranges = [[re.escape(end[-1]) for end in ends if end] for ends in _RANGE.findall(found[2])]
     expression = f"(?!/)[{found[1]}{''.join(map('-'.join, ranges))}]"
     try:
         re.compile(expression)
     except re.error:
-        raise _PatternError(f"{found[0]} is no range of characters") from None
+        raise ComposeError(f"{found[0]} is no range of characters") from None
     return expression, found.end()

@@ -29,8 +29,7 @@ class Interpolated(NamedTuple):
 
     Attributes:
         variables: those that were looked up, in the order of their first use.
-        unset: those of them that are not set and for which the text says
-            nothing to put in their place. Each gave empty text, of which
+        unset: those of them that are set nowhere and gave empty text, of which
             Compose warns.
     """
 
@@ -50,8 +49,7 @@ def interpolate(text: str, variables: Mapping[str, str]) -> Interpolated:
 
     Raises:
         ComposeError: an expression is malformed, a required variable is not
-            set, or the result would be longer than `LONGEST_RESULT`. The
-            message has the text and the place in it.
+            set, or the result would be longer than `LONGEST_RESULT`.
     """
     run = _Interpolation(text, variables)
     run.expand(0, len(text), depth=0)

@@ -81,11 +81,7 @@ def is_app(manifest: Manifest | Index) -> bool:
 
 
 def loads_app(raw: bytes, source: str) -> PublishedApp:
-    """Read an App manifest, which is called `source` in messages.
-
-    Raises:
-        DocumentError: it is malformed, or the manifest of something else.
-    """
+    """Read an App manifest; a `DocumentError` calls it `source` if it is not one."""
     place = Place(source)
     manifest = oci.loads(raw, source)
     if not is_app(manifest):

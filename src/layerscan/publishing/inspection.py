@@ -121,11 +121,7 @@ def fetch(client: RegistryClient, reference: Reference) -> Fetched:
 
 
 def inspect(client: RegistryClient, reference: Reference, wanted: Filter) -> Inspection:
-    """Look at an App, an image or an index of images, of which those `wanted` are told.
-
-    Raises:
-        LayerscanError: it cannot be had, is malformed, or nothing in it is wanted.
-    """
+    """Look at an App, an image or an index of images, of which those `wanted` are told."""
     repository = client.repository(reference)
     fetched = fetch(client, reference)
     source = f"{repository.name}@{fetched.digest}"

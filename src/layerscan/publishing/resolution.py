@@ -58,12 +58,7 @@ class Resolver:
         self._known: dict[Hashable, Future[object]] = {}
 
     def resolve(self, references: Iterable[Reference]) -> list[ResolvedImage]:
-        """What each of `references` stands for.
-
-        Raises:
-            LayerscanError: one of them cannot be had, has no image for Linux, or
-                is an index that clients cannot read.
-        """
+        """What each of `references` stands for: images for Linux that clients can read."""
         tasks = [partial(self._resolved, reference) for reference in references]
         return in_parallel(tasks, workers=self._workers)
 

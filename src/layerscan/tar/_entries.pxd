@@ -49,9 +49,8 @@ cdef inline Reason note_entry(Scanner *scanner, long long size) noexcept nogil:
 
 cdef inline Reason note_path(Scanner *scanner) noexcept nogil:
     """Note the first path that stands twice in the tar-split document: who keeps one refuses it."""
-    if not scanner.has_split or not seen_add(&scanner.seen, scanner.path_hash):
-        return NULL
-    if scanner.has_repeated:
+    cdef bint came_twice = scanner.has_split and seen_add(&scanner.seen, scanner.path_hash)
+    if not came_twice or scanner.has_repeated:
         return NULL
     scanner.has_repeated = True
     return text_set(&scanner.repeated, scanner.entry.name)

@@ -96,9 +96,8 @@ cdef inline Reason new_inode(Tree *tree, uint8_t kind, int64_t size, uint32_t *m
 
 cdef inline Reason new_folder(Tree *tree, uint32_t parent, uint32_t *made) noexcept nogil:
     cdef Reason reason
-    reason = grow(
-        <void **>&tree.tables, &tree.table_capacity, tree.table_count, sizeof(Table)
-    ) or new_inode(tree, DIRECTORY, parent, made)
+    reason = grow(<void **>&tree.tables, &tree.table_capacity, tree.table_count, sizeof(Table))
+    reason = reason or new_inode(tree, DIRECTORY, parent, made)
     if reason != NULL:
         return reason
     memset(&tree.tables[tree.table_count], 0, sizeof(Table))
@@ -129,9 +128,9 @@ cdef inline Reason add_name(
         return b"a name longer than 255 bytes"
     if tree.name_count >= MOST_NAMES:
         return TOO_MANY
-    reason = table_room(table_of(tree, folder), tree.names) or grow(
-        <void **>&tree.names, &tree.name_capacity, tree.name_count, sizeof(Name)
-    ) or keep_text(tree, text, &place)
+    reason = grow(<void **>&tree.names, &tree.name_capacity, tree.name_count, sizeof(Name))
+    reason = reason or table_room(table_of(tree, folder), tree.names)
+    reason = reason or keep_text(tree, text, &place)
     if reason != NULL:
         return reason
     name = &tree.names[tree.name_count]

@@ -188,9 +188,8 @@ cdef inline Reason add_folder(Unpacking *work, const Entry *entry, Where *at) no
     if work.path_count >= MOST_NAMES:
         return TOO_MANY
     path.length = <uint32_t>entry.name.length
-    reason = grow(
-        <void **>&work.paths, &work.path_capacity, work.path_count, sizeof(Path)
-    ) or keep_text(tree, entry.name, &path.text)
+    reason = grow(<void **>&work.paths, &work.path_capacity, work.path_count, sizeof(Path))
+    reason = reason or keep_text(tree, entry.name, &path.text)
     if reason != NULL:
         return reason
     # Its times are to be set when all is unpacked.

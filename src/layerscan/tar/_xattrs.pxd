@@ -78,9 +78,8 @@ cdef inline Reason put_xattr(
     if found == NONE:
         if count == MOST_XATTRS or tree.xattr_count >= MOST_NAMES:
             return b"more than 256 extended attributes, or too many of all inodes"
-        reason = grow(
-            <void **>&tree.xattrs, &tree.xattr_capacity, tree.xattr_count, sizeof(XAttr)
-        ) or keep_text(tree, name, &place)
+        reason = grow(<void **>&tree.xattrs, &tree.xattr_capacity, tree.xattr_count, sizeof(XAttr))
+        reason = reason or keep_text(tree, name, &place)
         if reason != NULL:
             return reason
         xattr = &tree.xattrs[tree.xattr_count]
