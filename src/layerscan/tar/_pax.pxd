@@ -11,10 +11,9 @@ from layerscan.tar._text cimport Reason, Span, begins_with, span
 
 
 cdef enum:
-    # In the order of the keys in `ls_key_of`.
     PATH, LINK, SIZE, UID, GID, MTIME, ATIME, CTIME, USER_NAME, GROUP_NAME,
     SPARSE_MAJOR, SPARSE_MINOR, SPARSE_NAME, SPARSE_SIZE, SPARSE_REAL_SIZE, SPARSE_MAP,
-    SPARSE_COUNT, SPARSE_OFFSET, SPARSE_LENGTH, XATTR, UNKNOWN
+    SPARSE_COUNT, SPARSE_OFFSET, SPARSE_LENGTH, UNKNOWN, XATTR, KINDS
 
     XATTR_PREFIX = 13
 
@@ -23,7 +22,7 @@ cdef extern from * nogil:
     """
     #include <string.h>
 
-    /* Which of the keys a key is; the number of them if it is none. */
+    /* Which of the keys a key is, in the order of the enum; UNKNOWN if it is none. */
     static inline int ls_key_of(const char *key, size_t length) {
         #define LS_KEY(text) {text, sizeof(text) - 1}
         static const struct { const char *text; size_t length; } keys[] = {
@@ -46,13 +45,16 @@ cdef extern from * nogil:
 
 cdef struct Records:
     Span all  # all of them, in their order
-    Span last[UNKNOWN]  # the last of each kind
+    Span last[KINDS]  # the last of each kind
     size_t pieces  # how many say where the pieces of a sparse file are, format 0.0
 
 
+cdef inline bint is_xattr(Span key) noexcept nogil:
+    return begins_with(key, b"SCHILY.xattr.")
+
+
 cdef inline int key_of(Span key) noexcept nogil:
-    cdef int kind = ls_key_of(key.text, key.length)
-    return UNKNOWN if kind == XATTR and not begins_with(key, b"SCHILY.xattr.") else kind
+    return XATTR if is_xattr(key) else ls_key_of(key.text, key.length)
 
 
 cdef inline int next_record(Span *left, Span *key, Span *value) noexcept nogil:
@@ -99,8 +101,7 @@ cdef inline Reason read_records(Span text, Records *records) noexcept nogil:
             if (records.pieces % 2 == 0) != (kind == SPARSE_OFFSET) or has(value, c","):
                 return b"pieces of a sparse file that are none"
             records.pieces += 1
-        if kind != UNKNOWN:
-            records.last[kind] = value
+        records.last[kind] = value
     return NULL
 
 

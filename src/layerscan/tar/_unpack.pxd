@@ -10,7 +10,7 @@ from libc.stdlib cimport free
 from libc.string cimport memcmp, memcpy
 
 from layerscan.tar._paths cimport MOST_PATH, clean, folder_of, follow, make_folders
-from layerscan.tar._pax cimport XATTR, XATTR_PREFIX, Records, key_of, next_record
+from layerscan.tar._pax cimport XATTR, XATTR_PREFIX, Records, is_xattr, next_record
 from layerscan.tar._table cimport NONE
 from layerscan.tar._text cimport Reason, Span, begins_with, grow, is_text, span
 from layerscan.tar._tree cimport (
@@ -134,7 +134,7 @@ cdef inline Reason set_xattrs(Tree *tree, uint32_t inode, const Entry *entry) no
         return NULL
     left = entry.records.all
     while reason == NULL and left.length and next_record(&left, &key, &value) == 0:
-        if key_of(key) == XATTR:
+        if is_xattr(key):
             key = span(key.text + XATTR_PREFIX, key.length - XATTR_PREFIX)
             reason = set_xattr(tree, inode, key, value)
     return reason
