@@ -1,8 +1,9 @@
 """The tree that a layer makes, while it grows: inodes, their names and attributes.
 
 Everything is in arrays, and things are known by their place in them. What is
-removed stays there, marked, until it is left out of the columns: so the arrays are in the order in which things were made. Their number is bounded, however
-often a stream replaces a file.
+removed stays there, marked, until it is left out of the columns: so the arrays are
+in the order in which things were made. Their number is bounded, however often a
+stream replaces a file.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
