@@ -8,18 +8,21 @@ from __future__ import annotations
 import gzip
 import json
 from importlib import import_module
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from layerscan import jsondoc, oci
-from layerscan.apps import document, environment, ignore, interpolation, published
+from layerscan.apps import environment, ignore, interpolation, published
 from layerscan.cli import registry_options, tables
 from layerscan.digest import sha256
 from layerscan.errors import ComposeError, DocumentError, ReferenceSyntaxError
 from layerscan.files.writing import write_file
 from layerscan.fit import contents
 from layerscan.oci import Descriptor, Manifest, blobs, platforms
+from layerscan.publishing import preparation
+from layerscan.publishing.preparation import Settings
 from layerscan.reference import parse
 from layerscan.sources import toc_headers, toc_json, toc_model
 from layerscan.sources.toc_model import TableFault
@@ -39,7 +42,6 @@ FIGURES = {
     "apps.bundle.LONGEST_IGNORE_FILE": 256 * KIBIBYTE,
     "apps.bundle.MOST_FILES": 100_000,
     "apps.bundle._MOST_LINKS": 40,
-    "apps.compose.MOST_MERGES": 100_000,
     "apps.document.LONGEST_APP_MANIFEST": 50 * KIBIBYTE,
     "apps.document.LONGEST_FOR_OLD_CLIENTS": 2010,
     "apps.document.MOST_ARCHITECTURES": 6,
@@ -47,6 +49,7 @@ FIGURES = {
     "apps.environment.LONGEST_VALUES": MEBIBYTE,
     "apps.environment._LONGEST_BLANK": 512,
     "apps.ignore.MOST_PATTERNS": 10_000,
+    "apps.ignore.MOST_WAYS": 256,
     "apps.images.LONGEST_COMPOSE_FILE": MEBIBYTE,
     "apps.interpolation.DEEPEST": 50,
     "apps.interpolation.LONGEST_RESULT": MEBIBYTE,
@@ -227,8 +230,10 @@ def test_parts_of_a_platform(parts: int) -> None:
 
 @pytest.mark.parametrize("number", [5, 6, 7])
 def test_architectures_of_an_app(number: int) -> None:
+    images: Any = {"web": SimpleNamespace(images={f"a{one}": () for one in range(number)})}
     with refused_if(number > 6, DocumentError, "of which clients take 6"):
-        document.check_architecture_count([f"a{one}" for one in range(number)])
+        names, _ = preparation._architectures(images, Settings(None, {}))
+        assert len(names) == number
 
 
 @pytest.mark.parametrize("number", [2, 3, 4])
@@ -343,9 +348,9 @@ def test_blanks_of_an_env_file(tmp_path: Path, length: int) -> None:
 def test_an_unpacked_bundle(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
     monkeypatch.setattr(published, "MAX_UNPACKED", 4096)
     monkeypatch.setattr(published, "_LONGEST_READ", 4097)
-    forward = published._Forward(published._Gzip(gzip.compress(bytes(length))), "b")
+    unpacked = published._Unpacked(gzip.compress(bytes(length)), "b")
     with refused_if(length > 4096, DocumentError, "unpacks to more than 4096 bytes"):
-        assert len(forward.read(4097)) == length
+        assert len(unpacked.read(4097)) == length
 
 
 @pytest.mark.parametrize("number", [2, 3, 4])

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from layerscan import layersmeta
 from layerscan.digest import NO_DIGEST
 from layerscan.errors import DocumentError
-from layerscan.layersmeta import LayerMeta, LayersMeta, inodes_of_images, of_images
+from layerscan.layersmeta import LayerMeta, LayersMeta, of_images
 
 A, B, C = (f"sha256:{digit * 64}" for digit in "abc")
 MAX = 2**63 - 1
@@ -366,6 +366,7 @@ def test_the_schema_of_several_embeds_that_of_one() -> None:
 
 def test_what_one_image_has_several_times_counts_together_and_the_largest_image_counts() -> None:
     one = LayerMeta(10, 4096, 7)
-    found = of_images([[(A, one), (A, LayerMeta(10, 8192, 7))], [(A, one)], [(A, one), (B, one)]])
-    assert found == {A: LayerMeta(20, 12288, 7), B: one}
-    assert inodes_of_images([[(A, 2), (A, 3)], [(A, 4)], [(A, 1), (B, 9)]]) == {A: 5, B: 9}
+    twice = [(A, one, 2), (A, LayerMeta(10, 8192, 7), 3)]
+    found = of_images([twice, [(A, one, 4)], [(A, one, None), (B, one, 9)]], 4096, "ext4")
+    layers = {A: LayerMeta(20, 12288, 7), B: one}
+    assert found == LayersMeta(4096, layers, "ext4", {A: 5, B: 9})

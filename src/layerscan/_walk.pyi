@@ -21,12 +21,11 @@ class Cancel(Protocol):
 def walk_trees(
     paths: list[bytes],
     child: bytes | None,
-    threads: int,
-    cross_mounts: bool,
     in_order: bool,
     all_inodes: bool,
+    threads: int,
+    cross_mounts: bool,
     on_progress: Callable[[int, int], object] | None,
-    interval: float,
     cancel: Cancel | None,
 ) -> list[TreeFacts]:
     """Walk each of `paths` in one pool of threads, without the GIL.
@@ -34,16 +33,15 @@ def walk_trees(
     Args:
         paths: the roots, in file system encoding.
         child: name of an entry of each root to be counted apart as well.
-        threads: how many; 0 chooses by the cores and the descriptors allowed.
-        cross_mounts: enter other file systems that are mounted in a tree.
         in_order: one tree after the other; what one has counted, a directory
             with all below it or an inode with several names, counts in no
             later one. A root counted before gives a tally of zeros.
         all_inodes: with `in_order`, look for inodes with one name as well:
             needed where a root is no directory.
-        on_progress: called with the entries counted and the trees done so far,
-            from the calling thread; what it raises ends the walk.
-        interval: seconds between two such calls, in steps of 0.05.
+        threads: how many; 0 chooses by the cores and the descriptors allowed.
+        cross_mounts: enter other file systems that are mounted in a tree.
+        on_progress: called every 0.1 seconds with the entries counted and the trees
+            done so far, from the calling thread; what it raises ends the walk.
         cancel: looked at every 0.05 seconds: when it is set the walk ends.
 
     Raises:
@@ -60,7 +58,6 @@ def list_inodes(
     threads: int,
     cross_mounts: bool,
     on_progress: Callable[[int, int], object] | None,
-    interval: float,
     cancel: Cancel | None,
 ) -> tuple[TreeFacts, RowBuffer]:
     """Walk `path`, and keep a row for each inode, in no order.

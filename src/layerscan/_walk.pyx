@@ -47,8 +47,9 @@ cdef enum:
     # keeps when the limit is high: it gains nothing from more.
     DESCRIPTORS_SPARED = 16
     MOST_DESCRIPTORS = 4096
-    # Milliseconds between two looks at signals and cancellation.
+    # Milliseconds between two looks at signals and cancellation, and two calls of on_progress.
     PAUSE = 50
+    INTERVAL = 100
     # In `Walk.cancelled`, beside the errno of a walk that gave up.
     CANCELLED = -1
 
@@ -263,10 +264,10 @@ cdef int set_up(Walk *w, list paths, bint cross_mounts) except -1:
     return 0
 
 
-cdef int drive(Walk *w, int threads, on_progress, double interval, cancel) except -1:
+cdef int drive(Walk *w, int threads, on_progress, cancel) except -1:
     """Run the walk to its end, looking after signals, progress and `cancel` meanwhile."""
     cdef bint ended = False
-    cdef double since = 0
+    cdef int since = 0
     with nogil:
         start(w, threads)
         ended = wait_for(w, 0)
@@ -276,8 +277,8 @@ cdef int drive(Walk *w, int threads, on_progress, double interval, cancel) excep
         PyErr_CheckSignals()
         if not ended and cancel is not None and cancel.is_set():
             raise InterruptedError("the walk was cancelled")
-        since += PAUSE / 1000.0
-        if on_progress is not None and since >= interval:
+        since += PAUSE
+        if on_progress is not None and since >= INTERVAL:
             since = 0
             on_progress(*progress(w))
     with nogil:
@@ -296,8 +297,8 @@ cdef void tear_down(Walk *w):
 
 
 def walk_trees(
-    list paths, bytes child, int threads, bint cross_mounts, bint in_order, bint all_inodes,
-    on_progress, double interval, cancel,
+    list paths, bytes child, bint in_order, bint all_inodes, int threads, bint cross_mounts,
+    on_progress, cancel,
 ):
     """Walk each of `paths` in one pool; see _walk.pyi."""
     cdef Walk w
@@ -310,7 +311,7 @@ def walk_trees(
         if child is not None:
             for i in range(w.tree_count):
                 w.trees[i].child_name = PyBytes_AS_STRING(child)
-        drive(&w, threads, on_progress, interval, cancel)
+        drive(&w, threads, on_progress, cancel)
         return [tree_facts(&w.trees[i]) for i in range(w.tree_count)]
     finally:
         tear_down(&w)
@@ -330,16 +331,14 @@ cdef class RowBuffer:
         rows_free(&self.rows)
 
 
-def list_inodes(
-    bytes path, int threads, bint cross_mounts, on_progress, double interval, cancel
-):
+def list_inodes(bytes path, int threads, bint cross_mounts, on_progress, cancel):
     """Walk `path` and keep a row for each inode; see _walk.pyi."""
     cdef Walk w
     cdef RowBuffer buffer = RowBuffer()
     try:
         set_up(&w, [path], cross_mounts)
         w.trees[0].rows = &buffer.rows
-        drive(&w, threads, on_progress, interval, cancel)
+        drive(&w, threads, on_progress, cancel)
         return tree_facts(&w.trees[0]), buffer
     finally:
         tear_down(&w)

@@ -1,8 +1,7 @@
 """The layers metadata documents: their types, reading, writing, merging.
 
-Alone knows their JSON ("Contract: JSON" in the design; the schemas are in
-``schemas/``). It knows nothing of stores, images or walks: where the figures
-come from is the caller's matter.
+Alone knows their JSON; the schemas are in ``schemas/``. Where the figures come
+from is the caller's matter.
 
 A reader accepts keys it does not know and refuses everything else that is not
 as it should be. Each refusal is one `DocumentError` that names the document
@@ -17,19 +16,12 @@ from typing import Any, NamedTuple, TypeVar
 
 from layerscan import digest as digests
 from layerscan.errors import DocumentError, LayerscanError
-from layerscan.jsondoc import (
-    Place,
-    decode,
-    integer,
-    mapping,
-    member,
-    read_file,
-)
+from layerscan.jsondoc import Place, decode, integer, mapping, member, read_file
 from layerscan.jsondoc import text as string
 from layerscan.text import printable, quoted, shown
 
+# Bytes of the longest file that is read: some half a million layers.
 MAX_DOCUMENT = 64 * 1024 * 1024
-"""Bytes of the longest file that is read: some half a million layers."""
 
 _Figure = TypeVar("_Figure", int, int | None, str | None)
 
@@ -42,7 +34,7 @@ class LayerMeta(NamedTuple):
     Attributes:
         size: content of its files, without block rounding.
         usage: what it takes of the disk, with block rounding.
-        archive_size: length of its compressed blob, None where it is unknown.
+        archive_size: of its compressed blob, None where it is unknown.
     """
 
     size: int
@@ -51,15 +43,12 @@ class LayerMeta(NamedTuple):
 
 
 class LayersMeta(NamedTuple):
-    """The layers of one architecture.
+    """The layers of one architecture: what each costs, by the digest of its compressed blob.
 
     Attributes:
-        fs_block_size: block size in bytes of the file system they were
-            measured on.
-        layers: what each costs, by the digest of its compressed blob.
+        fs_block_size: block size in bytes of the file system they were measured on.
         file_system: its full name, as ``--fs`` takes it; None where it is unknown.
-        inodes: how many inodes each makes the engine create, by digest; those of
-            other layers are unknown.
+        inodes: how many each makes the engine create, by digest; others are unknown.
     """
 
     fs_block_size: int
@@ -73,57 +62,41 @@ def is_architecture(text: str) -> bool:
     return _ARCHITECTURE.fullmatch(text) is not None
 
 
-def of_images(images: Iterable[Iterable[tuple[str, LayerMeta]]]) -> dict[str, LayerMeta]:
+def of_images(
+    images: Iterable[Iterable[tuple[str, LayerMeta, int | None]]],
+    fs_block_size: int,
+    file_system: str | None = None,
+) -> LayersMeta:
     """What each blob costs, from what the layers of images cost.
 
     An image may have one blob several times, as layers on top of others: what they
     take together is what the blob costs there. Of several images, the one with the
     largest figures counts: on another parent a layer may take another block.
 
-    Args:
-        images: for each image its layers, each with its digest.
+    For each of `images` there are its layers: the digest of each, what it costs, and how
+    many inodes it makes the engine create, None where that is unknown.
     """
-    blobs: dict[str, LayerMeta] = {}
+    nothing = LayerMeta(0, 0)
+    layers: dict[str, LayerMeta] = {}
+    inodes: dict[str, int] = {}
     for image in images:
         together: dict[str, LayerMeta] = {}
-        for digest, layer in image:
-            before = together.get(digest, LayerMeta(0, 0))
-            together[digest] = LayerMeta(
-                before.size + layer.size, before.usage + layer.usage, layer.archive_size
-            )
-        for digest, layer in together.items():
-            known = blobs.get(digest, LayerMeta(0, 0))
-            blobs[digest] = LayerMeta(
-                max(layer.size, known.size), max(layer.usage, known.usage), layer.archive_size
-            )
-    return blobs
-
-
-def inodes_of_images(images: Iterable[Iterable[tuple[str, int]]]) -> dict[str, int]:
-    """How many inodes each blob makes an engine create, by the rule of `of_images`.
-
-    Args:
-        images: for each image the inodes of its layers, each with its digest.
-    """
-    blobs: dict[str, int] = {}
-    for image in images:
-        together: Counter[str] = Counter()
-        for digest, inodes in image:
-            together[digest] += inodes
-        for digest, inodes in together.items():
-            blobs[digest] = max(inodes, blobs.get(digest, 0))
-    return blobs
+        created: Counter[str] = Counter()
+        for digest, (size, usage, archive_size), count in image:
+            before = together.get(digest, nothing)
+            together[digest] = LayerMeta(before.size + size, before.usage + usage, archive_size)
+            if count is not None:
+                created[digest] += count
+        for digest, (size, usage, archive_size) in together.items():
+            known = layers.get(digest, nothing)
+            layers[digest] = LayerMeta(max(size, known.size), max(usage, known.usage), archive_size)
+        for digest, count in created.items():
+            inodes[digest] = max(count, inodes.get(digest, 0))
+    return LayersMeta(fs_block_size, layers, file_system, inodes)
 
 
 def check_architectures(images: Iterable[tuple[str, str]]) -> None:
-    """Refuse an image whose architecture can be no key of the document.
-
-    Args:
-        images: for each what to call it in messages, and its architecture.
-
-    Raises:
-        LayerscanError: there is one.
-    """
+    """Refuse an architecture that can be no key of the document; each is with its image's name."""
     for label, architecture in images:
         if not architecture:
             raise LayerscanError(
@@ -137,15 +110,7 @@ def check_architectures(images: Iterable[tuple[str, str]]) -> None:
 
 
 def loads(text: str | bytes, source: str) -> LayersMeta:
-    """Read the document of one architecture.
-
-    Args:
-        text: the document; bytes must be UTF-8.
-        source: what to call it in messages, a file name as a rule.
-
-    Raises:
-        DocumentError: it is malformed.
-    """
+    """Read the document of one architecture; a `DocumentError` calls it `source`."""
     return _one(decode(text, source), Place(source))
 
 
@@ -162,12 +127,7 @@ def loads_by_arch(text: str | bytes, source: str) -> dict[str, LayersMeta]:
 
 
 def load(path: str) -> LayersMeta:
-    """Read the file `path`, a document of one architecture.
-
-    Raises:
-        DocumentError: the file cannot be read, is longer than `MAX_DOCUMENT`
-            or is malformed.
-    """
+    """Read the file `path`, a document of one architecture of at most `MAX_DOCUMENT` bytes."""
     return loads(read_file(path, MAX_DOCUMENT), path)
 
 
@@ -177,22 +137,16 @@ def load_by_arch(path: str) -> dict[str, LayersMeta]:
 
 
 def dumps(meta: LayersMeta) -> bytes:
-    """Write the document of one architecture.
+    """Write the document of one architecture: equal content, equal bytes.
 
     Returns:
-        UTF-8 JSON, indented by two spaces for reading and comparing in a build
-        log, keys sorted, ended by a newline: equal content, equal bytes.
+        UTF-8 JSON, indented by two spaces, keys sorted, ended by a newline.
     """
     return _encode(_plain(meta))
 
 
 def dumps_by_arch(metas: Mapping[str, LayersMeta], *, compact: bool = False) -> bytes:
-    """Write the document of several architectures; see `dumps`.
-
-    Args:
-        metas: the document of each.
-        compact: without blanks and the newline, as devices get it.
-    """
+    """As `dumps`, for several; with `compact` without blanks and newline, as devices get it."""
     document = {architecture: _plain(meta) for architecture, meta in metas.items()}
     if compact:
         return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
@@ -203,8 +157,7 @@ def merge(pairs: Iterable[tuple[str, LayersMeta, str]]) -> dict[str, LayersMeta]
     """Put documents of one architecture together.
 
     Architectures may come more than once if their documents do not contradict
-    each other: what each says is then united. The order of `pairs` does not
-    matter, and giving a document twice changes nothing.
+    each other: what each says is then united. Order and repetition do not matter.
 
     Args:
         pairs: for each document its architecture, its content and what to call
@@ -244,8 +197,7 @@ def _unite(architecture: str, documents: list[tuple[LayersMeta, str]]) -> Layers
         if before != figure:
             raise Place(source, path).fault(
                 f"{printable(str(figure))} contradicts {printable(str(before))} in "
-                f"{printable(witness)}"
-                f" (both are given as {architecture})"
+                f"{printable(witness)} (both are given as {architecture})"
             )
         return figure
 
@@ -281,23 +233,16 @@ def _one(value: object, place: Place) -> LayersMeta:
         if not digests.is_digest(digest):
             raise at.fault(digests.NO_DIGEST)
         figures = mapping(layer, at)
+        archive_size = integer(figures, "archive_size", at) if "archive_size" in figures else None
         layers[digest] = LayerMeta(
-            size=integer(figures, "size", at),
-            usage=integer(figures, "usage", at),
-            archive_size=integer(figures, "archive_size", at)
-            if "archive_size" in figures
-            else None,
+            integer(figures, "size", at), integer(figures, "usage", at), archive_size
         )
     file_system = string(document, "file_system", place) if "file_system" in document else None
     return LayersMeta(fs_block_size, layers, file_system, read_inodes(document, place))
 
 
 def read_inodes(document: dict[str, object], place: Place) -> dict[str, int]:
-    """The inodes of each layer by its digest, of the document of one architecture at `place`.
-
-    Raises:
-        DocumentError: they are malformed.
-    """
+    """The inodes of each layer by its digest, of the document of one architecture at `place`."""
     at = place.key("inodes")
     counts = mapping(document.get("inodes", {}), at)
     for digest in counts:

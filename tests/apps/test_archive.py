@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerscan.apps.archive import BundleArchive, BundleEntry, EntryKind
+from layerscan.apps.archive import FILE, FOLDER, SYMLINK, BundleArchive, BundleEntry
 from layerscan.apps.published import bundle_files
 from tests.builders.bundle_case import app_folder, bundled
 
@@ -31,7 +31,7 @@ def archived(*entries: tuple[BundleEntry, bytes]) -> bytes:
 @given(st.binary(max_size=300), st.integers(0, 300_000))
 def test_any_content_is_read_back(content: bytes, length: int) -> None:
     data = (content * (length // max(len(content), 1) + 1))[:length] + content
-    raw = archived((BundleEntry("f", EntryKind.FILE, 0o644, len(data)), data))
+    raw = archived((BundleEntry("f", FILE, 0o644, len(data)), data))
     assert zlib.decompressobj(wbits=31).decompress(raw) == gzip.decompress(raw)
     with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
         extracted = tar.extractfile("f")
@@ -47,8 +47,8 @@ TEXT = st.text(
 @given(TEXT, TEXT, st.integers(0, 0o7777))
 def test_any_name_and_link_is_read_back(name: str, link: str, mode: int) -> None:
     raw = archived(
-        (BundleEntry(name, EntryKind.SYMLINK, mode, link=link), b""),
-        (BundleEntry(name, EntryKind.FOLDER, mode), b""),
+        (BundleEntry(name, SYMLINK, mode, link=link), b""),
+        (BundleEntry(name, FOLDER, mode), b""),
     )
     with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
         symlink, folder = tar.getmembers()
@@ -63,10 +63,10 @@ def test_names_and_links_of_a_hundred_bytes_need_no_record(
 ) -> None:
     name = "d/" * ((length - 1) // 2) + "n" * (2 - length % 2) if of_folders else "n" * length
     assert len(name) == length
-    file = BundleEntry(name, EntryKind.FILE, 0o644)
-    link = BundleEntry("l", EntryKind.SYMLINK, 0o777, link=name)
+    file = BundleEntry(name, FILE, 0o644)
+    link = BundleEntry("l", SYMLINK, 0o777, link=name)
     # The slash behind its name counts.
-    folder = BundleEntry(name[1:] or "f", EntryKind.FOLDER, 0o755)
+    folder = BundleEntry(name[1:] or "f", FOLDER, 0o755)
     raws = [archived((entry, b"")) for entry in (file, link, folder)]
     needed = [length > 100, length > 100, len(folder.name) + 1 > 100]
     assert [b"././@PaxHeader" in raw for raw in raws] == needed
@@ -88,7 +88,7 @@ def test_files_with_names_of_a_hundred_bytes_are_in_it(tmp_path: Path, length: i
 
 @pytest.mark.parametrize("size", [0o77777777777 - 1, 0o77777777777, 0o77777777777 + 1])
 def test_a_size_of_eleven_octal_digits_needs_no_record(size: int) -> None:
-    raw = archived((BundleEntry("f", EntryKind.FILE, 0o644, size), b""))
+    raw = archived((BundleEntry("f", FILE, 0o644, size), b""))
     assert (b"././@PaxHeader" in raw) == (size > 0o77777777777)
     with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
         first = tar.next()
@@ -97,7 +97,7 @@ def test_a_size_of_eleven_octal_digits_needs_no_record(size: int) -> None:
 
 
 def test_a_file_larger_than_an_octal_field_holds() -> None:
-    raw = archived((BundleEntry("f", EntryKind.FILE, 0o644, 9 << 30), b""))
+    raw = archived((BundleEntry("f", FILE, 0o644, 9 << 30), b""))
     with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
         first = tar.next()
     assert first is not None

@@ -34,10 +34,10 @@ def test_an_app_manifest_that_old_clients_read(length: int) -> None:
         app=SimpleNamespace(name="shop"), warnings=["w"], architectures=(), metadata=None
     )
     target: Any = None
-    result = publish._Result(bytes(length), has_layers_manifests=False, refused="r")
-    warned = publish._published(prepared, target, result).warnings
-    assert warned[:2] == ("w", "r")
-    assert [f"has {length} bytes: old versions" in one for one in warned[2:]] == [True] * (
+    raw = bytes(length)
+    warned = publish._published(prepared, target, raw, has_layers_manifests=False).warnings
+    assert warned[0] == "w"
+    assert [f"has {length} bytes: old versions" in one for one in warned[1:]] == [True] * (
         length > 2010
     )
 
@@ -78,7 +78,7 @@ def test_volumes_of_a_device(monkeypatch: pytest.MonkeyPatch, number: int) -> No
 def test_the_compose_file_of_a_bundle(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
     monkeypatch.setattr(published, "MAX_COMPOSE_FILE", 20)
     raw = with_compose_file("x" * length)
-    with refused_if(length > 20, DocumentError, "f: is longer than 20 bytes"):
+    with refused_if(length > 20, DocumentError, "b: docker-compose.yml: is longer than 20 bytes"):
         assert published._compose_file(raw, "b", "f") == "x" * length
 
 

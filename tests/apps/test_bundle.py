@@ -17,6 +17,7 @@ from typing import BinaryIO
 import pytest
 
 from layerscan.apps import bundle
+from layerscan.apps.archive import BundleArchive
 from layerscan.apps.bundle import write_bundle
 from layerscan.apps.discovery import app_at
 from layerscan.apps.files import read_text
@@ -214,14 +215,14 @@ def test_a_file_that_changes_while_it_is_read(
 ) -> None:
     folder = app_folder(tmp_path, big=bytes(3000))
     monkeypatch.setattr(bundle, "_CHUNK", 1000)
-    read = bundle._read
+    write = BundleArchive.write
 
-    def reading(file: io.FileIO, size: int, path: str) -> bytes:
-        if path.endswith("big") and file.tell() == 1000:
-            os.truncate(path, 3000 + change * 1500)
-        return read(file, size, path)
+    def writing(archive: BundleArchive, data: bytes) -> None:
+        write(archive, data)
+        if len(data) == 1000:
+            os.truncate(folder / "big", 3000 + change * 1500)
 
-    monkeypatch.setattr(bundle, "_read", reading)
+    monkeypatch.setattr(BundleArchive, "write", writing)
     assert fault(folder) == "big: changed while it was read; publish when nothing writes it"
     monkeypatch.undo()
     assert bundled(folder)

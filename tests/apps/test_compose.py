@@ -59,10 +59,8 @@ services:
   first: {<<: [*a, *b]}
   second: {<<: [*empty, *b, *a]}
   deep: {<<: [*ab, *b]}
-  circle: &circle {<<: [*circle, *b]}
 """
     assert image_texts(one_app(tmp_path, text)) == {
-        "circle": "b",
         "deep": "a",
         "first": "a",
         "merged": "m",
@@ -77,11 +75,13 @@ WRONG = [
     ("[]", ":1: the file: must be a mapping"),
     ("text", ":1: the file: must be a mapping"),
     ("name: x", ": has no services"),
+    ("~", ": is empty"),
     ("services:", ": has no services"),
     ("services: {}", ": has no services"),
     ("services: {a: !reset null}", ": has no services"),
     ("services: [a]", ":1: services: must be a mapping"),
-    ("services: &a [*a]", ":1: services: must be a mapping"),
+    ("services: &a [*a]", ":1: *a refers to no earlier value"),
+    ("services: {a: &a {<<: *a}}", ":1: *a refers to no earlier value"),
     ("services:\n  a: x", ":2: service a: must be a mapping"),
     ("services:\n  a:", ":2: service a has no image"),
     ("services:\n  a: {}", ":2: service a has no image"),
@@ -97,8 +97,8 @@ WRONG = [
     ("services:\n  a:\n    image: [x]", ":3: service a: image must be a string"),
     ("services:\n  a:\n    image: 5", ":3: service a: image must be a string"),
     ("services:\n  a:\n    image: true", ":3: service a: image must be a string"),
-    ("services:\n  a: {<<: x}", ":2: service a: must be a mapping"),
-    ("services:\n  a: {<<: [[]]}", ":2: service a: must be a mapping"),
+    ("services:\n  a: {<<: x}", ":2: << takes mappings only"),
+    ("services:\n  a: {<<: [[]]}", ":2: << takes mappings only"),
     (
         'services:\n  "a\\nb": {image: x}',
         ":2: 'a\\nb' is no service name (letters, digits, . _ -)",
@@ -109,8 +109,8 @@ WRONG = [
     ("services:\n  a: {image: x}\n  a: {image: y}", ":3: key 'a' is there already, at line 2"),
     ("a: &a {}\nb: {<<: *a, <<: *a}", ":2: key '<<' is there already, at line 2"),
     ("? [a]\n: {b: 1, 'b': 2}", ":2: key 'b' is there already, at line 2"),
-    ("services:\n  a: {image: *none}", ":2: is no YAML: found undefined alias"),
-    ("a: 1\n---\nb: 1", ":2: is no YAML: but found another document"),
+    ("services:\n  a: {image: *none}", ":2: *none refers to no earlier value"),
+    ("a: 1\n---\nb: 1", ":2: has a second document"),
     ("a: [\nb: }", ":2: is no YAML: did not find expected node content"),
     ("a: \x01", ": is no YAML: control characters are not allowed"),
     (b"a: \xff", ": is not UTF-8 at byte 3"),
@@ -151,6 +151,7 @@ def wide_merges() -> str:
     return f"b: &b {{{wide}, image: x}}\nservices:\n{services}"
 
 
+TOO_MUCH = "its aliases make too much of it"
 DOUBLING_MERGES = "\n".join(
     ["b0: &b0 {image: x}"]
     + [f"b{n}: &b{n} {{<<: [*b{n - 1}, *b{n - 1}]}}" for n in range(1, 60)]
@@ -167,29 +168,19 @@ DOUBLING_ALIASES = "\n".join(
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        pytest.param(DOUBLING_MERGES, {"web": "x"}, id="doubling merges"),
-        pytest.param(DOUBLING_ALIASES, {"web": "x"}, id="doubling aliases"),
-        pytest.param(
-            wide_merges(), {f"s{n}": "x" for n in range(20_000)}, id="wide mapping merged often"
-        ),
-        pytest.param(many_merges(), "more than 100000 merges (<<) to follow", id="long chain"),
+        pytest.param(DOUBLING_MERGES, TOO_MUCH, id="doubling merges"),
+        pytest.param(DOUBLING_ALIASES, TOO_MUCH, id="doubling aliases"),
+        pytest.param(wide_merges(), TOO_MUCH, id="wide mapping merged often"),
+        pytest.param(many_merges(), "is nested too deeply", id="long chain"),
         pytest.param("[" * 900_000, "exceeded maximum nesting depth", id="deep flow"),
-        pytest.param("- " * 400_000, "exceeded maximum nesting depth", id="deep block"),
-        pytest.param(
-            "a: " + "[" * 900 + "]" * 900 + "\n" + only("x"), {"web": "x"}, id="deep yet allowed"
-        ),
+        pytest.param("- " * 400_000, "is nested too deeply", id="deep block"),
         pytest.param("a" * 2**20 + "a", "is longer than 1048576 bytes", id="long"),
     ],
 )
-def test_a_bomb_takes_little_time(
-    tmp_path: Path, text: str, expected: dict[str, str] | str
-) -> None:
+def test_a_bomb_takes_little_time(tmp_path: Path, text: str, expected: str) -> None:
     app = one_app(tmp_path, text)
     begin = time.process_time()
-    if isinstance(expected, str):
-        assert expected in fault(app)
-    else:
-        assert image_texts(app) == expected
+    assert expected in fault(app)
     assert time.process_time() - begin < 10
 
 
@@ -197,7 +188,7 @@ def test_without_libyaml_deep_nesting_is_refused_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr("yaml.CSafeLoader")
-    assert fault(one_app(tmp_path, "[" * 5_000)) == "docker-compose.yml: is nested too deeply"
+    assert fault(one_app(tmp_path, "[" * 5_000)) == "docker-compose.yml:1: is nested too deeply"
     app = one_app(tmp_path, "services:\n  a: {image: x}\n  a: {image: y}")
     assert fault(app) == "docker-compose.yml:3: key 'a' is there already, at line 2"
 

@@ -129,7 +129,7 @@ services:
   b: {image: "b$NOWHERE:1"}
   c: {image: "c$FROM_ENV:$NOWHERE-"}
 """
-    found = service_images(one_app(tmp_path, text, "DEEP=$ZERO\nFROM_ENV=x$DEEP"), {})
+    _, found = service_images(one_app(tmp_path, text, "DEEP=$ZERO\nFROM_ENV=x$DEEP"), {})
     assert {name: image.unset for name, image in found.items()} == {
         "a": (),
         "b": ("NOWHERE",),

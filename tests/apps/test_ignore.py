@@ -110,12 +110,20 @@ def test_the_last_pattern_that_matches_decides(text: str, matching: str, others:
         ("[z-a]", "[z-a] is no range of characters"),
         ("a\\", "nothing after \\"),
         ("a**b**c", "more than one ** in one name"),
+        ("a**b/" * 9 + "c", "** within too many names"),
     ],
 )
 def test_a_malformed_pattern_names_its_line(pattern: str, reason: str) -> None:
     with pytest.raises(ComposeError) as caught:
         IgnoreRules(f"a\n{pattern}\n", "f")
     assert str(caught.value) == f"f:2: {pattern}: {reason}"
+
+
+def test_a_pattern_that_can_be_read_in_many_ways() -> None:
+    assert ignored("a**b/" * 8 + "c", "ab/" * 8 + "c", "a/b/" * 8 + "c/d", "ab/" * 7 + "c") == [
+        "ab/" * 8 + "c",
+        "a/b/" * 8 + "c/d",
+    ]
 
 
 def test_too_many_lines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -307,8 +307,8 @@ def test_any_plain_scalar_survives(words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("x: &a [*a]", "f.yml:2: *a is part of itself"),
-        ("x: &a {b: *a}", "f.yml:2: *a is part of itself"),
+        ("x: &a [*a]", "f.yml:2: *a refers to no earlier value"),
+        ("x: &a {b: *a}", "f.yml:2: *a refers to no earlier value"),
         ("x: {<<: [1]}", "f.yml:2: << takes mappings only"),
         ("x: {<<: text}", "f.yml:2: << takes mappings only"),
         ("x: {[a]: b}", "f.yml:2: a key must be text"),

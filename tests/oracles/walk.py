@@ -167,15 +167,18 @@ class _Tree:
             self.faults.append((path, _errno(error), in_child))
 
 
+_INTERVAL = 0.1
+"""Seconds between two calls of on_progress."""
+
+
 def walk_trees(
     paths: list[bytes],
     child: bytes | None,
-    threads: int,  # noqa: ARG001 - there is one
-    cross_mounts: bool,  # noqa: FBT001 - the signature of the compiled walk
-    in_order: bool,  # noqa: FBT001
+    in_order: bool,  # noqa: FBT001 - the signature of the compiled walk
     all_inodes: bool,  # noqa: ARG001, FBT001 - in order, this one always looks at all
+    threads: int,  # noqa: ARG001 - there is one
+    cross_mounts: bool,  # noqa: FBT001
     on_progress: Callable[[int, int], object] | None,
-    interval: float,
     cancel: Cancel | None,
 ) -> list[TreeFacts]:
     """Walk each of `paths`; see ``_walk.pyi``."""
@@ -187,7 +190,7 @@ def walk_trees(
         entries += count
         if cancel is not None and cancel.is_set():
             raise InterruptedError("the walk was cancelled")
-        if on_progress is not None and time.monotonic() - last >= interval:
+        if on_progress is not None and time.monotonic() - last >= _INTERVAL:
             last = time.monotonic()
             on_progress(entries, trees_done)
 

@@ -10,89 +10,70 @@ Python builds have) give different bytes for the same level, and tarfile's own
 headers differ between versions of Python.
 """
 
+import hashlib
 import struct
 import zlib
-from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple
 
+FILE, SYMLINK, FOLDER = b"0", b"2", b"5"
+"""What an entry is, as ``typeflag`` says it."""
+
+_PAX = b"x"
 _BLOCK = 512
 _LONGEST_STORED = 0xFFFF
 # ID, deflate, no flags, no time, no hint, unknown system.
 _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
-_WIDEST = {"name": 100, "link": 100}
+_LONGEST_NAME = 100
 _LARGEST_SIZE = 0o77777777777
 
 
-class Writer(Protocol):
-    """What takes bytes."""
-
-    def write(self, data: bytes, /) -> object:
-        """Take all of `data`."""
-
-
-class EntryKind(Enum):
-    """What an entry is, as ``typeflag`` says it."""
-
-    FILE = b"0"
-    SYMLINK = b"2"
-    FOLDER = b"5"
-    PAX = b"x"
-
-
 class BundleEntry(NamedTuple):
-    """An entry of the archive, but for its content.
+    """An entry of the archive, but for its content: `size` bytes of a file, else none.
 
     Attributes:
         name: its path, relative, of ``/`` and names.
-        kind: what it is.
+        kind: `FILE`, `SYMLINK` or `FOLDER`.
         mode: its permission bits.
-        size: bytes of content of a file, else 0.
-        link: where a symlink leads, else empty.
     """
 
     name: str
-    kind: EntryKind
+    kind: bytes
     mode: int
     size: int = 0
     link: str = ""
 
 
 class BundleArchive:
-    """An archive while it is written, from front to back.
+    """An archive while it is written to `target`, from front to back, by blocks of 64 KiB.
 
-    Nothing is kept in memory but one block of 64 KiB.
-
-    Args:
-        target: what takes its bytes.
+    Attributes:
+        hashing, size: of all bytes written to `target`.
     """
 
-    def __init__(self, target: Writer) -> None:
+    def __init__(self, target: BinaryIO) -> None:
+        self.hashing = hashlib.sha256()
+        self.size = 0
         self._target = target
         self._pending = bytearray()
         self._crc = 0
         self._length = 0
-        target.write(_GZIP_HEADER)
+        self._put(_GZIP_HEADER)
 
     def add(self, entry: BundleEntry) -> None:
         """Begin an entry. The content of a file follows with `write`, then `pad`."""
-        name = entry.name + "/" if entry.kind is EntryKind.FOLDER else entry.name
-        plain, records = name.encode(), b""
-        link = entry.link.encode()
-        if len(plain) > _WIDEST["name"] or not name.isascii():
-            records += _record("path", plain)
-            plain = name.encode("ascii", "replace")[: _WIDEST["name"]]
-        if len(link) > _WIDEST["link"] or not entry.link.isascii():
-            records += _record("linkpath", link)
-            link = entry.link.encode("ascii", "replace")[: _WIDEST["link"]]
+        path = entry.name + "/" if entry.kind == FOLDER else entry.name
+        name, records = _fitting("path", path)
+        link, link_records = _fitting("linkpath", entry.link)
+        records += link_records
         size = entry.size
         if size > _LARGEST_SIZE:
             records += _record("size", b"%d" % size)
             size = 0
         if records:
-            self.write(_header(b"././@PaxHeader", EntryKind.PAX, 0o644, len(records), b""))
+            self.write(_header(b"././@PaxHeader", _PAX, 0o644, len(records), b""))
             self.write(records)
             self.pad(len(records))
-        self.write(_header(plain, entry.kind, entry.mode, size, link))
+        self.write(_header(name, entry.kind, entry.mode, size, link))
 
     def write(self, data: bytes) -> None:
         """Append `data` as it is."""
@@ -111,30 +92,34 @@ class BundleArchive:
         """Write the end of the archive."""
         self.write(bytes(2 * _BLOCK))
         self._store(bytes(self._pending), last=True)
-        self._target.write(struct.pack("<II", self._crc, self._length & 0xFFFFFFFF))
+        self._put(struct.pack("<II", self._crc, self._length & 0xFFFFFFFF))
 
     def _store(self, data: bytes, *, last: bool) -> None:
         length = len(data)
-        self._target.write(struct.pack("<BHH", last, length, length ^ 0xFFFF) + data)
+        self._put(struct.pack("<BHH", last, length, length ^ 0xFFFF) + data)
+
+    def _put(self, data: bytes) -> None:
+        self.hashing.update(data)
+        self.size += len(data)
+        self._target.write(data)
 
 
-def _header(name: bytes, kind: EntryKind, mode: int, size: int, link: bytes) -> bytes:
+def _header(name: bytes, kind: bytes, mode: int, size: int, link: bytes) -> bytes:
     """A ustar header: owner 0, no names of owners, time 0."""
-    before = struct.pack(
-        "100s8s8s8s12s12s",
-        name,
-        b"%07o\0" % mode,
-        b"%07o\0" % 0,
-        b"%07o\0" % 0,
-        b"%011o\0" % size,
-        b"%011o\0" % 0,
-    )
-    after = struct.pack(
-        "1s100s6s2s32s32s8s8s155s12x", kind.value, link, b"ustar\0", b"00", b"", b"", b"", b"", b""
+    zero = b"%07o\0" % 0
+    numbers = (b"%07o\0" % mode, zero, zero, b"%011o\0" % size, b"%011o\0" % 0)
+    block = struct.pack(
+        "100s8s8s8s12s12s8s1s100s8s247x", name, *numbers, b" " * 8, kind, link, b"ustar\x0000"
     )
     # The sum of all bytes, those of the sum itself taken for blanks.
-    checksum = sum(before) + sum(after) + 8 * ord(" ")
-    return before + b"%06o\0 " % checksum + after
+    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+
+
+def _fitting(key: str, text: str) -> tuple[bytes, bytes]:
+    """What of a text fits into its field, and the record that it needs, if it needs one."""
+    if len(text) <= _LONGEST_NAME and text.isascii():
+        return text.encode(), b""
+    return text.encode("ascii", "replace")[:_LONGEST_NAME], _record(key, text.encode())
 
 
 def _record(key: str, value: bytes) -> bytes:

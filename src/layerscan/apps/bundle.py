@@ -5,15 +5,14 @@ the place of the App's own. The same files with the same modes give the same
 bytes, whenever and wherever; see ``archive``.
 """
 
-import hashlib
-import io
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
+from operator import attrgetter
 from typing import BinaryIO, NamedTuple
 
-from layerscan.apps.archive import BundleArchive, BundleEntry, EntryKind
+from layerscan.apps.archive import FILE, FOLDER, SYMLINK, BundleArchive, BundleEntry
 from layerscan.apps.discovery import COMPOSE_FILE, App
 from layerscan.apps.files import exists, read_text
 from layerscan.apps.ignore import IGNORE_FILE, IgnoreRules
@@ -24,19 +23,11 @@ from layerscan.text import printable
 
 BUNDLE_TYPE = "application/octet-stream"
 
-LONGEST_IGNORE_FILE = 256 * 1024
-"""Bytes of the longest ``.composeappignores`` that is read."""
-
-MOST_FILES = 100_000
-"""Files, folders and symlinks of one App."""
-
-DEEPEST = 100
-"""Folders within each other."""
-
+LONGEST_IGNORE_FILE = 256 * 1024  # bytes of the longest .composeappignores that is read
+MOST_FILES = 100_000  # files, folders and symlinks of one App
+DEEPEST = 100  # folders within each other
 _CHUNK = 1 << 20
-_MOST_LINKS = 40
-"""As many as the kernel follows (path_resolution(7))."""
-
+_MOST_LINKS = 40  # as many as the kernel follows (path_resolution(7))
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
     stat.S_IFSOCK: "a socket",
@@ -46,13 +37,7 @@ _KINDS = {
 
 
 class _ListedEntry(NamedTuple):
-    """Something in the App's folder: its path in there, and what lstat(2) says.
-
-    Attributes:
-        name: the path.
-        stat: what lstat(2) says.
-        target: where a symlink leads, else empty.
-    """
+    """Something in the App's folder: its path, what lstat(2) says, and a symlink's target."""
 
     name: str
     stat: os.stat_result
@@ -60,68 +45,40 @@ class _ListedEntry(NamedTuple):
 
 
 def write_bundle(app: App, pinned: bytes, target: BinaryIO) -> Descriptor:
-    """Write the bundle of an App.
+    """Write the bundle of an App to `target`, with the Compose file as it is `pinned`.
 
     Symlinks stay symlinks, hard links become files of their own. Whatever is moved or
     exchanged meanwhile, nothing gets in that is not in the App's folder: every step is
     by descriptor, through no symlink, and what is read must be what was listed.
 
-    Args:
-        app: the App.
-        pinned: its Compose file as it is to be in the bundle.
-        target: what takes the bundle.
-
     Raises:
         ComposeError: a file cannot be read, changes meanwhile, is of a kind that
             a device has no use for, or leads out of the folder.
     """
-    rules = _rules(app)
-    hashing = _HashedTarget(target)
-    archive = BundleArchive(hashing)
-    with _told(), Folder(app.folder, follow=True) as root:
-        kept = _kept(root, rules)
-        links = {name: found.target for name, found in kept.items() if found.target}
-        for name in sorted(kept):
-            if name == COMPOSE_FILE:
-                # The file may be a symlink: its mode is that of what it leads to.
-                mode = stat.S_IMODE(os.stat(app.compose_file).st_mode)
-                archive.add(BundleEntry(COMPOSE_FILE, EntryKind.FILE, mode, len(pinned)))
-                archive.write(pinned)
-                archive.pad(len(pinned))
-            else:
-                _add(archive, root, kept[name], links)
-    archive.finish()
-    return Descriptor(BUNDLE_TYPE, f"sha256:{hashing.digest.hexdigest()}", hashing.size)
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """What is wrong with a file or folder in this block is a `ComposeError`."""
+    archive = BundleArchive(target)
     try:
-        yield
+        with Folder(app.folder, follow=True) as root:
+            kept = _kept(root, _rules(app))
+            links = {name: found.target for name, found in kept.items() if found.target}
+            for name in sorted(kept):
+                if name == COMPOSE_FILE:
+                    # The file may be a symlink: its mode is that of what it leads to.
+                    mode = stat.S_IMODE(os.stat(app.compose_file).st_mode)
+                    archive.add(BundleEntry(COMPOSE_FILE, FILE, mode, len(pinned)))
+                    archive.write(pinned)
+                    archive.pad(len(pinned))
+                else:
+                    _add(archive, root, kept[name], links)
     except Fault as fault:
         raise ComposeError(f"{printable(fault.where)}: {fault.what}") from None
-
-
-class _HashedTarget:
-    """Passes on what is written, and knows its digest and size."""
-
-    def __init__(self, target: BinaryIO) -> None:
-        self._target = target
-        self.digest = hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: bytes) -> None:
-        self.digest.update(data)
-        self.size += len(data)
-        self._target.write(data)
+    archive.finish()
+    return Descriptor(BUNDLE_TYPE, f"sha256:{archive.hashing.hexdigest()}", archive.size)
 
 
 def _rules(app: App) -> IgnoreRules:
-    path = os.path.join(app.folder, IGNORE_FILE)
-    if not exists(path):
-        return IgnoreRules("", IGNORE_FILE)
-    text = read_text(path, root=app.folder, longest=LONGEST_IGNORE_FILE)
+    path, text = os.path.join(app.folder, IGNORE_FILE), ""
+    if exists(path):
+        text = read_text(path, root=app.folder, longest=LONGEST_IGNORE_FILE)
     return IgnoreRules(text, printable(path))
 
 
@@ -182,27 +139,23 @@ def _add(archive: BundleArchive, root: Folder, found: _ListedEntry, links: dict[
         raise Fault(where, "its name is not UTF-8, rename it") from None
     mode = stat.S_IMODE(found.stat.st_mode)
     if stat.S_ISDIR(found.stat.st_mode):
-        archive.add(BundleEntry(found.name, EntryKind.FOLDER, mode))
+        archive.add(BundleEntry(found.name, FOLDER, mode))
     elif stat.S_ISLNK(found.stat.st_mode):
         _check_target(where, found, links)
         # Linux gives a symlink no mode of its own.
-        archive.add(BundleEntry(found.name, EntryKind.SYMLINK, 0o777, link=found.target))
+        archive.add(BundleEntry(found.name, SYMLINK, 0o777, link=found.target))
     elif stat.S_ISREG(found.stat.st_mode):
         *above, name = found.name.split("/")
         with root.folder(*above) if above else nullcontext(root) as folder:
             _add_file(archive, folder, name, found)
     else:
         kind = _KINDS.get(stat.S_IFMT(found.stat.st_mode), "no file")
-        raise Fault(
-            where, f"is {kind}, which no bundle can have; remove it or name it in {IGNORE_FILE}"
-        )
+        what = f"is {kind}, which no bundle can have; remove it or name it in {IGNORE_FILE}"
+        raise Fault(where, what)
 
 
 def _check_target(where: str, link: _ListedEntry, links: dict[str, str]) -> None:
-    """Make sure that a symlink leads to nowhere outside the App's folder.
-
-    A target that is not there is the author's business.
-    """
+    """Refuse a symlink that leads out of the App's folder; it may lead to nothing."""
     try:
         link.target.encode()
     except UnicodeEncodeError:
@@ -249,10 +202,13 @@ def _add_file(archive: BundleArchive, folder: Folder, name: str, found: _ListedE
     descriptor, size = folder.open(name)
     with open(descriptor, "rb", buffering=0) as file:
         _check_unchanged(descriptor, where, found)
-        archive.add(BundleEntry(found.name, EntryKind.FILE, stat.S_IMODE(found.stat.st_mode), size))
+        archive.add(BundleEntry(found.name, FILE, stat.S_IMODE(found.stat.st_mode), size))
         left = size
         while left:
-            part = _read(file, min(_CHUNK, left), where)
+            try:
+                part = file.read(min(_CHUNK, left))
+            except OSError as error:
+                raise Fault(where, reason(error)) from None
             if not part:
                 raise _changed(where)
             archive.write(part)
@@ -264,20 +220,9 @@ def _add_file(archive: BundleArchive, folder: Folder, name: str, found: _ListedE
 def _check_unchanged(descriptor: int, where: str, found: _ListedEntry) -> None:
     """Make sure that an open file is the one that was listed, and nobody has written to it."""
     now = os.fstat(descriptor)
-    written = (now.st_size, now.st_mtime_ns, now.st_mode)
-    if not os.path.samestat(now, found.stat) or written != (
-        found.stat.st_size,
-        found.stat.st_mtime_ns,
-        found.stat.st_mode,
-    ):
+    alike = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_mode")
+    if alike(now) != alike(found.stat):
         raise _changed(where)
-
-
-def _read(file: io.FileIO, size: int, where: str) -> bytes:
-    try:
-        return file.read(size) or b""
-    except OSError as error:
-        raise Fault(where, reason(error)) from None
 
 
 def _changed(where: str) -> Fault:

@@ -1,230 +1,136 @@
-"""The Compose file: which services an App has, and what image each names.
+"""The Compose file: which services an App has, and what image each names."""
 
-It reads the YAML as a graph of nodes and looks up in it what it needs. Python
-values are never built from it, so an alias costs nothing however often it is
-used, and every value still knows its line.
-"""
+import re
+from typing import NamedTuple
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
+from layerscan.apps.yamltree import (
+    CORE_TAG,
+    Mapping,
+    Node,
+    Scalar,
+    fault_at,
+    is_null,
+    read_tree,
+)
 from layerscan.errors import ComposeError
-from layerscan.extras import needed
-from layerscan.text import printable
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from yaml import MappingNode, Node, ScalarNode
-
-    _Entry = tuple[ScalarNode, Node]
-
-MOST_MERGES = 100_000
-"""Mappings that are looked into, by ``<<``, for all services of a file."""
-
-_MERGE = "tag:yaml.org,2002:merge"
-_NULL = "tag:yaml.org,2002:null"
-_NO_STRINGS = tuple(f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "timestamp"))
-_SERVICE_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+_RESET = "!reset"
+_NO_STRINGS = tuple(CORE_TAG + name for name in ("bool", "int", "float", "timestamp"))
+_SERVICE_NAME = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+_INSTEAD_OF_IMAGE = {
+    "extends": ": extends is not followed, name the image here",
+    "build": ": name the image that its build gives",
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A service as the file has it.
-
-    Attributes:
-        name: its name.
-        image: the text of its ``image``, not interpolated.
-        line: the line of `image` in the file, from 1.
-    """
+class Service(NamedTuple):
+    """A service: its name, the text of its ``image``, not interpolated, and that one's line."""
 
     name: str
     image: str
     line: int
 
 
+class ComposeFile(NamedTuple):
+    """A Compose file.
+
+    Attributes:
+        entries: what it has under ``services``.
+        services: those of them that it does not reset, sorted by name.
+        is_yaml_1_1: whether it says that it is YAML 1.1 (``%YAML``).
+    """
+
+    root: Mapping
+    entries: Mapping
+    services: list[Service]
+    is_yaml_1_1: bool
+
+
 def read_services(text: str, source: str) -> list[Service]:
-    """The services of the Compose file `text`, sorted by name.
+    """The services of the Compose file `text`, sorted by name; see `read_compose`."""
+    return read_compose(text, source).services
+
+
+def read_compose(text: str, source: str) -> ComposeFile:
+    """Read a Compose file, which is called `source` in messages.
 
     YAML merge keys (``<<``) are followed; ``extends`` and ``include``, which
     take in other files, are not: an App is one file.
-
-    Args:
-        text: the file's content.
-        source: what to call the file in messages.
 
     Raises:
         ComposeError: it is no YAML or no Compose file, or a service has no
             image. The message names the line and the service.
     """
-    return _ComposeFile(text, source).services()
+    tree, is_yaml_1_1 = read_tree(text, source)
+    if is_null(tree):
+        raise ComposeError(f"{source}: is empty")
+    root = _mapping(tree, "the file", source)
+    include = root.get("include")
+    if include and not is_absent(include):
+        raise fault_at(source, include.line, "include is not supported: an App is one file")
+    services = root.get("services")
+    if not services or is_absent(services):
+        raise ComposeError(f"{source}: has no services")
+    entries = _mapping(services, "services", source)
+    found = [
+        _service(key, service, source)
+        for key, service in entries.entries.values()
+        if not is_reset(service)
+    ]
+    if not found:
+        raise ComposeError(f"{source}: has no services")
+    return ComposeFile(root, entries, found, is_yaml_1_1)
 
 
-class _ComposeFile:
-    """One Compose file while it is read."""
-
-    def __init__(self, text: str, source: str) -> None:
-        self.source = source
-        self.merges_left = MOST_MERGES
-        self.own: dict[int, dict[str, _Entry]] = {}
-        root = self._compose(text)
-        if root is None or root.tag == _NULL:
-            raise ComposeError(f"{source}: is empty")
-        self.root = root
-
-    def services(self) -> list[Service]:
-        self._refuse_duplicate_keys()
-        include = self._find(self.root, "include")
-        if include and not _is_absent(include[1]):
-            raise self._fault(include[0], "include is not supported: an App is one file")
-        entry = self._find(self.root, "services")
-        if not entry or _is_absent(entry[1]):
-            raise ComposeError(f"{self.source}: has no services")
-        entries: dict[str, _Entry] = {}
-        for mapping in self._merged(entry[1]):
-            for name, service in self._own(mapping).items():
-                if name != _MERGE:
-                    entries.setdefault(name, service)
-        services = [
-            self._service(name, *service)
-            for name, service in sorted(entries.items())
-            if not _is_reset(service[1])
-        ]
-        if not services:
-            raise ComposeError(f"{self.source}: has no services")
-        return services
-
-    def _service(self, name: str, key: "Node", service: "Node") -> Service:
-        if not name or not _SERVICE_CHARACTERS.issuperset(name):
-            raise self._fault(key, f"{name[:80]!r} is no service name (letters, digits, . _ -)")
-        name_in_messages = f"service {name[:80]}"
-        if service.tag == _NULL:
-            raise self._fault(key, f"{name_in_messages} has no image")
-        entry = self._find(service, "image", name_in_messages)
-        if not entry or _is_absent(entry[1]):
-            why = ""
-            if self._find(service, "extends", name_in_messages):
-                why = ": extends is not followed, name the image here"
-            elif self._find(service, "build", name_in_messages):
-                why = ": name the image that its build gives"
-            raise self._fault(key, f"{name_in_messages} has no image{why}")
-        image = entry[1]
-        if not _is_string(image):
-            raise self._fault(image, f"{name_in_messages}: image must be a string")
-        return Service(name, image.value, image.start_mark.line + 1)
-
-    def _find(self, node: "Node", key: str, what: str = "the file") -> "_Entry | None":
-        """The entry `key` of the mapping `node`, its own or a merged one."""
-        for mapping in self._merged(node, what):
-            if entry := self._own(mapping).get(key):
-                return entry
-        return None
-
-    def _merged(self, node: "Node", what: str = "services") -> "Iterator[MappingNode]":
-        """The mapping `node` and those merged into it, in order of precedence.
-
-        Each comes once: what it has to give the first time hides what it would
-        give later. That also ends circles.
-        """
-        from yaml import MappingNode, SequenceNode
-
-        pending, seen = [node], set[int]()
-        while pending:
-            mapping = pending.pop()
-            if not isinstance(mapping, MappingNode):
-                raise self._fault(mapping, f"{what}: must be a mapping")
-            if id(mapping) in seen:
-                continue
-            seen.add(id(mapping))
-            self.merges_left -= 1
-            if self.merges_left < 0:
-                raise self._fault(mapping, f"more than {MOST_MERGES} merges (<<) to follow")
-            yield mapping
-            # A duplicate key is refused, so there is one merge key at most.
-            merge = self._own(mapping).get(_MERGE)
-            if merge:
-                more = merge[1].value if isinstance(merge[1], SequenceNode) else [merge[1]]
-                self.merges_left -= len(more)
-                pending.extend(reversed(more))
-
-    def _own(self, mapping: "MappingNode") -> "dict[str, _Entry]":
-        """The entries of `mapping` itself; its merge key, if any, as `_MERGE`."""
-        if id(mapping) not in self.own:
-            self.own[id(mapping)] = {
-                _MERGE if key.tag == _MERGE else key.value: (key, value)
-                for key, value in mapping.value
-                if _is_scalar(key)
-            }
-        return self.own[id(mapping)]
-
-    def _refuse_duplicate_keys(self) -> None:
-        pending, seen = [self.root], set[int]()
-        while pending:
-            node = pending.pop()
-            if id(node) in seen or _is_scalar(node):
-                continue
-            seen.add(id(node))
-            if isinstance(node.value, list) and node.value and isinstance(node.value[0], tuple):
-                self._refuse_duplicates_in([key for key, _ in node.value])
-                pending.extend(part for entry in node.value for part in entry)
-            else:
-                pending.extend(node.value)
-
-    def _refuse_duplicates_in(self, keys: "list[Node]") -> None:
-        lines: dict[str, int] = {}
-        for key in keys:
-            if not _is_scalar(key):
-                continue
-            line = key.start_mark.line + 1
-            if key.value in lines:
-                before = lines[key.value]
-                raise self._fault(key, f"key {key.value[:80]!r} is there already, at line {before}")
-            lines[key.value] = line
-
-    def _compose(self, text: str) -> "Node | None":
-        with needed("yaml"):
-            import yaml
-
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        try:
-            node: Node | None = yaml.compose(text, Loader=loader)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            line = f":{mark.line + 1}" if mark else ""
-            what = error.problem or error.context or "cannot be read"
-            raise ComposeError(f"{self.source}{line}: is no YAML: {printable(what)}") from None
-        except yaml.YAMLError as error:
-            what = str(getattr(error, "reason", "cannot be read"))
-            raise ComposeError(f"{self.source}: is no YAML: {printable(what)}") from None
-        except RecursionError:
-            raise ComposeError(f"{self.source}: is nested too deeply") from None
-        return node
-
-    def _fault(self, node: "Node", what: str) -> ComposeError:
-        return ComposeError(f"{self.source}:{node.start_mark.line + 1}: {what}")
-
-
-def _is_scalar(node: "Node") -> bool:
-    return isinstance(node.value, str)
-
-
-def _is_reset(node: "Node") -> bool:
+def is_reset(node: Node) -> bool:
     """Whether Compose takes the entry away again (its tag ``!reset``)."""
-    return bool(node.tag == "!reset")
+    return node.tag == _RESET
 
 
-def _is_absent(node: "Node") -> bool:
-    return node.tag == _NULL or _is_reset(node)
+def is_absent(node: Node) -> bool:
+    """Whether an entry is as one that is not there."""
+    return is_reset(node) or is_null(node)
 
 
-def _is_string(node: "Node") -> bool:
+def _mapping(node: Node, what: str, source: str) -> Mapping:
+    if not isinstance(node, Mapping):
+        raise fault_at(source, node.line, f"{what}: must be a mapping")
+    return node
+
+
+def _service(key: Scalar, service: Node, source: str) -> Service:
+    name = key.text
+    if not _SERVICE_NAME.fullmatch(name):
+        what = f"{name[:80]!r} is no service name (letters, digits, . _ -)"
+        raise fault_at(source, key.line, what)
+    what = f"service {name[:80]}"
+    if is_null(service):
+        raise fault_at(source, key.line, f"{what} has no image")
+    mapping = _mapping(service, what, source)
+    image = mapping.get("image")
+    if not image or is_absent(image):
+        why = next((why for other, why in _INSTEAD_OF_IMAGE.items() if mapping.get(other)), "")
+        raise fault_at(source, key.line, f"{what} has no image{why}")
+    if not (isinstance(image, Scalar) and _is_string(image)):
+        raise fault_at(source, image.line, f"{what}: image must be a string")
+    return Service(name, image.text, image.line)
+
+
+def _is_string(scalar: Scalar) -> bool:
     """Whether Compose reads a string here.
 
     PyYAML resolves by YAML 1.1, where ``yes`` is a boolean and ``1:30`` a number
     of base 60; to Compose both are strings.
     """
-    if not _is_scalar(node):
-        return False
-    if node.tag not in _NO_STRINGS:
+    from yaml import ScalarNode
+    from yaml.resolver import Resolver
+
+    tag = scalar.tag
+    if tag is None and scalar.plain:
+        # The stubs of PyYAML say nothing of it.
+        tag = Resolver().resolve(  # type: ignore[no-untyped-call]
+            ScalarNode, scalar.text, (True, False)
+        )
+    if tag not in _NO_STRINGS:
         return True
-    return ":" in node.value or node.value.lower() in {"yes", "no", "on", "off", "y", "n"}
+    return ":" in scalar.text or scalar.text.lower() in {"yes", "no", "on", "off", "y", "n"}

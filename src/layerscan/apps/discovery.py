@@ -1,28 +1,19 @@
 """Finding the Compose Apps below an Apps root."""
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from layerscan.apps.files import exists
 from layerscan.errors import ComposeError
 from layerscan.text import printable
 
-COMPOSE_FILE = "docker-compose.yml"
-"""The one name of an App's Compose file."""
-
+COMPOSE_FILE = "docker-compose.yml"  # the one name of an App's Compose file
 _MISNAMED_FILE = "docker-compose.yaml"
 _DISABLED = ".disabled"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class App:
-    """A Compose App.
-
-    Attributes:
-        name: the name of its folder.
-        folder: path of its folder, which lies directly in the Apps root.
-        compose_file: path of its Compose file.
-    """
+class App(NamedTuple):
+    """A Compose App: the name and path of its folder, and the path of its Compose file."""
 
     name: str
     folder: str
@@ -60,12 +51,7 @@ def discover(apps_root: str) -> list[App]:
 
 
 def app_at(folder: str) -> App:
-    """The App in the folder `folder`, whatever the folder's parent is.
-
-    Raises:
-        ComposeError: it has no App, or one whose Compose file or name is wrong;
-            see `discover`.
-    """
+    """The App in the folder `folder`, whatever the folder's parent is; see `discover`."""
     path = os.path.normpath(folder) if folder else folder
     if os.path.basename(path) in ("", ".", ".."):
         path = os.path.abspath(path)

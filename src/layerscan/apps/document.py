@@ -6,7 +6,7 @@ keys: equal content, equal bytes.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from layerscan import digest as digests
 from layerscan.apps.published import APP_ANNOTATION, METADATA_ANNOTATION, VERSION
@@ -15,31 +15,16 @@ from layerscan.oci import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor, Platf
 
 METADATA_TYPE = "application/json"
 
+# The config of an App manifest: a blob of no bytes.
 EMPTY_CONFIG = Descriptor(OCI_CONFIG, digests.sha256(b""), 0)
-"""The config of an App manifest: a blob of no bytes."""
-
-LONGEST_FOR_OLD_CLIENTS = 2010
-"""Bytes of the longest App manifest that every aktualizr-lite reads."""
-
-LONGEST_APP_MANIFEST = 50 * 1024
-"""Bytes of the longest App manifest that is published."""
-
-MOST_ARCHITECTURES = 6
-"""Architectures of one App."""
-
+LONGEST_FOR_OLD_CLIENTS = 2010  # bytes of the longest App manifest that every aktualizr-lite reads
+LONGEST_APP_MANIFEST = 50 * 1024  # bytes of the longest App manifest that is published
+MOST_ARCHITECTURES = 6  # architectures of one App
 _LAYERS_ANNOTATION = "compose-app-layers"
 
 
 def layers_manifest(architecture: str, layers: Iterable[Descriptor]) -> bytes:
-    """The layers manifest of an architecture.
-
-    Args:
-        architecture: its GOARCH name.
-        layers: those of all images; one that comes several times is there once.
-
-    Raises:
-        DocumentError: two layers have the same digest and different sizes.
-    """
+    """The layers manifest of an architecture (GOARCH), of the layers of all images; see `union`."""
     return _dumps(
         {
             "schemaVersion": 2,
@@ -52,11 +37,7 @@ def layers_manifest(architecture: str, layers: Iterable[Descriptor]) -> bytes:
 
 
 def union(layers: Iterable[Descriptor]) -> list[Descriptor]:
-    """Each of `layers` once, sorted by digest.
-
-    Raises:
-        DocumentError: two layers have the same digest and different sizes.
-    """
+    """Each of `layers` once, sorted by digest; a `DocumentError` if one has two sizes."""
     found: dict[str, Descriptor] = {}
     for layer in layers:
         before = found.setdefault(layer.digest, layer)
@@ -73,16 +54,7 @@ def union(layers: Iterable[Descriptor]) -> list[Descriptor]:
 def app_manifest(
     bundle: Descriptor, metadata: Descriptor | None, layers_manifests: Mapping[str, Descriptor]
 ) -> bytes:
-    """The App manifest.
-
-    Args:
-        bundle: the App's files.
-        metadata: what its layers cost, None if it is published without.
-        layers_manifests: by architecture; none for a registry that takes none.
-
-    Raises:
-        DocumentError: it would be longer than `LONGEST_APP_MANIFEST`.
-    """
+    """The App manifest; a `DocumentError` if it would be longer than `LONGEST_APP_MANIFEST`."""
     layers: list[dict[str, object]] = [_plain(bundle)]
     if metadata is not None:
         layers.append({**_plain(metadata), "annotations": {METADATA_ANNOTATION: VERSION}})
@@ -110,19 +82,6 @@ def descriptor_of(raw: bytes, media_type: str, architecture: str | None = None) 
     """What refers to the document `raw`."""
     platform = None if architecture is None else Platform(architecture)
     return Descriptor(media_type, digests.sha256(raw), len(raw), platform)
-
-
-def check_architecture_count(architectures: Sequence[str]) -> None:
-    """Make sure that an App may have so many architectures.
-
-    Raises:
-        DocumentError: it may not.
-    """
-    if len(architectures) > MOST_ARCHITECTURES:
-        raise DocumentError(
-            f"has {len(architectures)} architectures ({', '.join(architectures)}), of which "
-            f"clients take {MOST_ARCHITECTURES}: choose with --arch"
-        )
 
 
 def _plain(descriptor: Descriptor) -> dict[str, object]:

@@ -8,8 +8,7 @@ import io
 import re
 from collections import ChainMap
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from layerscan.apps.files import exists, read_text
 from layerscan.apps.interpolation import interpolate
@@ -20,24 +19,18 @@ from layerscan.text import printable
 if TYPE_CHECKING:
     from dotenv.parser import Binding
 
-LONGEST_FILE = 256 * 1024
-"""Bytes of the longest ``.env`` that is read."""
-
-LONGEST_VALUES = 1024 * 1024
-"""Characters that its values may have in sum once interpolated."""
-
+LONGEST_FILE = 256 * 1024  # bytes of the longest .env that is read
+LONGEST_VALUES = 1024 * 1024  # characters that its values may have in sum once interpolated
 _LONGEST_BLANK = 512
 _BLANK = re.compile(r"[^\S\r\n]+")
 _NAME = re.compile(r"[\w.\-\[\]]+")
 _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """The variables that an App's Compose file can use.
+class Environment(NamedTuple):
+    """The values of the variables that an App's Compose file can use.
 
     Attributes:
-        values: their values; the process's win over those of the ``.env``.
         unset: by name of a variable from the ``.env`` those variables, set
             nowhere, for which its value has empty text.
     """
@@ -54,12 +47,8 @@ def load_environment(path: str, *, root: str, process: Mapping[str, str]) -> Env
     """Read the ``.env`` at `path`, which need not exist.
 
     Values in single quotes are taken as they are; in others, variables of the
-    process and of earlier lines are replaced by the rules of Compose files.
-
-    Args:
-        path: the file.
-        root: the Apps root, which the file must not lie outside of.
-        process: the process's environment.
+    process and of earlier lines are replaced by the rules of Compose files. The
+    file must not lie outside of the Apps root `root`.
 
     Raises:
         ComposeError: the file cannot be read, or a line of it is malformed.
@@ -73,16 +62,12 @@ def load_environment(path: str, *, root: str, process: Mapping[str, str]) -> Env
         raise ComposeError(
             f"{printable(path)}: has a blank of more than {_LONGEST_BLANK} characters"
         )
-    return _read_lines(text, path, dict(process))
-
-
-def _read_lines(text: str, path: str, process: dict[str, str]) -> Environment:
     with needed("dotenv"):
         from dotenv.parser import parse_stream
 
     own: dict[str, str] = {}
     unset: dict[str, tuple[str, ...]] = {}
-    environment = Environment(ChainMap(process, own), unset)
+    environment = Environment(ChainMap(dict(process), own), unset)
     length = 0
     for binding in parse_stream(io.StringIO(text)):
         where = f"{printable(path)}:{_line(binding)}"
@@ -97,7 +82,9 @@ def _read_lines(text: str, path: str, process: dict[str, str]) -> Environment:
             # A name alone stands for the process's variable, and a value of
             # the process's hides that of the file.
             continue
-        own[name], unset[name] = _value(value, _quote(binding), environment, where)
+        # The character that the value begins with in the file, which may be a quote.
+        quote = binding.original.string.partition("=")[2].lstrip()[:1]
+        own[name], unset[name] = _value(value, quote, environment, where)
         length += len(own[name])
         if length > LONGEST_VALUES:
             raise ComposeError(f"{where}: the values have more than {LONGEST_VALUES} characters")
@@ -118,11 +105,6 @@ def _value(
     except ComposeError as error:
         raise ComposeError(f"{where}: {error}") from None
     return result.text, result.unset + environment.unset_behind(result.variables)
-
-
-def _quote(binding: "Binding") -> str:
-    """The character that the value begins with in the file, which may be a quote."""
-    return binding.original.string.partition("=")[2].lstrip()[:1]
 
 
 def _line(binding: "Binding") -> int:

@@ -12,11 +12,7 @@ from layerscan.text import printable
 
 
 def exists(path: str) -> bool:
-    """Whether there is anything at `path`, a symlink that leads nowhere included.
-
-    Raises:
-        ComposeError: the folder cannot be looked into.
-    """
+    """Whether there is anything at `path`, a symlink that leads nowhere included."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -39,11 +35,9 @@ def read_text(path: str, *, root: str, longest: int) -> str:
             file, too long or no UTF-8.
     """
     try:
-        content = _read(path, root, longest)
+        return _read(path, root, longest).decode("utf-8-sig")
     except OSError as error:
         raise ComposeError(f"{printable(path)}: {error.strerror}") from None
-    try:
-        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ComposeError(f"{printable(path)}: is not UTF-8 at byte {error.start}") from None
 

@@ -20,32 +20,22 @@ from layerscan.text import printable
 
 IGNORE_FILE = ".composeappignores"
 
-MOST_PATTERNS = 10_000
-"""Patterns of one file."""
-
-_ANY_DEPTH = None
-"""Stands for ``**`` among the names of a pattern."""
-
-_Names = list[re.Pattern[str] | None]
+MOST_PATTERNS = 10_000  # patterns of one file
+MOST_WAYS = 256  # ways to read a pattern: each name with ** in it doubles them
+_ANY_DEPTH = "**"  # stands among expressions of names; no expression has two stars
+_CLASS = re.compile(r"\[(\^?)((?:\\.|[^\]\\])+)\]")
+_RANGE = re.compile(r"(\\.|[^\\-])(?:-(\\.|[^\\-]))?")
 
 
 class _IgnoreRule(NamedTuple):
-    """A line of the file: any of `ways` to read its pattern may match."""
+    """A line of the file: a path is followed by a slash where its pattern is matched."""
 
     keeps: bool
-    ways: tuple[_Names, ...]
+    pattern: re.Pattern[str]
 
 
 class IgnoreRules:
-    """The rules of one file.
-
-    Args:
-        text: its content.
-        source: what to call it in messages.
-
-    Raises:
-        ComposeError: a pattern is malformed. The message names the line.
-    """
+    """The rules of the file whose content is `text`; a `ComposeError` names `source` and line."""
 
     def __init__(self, text: str, source: str) -> None:
         self._rules: list[_IgnoreRule] = []
@@ -58,7 +48,7 @@ class IgnoreRules:
             if pattern:
                 try:
                     self._rules.append(_rule(pattern))
-                except _PatternError as error:
+                except ComposeError as error:
                     raise ComposeError(f"{source}:{number}: {printable(line)}: {error}") from None
 
     @property
@@ -68,16 +58,11 @@ class IgnoreRules:
 
     def ignores(self, path: str) -> bool:
         """Whether `path`, relative to the App's folder, stays behind."""
-        names = path.split("/")
         ignored = False
         for rule in self._rules:
-            if rule.keeps == ignored and any(_matches(way, names) for way in rule.ways):
+            if rule.keeps == ignored and rule.pattern.match(path + "/"):
                 ignored = not ignored
         return ignored
-
-
-class _PatternError(Exception):
-    """What is wrong with a pattern."""
 
 
 def _rule(pattern: str) -> _IgnoreRule:
@@ -85,110 +70,85 @@ def _rule(pattern: str) -> _IgnoreRule:
     if keeps:
         pattern = pattern[1:].strip()
         if not pattern:
-            raise _PatternError("no pattern after !")
+            raise ComposeError("no pattern after !")
     # Of "/a", "./a", "a/" and "b/../a" each means "a".
     cleaned = posixpath.normpath(pattern).lstrip("/")
     names = cleaned.split("/")
     if len(names[-1]) > 1 and not names[-1].strip("*"):
         # "a/**" is all that is in "a", which has one name more.
         names[-1] = "*"
-    ways: list[_Names] = [[]]
+    ways: list[list[str]] = [[]]
     for name in names:
         readings = _readings(name)
         ways = [[*way, *reading] for way in ways for reading in readings]
-    # What is below a folder that matches goes with it.
-    return _IgnoreRule(keeps, tuple([*way, _ANY_DEPTH] for way in ways))
+        if len(ways) > MOST_WAYS:
+            raise ComposeError("** within too many names")
+    # What is below a folder that matches goes with it: anything may follow.
+    return _IgnoreRule(keeps, re.compile("|".join(map(_path_expression, ways))))
 
 
-def _readings(name: str) -> list[_Names]:
-    """How a name of a pattern can be read, as names that are matched one by one."""
+def _readings(name: str) -> list[list[str]]:
+    """How a name of a pattern can be read: as expressions of names, and `_ANY_DEPTH`."""
     if name.strip("*") == "" and len(name) > 1:
         return [[_ANY_DEPTH]]
-    before, stars, after = _parted(name)
-    if not stars:
-        return [[_compiled(name)]]
-    if "**" in after:
-        raise _PatternError("more than one ** in one name")
-    apart: _Names = [_compiled(before + "*")] if before else []
-    apart += [_ANY_DEPTH, *([_compiled(after)] if after else [])]
-    # Within a name it stands for nothing, or for a text that ends a folder's name.
-    return [apart] if not (before and after) else [[_compiled(before + after)], apart]
-
-
-def _parted(name: str) -> tuple[str, str, str]:
-    """What is before the first run of two stars or more, the run, and what is after."""
     found = re.search(r"(?<!\\)\*{2,}", name)
-    return (name[: found.start()], found[0], name[found.end() :]) if found else (name, "", "")
+    if not found:
+        return [[_name_expression(name)]]
+    before, after = name[: found.start()], name[found.end() :]
+    if "**" in after:
+        raise ComposeError("more than one ** in one name")
+    apart = [_name_expression(before + "*")] if before else []
+    apart += [_ANY_DEPTH, *([_name_expression(after)] if after else [])]
+    # Within a name it stands for nothing, or for a text that ends a folder's name.
+    return [[_name_expression(before + after)], apart] if before and after else [apart]
 
 
-def _compiled(name: str) -> re.Pattern[str]:
-    """The regular expression of one name, which has no ``**``."""
+def _path_expression(way: list[str]) -> str:
+    # The names after any depth are taken where they come first, since anything may follow
+    # them: what is after that need not be tried with another place, so it is atomic.
+    first, *others = "".join(way).split(_ANY_DEPTH)
+    return first + "".join(f"(?>(?:[^/]+/)*?{names})" for names in others)
+
+
+def _name_expression(name: str) -> str:
+    """The regular expression of one name, which has no ``**``, and of the slash after it."""
     # A star takes no more than the text after it needs: what another star comes
     # after need not be tried again, so it is atomic.
     pieces: list[str] = [""]
     position = 0
     while position < len(name):
-        character = name[position]
-        if character == "*":
+        if name[position] == "*":
             pieces.append("")
             position += 1
-            continue
-        piece, position = _piece(name, position)
-        pieces[-1] += piece
+        else:
+            piece, position = _piece(name, position)
+            pieces[-1] += piece
     if len(pieces) == 1:
-        return re.compile(pieces[0], re.DOTALL)
+        return f"{pieces[0]}/"
     first, *middle, last = pieces
-    stars = "".join(f"(?>.*?{piece})" for piece in middle)
-    return re.compile(f"{first}{stars}.*{last}", re.DOTALL)
+    stars = "".join(f"(?>[^/]*?{piece})" for piece in middle)
+    return f"{first}{stars}[^/]*{last}/"
 
 
 def _piece(name: str, start: int) -> tuple[str, int]:
     """The expression of the one character of a pattern at `start`, and where it ends."""
     character = name[start]
     if character == "?":
-        return ".", start + 1
+        return "[^/]", start + 1
     if character == "\\":
         if start + 1 == len(name):
-            raise _PatternError("nothing after \\")
+            raise ComposeError("nothing after \\")
         return re.escape(name[start + 1]), start + 2
     if character != "[":
         return re.escape(character), start + 1
-    found = re.compile(r"\[(\^?)((?:\\.|[^\]\\])+)\]").match(name, start)
+    found = _CLASS.match(name, start)
     if not found:
-        raise _PatternError("no ] for its [")
-    parts = [
-        f"{_in_class(low)}-{_in_class(high)}" if high else _in_class(low)
-        for low, high in re.findall(r"(\\.|[^\\-])(?:-(\\.|[^\\-]))?", found[2])
-    ]
-    expression = f"[{found[1]}{''.join(parts)}]"
+        raise ComposeError("no ] for its [")
+    # Of an escape, the last character is what is meant.
+    ranges = [[re.escape(end[-1]) for end in ends if end] for ends in _RANGE.findall(found[2])]
+    expression = f"(?!/)[{found[1]}{''.join(map('-'.join, ranges))}]"
     try:
         re.compile(expression)
     except re.error:
-        raise _PatternError(f"{found[0]} is no range of characters") from None
+        raise ComposeError(f"{found[0]} is no range of characters") from None
     return expression, found.end()
-
-
-def _in_class(character: str) -> str:
-    return re.escape(character[-1])
-
-
-def _matches(pattern: _Names, names: list[str]) -> bool:
-    """Whether the names of a pattern match those of a path, all of them."""
-    at, position = 0, 0
-    # After a name that does not match, the last ** takes one name more.
-    again: tuple[int, int] | None = None
-    while position < len(names):
-        if at < len(pattern):
-            wanted = pattern[at]
-            if wanted is _ANY_DEPTH:
-                again = at + 1, position
-                at += 1
-                continue
-            if wanted.fullmatch(names[position]):
-                at, position = at + 1, position + 1
-                continue
-        if again is None:
-            return False
-        again = again[0], again[1] + 1
-        at, position = again
-    return all(name is _ANY_DEPTH for name in pattern[at:])

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from layerscan import reference
 from layerscan.apps.compose import read_services
@@ -14,15 +14,12 @@ from layerscan.errors import ComposeError, ReferenceSyntaxError
 from layerscan.reference import Reference
 from layerscan.text import printable
 
+# The registry whose images are tagged by the CI run that built them.
 FACTORY_REGISTRY = "hub.foundries.io"
-"""The registry whose images are tagged by the CI run that built them."""
-
-LONGEST_COMPOSE_FILE = 1024 * 1024
-"""Bytes of the longest Compose file that is read."""
+LONGEST_COMPOSE_FILE = 1024 * 1024  # bytes of the longest Compose file that is read
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceImage:
+class ServiceImage(NamedTuple):
     """The image that a service names.
 
     Attributes:
@@ -36,17 +33,8 @@ class ServiceImage:
     unset: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AppImage:
-    """An image that a scan of Apps asks for.
-
-    Attributes:
-        app: name of the App.
-        service: name of the service in it.
-        reference: the image.
-        unset: variables that are set nowhere and gave empty text in the
-            image's name; worth a warning.
-    """
+class AppImage(NamedTuple):
+    """An image that a scan of Apps asks for; `unset` as in `ServiceImage`."""
 
     app: str
     service: str
@@ -54,45 +42,29 @@ class AppImage:
     unset: tuple[str, ...] = ()
 
 
-def service_images(app: App, environment: Mapping[str, str]) -> dict[str, ServiceImage]:
-    """The image of each service of `app`, by the service's name, sorted.
+def service_images(app: App, environment: Mapping[str, str]) -> tuple[str, dict[str, ServiceImage]]:
+    """The text of the Compose file of `app`, and by its name the image of each service, sorted.
 
-    Args:
-        app: the App; its Compose file and the ``.env`` beside it are read.
-        environment: the process's environment, which wins over the ``.env``.
+    `environment` is the process's, which wins over the ``.env`` beside the Compose file.
 
     Raises:
         ComposeError: a file cannot be read or is malformed, or a service has
             no image. The message names file, line and service.
     """
-    return images_in(read_compose_file(app), app, environment)
-
-
-def read_compose_file(app: App) -> str:
-    """The text of the Compose file of `app`.
-
-    Raises:
-        ComposeError: it cannot be read.
-    """
-    root = os.path.dirname(app.folder)
-    return read_text(app.compose_file, root=root, longest=LONGEST_COMPOSE_FILE)
-
-
-def images_in(text: str, app: App, environment: Mapping[str, str]) -> dict[str, ServiceImage]:
-    """As `service_images`, from the text of the Compose file."""
-    root = os.path.dirname(app.folder)
-    services = read_services(text, printable(app.compose_file))
+    root, source = os.path.dirname(app.folder), printable(app.compose_file)
+    text = read_text(app.compose_file, root=root, longest=LONGEST_COMPOSE_FILE)
+    services = read_services(text, source)
     variables = load_environment(os.path.join(app.folder, ".env"), root=root, process=environment)
     images: dict[str, ServiceImage] = {}
     for service in services:
-        where = f"{printable(app.compose_file)}:{service.line}: service {service.name}"
+        where = f"{source}:{service.line}: service {service.name}"
         try:
             result = interpolate(service.image, variables.values)
         except ComposeError as error:
             raise ComposeError(f"{where}: image {error}") from None
         unset = {*result.unset, *variables.unset_behind(result.variables)}
         images[service.name] = ServiceImage(result.text, where, tuple(sorted(unset)))
-    return images
+    return text, images
 
 
 def app_images(
@@ -104,12 +76,8 @@ def app_images(
 ) -> list[AppImage]:
     """The images of all Apps below `apps_root`, sorted by App and service.
 
-    Args:
-        apps_root: the Apps root, see `discover`.
-        tag: the tag that CI gave to the factory's images: it replaces theirs,
-            or is added, unless a digest pins them. None leaves them alone.
-        factory_registry: the registry of the factory's images.
-        environment: the process's environment.
+    The tag that CI gave to the factory's images, those of `factory_registry`, replaces
+    theirs, or is added, unless a digest pins them. None leaves them alone.
 
     Raises:
         ComposeError: see `discover` and `service_images`, or an image's name is
@@ -119,7 +87,7 @@ def app_images(
     return [
         AppImage(app.name, service, retagged(image, tag, factory_registry), image.unset)
         for app in discover(apps_root)
-        for service, image in service_images(app, environment).items()
+        for service, image in service_images(app, environment)[1].items()
     ]
 
 
@@ -128,11 +96,7 @@ def retagged(
 ) -> Reference:
     """The reference of a service's image, with `tag` if it is one of the factory's.
 
-    Args:
-        image: the image.
-        tag: the tag that CI gave, None to leave the reference alone.
-        factory_registry: the registry of the factory's images.
-        default_tag: a name with neither tag nor digest gets the tag ``latest``.
+    With `default_tag` a name with neither tag nor digest gets the tag ``latest``.
 
     Raises:
         ComposeError: its name is no image reference.

@@ -10,16 +10,13 @@ even where compose-go would guess its end.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from layerscan.errors import ComposeError
 
-LONGEST_RESULT = 1024 * 1024
-"""Characters of the longest text that interpolation may give."""
-
-DEEPEST = 50
-"""Levels of ``${`` within ``${`` that are read."""
-
+LONGEST_RESULT = 1024 * 1024  # characters of the longest text that interpolation may give
+DEEPEST = 50  # levels of ${ within ${ that are read
+_LONGEST_MESSAGE = 200
 _REFERENCE = re.compile(
     r"\$(?:(?P<escaped>\$)|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<brace>\{))", re.ASCII
 )
@@ -27,16 +24,12 @@ _EXPRESSION = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<operator>:?[-?+])
 _BRACE = re.compile(r"[{}]")
 
 
-@dataclass(frozen=True, slots=True)
-class Interpolated:
+class Interpolated(NamedTuple):
     """A text whose variables were replaced.
 
     Attributes:
-        text: the result.
-        variables: names of the variables that were looked up, in the order of
-            their first use.
-        unset: those of them that are not set and for which the text says
-            nothing to put in their place. Each gave empty text, of which
+        variables: those that were looked up, in the order of their first use.
+        unset: those of them that are set nowhere and gave empty text, of which
             Compose warns.
     """
 
@@ -56,8 +49,7 @@ def interpolate(text: str, variables: Mapping[str, str]) -> Interpolated:
 
     Raises:
         ComposeError: an expression is malformed, a required variable is not
-            set, or the result would be longer than `LONGEST_RESULT`. The
-            message has the text and the place in it.
+            set, or the result would be longer than `LONGEST_RESULT`.
     """
     run = _Interpolation(text, variables)
     run.expand(0, len(text), depth=0)
@@ -105,26 +97,22 @@ class _Interpolation:
                 raise self._fault(f"no operator (:- - :? ? :+ +) after {name}", head.end())
             self._append_value(name, start)
             return
-        value = self._look_up(name)
+        self.used[name] = None
+        value = self.variables.get(name)
         # With a colon, empty counts as not set.
         given = bool(value) if operator[0] == ":" else value is not None
         if operator[-1] == "?" and not given:
             before = len(self.pieces)
             self.expand(head.end(), close, depth + 1)
-            raise self._missing(name, value, start, "".join(self.pieces[before:]))
+            message = "".join(self.pieces[before:])[:_LONGEST_MESSAGE]
+            message = message if message.isprintable() else repr(message)
+            state = "is not set" if value is None else "is empty"
+            what = f"required variable {name} {state}{message and ': '}{message}"
+            raise self._fault(what, start)
         if given == (operator[-1] == "+"):
             self.expand(head.end(), close, depth + 1)
         elif operator[-1] != "+":
             self._append(value or "", start)
-
-    def _missing(self, name: str, value: str | None, start: int, message: str) -> ComposeError:
-        """The error of a required variable, with the author's message."""
-        longest = 200
-        message = message[:longest]
-        if not message.isprintable():
-            message = repr(message)
-        state = "is not set" if value is None else "is empty"
-        return self._fault(f"required variable {name} {state}{message and ': '}{message}", start)
 
     def _closing_brace(self, start: int, end: int) -> int:
         level = 1
@@ -134,12 +122,9 @@ class _Interpolation:
                 return brace.start()
         raise self._fault("no closing brace for this ${", start - 2)
 
-    def _look_up(self, name: str) -> str | None:
-        self.used[name] = None
-        return self.variables.get(name)
-
     def _append_value(self, name: str, position: int) -> None:
-        value = self._look_up(name)
+        self.used[name] = None
+        value = self.variables.get(name)
         if value is None:
             self.unset[name] = None
         self._append(value or "", position)
@@ -152,10 +137,7 @@ class _Interpolation:
 
     def _fault(self, what: str, position: int) -> ComposeError:
         before, after = 40, 80
-        start = max(0, position - before)
-        excerpt = repr(self.text[start : position + after])
-        if start > 0:
-            excerpt = "…" + excerpt
-        if position + after < len(self.text):
-            excerpt += "…"
+        start, end = max(0, position - before), position + after
+        begun, cut = "…" * (start > 0), "…" * (end < len(self.text))
+        excerpt = f"{begun}{self.text[start:end]!r}{cut}"
         return ComposeError(f"{excerpt}, character {position + 1}: {what}")

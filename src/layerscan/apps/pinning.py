@@ -9,71 +9,53 @@ import hashlib
 from collections.abc import Mapping as Images
 from dataclasses import replace
 
-from layerscan.apps.compose import read_services
-from layerscan.apps.yamltree import Mapping, Node, Scalar, Sequence, read_tree, write_tree
-from layerscan.errors import ComposeError
-from layerscan.text import printable
+from layerscan.apps.compose import is_absent, is_reset, read_compose
+from layerscan.apps.yamltree import Mapping, Node, Scalar, Sequence, fault_at, write_tree
 
 CONFIG_HASH_LABEL = "io.compose-spec.config-hash"
-
-_RESET = "!reset"
-_NULLS = ("", "~", "null", "Null", "NULL")
 
 
 def pin(text: str, source: str, images: Images[str, str]) -> bytes:
     """The pinned form of a Compose file.
 
     Files that differ in the order of keys and services, in comments, quoting
-    style, anchors or layout give the same bytes.
-
-    Args:
-        text: the Compose file.
-        source: what to call it in messages.
-        images: for each service its image, pinned.
+    style, anchors or layout give the same bytes. `images` has the pinned ones.
 
     Raises:
-        ComposeError: the file is malformed; see `read_services`.
+        ComposeError: the file is malformed; see `read_compose`.
     """
-    named = {service.name for service in read_services(text, source)}
-    root, is_yaml_1_1 = read_tree(text, source)
-    services = root.get("services") if isinstance(root, Mapping) else None
-    if not (isinstance(root, Mapping) and isinstance(services, Mapping)):
-        raise ComposeError(f"{source}: has no services")
-    pinned = tuple(
-        (
-            key,
-            _pinned(service, images[key.text], source, key.text) if key.text in named else service,
-        )
-        for key, service in services.entries
-    )
-    document = write_tree(root.having("services", replace(services, entries=pinned)))
+    file = read_compose(text, source)
+    pinned = dict(file.entries.entries)
+    for name, (key, service) in pinned.items():
+        if isinstance(service, Mapping) and not is_reset(service):
+            pinned[name] = (key, _pinned(service, images[name], source, name))
+    document = write_tree(file.root.having("services", replace(file.entries, entries=pinned)))
     # Readers that go by it would otherwise take plain scalars for YAML 1.2's.
-    return (("%YAML 1.1\n---\n" if is_yaml_1_1 else "") + document).encode()
+    return (("%YAML 1.1\n---\n" if file.is_yaml_1_1 else "") + document).encode()
 
 
-def _pinned(service: Node, image: str, source: str, name: str) -> Node:
-    if not isinstance(service, Mapping):
-        raise ComposeError(f"{source}:{service.line}: service {name}: must be a mapping")
+def _pinned(service: Mapping, image: str, source: str, name: str) -> Node:
     service = service.without("build").having("image", Scalar(image, plain=True))
     labels = _without_hash(service.get("labels"), source, name)
     # Of what the service is without the label, so that pinning twice is pinning once.
-    plain = service.having("labels", labels) if _has_some(labels) else service.without("labels")
+    has_some = labels.entries if isinstance(labels, Mapping) else labels.items
+    plain = service.having("labels", labels) if has_some else service.without("labels")
     config_hash = hashlib.sha256(write_tree(plain).encode()).hexdigest()
     return service.having("labels", _with_hash(labels, config_hash))
 
 
 def _without_hash(labels: Node | None, source: str, name: str) -> Mapping | Sequence:
     """The labels but for one of an earlier pinning; an empty mapping where there are none."""
-    if labels is None or labels.tag == _RESET or _is_null(labels):
-        return Mapping(())
+    if labels is None or is_absent(labels):
+        return Mapping({})
     match labels:
         case Mapping():
             return labels.without(CONFIG_HASH_LABEL)
         case Sequence():
             return replace(labels, items=tuple(item for item in labels.items if not _is_hash(item)))
         case Scalar():
-            where = f"{source}:{labels.line}: service {printable(name)}"
-            raise ComposeError(f"{where}: labels must be a mapping or a list")
+            what = f"service {name}: labels must be a mapping or a list"
+            raise fault_at(source, labels.line, what)
 
 
 def _with_hash(labels: Mapping | Sequence, config_hash: str) -> Node:
@@ -83,13 +65,5 @@ def _with_hash(labels: Mapping | Sequence, config_hash: str) -> Node:
     return replace(labels, items=(*labels.items, item))
 
 
-def _has_some(labels: Mapping | Sequence) -> bool:
-    return bool(labels.entries if isinstance(labels, Mapping) else labels.items)
-
-
 def _is_hash(item: Node) -> bool:
     return isinstance(item, Scalar) and item.text.partition("=")[0] == CONFIG_HASH_LABEL
-
-
-def _is_null(node: Node) -> bool:
-    return isinstance(node, Scalar) and node.plain and node.tag is None and node.text in _NULLS

@@ -7,8 +7,7 @@ it is read from front to back, and what it may unpack to is bounded.
 
 import tarfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from layerscan import digest as digests
@@ -25,30 +24,16 @@ from layerscan.text import printable, quoted
 
 APP_ANNOTATION = "compose-app"
 METADATA_ANNOTATION = "layers-meta"
-VERSION = "v1"
-"""The value of both annotations, and of that of layers manifests."""
-
-MAX_BUNDLE = 64 * 1024 * 1024
-"""Bytes of the longest bundle that is read into memory."""
-
-MAX_UNPACKED = 1024 * 1024 * 1024
-"""Bytes that a bundle may unpack to."""
-
-MOST_FILES = 100_000
-"""Entries that a bundle may have."""
-
-MAX_COMPOSE_FILE = 1024 * 1024
-"""Bytes of the longest Compose file that is read from a bundle."""
-
+VERSION = "v1"  # the value of both annotations, and of that of layers manifests
+MAX_BUNDLE = 64 * 1024 * 1024  # bytes of the longest bundle that is read into memory
+MAX_UNPACKED = 1024 * 1024 * 1024  # bytes that a bundle may unpack to
+MOST_FILES = 100_000  # entries that a bundle may have
+MAX_COMPOSE_FILE = 1024 * 1024  # bytes of the longest Compose file that is read from a bundle
+# What tarfile may ask for at once: the header of a long name, or the Compose file.
 _LONGEST_READ = 1024 * 1024
-"""What tarfile may ask for at once: the header of a long name, or the Compose file."""
-
-_MOST_MEMBERS = 1000
-"""Members of a bundle's gzip file, which has one from any publisher."""
-
-_GZIP_FORMAT = 16 + zlib.MAX_WBITS
-"""zlib's way to ask for gzip with header and trailer."""
-
+_MOST_MEMBERS = 1000  # members of a bundle's gzip file, which has one from any publisher
+_GZIP_FORMAT = 16 + zlib.MAX_WBITS  # zlib's way to ask for gzip with header and trailer
+_KINDS = {tarfile.DIRTYPE: "folder", tarfile.SYMTYPE: "symlink", tarfile.LNKTYPE: "link"}
 _LONGEST_NAME = 4096
 _CHUNK = 64 * 1024
 
@@ -58,8 +43,7 @@ class PublishedApp(NamedTuple):
 
     Attributes:
         source: where it is from, for messages.
-        raw: the document.
-        digest: of `raw`.
+        digest: of `raw`, the document.
         bundle: the App's files.
         metadata: what its layers cost; None if it was published without, or with a
             version of it that no client reads.
@@ -75,14 +59,13 @@ class PublishedApp(NamedTuple):
 
 
 class BundleFile(NamedTuple):
-    """An entry of a bundle.
+    """An entry of a bundle; its path in the App's folder, and where it leads, are printable.
 
     Attributes:
-        name: its path in the App's folder, printable.
         kind: ``file``, ``folder``, ``symlink``, ``link`` or ``other``.
         mode: its permission bits.
         size: bytes of content.
-        link: where a symlink or link leads, printable; else empty.
+        link: where a symlink or link leads; else empty.
     """
 
     name: str
@@ -98,15 +81,7 @@ def is_app(manifest: Manifest | Index) -> bool:
 
 
 def loads_app(raw: bytes, source: str) -> PublishedApp:
-    """Read an App manifest.
-
-    Args:
-        raw: the document.
-        source: what to call it in messages.
-
-    Raises:
-        DocumentError: it is malformed, or the manifest of something else.
-    """
+    """Read an App manifest; a `DocumentError` calls it `source` if it is not one."""
     place = Place(source)
     manifest = oci.loads(raw, source)
     if not is_app(manifest):
@@ -139,12 +114,7 @@ def _layers_manifests(manifest: Manifest, place: Place) -> dict[str, Descriptor]
 
 
 def load_metadata(app: PublishedApp, documents: Blobs) -> dict[str, LayersMeta] | None:
-    """The layers metadata of an App by architecture, None if it has none.
-
-    Raises:
-        LayerscanError: it cannot be had, is not what the manifest says, or is
-            malformed.
-    """
+    """The layers metadata of an App by architecture, None if it has none."""
     if app.metadata is None:
         return None
     raw = documents.fetch(app.metadata, limit=layersmeta.MAX_DOCUMENT)
@@ -152,27 +122,18 @@ def load_metadata(app: PublishedApp, documents: Blobs) -> dict[str, LayersMeta] 
 
 
 def bundle_files(raw: bytes, source: str) -> list[BundleFile]:
-    """What a bundle holds, in its order.
-
-    Args:
-        raw: the bundle, a gzip'd tar.
-        source: what to call it in messages.
-
-    Raises:
-        DocumentError: it is malformed, or more than may be read.
-    """
-    with _entries(raw, source) as entries:
-        return [
-            BundleFile(
-                printable(entry.name[:_LONGEST_NAME]),
-                _kind(entry),
-                entry.mode & 0o7777,
-                # What a header says of others has no bound, and is nothing that is there.
-                entry.size if entry.isreg() else 0,
-                printable(entry.linkname[:_LONGEST_NAME]),
-            )
-            for entry, _ in entries
-        ]
+    """What a bundle, a gzip'd tar, holds; a `DocumentError` if malformed, or more than is read."""
+    return [
+        BundleFile(
+            printable(entry.name[:_LONGEST_NAME]),
+            "file" if entry.isreg() else _KINDS.get(entry.type, "other"),
+            entry.mode & 0o7777,
+            # What a header says of others has no bound, and is nothing that is there.
+            entry.size if entry.isreg() else 0,
+            printable(entry.linkname[:_LONGEST_NAME]),
+        )
+        for entry, _ in _entries(raw, source)
+    ]
 
 
 def bundle_images(raw: bytes, source: str) -> dict[str, Reference]:
@@ -198,41 +159,32 @@ def bundle_images(raw: bytes, source: str) -> dict[str, Reference]:
 
 
 def _compose_file(raw: bytes, source: str, name: str) -> str:
-    with _entries(raw, source) as entries:
-        for entry, read in entries:
-            if entry.isreg() and entry.name.removeprefix("./") == COMPOSE_FILE:
-                if entry.size > MAX_COMPOSE_FILE:
-                    raise DocumentError(f"{name}: is longer than {MAX_COMPOSE_FILE} bytes")
-                content = read()
-                break
-        else:
-            raise DocumentError(f"{printable(source)}: has no {COMPOSE_FILE}")
+    found = (content for _, content in _entries(raw, source) if content is not None)
+    content = next(found, None)
+    if content is None:
+        raise DocumentError(f"{printable(source)}: has no {COMPOSE_FILE}")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DocumentError(f"{name}: is not UTF-8 at byte {error.start}") from None
 
 
-def _kind(entry: tarfile.TarInfo) -> str:
-    if entry.isreg():
-        return "file"
-    if entry.isdir():
-        return "folder"
-    if entry.issym():
-        return "symlink"
-    return "link" if entry.islnk() else "other"
-
-
-@contextmanager
-def _entries(
-    raw: bytes, source: str
-) -> Iterator[Iterator[tuple[tarfile.TarInfo, Callable[[], bytes]]]]:
-    """The entries of a bundle, each with what reads its content; for one pass."""
+def _entries(raw: bytes, source: str) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
+    """The entries of a bundle, and of its Compose file the content."""
     name = printable(source)
     try:
-        content = _Forward(_Gzip(raw), name)
-        with tarfile.open(fileobj=content, mode="r:") as tar:  # type: ignore[call-overload]
-            yield _each(tar, content, name)
+        unpacked = _Unpacked(raw, name)
+        with tarfile.open(fileobj=unpacked, mode="r:") as tar:  # type: ignore[call-overload]
+            for number, entry in enumerate(tar):
+                if number >= MOST_FILES:
+                    raise DocumentError(f"{name}: has more than {MOST_FILES} entries")
+                if entry.size < 0 and entry.isreg():
+                    raise DocumentError(f"{name}: is no gzip'd tar: a file of less than no bytes")
+                file = tar.extractfile(entry) if _is_compose_file(entry, name) else None
+                yield entry, file.read() if file else None
+            # The checksum of all of it comes last.
+            while unpacked.read(_CHUNK):
+                pass
     except RecursionError:
         # tarfile reads a header within the one before it, if that is an extended one.
         raise DocumentError(f"{name}: is no gzip'd tar: too many headers for one file") from None
@@ -241,39 +193,34 @@ def _entries(
         raise DocumentError(f"{name}: is no gzip'd tar: {what}") from None
 
 
-def _each(
-    tar: tarfile.TarFile, content: "_Forward", name: str
-) -> Iterator[tuple[tarfile.TarInfo, Callable[[], bytes]]]:
-    for number, entry in enumerate(tar):
-        if number >= MOST_FILES:
-            raise DocumentError(f"{name}: has more than {MOST_FILES} entries")
-        if entry.size < 0 and entry.isreg():
-            raise DocumentError(f"{name}: is no gzip'd tar: has a file of less than no bytes")
-
-        def read(entry: tarfile.TarInfo = entry) -> bytes:
-            file = tar.extractfile(entry)
-            return file.read() if file else b""
-
-        yield entry, read
-    # The checksum of all of it comes last.
-    while content.read(_CHUNK):
-        pass
+def _is_compose_file(entry: tarfile.TarInfo, name: str) -> bool:
+    if not entry.isreg() or entry.name.removeprefix("./") != COMPOSE_FILE:
+        return False
+    if entry.size > MAX_COMPOSE_FILE:
+        raise DocumentError(f"{name}: {COMPOSE_FILE}: is longer than {MAX_COMPOSE_FILE} bytes")
+    return True
 
 
-class _Gzip:
-    """What a gzip file unpacks to, of a few members at the most (RFC 1952, section 2.2).
+class _Unpacked:
+    """The tar in a gzip file (RFC 1952), read once, from front to back, and bounded.
 
-    An empty member has 20 bytes: Python's own reader would look at millions of them.
+    tarfile reads whole what a header says is a long name: here no read is longer than
+    such names are, whatever a header says. An empty member of the gzip file has 20
+    bytes: Python's own reader would look at millions of them.
     """
 
-    def __init__(self, raw: bytes) -> None:
+    def __init__(self, raw: bytes, name: str) -> None:
         self._raw = raw
+        self._name = name
         self._at = 0
+        self._position = 0
         self._members = 0
         self._unpacker = self._next_member()
 
     def read(self, size: int) -> bytes:
         """`size` bytes, fewer only at the end."""
+        if not 0 <= size <= _LONGEST_READ:
+            raise DocumentError(f"{self._name}: is no gzip'd tar: has a header of {size} bytes")
         found = bytearray()
         while len(found) < size:
             if self._unpacker.eof:
@@ -290,35 +237,10 @@ class _Gzip:
             if not packed and not content and not self._unpacker.eof:
                 raise EOFError("it ends too early")
             found += content
-        return bytes(found)
-
-    def _next_member(self) -> "zlib._Decompress":
-        self._members += 1
-        if self._members > _MOST_MEMBERS:
-            raise ValueError(f"it has more than {_MOST_MEMBERS} members")
-        return zlib.decompressobj(wbits=_GZIP_FORMAT)
-
-
-class _Forward:
-    """An unpacked tar that is read once, from front to back, and is bounded.
-
-    tarfile reads whole what a header says is a long name: here no read is
-    longer than such names are, whatever a header says.
-    """
-
-    def __init__(self, unpacked: _Gzip, name: str) -> None:
-        self._unpacked = unpacked
-        self._name = name
-        self._position = 0
-
-    def read(self, size: int) -> bytes:
-        if not 0 <= size <= _LONGEST_READ:
-            raise DocumentError(f"{self._name}: is no gzip'd tar: has a header of {size} bytes")
-        content = self._unpacked.read(size)
-        self._position += len(content)
+        self._position += len(found)
         if self._position > MAX_UNPACKED:
             raise DocumentError(f"{self._name}: unpacks to more than {MAX_UNPACKED} bytes")
-        return content
+        return bytes(found)
 
     def tell(self) -> int:
         return self._position
@@ -330,3 +252,9 @@ class _Forward:
             if not self.read(min(_CHUNK, position - self._position)):
                 raise tarfile.ReadError("unexpected end of data")
         return self._position
+
+    def _next_member(self) -> "zlib._Decompress":
+        self._members += 1
+        if self._members > _MOST_MEMBERS:
+            raise ValueError(f"it has more than {_MOST_MEMBERS} members")
+        return zlib.decompressobj(wbits=_GZIP_FORMAT)

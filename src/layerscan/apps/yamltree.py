@@ -12,27 +12,22 @@ from version to version, and a digest with it.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from urllib.parse import quote
 
 from layerscan.errors import ComposeError
+from layerscan.extras import needed
 from layerscan.text import printable
 
 if TYPE_CHECKING:
     from yaml.events import CollectionStartEvent, Event, ScalarEvent
 
-MOST_NODES = 200_000
-"""Nodes of a tree, with every alias followed."""
-
-LONGEST_TEXT = 8 * 1024 * 1024
-"""Characters of its scalars together, with every alias followed."""
-
-DEEPEST = 100
-"""Levels of mappings and sequences within each other."""
-
-_CORE = "tag:yaml.org,2002:"
-_MERGE = "<<"
+MOST_NODES = 200_000  # nodes of a tree, with every alias followed
+LONGEST_TEXT = 8 * 1024 * 1024  # characters of its scalars together, with every alias followed
+DEEPEST = 100  # levels of mappings and sequences within each other
+CORE_TAG = "tag:yaml.org,2002:"  # what the tags of YAML's own types begin with
+_NULLS = ("", "~", "null", "Null", "NULL")
 # An implicit key may have 1024 characters (YAML 1.2, "Implicit Keys").
 _LONGEST_KEY = 1000
 # What begins a plain scalar unless a blank follows, and what never does.
@@ -42,18 +37,16 @@ _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 # What begins with a letter and is no text to readers of one version or the other.
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 _LOCAL_TAG = re.compile(r"![A-Za-z0-9._-]+", re.ASCII)
-_CORE_TAG = re.compile(re.escape(_CORE) + r"[A-Za-z0-9]+", re.ASCII)
+_OF_CORE = re.compile(re.escape(CORE_TAG) + r"[A-Za-z0-9]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A scalar; `tag` is what the author wrote, None for no tag or ``!``.
+    """A scalar: its text, escapes and line folding undone.
 
     Attributes:
-        text: its text, escapes and line folding undone.
-        plain: whether it was written without quotes, so that readers guess its
-            type.
-        tag: full form of its tag.
+        plain: whether it was written without quotes, so that readers guess its type.
+        tag: full form of what the author wrote, None for no tag or ``!``.
         line: where it is in the file, from 1.
     """
 
@@ -74,24 +67,24 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """A mapping; its entries keep the author's order until it is resolved."""
+    """A mapping: its keys and their values by the text of the keys, sorted."""
 
-    entries: "tuple[tuple[Scalar, Node], ...]"
+    entries: "dict[str, tuple[Scalar, Node]]"
     tag: str | None = None
     line: int = 0
 
     def get(self, key: str) -> "Node | None":
         """The value of `key`."""
-        return next((value for name, value in self.entries if name.text == key), None)
+        return self.entries[key][1] if key in self.entries else None
 
     def without(self, key: str) -> "Mapping":
         """The mapping without the entry `key`."""
-        return replace(self, entries=tuple(kept for kept in self.entries if kept[0].text != key))
+        return replace(self, entries={k: entry for k, entry in self.entries.items() if k != key})
 
     def having(self, key: str, value: "Node") -> "Mapping":
         """The mapping with `value` under `key`, sorted."""
-        old = next((name for name, _ in self.entries if name.text == key), Scalar(key, plain=True))
-        return replace(self, entries=_sorted({**_by_text(self.without(key)), key: (old, value)}))
+        name, _ = self.entries.get(key, (Scalar(key, plain=True), None))
+        return replace(self, entries=_sorted({**self.entries, key: (name, value)}))
 
 
 Node: TypeAlias = Scalar | Sequence | Mapping
@@ -100,30 +93,33 @@ Node: TypeAlias = Scalar | Sequence | Mapping
 def read_tree(text: str, source: str) -> tuple[Node, bool]:
     """Read the one document of a YAML text, with aliases and merges resolved.
 
-    Args:
-        text: the YAML; its syntax and keys were checked by `read_services`.
-        source: what to call it in messages.
-
     Returns:
         The tree, and whether the text says that it is YAML 1.1 (``%YAML``).
 
     Raises:
-        ComposeError: it is nested too deeply or in a circle, grows beyond all
-            bounds, merges what is no mapping, or has a key that is no scalar.
+        ComposeError: it is no YAML, is nested too deeply or in a circle, grows beyond
+            all bounds, merges what is no mapping, or has a key that is no scalar or
+            is there twice.
     """
-    import yaml
+    with needed("yaml"):
+        import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     builder = _Builder(source)
     try:
         for event in yaml.parse(text, Loader=loader):
             builder.take(event)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f":{mark.line + 1}" if mark else ""
+        what = printable(error.problem or error.context or "cannot be read")
+        raise ComposeError(f"{source}{line}: is no YAML: {what}") from None
     except yaml.YAMLError as error:
-        what = printable(str(getattr(error, "problem", "") or "cannot be read"))
+        what = printable(str(getattr(error, "reason", "cannot be read")))
         raise ComposeError(f"{source}: is no YAML: {what}") from None
     if builder.root is None:
         raise ComposeError(f"{source}: is empty")
-    return _MergeResolver(source).resolve(builder.root, 0), builder.is_yaml_1_1
+    return builder.root, builder.is_yaml_1_1
 
 
 def write_tree(node: Node) -> str:
@@ -131,157 +127,147 @@ def write_tree(node: Node) -> str:
     return "\n".join(_block(node, "", "")) + "\n"
 
 
+class _Part(NamedTuple):
+    """A node that is complete, and with every alias followed its nodes, characters and levels."""
+
+    node: Node
+    nodes: int
+    text: int
+    levels: int
+
+
+@dataclass(slots=True)
+class _Open:
+    """A collection whose end has not come, and what had been counted before it."""
+
+    start: "CollectionStartEvent"
+    nodes: int
+    text: int
+    items: list[Node] = field(default_factory=list)
+    levels: int = 1
+
+
 class _Builder:
-    """Makes a tree of a parser's events; a node used by alias is in it as it is."""
+    """Makes a tree of a parser's events, within bounds; follows aliases and merges."""
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.root: Node | None = None
         self.is_yaml_1_1 = False
-        self._anchors: dict[str, Node] = {}
-        self._open: list[tuple[CollectionStartEvent, list[Node]]] = []
+        self.nodes = 0
+        self.text = 0
+        self._anchors: dict[str, _Part] = {}
+        self._open: list[_Open] = []
 
     def take(self, event: "Event") -> None:
         from yaml import events
 
+        line = _line(event)
         if isinstance(event, events.DocumentStartEvent):
+            if self.root is not None:
+                raise fault_at(self.source, line, "has a second document")
             self.is_yaml_1_1 = event.version == (1, 1)
         elif isinstance(event, events.AliasEvent):
-            anchor = str(event.anchor)
-            if anchor not in self._anchors:
-                raise _fault(self.source, _line(event), f"*{printable(anchor)} is part of itself")
-            node = self._anchors[anchor]
-            self._add(node)
+            part = self._anchors.get(str(event.anchor))
+            if part is None:
+                what = f"*{printable(str(event.anchor))} refers to no earlier value"
+                raise fault_at(self.source, line, what)
+            self._add(part, line)
         elif isinstance(event, events.ScalarEvent):
-            self._add(self._named(event, _scalar(event)))
+            # A tag "!" says that it is a string, as quotes do.
+            plain = not event.style and event.tag != "!"
+            scalar = Scalar(event.value, plain, _tag(event), line)
+            self._add(_Part(scalar, 1, len(scalar.text), 0), line, event.anchor)
         elif isinstance(event, events.CollectionStartEvent):
-            if len(self._open) >= DEEPEST:
-                raise _fault(self.source, _line(event), "is nested too deeply")
-            self._open.append((event, []))
+            self._open.append(_Open(event, self.nodes, self.text))
+            self._count(1, 0, 0, line)
         elif isinstance(event, events.CollectionEndEvent):
-            start, items = self._open.pop()
-            self._add(self._named(start, self._collection(start, items)))
+            ended = self._open.pop()
+            nodes, text = self.nodes - ended.nodes, self.text - ended.text
+            part = _Part(self._collection(ended), nodes, text, ended.levels)
+            self._put(part, ended.start.anchor)
 
-    def _named(self, event: "ScalarEvent | CollectionStartEvent", node: Node) -> Node:
-        if event.anchor is not None:
-            self._anchors[event.anchor] = node
-        return node
+    def _add(self, part: _Part, line: int, anchor: str | None = None) -> None:
+        self._count(part.nodes, part.text, part.levels, line)
+        self._put(part, anchor)
 
-    def _add(self, node: Node) -> None:
+    def _put(self, part: _Part, anchor: str | None) -> None:
+        if anchor is not None:
+            self._anchors[anchor] = part
         if self._open:
-            self._open[-1][1].append(node)
+            self._open[-1].items.append(part.node)
+            self._open[-1].levels = max(self._open[-1].levels, part.levels + 1)
         else:
-            self.root = node
+            self.root = part.node
 
-    def _collection(self, start: "CollectionStartEvent", items: list[Node]) -> Node:
+    def _count(self, nodes: int, text: int, levels: int, line: int) -> None:
+        self.nodes += nodes
+        self.text += text
+        if self.nodes > MOST_NODES or self.text > LONGEST_TEXT:
+            raise fault_at(self.source, line, "its aliases make too much of it")
+        if len(self._open) + levels > DEEPEST:
+            raise fault_at(self.source, line, "is nested too deeply")
+
+    def _collection(self, ended: _Open) -> Node:
         from yaml import events
 
-        line, tag = _line(start), _tag(start.tag)
-        if isinstance(start, events.SequenceStartEvent):
-            return Sequence(tuple(items), tag, line)
-        entries = []
-        for key, value in zip(items[::2], items[1::2], strict=True):
+        line, tag = _line(ended.start), _tag(ended.start)
+        if isinstance(ended.start, events.SequenceStartEvent):
+            return Sequence(tuple(ended.items), tag, line)
+        entries: dict[str, tuple[Scalar, Node]] = {}
+        merges: list[Node] = []
+        for key, value in zip(ended.items[::2], ended.items[1::2], strict=True):
             if not isinstance(key, Scalar):
-                raise _fault(self.source, key.line or line, "a key must be text")
-            entries.append((key, value))
-        return Mapping(tuple(entries), tag, line)
-
-
-def _scalar(event: "ScalarEvent") -> Scalar:
-    # A tag "!" says that it is a string, as quotes do.
-    plain = not event.style and event.tag != "!"
-    return Scalar(event.value, plain, _tag(event.tag), _line(event))
-
-
-def _tag(tag: str | None) -> str | None:
-    return None if tag == "!" else tag
+                raise fault_at(self.source, key.line or line, "a key must be text")
+            before, _ = entries.setdefault(key.text, (key, value))
+            if before is not key:
+                what = f"key {key.text[:80]!r} is there already, at line {before.line}"
+                raise fault_at(self.source, key.line, what)
+        for key, value in list(entries.values()):
+            if is_merge(key):
+                del entries[key.text]
+                merges += value.items if isinstance(value, Sequence) else [value]
+        for merge in merges:
+            if not isinstance(merge, Mapping):
+                raise fault_at(self.source, line, "<< takes mappings only")
+            # Of entries of one name, the first holds.
+            entries = merge.entries | entries
+        return Mapping(_sorted(entries), tag, line)
 
 
 def _line(event: "Event") -> int:
     return event.start_mark.line + 1 if event.start_mark else 0
 
 
-class _MergeResolver:
-    """Follows merges and sorts keys, within bounds."""
+def _tag(event: "ScalarEvent | CollectionStartEvent") -> str | None:
+    return None if event.tag == "!" else event.tag
 
-    def __init__(self, source: str) -> None:
-        self.source = source
-        self.nodes_left = MOST_NODES
-        self.text_left = LONGEST_TEXT
 
-    def resolve(self, node: Node, depth: int) -> Node:
-        self._count(node, depth)
-        match node:
-            case Scalar():
-                return node
-            case Sequence():
-                return replace(
-                    node, items=tuple(self.resolve(item, depth + 1) for item in node.items)
-                )
-            case Mapping():
-                found = {
-                    key: (name, self.resolve(value, depth + 1))
-                    for key, (name, value) in self._merged(node, depth).items()
-                }
-                return replace(node, entries=_sorted(found))
-
-    def _merged(self, node: Mapping, depth: int) -> dict[str, tuple[Scalar, Node]]:
-        """The entries of `node` and those merged into it; the first of a name holds."""
-        found: dict[str, tuple[Scalar, Node]] = {}
-        merges: list[Node] = []
-        for key, value in node.entries:
-            if is_merge(key):
-                merges.extend(value.items if isinstance(value, Sequence) else [value])
-            else:
-                found[key.text] = (key, value)
-        for merge in merges:
-            self._count(merge, depth + 1)
-            if not isinstance(merge, Mapping):
-                raise _fault(self.source, node.line, "<< takes mappings only")
-            for text, entry in self._merged(merge, depth + 1).items():
-                found.setdefault(text, entry)
-        return found
-
-    def _count(self, node: Node, depth: int) -> None:
-        self.nodes_left -= 1
-        if isinstance(node, Mapping):
-            self.nodes_left -= len(node.entries)
-            self.text_left -= sum(len(key.text) for key, _ in node.entries)
-        elif isinstance(node, Scalar):
-            self.text_left -= len(node.text)
-        if self.nodes_left < 0 or self.text_left < 0:
-            raise _fault(self.source, node.line, "its aliases make too much of it")
-        if depth > DEEPEST:
-            raise _fault(self.source, node.line, "is nested too deeply")
+def is_null(node: Node) -> bool:
+    """Whether it is nothing, to readers of any version."""
+    if not isinstance(node, Scalar) or node.tag is not None:
+        return node.tag == CORE_TAG + "null"
+    return node.plain and node.text in _NULLS
 
 
 def is_merge(key: Scalar) -> bool:
     """Whether `key` merges its value into the mapping that it is in."""
     if key.tag is not None:
-        return key.tag == _CORE + "merge"
-    return key.plain and key.text == _MERGE
+        return key.tag == CORE_TAG + "merge"
+    return key.plain and key.text == "<<"
 
 
-def _by_text(mapping: Mapping) -> dict[str, tuple[Scalar, Node]]:
-    return {key.text: (key, value) for key, value in mapping.entries}
+def _sorted(entries: dict[str, tuple[Scalar, Node]]) -> dict[str, tuple[Scalar, Node]]:
+    return {key: entries[key] for key in sorted(entries)}
 
 
-def _sorted(entries: dict[str, tuple[Scalar, Node]]) -> tuple[tuple[Scalar, Node], ...]:
-    return tuple(entries[key] for key in sorted(entries))
-
-
-def _fault(source: str, line: int, what: str) -> ComposeError:
+def fault_at(source: str, line: int, what: str) -> ComposeError:
+    """The error of something wrong in a line of the file that is called `source`."""
     return ComposeError(f"{source}:{line}: {what}")
 
 
 def _block(node: Node, lead: str, indent: str) -> Iterator[str]:
-    """The lines of `node`.
-
-    Args:
-        node: the node.
-        lead: what comes before it on its first line: ``key:`` or ``-``.
-        indent: what its further lines begin with.
-    """
+    """The lines of `node`: the first begins with `lead` (``key:``, ``-``), others with `indent`."""
     if isinstance(node, Scalar) or not _children(node):
         yield _joined(lead, _tagged(node.tag), _inline(node))
         return
@@ -309,7 +295,7 @@ def _entry(start: str, indent: str, key: Scalar | None, child: Node) -> Iterator
 
 def _children(node: Sequence | Mapping) -> list[tuple[Scalar | None, Node]]:
     if isinstance(node, Mapping):
-        return list(node.entries)
+        return list(node.entries.values())
     return [(None, item) for item in node.items]
 
 
@@ -322,8 +308,7 @@ def _inline(node: Node) -> str:
         return "{}" if isinstance(node, Mapping) else "[]"
     if (node.plain or _is_surely_text(node.text)) and _can_be_plain(node.text):
         return node.text
-    escaped = "".join(_ESCAPES.get(c) or (c if c.isprintable() else _escape(c)) for c in node.text)
-    return f'"{escaped}"'
+    return f'"{"".join(map(_escaped, node.text))}"'
 
 
 def _can_be_plain(text: str) -> bool:
@@ -352,11 +337,11 @@ def _is_surely_text(text: str) -> bool:
     return text[:1].isascii() and text[:1].isalpha() and text.lower() not in _WORDS
 
 
-def _escape(character: str) -> str:
+def _escaped(character: str) -> str:
+    if character in _ESCAPES or character.isprintable():
+        return _ESCAPES.get(character, character)
     code = ord(character)
-    if code > 0xFFFF:  # noqa: PLR2004 - what four digits hold
-        return f"\\U{code:08x}"
-    return f"\\u{code:04x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - four digits
 
 
 def _tagged(tag: str | None) -> str:
@@ -364,6 +349,6 @@ def _tagged(tag: str | None) -> str:
         return ""
     if _LOCAL_TAG.fullmatch(tag):
         return tag
-    if _CORE_TAG.fullmatch(tag):
-        return "!!" + tag.removeprefix(_CORE)
+    if _OF_CORE.fullmatch(tag):
+        return "!!" + tag.removeprefix(CORE_TAG)
     return f"!<{quote(tag, safe='!#$&()*+,-./:;=?@[]_~' + chr(39))}>"

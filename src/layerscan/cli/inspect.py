@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     from layerscan.registry import RegistryClient
 
     reference = parse(options.reference)
-    wanted = Filter.of(options.arch, options.platform)
+    wanted = Filter(options.arch, options.platform)
     if options.raw and wanted.text:
         raise LayerscanError("--raw prints what REF itself is: give it without --arch, --platform")
     with RegistryClient(registry_options(options)) as client:

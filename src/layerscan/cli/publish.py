@@ -236,15 +236,15 @@ def _predicted(
     target = model(options)
     with PredictProgress(shown=is_for_people()) as progress:
         how = reading(options, progress.update if progress.shown else None)
-        predicted = predict_apps(planned, client, target, how)
-    for note in predicted.prediction.notes:
+        prediction, failures = predict_apps(planned, client, target, how)
+    for note in prediction.notes:
         complain("warning", note)
-    settings = settings._replace(metadata=predicted.prediction.documents())
+    settings = settings._replace(metadata=prediction.documents())
     if options.allow_missing_meta:
-        for name, reason in predicted.failures.items():
+        for name, reason in failures.items():
             complain("warning", f"App {name}: cannot be predicted: {reason}")
         return settings, {}
-    return settings, {name: Failed(name, reason) for name, reason in predicted.failures.items()}
+    return settings, {name: Failed(name, reason) for name, reason in failures.items()}
 
 
 def _metadata(path: str) -> "dict[str, LayersMeta]":

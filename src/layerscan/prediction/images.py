@@ -10,13 +10,7 @@ from typing import NamedTuple
 
 from layerscan.digest import chain_id
 from layerscan.errors import SourceError
-from layerscan.layersmeta import (
-    LayerMeta,
-    LayersMeta,
-    check_architectures,
-    inodes_of_images,
-    of_images,
-)
+from layerscan.layersmeta import LayerMeta, LayersMeta, check_architectures, of_images
 from layerscan.parallel import Task, in_parallel
 from layerscan.prediction.cache import PredictionCache
 from layerscan.prediction.filesystems import file_system
@@ -150,18 +144,14 @@ class Prediction(NamedTuple):
         }
 
     def _document(self, images: Iterable[PredictedImage]) -> LayersMeta:
-        stacks = [image.layers for image in images]
-        layers = of_images(
+        stacks = (
             [
-                (layer.digest, LayerMeta(layer.size, layer.usage, layer.archive_size))
-                for layer in stack
+                (one.digest, LayerMeta(one.size, one.usage, one.archive_size), one.inodes)
+                for one in image.layers
             ]
-            for stack in stacks
+            for image in images
         )
-        inodes = inodes_of_images(
-            [(layer.digest, layer.inodes) for layer in stack] for stack in stacks
-        )
-        return LayersMeta(self.model.fs.block_size, layers, self.model.fs.name, inodes)
+        return of_images(stacks, self.model.fs.block_size, self.model.fs.name)
 
 
 def predict(

@@ -6,7 +6,6 @@ descriptors. It prints nothing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from layerscan import digest as digests
@@ -17,7 +16,7 @@ from layerscan.errors import DocumentError, LayerscanError
 from layerscan.layersmeta import LayersMeta
 from layerscan.oci import Config, Descriptor, Index, Manifest, Platform
 from layerscan.oci.image_manifests import what_else
-from layerscan.oci.images import IndexedImage, TooManyError, Why, list_images
+from layerscan.oci.images import IndexedImage, Listing, TooManyError, Why, list_images
 from layerscan.oci.matchers import Matcher
 from layerscan.oci.platforms import fits, parse_platform, spelt
 from layerscan.oci.readers import BlobReader
@@ -31,14 +30,7 @@ _ATTESTED = "vnd.docker.reference.digest"
 
 
 class AppContent(NamedTuple):
-    """What an App's documents say.
-
-    Attributes:
-        app: its manifest.
-        files: what is in its bundle.
-        images: of its services, pinned by digest.
-        metadata: what its layers cost, by architecture; None if it has none.
-    """
+    """What an App's documents say: manifest, bundle, images, and metadata by architecture."""
 
     app: PublishedApp
     files: tuple[BundleFile, ...]
@@ -55,7 +47,6 @@ class ImageContent(NamedTuple):
     """One image: what a single manifest says.
 
     Attributes:
-        manifest: of the manifest itself.
         platform: what it runs on, as its config says, or what refers to it;
             None where neither does.
         image_id: digest of its config; None for a layers manifest, which has none.
@@ -74,12 +65,7 @@ class ImageContent(NamedTuple):
 
 
 class Attestation(NamedTuple):
-    """A manifest of an index that is no image, but says something about one.
-
-    Attributes:
-        manifest: of the manifest itself.
-        about: digest of the image's manifest, None where it does not say.
-    """
+    """A manifest of an index that is about an image: `about` is its digest, None if not said."""
 
     manifest: Descriptor
     about: str | None
@@ -89,13 +75,10 @@ class Inspection(NamedTuple):
     """What is under a reference.
 
     Attributes:
-        reference: what was asked for.
-        fetched: the document there.
         kind: ``app``, ``image``, ``index`` or ``layers-manifest``.
         app: of an App, its content; else None.
         images: of an image, or each of an index; of an App none.
-        attestations: those of an index.
-        others: what an index refers to that is neither, or not there.
+        others: what an index refers to that is no image and no attestation, or not there.
     """
 
     reference: Reference
@@ -107,33 +90,19 @@ class Inspection(NamedTuple):
     others: tuple[Descriptor, ...] = ()
 
 
-@dataclass(frozen=True)
 class Filter(Matcher):
-    """Which of several images are meant.
+    """Which of several images are meant, as a user says it; None is all."""
 
-    Attributes:
-        architecture: only those of this one; None for all.
-        platform: only those that fit this one; None for all.
-    """
-
-    architecture: str | None = None
-    platform: Platform | None = None
-
-    @classmethod
-    def of(cls, architecture: str | None, platform: str | None) -> "Filter":
-        """Read what a user gave.
-
-        Raises:
-            LayerscanError: `platform` is none.
-        """
-        return cls(architecture, None if platform is None else parse_platform(platform))
+    def __init__(self, architecture: str | None = None, platform: str | None = None) -> None:
+        self.architecture = architecture
+        self.platform = None if platform is None else parse_platform(platform)
 
     @property
     def text(self) -> str:
         """What is asked for, for messages; empty if everything is."""
-        parts = (
-            [] if self.architecture is None else [f"architecture {printable(self.architecture)}"]
-        )
+        parts = []
+        if self.architecture is not None:
+            parts.append(f"architecture {printable(self.architecture)}")
         if self.platform is not None:
             parts.append(f"platform {spelt(self.platform)}")
         return " and ".join(parts)
@@ -146,29 +115,13 @@ class Filter(Matcher):
 
 
 def fetch(client: RegistryClient, reference: Reference) -> Fetched:
-    """The document under `reference`, as it is.
-
-    Raises:
-        RegistryError: it cannot be had.
-    """
+    """The document under `reference`, as it is."""
     asked = reference.digest or reference.tag or DEFAULT_TAG
     return client.repository(reference).manifest(asked)
 
 
-def inspect(
-    client: RegistryClient, reference: Reference, wanted: Filter | None = None
-) -> Inspection:
-    """Look at what is under `reference`.
-
-    Args:
-        client: the registries.
-        reference: of an App, an image or an index of images.
-        wanted: which images of an index, or architectures of an App; default: all.
-
-    Raises:
-        LayerscanError: it cannot be had, is malformed, or nothing in it is wanted.
-    """
-    wanted = wanted or Filter()
+def inspect(client: RegistryClient, reference: Reference, wanted: Filter) -> Inspection:
+    """Look at an App, an image or an index of images, of which those `wanted` are told."""
     repository = client.repository(reference)
     fetched = fetch(client, reference)
     source = f"{repository.name}@{fetched.digest}"
@@ -180,28 +133,31 @@ def inspect(
     if isinstance(document, Index) and document.layers and not document.manifests:
         layers = ImageContent(itself, document.platform, None, document.layers)
         return Inspection(reference, fetched, "layers-manifest", images=(layers,))
+    found = Inspection(reference, fetched, "image")
     if isinstance(document, Manifest) and what_else(document) is not None:
         # Other things than images are stored as manifests, too.
+        _check_found(0, [], wanted, source)
         image = ImageContent(itself, None, document.config.digest, document.layers)
-        _check_found([], [], wanted, source)
-        return Inspection(reference, fetched, "image", images=(image,))
-    return _images(repository, Inspection(reference, fetched, "image"), document, wanted)
-
-
-# Apps.
+        return found._replace(images=(image,))
+    reader = _Configs(repository, source)
+    try:
+        listing = list_images(itself, reader, wanted, document=document, workers=_WORKERS)
+    except TooManyError as error:
+        raise LayerscanError(f"{source}: {error.what} with --platform or --arch") from None
+    _check_found(len(listing.images), listing.platforms, wanted, source)
+    found = found._replace(images=tuple(map(_content, listing.images)))
+    return found if isinstance(document, Manifest) else _index(found, listing, wanted)
 
 
 def _app(repository: Repository, fetched: Fetched, source: str, wanted: Filter) -> AppContent:
     app = published.loads_app(fetched.raw, source)
-    bundle = repository.fetch(_as_blob(app.bundle), limit=published.MAX_BUNDLE)
+    # A blob, whatever type the manifest gives it.
+    blob = app.bundle._replace(media_type="application/octet-stream")
+    bundle = repository.fetch(blob, limit=published.MAX_BUNDLE)
     name = f"{repository.name}@{app.bundle.digest}"
     metadata = published.load_metadata(app, repository)
-    content = AppContent(
-        app,
-        tuple(published.bundle_files(bundle, name)),
-        published.bundle_images(bundle, name),
-        metadata,
-    )
+    files = tuple(published.bundle_files(bundle, name))
+    content = AppContent(app, files, published.bundle_images(bundle, name), metadata)
     if not wanted.text:
         return content
     taken = [name for name in content.architectures if wanted.takes(Platform(name, "linux"))]
@@ -215,34 +171,8 @@ def _app(repository: Repository, fetched: Fetched, source: str, wanted: Filter) 
     )
 
 
-def _as_blob(descriptor: Descriptor) -> Descriptor:
-    """A descriptor of a blob, whatever type it is given."""
-    return descriptor._replace(media_type="application/octet-stream")
-
-
-# Images.
-
-
-def _images(
-    repository: Repository, found: Inspection, document: Manifest | Index, wanted: Filter
-) -> Inspection:
-    fetched = found.fetched
-    source = f"{repository.name}@{fetched.digest}"
-    itself = Descriptor(fetched.media_type, fetched.digest, len(fetched.raw))
-    try:
-        listing = list_images(
-            itself,
-            _Configs(repository, source),
-            wanted,
-            document=document,
-            workers=_WORKERS,
-        )
-    except TooManyError as error:
-        raise LayerscanError(f"{source}: {error.what} with --platform or --arch") from None
-    images = tuple(_content(one) for one in listing.images)
-    _check_found(images, listing.platforms, wanted, source)
-    if isinstance(document, Manifest):
-        return found._replace(images=images)
+def _index(found: Inspection, listing: Listing, wanted: Filter) -> Inspection:
+    """With what else the index refers to."""
     attestations = tuple(
         Attestation(one.descriptor, about if digests.is_digest(about) else None)
         for one in listing.passed_over
@@ -251,10 +181,10 @@ def _images(
     )
     others = tuple(one.descriptor for one in listing.passed_over if one.why in _OTHERS)
     if wanted.text:
-        taken = {image.manifest.digest for image in images}
+        taken = {image.manifest.digest for image in found.images}
         attestations = tuple(one for one in attestations if one.about in taken)
         others = ()
-    return found._replace(kind="index", images=images, attestations=attestations, others=others)
+    return found._replace(kind="index", attestations=attestations, others=others)
 
 
 class _Configs(BlobReader):
@@ -275,11 +205,8 @@ def _content(image: IndexedImage) -> ImageContent:
     )
 
 
-def _check_found(
-    taken: Sequence[ImageContent], there: Sequence[str], wanted: Filter, source: str
-) -> None:
+def _check_found(taken: int, there: Sequence[str], wanted: Filter, source: str) -> None:
     """Refuse to find nothing where something was asked for."""
     if wanted.text and not taken:
-        raise LayerscanError(
-            f"{source}: has no {wanted.text}; it has: {', '.join(there) or 'no image'}"
-        )
+        has = ", ".join(there) or "no image"
+        raise LayerscanError(f"{source}: has no {wanted.text}; it has: {has}")

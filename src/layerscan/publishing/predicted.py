@@ -5,9 +5,8 @@ as it is published for no other. One App that fails keeps no other from being
 predicted, and a layer that several Apps have is read once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import NamedTuple
 
 from layerscan.errors import LayerscanError
 from layerscan.prediction.images import (
@@ -25,31 +24,16 @@ from layerscan.sources.model import Source
 from layerscan.sources.registry import RegistrySource
 
 
-class PredictedApps(NamedTuple):
-    """The result.
-
-    Attributes:
-        prediction: of the images of all Apps but those that failed.
-        failures: by the name of an App, why it has none.
-    """
-
-    prediction: Prediction
-    failures: Mapping[str, str]
-
-
 def predict_apps(
     apps: Sequence[PlannedApp],
     client: RegistryClient,
     model: PredictionTarget,
     reading: ReadOptions,
-) -> PredictedApps:
-    """Predict what the layers of `apps` cost.
+) -> tuple[Prediction, dict[str, str]]:
+    """Predict what the layers of `apps` cost; `reading` with a cache, so that none is read twice.
 
-    Args:
-        apps: the Apps, with their images.
-        client: the registries, where the images are.
-        model: what to predict for.
-        reading: how to read the layers; with a cache, so that none is read twice.
+    Returns:
+        The prediction of all Apps but those that failed; of these, by name, why.
     """
     images: list[PredictedImage] = []
     notes: list[str] = []
@@ -57,10 +41,8 @@ def predict_apps(
     for planned in apps:
         try:
             with ExitStack() as opened:
-                sources = [
-                    opened.enter_context(_source(image, client))
-                    for image in {one.asked: one for one in planned.resolved.values()}.values()
-                ]
+                different = {image.asked: image for image in planned.resolved.values()}
+                sources = [opened.enter_context(_source(one, client)) for one in different.values()]
                 gathered = gather_images(sources, planned.architectures)
                 predicted = predict_images(gathered, model, reading)
         except LayerscanError as error:
@@ -68,7 +50,7 @@ def predict_apps(
             continue
         images += predicted.images
         notes += predicted.notes
-    return PredictedApps(Prediction(model, tuple(images), tuple(dict.fromkeys(notes))), failures)
+    return Prediction(model, tuple(images), tuple(dict.fromkeys(notes))), failures
 
 
 def _source(image: ResolvedImage, client: RegistryClient) -> Source:

@@ -15,13 +15,7 @@ from layerscan import layersmeta
 from layerscan.apps import document as documents
 from layerscan.apps.bundle import write_bundle
 from layerscan.apps.discovery import COMPOSE_FILE, App
-from layerscan.apps.images import (
-    FACTORY_REGISTRY,
-    ServiceImage,
-    images_in,
-    read_compose_file,
-    retagged,
-)
+from layerscan.apps.images import FACTORY_REGISTRY, ServiceImage, retagged, service_images
 from layerscan.apps.pinning import pin
 from layerscan.errors import ComposeError, DocumentError
 from layerscan.files.writing import open_folder, write_in
@@ -40,11 +34,9 @@ class Settings(NamedTuple):
     """What holds for all Apps of a run.
 
     Attributes:
-        metadata: what layers cost by architecture, from scans; None for no
-            metadata at all.
-        environment: variables for Compose files, those of the process.
+        metadata: what layers cost by architecture; None for no metadata at all.
+        environment: the process's, for Compose files.
         tag: the tag that CI gave to the factory's images.
-        factory_registry: the registry of the factory's images.
         architectures: the only ones wanted, None for all that there are.
         pinned_images: digests of images that a Compose file names without one,
             by the reference that it has there.
@@ -61,17 +53,12 @@ class Settings(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """The documents of an App.
+    """The documents of an App: the pinned Compose file, the bundle in `bundle_path`, and more.
 
     Attributes:
-        app: the App.
-        compose_file: the pinned Compose file.
-        bundle: of the bundle, which is the file `bundle_path`.
-        bundle_path: a file of the run's.
         architectures: what the App is for, sorted.
         layers_manifests: by architecture.
         metadata: the metadata blob, None if there is none.
-        warnings: what is to be told.
     """
 
     app: App
@@ -85,7 +72,7 @@ class Prepared(NamedTuple):
 
     @property
     def layers_manifest_descriptors(self) -> dict[str, Descriptor]:
-        """What refers to the layers manifests, by architecture."""
+        """What refers to the layers manifests."""
         return {
             architecture: documents.descriptor_of(raw, OCI_INDEX, architecture)
             for architecture, raw in self.layers_manifests.items()
@@ -97,11 +84,7 @@ class Prepared(NamedTuple):
         return documents.descriptor_of(self.metadata or b"", documents.METADATA_TYPE)
 
     def app_manifest(self, *, with_layers_manifests: bool) -> bytes:
-        """The App manifest.
-
-        Raises:
-            DocumentError: it is too long.
-        """
+        """The App manifest; a `DocumentError` if it is too long."""
         return documents.app_manifest(
             self.bundle,
             None if self.metadata is None else self.metadata_descriptor,
@@ -109,12 +92,7 @@ class Prepared(NamedTuple):
         )
 
     def write_to(self, folder: str, app_manifest: bytes, *, with_layers_manifests: bool) -> None:
-        """Write all documents to `folder`, in place of those of a run before.
-
-        Raises:
-            LayerscanError: the path leads over a link that others may have put there.
-            OSError: they cannot be written.
-        """
+        """Write all documents to `folder`, in place of those of a run before; see `open_folder`."""
         files = {APP_MANIFEST_FILE: app_manifest, COMPOSE_FILE: self.compose_file}
         if self.metadata is not None:
             files[METADATA_FILE] = self.metadata
@@ -138,15 +116,11 @@ class Prepared(NamedTuple):
 
 
 class PlannedApp(NamedTuple):
-    """An App that is read, with its images found in their registries.
+    """An App that is read: by service, the image that is named, and what that is.
 
     Attributes:
-        app: the App.
         text: its Compose file.
-        services: the image that each service names.
-        resolved: what that is, by service.
         architectures: what the App is for, sorted.
-        warnings: what is to be told.
     """
 
     app: App
@@ -157,48 +131,24 @@ class PlannedApp(NamedTuple):
     warnings: tuple[str, ...]
 
 
-class _Layers(NamedTuple):
-    """The layers that a service's image has for an architecture, a list for each variant."""
-
-    service: str
-    image: ResolvedImage
-    variants: tuple[tuple[Descriptor, ...], ...]
-
-
 def plan(app: App, settings: Settings, resolver: Resolver) -> PlannedApp:
-    """Read an App, and look its images up.
-
-    Args:
-        app: the App.
-        settings: what holds for all Apps.
-        resolver: where images are looked up.
-
-    Raises:
-        LayerscanError: the App, or an image of it, is not as it must be.
-    """
-    text = read_compose_file(app)
-    services = images_in(text, app, settings.environment)
-    references = [looked_up(image, settings) for image in services.values()]
+    """Read an App, and look its images up."""
+    text, services = service_images(app, settings.environment)
+    references = [_looked_up(image, settings) for image in services.values()]
     resolved = dict(zip(services, resolver.resolve(references), strict=True))
     architectures, warnings = _architectures(resolved, settings)
+    unset = [
+        f"service {service}: the image's name uses variables that are not set: "
+        f"{', '.join(image.unset)[:200]}"
+        for service, image in services.items()
+        if image.unset
+    ]
     notes = dict.fromkeys(note for image in resolved.values() for note in image.notes)
-    return PlannedApp(
-        app, text, services, resolved, architectures, (*_unset(services), *notes, *warnings)
-    )
+    return PlannedApp(app, text, services, resolved, architectures, (*unset, *notes, *warnings))
 
 
 def prepare(planned: PlannedApp, settings: Settings, bundle_path: str) -> Prepared:
-    """Make the documents of an App.
-
-    Args:
-        planned: the App.
-        settings: what holds for all Apps.
-        bundle_path: the file to make for the bundle.
-
-    Raises:
-        LayerscanError: the App or the metadata is not as it must be.
-        OSError: the bundle cannot be written.
-    """
+    """Make the documents of an App, and its bundle as the file `bundle_path`."""
     app = planned.app
     layers, metas, missing = _costs(planned, settings)
     warnings = list(planned.warnings)
@@ -223,18 +173,14 @@ def prepare(planned: PlannedApp, settings: Settings, bundle_path: str) -> Prepar
 def _costs(
     planned: PlannedApp, settings: Settings
 ) -> tuple[dict[str, list[Descriptor]], dict[str, LayersMeta], str]:
-    """By architecture the layers and their metadata, and what of that is missing.
-
-    Raises:
-        DocumentError: some is missing that may not be.
-    """
+    """By architecture the layers and their metadata, and what of that is missing."""
     layers: dict[str, list[Descriptor]] = {}
     metas: dict[str, LayersMeta] = {}
     missing = ""
     for architecture in planned.architectures:
-        found = _layers(planned.resolved, architecture)
-        chosen = _chosen(found, (settings.metadata or {}).get(architecture))
-        layers[architecture] = documents.union(layer for _, layer in chosen)
+        known = (settings.metadata or {}).get(architecture)
+        chosen = _chosen(planned.resolved, architecture, known)
+        layers[architecture] = documents.union(layer for _, _, layer in chosen)
         try:
             metas[architecture] = _cut_down(chosen, architecture, settings.metadata)
         except DocumentError as error:
@@ -244,21 +190,8 @@ def _costs(
     return layers, metas, missing
 
 
-def _unset(services: Mapping[str, ServiceImage]) -> list[str]:
-    return [
-        f"service {service}: the image's name uses variables that are not set: "
-        f"{', '.join(image.unset)[:200]}"
-        for service, image in services.items()
-        if image.unset
-    ]
-
-
-def looked_up(image: ServiceImage, settings: Settings) -> Reference:
-    """What is looked up for a service's image, with a tag or a digest.
-
-    Raises:
-        ComposeError: its name is none, or has neither.
-    """
+def _looked_up(image: ServiceImage, settings: Settings) -> Reference:
+    """What is looked up for a service's image, with a tag or a digest."""
     found = retagged(image, settings.tag, settings.factory_registry, default_tag=False)
     if found.digest is not None:
         return found
@@ -279,57 +212,49 @@ def _architectures(
     common = frozenset.intersection(*(frozenset(image.images) for image in resolved.values()))
     wanted = common if settings.architectures is None else common & settings.architectures
     if not wanted:
-        have = "; ".join(
-            f"{service}: {', '.join(image.has)}" for service, image in resolved.items()
-        )
+        have = "; ".join(f"{name}: {', '.join(image.has)}" for name, image in resolved.items())
         among = "" if settings.architectures is None else " among those of --arch"
         raise DocumentError(f"no architecture{among} that the images of all services have ({have})")
     names = tuple(sorted(wanted))
-    documents.check_architecture_count(names)
+    if len(names) > documents.MOST_ARCHITECTURES:
+        raise DocumentError(
+            f"has {len(names)} architectures ({', '.join(names)}), of which clients take "
+            f"{documents.MOST_ARCHITECTURES}: choose with --arch"
+        )
     missing = sorted((settings.architectures or frozenset()) - common)
     if not missing:
         return names, []
-    lacking = [service for service, image in resolved.items() if missing[0] not in image.images]
-    return names, [
-        f"not published for {', '.join(missing)}: service {lacking[0]} has no image for it"
-    ]
+    lacks = next(name for name, image in resolved.items() if missing[0] not in image.images)
+    return names, [f"not published for {', '.join(missing)}: service {lacks} has no image for it"]
 
 
-def _layers(resolved: Mapping[str, ResolvedImage], architecture: str) -> list[_Layers]:
-    return [
-        _Layers(service, image, tuple(one.manifest.layers for one in image.images[architecture]))
-        for service, image in resolved.items()
-    ]
-
-
-def _chosen(found: Iterable[_Layers], known: LayersMeta | None) -> list[tuple[_Layers, Descriptor]]:
-    """The layers that count, each with whose it is.
+def _chosen(
+    resolved: Mapping[str, ResolvedImage], architecture: str, known: LayersMeta | None
+) -> list[tuple[str, ResolvedImage, Descriptor]]:
+    """The layers that count, each with the service and the image that it is of.
 
     An index may have several variants of an architecture (arm v6 and v7), of
     which a machine that is scanned pulls one: those that were scanned count, or
     all of them if none was, or if there is no metadata to go by.
     """
-    chosen: list[tuple[_Layers, Descriptor]] = []
-    for image in found:
+    chosen = []
+    for service, image in resolved.items():
+        variants = [one.manifest.layers for one in image.images[architecture]]
         scanned = [
             variant
-            for variant in image.variants
+            for variant in variants
             if known is not None and all(layer.digest in known.layers for layer in variant)
         ]
-        chosen += [(image, layer) for variant in scanned or image.variants for layer in variant]
+        chosen += [(service, image, layer) for variant in scanned or variants for layer in variant]
     return chosen
 
 
 def _cut_down(
-    layers: Iterable[tuple[_Layers, Descriptor]],
+    layers: Iterable[tuple[str, ResolvedImage, Descriptor]],
     architecture: str,
     metadata: Mapping[str, LayersMeta] | None,
 ) -> LayersMeta:
-    """The part of the metadata that is about `layers`, with their archive sizes.
-
-    Raises:
-        DocumentError: the architecture, or one of the layers, is missing there.
-    """
+    """The part of the metadata that is about `layers`, with their archive sizes."""
     if metadata is None or architecture not in metadata:
         have = ", ".join(metadata or ()) or "none"
         raise DocumentError(
@@ -338,10 +263,10 @@ def _cut_down(
         )
     known = metadata[architecture]
     cut: dict[str, LayerMeta] = {}
-    for owner, layer in layers:
+    for service, image, layer in layers:
         if layer.digest not in known.layers:
             raise DocumentError(
-                f"layer {layer.digest} of service {owner.service} ({owner.image.asked.familiar}, "
+                f"layer {layer.digest} of service {service} ({image.asked.familiar}, "
                 f"{architecture}) is in no scan: was the image rebuilt or retagged after the scan?"
             )
         figures = known.layers[layer.digest]

@@ -25,23 +25,17 @@ from layerscan.publishing.resolution import Resolver
 from layerscan.reference import Reference
 from layerscan.registry import RegistryClient, Repository
 
+# Whether they are put into the registry: where it takes them, always, or never.
 LayersManifests = Literal["auto", "always", "never"]
 
+# The HTTP status of a registry that does not take a document of this kind.
 _REFUSALS = (400, 405, 415, 422)
-"""The HTTP status of a registry that does not take a document of this kind."""
-
+# Codes with such a status that are not about the kind of document.
 _OTHER_FAULTS = frozenset({"NAME_INVALID", "NAME_UNKNOWN", "TAG_INVALID", "DIGEST_INVALID"})
-"""Codes with such a status that are not about the kind of document."""
 
 
 class AppsProgress(NamedTuple):
-    """How far a run has come.
-
-    Attributes:
-        done: Apps that are published or have failed.
-        apps: Apps of the run.
-        sent: bytes of blobs sent so far.
-    """
+    """How far a run has come: Apps that are done or have failed, of how many; bytes sent."""
 
     done: int
     apps: int
@@ -52,15 +46,8 @@ class Published(NamedTuple):
     """An App that is in the registry, or with a dry run would be.
 
     Attributes:
-        app: its name.
-        target: the reference that it is under.
-        digest: of its App manifest.
-        size: bytes of the App manifest.
-        architectures: sorted.
-        has_metadata: whether it has the layers' metadata.
-        has_layers_manifests: whether it has layers manifests.
+        digest, size: of its App manifest.
         sent: bytes of blobs that were uploaded.
-        warnings: what is to be told.
     """
 
     app: str
@@ -75,12 +62,7 @@ class Published(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """An App that is not published, and why.
-
-    Attributes:
-        app: its name.
-        reason: one line.
-    """
+    """An App that is not published, and why, in one line."""
 
     app: str
     reason: str
@@ -91,9 +73,6 @@ class Run(NamedTuple):
 
     Attributes:
         apps: the Apps, each with the reference that it is to be under.
-        settings: what holds for all.
-        layers_manifests: whether they are put into the registry: where it takes
-            them, always, or never.
         scratch: an empty folder for the bundles.
         dry_run: where to write the documents instead, None to publish.
         workers: how many Apps are under way at a time.
@@ -112,11 +91,7 @@ def plan_apps(
 ) -> list[PlannedApp | Failed]:
     """Read Apps and look their images up, each once; one that fails keeps no other from it.
 
-    Args:
-        apps: the Apps.
-        settings: what holds for all.
-        client: the registries.
-        workers: how many Apps, and how many look-ups, are under way at a time.
+    `workers` says how many Apps, and how many look-ups, are under way at a time.
     """
     resolver = Resolver(client, workers, settings.architectures)
 
@@ -134,151 +109,117 @@ def publish(
 ) -> list[Published | Failed]:
     """Publish Apps; one that fails keeps no other from being published.
 
-    Publishing what is there already uploads nothing.
-
-    Args:
-        run: what to do.
-        client: the registries.
-        on_progress: called from any thread, one at a time.
+    Publishing what is there already uploads nothing. `on_progress` is called from any
+    thread, one at a time.
 
     Returns:
         What became of each App, in their order.
     """
-    counter = _Counter(len(run.apps), on_progress)
-    work = _Work(run, client, counter)
-    return in_parallel(
-        [partial(work.one, planned, target) for planned, target in run.apps], workers=run.workers
-    )
+    lock, progress = threading.Lock(), AppsProgress(0, len(run.apps), 0)
 
+    def count(*, done: int = 0, sent: int = 0) -> None:
+        nonlocal progress
+        with lock:
+            progress = progress._replace(done=progress.done + done, sent=progress.sent + sent)
+            if on_progress is not None:
+                on_progress(progress)
 
-class _Counter:
-    """Adds up what all threads have done."""
-
-    def __init__(self, apps: int, on_progress: Callable[[AppsProgress], object] | None) -> None:
-        self._lock = threading.Lock()
-        self._progress = AppsProgress(0, apps, 0)
-        self._on_progress = on_progress
-
-    def add(self, sent: int) -> None:
-        self._update(0, sent)
-
-    def finish(self) -> None:
-        self._update(1, 0)
-
-    def _update(self, done: int, sent: int) -> None:
-        with self._lock:
-            now = self._progress
-            self._progress = AppsProgress(now.done + done, now.apps, now.sent + sent)
-            if self._on_progress is not None:
-                self._on_progress(self._progress)
-
-
-class _Work(NamedTuple):
-    """What all Apps of a run share."""
-
-    run: Run
-    client: RegistryClient
-    counter: _Counter
-
-    def one(self, planned: PlannedApp, target: Reference, _: object) -> Published | Failed:
-        """Publish one App, or write it out."""
+    def task(planned: PlannedApp, target: Reference, _: object) -> Published | Failed:
         try:
-            return self._one(planned, target)
-        finally:
-            self.counter.finish()
-
-    def _one(self, planned: PlannedApp, target: Reference) -> Published | Failed:
-        run, app = self.run, planned.app
-        bundle = os.path.join(run.scratch, f"{os.urandom(8).hex()}.tgz")
-        try:
-            prepared = prepare(planned, run.settings, bundle)
-            if run.dry_run is None:
-                upload = _AppUpload(prepared, self.client.repository(target), self.counter)
-                result = upload.run(target, run.layers_manifests)
-            else:
-                result = _write_out(prepared, run.dry_run, run.layers_manifests)
+            upload = _AppUpload(client.repository(target), target, count)
+            return _publish(run, planned, upload)
         except LayerscanError as error:
-            return Failed(app.name, str(error))
+            return Failed(planned.app.name, str(error))
         except OSError as error:
-            return Failed(app.name, f"{error.filename or app.name}: {error.strerror}")
+            where = error.filename or planned.app.name
+            return Failed(planned.app.name, f"{where}: {error.strerror}")
         finally:
-            with suppress(FileNotFoundError):
-                os.unlink(bundle)
-        return _published(prepared, target, result)
+            count(done=1)
+
+    return in_parallel([partial(task, *one) for one in run.apps], workers=run.workers)
 
 
-class _Result(NamedTuple):
-    """What was put there: the App manifest, and how."""
-
-    app_manifest: bytes
-    has_layers_manifests: bool
-    sent: int = 0
-    refused: str = ""
+def _publish(run: Run, planned: PlannedApp, upload: "_AppUpload") -> Published:
+    """Publish one App, or write out what would be pushed, to its folder of the dry run."""
+    bundle = os.path.join(run.scratch, f"{os.urandom(8).hex()}.tgz")
+    try:
+        prepared = prepare(planned, run.settings, bundle)
+        if run.dry_run is None:
+            return upload.run(prepared, run.layers_manifests)
+        taken = run.layers_manifests != "never"
+        raw = prepared.app_manifest(with_layers_manifests=taken)
+        folder = os.path.join(run.dry_run, planned.app.name)
+        prepared.write_to(folder, raw, with_layers_manifests=taken)
+        return _published(prepared, upload.target, raw, has_layers_manifests=taken)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(bundle)
 
 
 class _AppUpload:
-    """One App on its way into the repository."""
+    """One App on its way into the repository; `count` is told of the bytes that are sent."""
 
-    def __init__(self, prepared: Prepared, repository: Repository, counter: _Counter) -> None:
-        self.prepared = prepared
+    def __init__(
+        self, repository: Repository, target: Reference, count: Callable[..., None]
+    ) -> None:
         self.repository = repository
-        self.counter = counter
+        self.target = target
+        self.count = count
         self.sent = 0
 
-    def run(self, target: Reference, layers_manifests: LayersManifests) -> _Result:
-        prepared = self.prepared
+    def run(self, prepared: Prepared, layers_manifests: LayersManifests) -> Published:
         self._blob(documents.EMPTY_CONFIG, BytesIO)
-        self._blob(prepared.bundle, partial(_open, prepared.bundle_path))
+        # push_blob closes it.
+        self._blob(prepared.bundle, lambda: open(prepared.bundle_path, "rb"))  # noqa: SIM115
         if prepared.metadata is not None:
-            metadata = prepared.metadata
-            self._blob(prepared.metadata_descriptor, lambda: BytesIO(metadata))
+            self._blob(prepared.metadata_descriptor, partial(BytesIO, prepared.metadata))
         taken, refused = layers_manifests != "never", ""
         try:
             if taken:
-                self._layers_manifests()
-            raw = self._app_manifest(with_layers_manifests=taken)
+                self._layers_manifests(prepared)
+            raw = self._app_manifest(prepared, with_layers_manifests=taken)
         except RefusedByRegistryError as error:
             if not (taken and _is_refusal(error)):
                 raise
-            refused = f"{target.registry} takes no layers manifests"
+            refused = f"{self.target.registry} takes no layers manifests"
             if layers_manifests == "always":
                 raise LayerscanError(
                     f"{refused}, which --layers-manifests always asks for: {error}"
                 ) from None
             taken, refused = False, f"{refused}: published without them ({error})"
-            raw = self._app_manifest(with_layers_manifests=False)
-        self._tag(raw, target)
-        return _Result(raw, taken, self.sent, refused)
+            raw = self._app_manifest(prepared, with_layers_manifests=False)
+        tag = self.target.tag
+        if tag is not None and not self._is_under(tag, digests.sha256(raw)):
+            self.repository.push_manifest(raw, OCI_MANIFEST, tag)
+        published = _published(prepared, self.target, raw, has_layers_manifests=taken)
+        warnings = (refused, *published.warnings) if refused else published.warnings
+        return published._replace(sent=self.sent, warnings=warnings)
 
     def _blob(self, descriptor: Descriptor, opened: Callable[[], BinaryIO]) -> None:
         self.repository.push_blob(descriptor, opened, on_bytes=self._count)
 
     def _count(self, sent: int) -> None:
         self.sent += sent
-        self.counter.add(sent)
+        self.count(sent=sent)
 
-    def _layers_manifests(self) -> None:
-        for architecture, raw in self.prepared.layers_manifests.items():
-            descriptor = self.prepared.layers_manifest_descriptors[architecture]
+    def _layers_manifests(self, prepared: Prepared) -> None:
+        for architecture, descriptor in prepared.layers_manifest_descriptors.items():
             if self.repository.has(descriptor):
                 continue
             try:
+                raw = prepared.layers_manifests[architecture]
                 self.repository.push_manifest(raw, OCI_INDEX, descriptor.digest)
             except NotInRegistryError as error:
                 # It looks for the layers, which are in the images' repositories.
                 raise RefusedByRegistryError(str(error), status=400, code="") from None
 
-    def _app_manifest(self, *, with_layers_manifests: bool) -> bytes:
+    def _app_manifest(self, prepared: Prepared, *, with_layers_manifests: bool) -> bytes:
         """Put the App manifest under its digest."""
-        raw = self.prepared.app_manifest(with_layers_manifests=with_layers_manifests)
+        raw = prepared.app_manifest(with_layers_manifests=with_layers_manifests)
         descriptor = documents.descriptor_of(raw, OCI_MANIFEST)
         if not self.repository.has(descriptor):
             self.repository.push_manifest(raw, OCI_MANIFEST, descriptor.digest)
         return raw
-
-    def _tag(self, raw: bytes, target: Reference) -> None:
-        if target.tag is not None and not self._is_under(target.tag, digests.sha256(raw)):
-            self.repository.push_manifest(raw, OCI_MANIFEST, target.tag)
 
     def _is_under(self, tag: str, digest: str) -> bool:
         try:
@@ -288,39 +229,29 @@ class _AppUpload:
             return False
 
 
-def _open(path: str) -> BinaryIO:
-    return open(path, "rb")
-
-
 def _is_refusal(error: RefusedByRegistryError) -> bool:
     """Whether a registry says that it takes no documents of this kind."""
     return error.status in _REFUSALS and error.code not in _OTHER_FAULTS
 
 
-def _published(prepared: Prepared, target: Reference, result: _Result) -> Published:
-    size = len(result.app_manifest)
-    warnings = [*prepared.warnings, *filter(None, (result.refused,))]
-    if size > documents.LONGEST_FOR_OLD_CLIENTS:
+def _published(
+    prepared: Prepared, target: Reference, raw: bytes, *, has_layers_manifests: bool
+) -> Published:
+    """What became of an App whose manifest is `raw`."""
+    warnings = list(prepared.warnings)
+    if len(raw) > documents.LONGEST_FOR_OLD_CLIENTS:
         warnings.append(
-            f"the App manifest has {size} bytes: old versions of aktualizr-lite read "
+            f"the App manifest has {len(raw)} bytes: old versions of aktualizr-lite read "
             f"{documents.LONGEST_FOR_OLD_CLIENTS}; fewer architectures (--arch) make it shorter"
         )
     return Published(
         prepared.app.name,
         target,
-        digests.sha256(result.app_manifest),
-        size,
+        digests.sha256(raw),
+        len(raw),
         prepared.architectures,
         prepared.metadata is not None,
-        result.has_layers_manifests,
-        result.sent,
+        has_layers_manifests,
+        0,
         tuple(warnings),
     )
-
-
-def _write_out(prepared: Prepared, out_dir: str, layers_manifests: LayersManifests) -> _Result:
-    """Write what would be pushed to the folder of the App in that of the dry run."""
-    taken = layers_manifests != "never"
-    raw = prepared.app_manifest(with_layers_manifests=taken)
-    prepared.write_to(os.path.join(out_dir, prepared.app.name), raw, with_layers_manifests=taken)
-    return _Result(raw, taken)

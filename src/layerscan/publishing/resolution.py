@@ -36,7 +36,6 @@ class ResolvedImage(NamedTuple):
         images: by architecture, in the index's order; several where it has several
             variants of one architecture.
         has: the architectures that there are, wanted or not, sorted.
-        notes: what the user should know of it.
     """
 
     asked: Reference
@@ -47,13 +46,7 @@ class ResolvedImage(NamedTuple):
 
 
 class Resolver:
-    """Looks images up, each once.
-
-    Args:
-        client: the registries.
-        workers: how many are looked up at a time.
-        architectures: the only ones wanted; None for all.
-    """
+    """Looks images up, each once, several at a time; `architectures` None means all."""
 
     def __init__(
         self, client: RegistryClient, workers: int, architectures: frozenset[str] | None
@@ -65,12 +58,7 @@ class Resolver:
         self._known: dict[Hashable, Future[object]] = {}
 
     def resolve(self, references: Iterable[Reference]) -> list[ResolvedImage]:
-        """What each of `references` stands for.
-
-        Raises:
-            LayerscanError: one of them cannot be had, has no image for Linux, or
-                is an index that clients cannot read.
-        """
+        """What each of `references` stands for: images for Linux that clients can read."""
         tasks = [partial(self._resolved, reference) for reference in references]
         return in_parallel(tasks, workers=self._workers)
 
@@ -95,37 +83,31 @@ class Resolver:
         fetched = repository.manifest(asked.digest or asked.tag or "")
         document = oci.loads(fetched.raw, str(asked), media_type=fetched.media_type)
         top = Descriptor(fetched.media_type, fetched.digest, len(fetched.raw))
+        reader, workers = _OnceReader(self, repository), _MANIFESTS_AT_A_TIME
         try:
-            listing = list_images(
-                top,
-                _OnceReader(self, repository),
-                self._matcher,
-                document=document,
-                workers=_MANIFESTS_AT_A_TIME,
-            )
+            listing = list_images(top, reader, self._matcher, document=document, workers=workers)
         except TooManyError as error:
             raise DocumentError(f"{asked}: {error.what}") from None
         digest = _pinned_digest(asked, top, document, listing)
         return ResolvedImage(
             asked,
             Reference(asked.registry, asked.path, None, digest),
-            self._by_architecture(asked, listing),
+            _by_architecture(asked, listing),
             tuple(sorted(listing.architectures)),
             tuple(listing.notes(asked.familiar)),
         )
 
-    def _by_architecture(
-        self, asked: Reference, listing: Listing
-    ) -> dict[str, tuple[IndexedImage, ...]]:
-        found: dict[str, tuple[IndexedImage, ...]] = {}
-        for image in listing.images:
-            name = image.platform.architecture
-            if not name:
-                raise DocumentError(f"{asked}: nothing says its architecture; say it with --arch")
-            if not layersmeta.is_architecture(name):
-                raise DocumentError(f"{asked}: {quoted(name)} is no architecture name")
-            found[name] = (*found.get(name, ()), image)
-        return found
+
+def _by_architecture(asked: Reference, listing: Listing) -> dict[str, tuple[IndexedImage, ...]]:
+    found: dict[str, tuple[IndexedImage, ...]] = {}
+    for image in listing.images:
+        name = image.platform.architecture
+        if not name:
+            raise DocumentError(f"{asked}: nothing says its architecture; say it with --arch")
+        if not layersmeta.is_architecture(name):
+            raise DocumentError(f"{asked}: {quoted(name)} is no architecture name")
+        found[name] = (*found.get(name, ()), image)
+    return found
 
 
 class _OnceReader(BlobReader):
@@ -144,11 +126,7 @@ class _OnceReader(BlobReader):
 def _pinned_digest(
     asked: Reference, top: Descriptor, document: Manifest | Index, listing: Listing
 ) -> str:
-    """The digest that an App names its image by, so that every client can read it.
-
-    Raises:
-        DocumentError: there is no image, or several that only such an index names.
-    """
+    """The digest that an App names its image by, so that every client can read it."""
     if not listing.architectures:
         what = listing.passed_over[0].what if isinstance(document, Manifest) else ""
         raise DocumentError(

@@ -3,13 +3,7 @@
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from layerscan.layersmeta import (
-    LayerMeta,
-    LayersMeta,
-    check_architectures,
-    inodes_of_images,
-    of_images,
-)
+from layerscan.layersmeta import LayerMeta, LayersMeta, check_architectures, of_images
 from layerscan.problem import Problem
 from layerscan.scanning.disk import LayerDisk
 from layerscan.scanning.selection import Chosen, architectures
@@ -105,15 +99,12 @@ class Scan(NamedTuple):
 
 def _document(scan: Scan, chosen: Iterable[Chosen]) -> LayersMeta:
     # Several repositories may know one layer by one digest.
-    images = [
+    images = (
         [(digest, scan.costs[layer.chain_id]) for layer, digest in dict.fromkeys(one.digests())]
         for one in chosen
-    ]
-    layers = of_images(
-        [(digest, LayerMeta(cost.size, cost.usage)) for digest, cost in image] for image in images
     )
-    inodes = inodes_of_images(
-        [(digest, cost.inodes) for digest, cost in image if cost.inodes is not None]
+    figures = (
+        [(digest, LayerMeta(cost.size, cost.usage), cost.inodes) for digest, cost in image]
         for image in images
     )
-    return LayersMeta(scan.fs_block_size, layers, scan.file_system, inodes)
+    return of_images(figures, scan.fs_block_size, scan.file_system)

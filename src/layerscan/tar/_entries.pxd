@@ -6,126 +6,113 @@ engines do.
 """
 
 from libc.stdint cimport uint64_t
-from libc.string cimport memchr
 
 from layerscan.tar._hash cimport hash_path
-from layerscan.tar._header cimport BLOCK, Header, text_length
-from layerscan.tar._paths cimport clean, trouble
-from layerscan.tar._pax cimport LINK, PATH, SPARSE_NAME, Span, check_records, read_records
-from layerscan.tar._scanner cimport (
-    IN_MAP, IN_SPECIAL, Scanner, Text, forget_headers, keep_raw, settle, text_add, text_set,
-)
+from layerscan.tar._header cimport BLOCK, text_length
+from layerscan.tar._paths cimport clean
+from layerscan.tar._pax cimport LINK, PATH, SPARSE_NAME, check_records, has, read_records
+from layerscan.tar._scanner cimport IN_MAP, IN_SPECIAL, Scanner, forget_headers, keep_raw, settle
 from layerscan.tar._seen cimport seen_add, seen_ready
 from layerscan.tar._sparse cimport (
     MAP_IN_CONTENT, NOT_SPARSE, SparseFormat, sparse_begin, sparse_format, sparse_records,
 )
 from layerscan.tar._split cimport tar_split_entry, tar_split_entry_end
-from layerscan.tar._tree cimport MOST_NAMES, NO_MEMORY, TOO_MANY
+from layerscan.tar._text cimport Reason, Span, Text, span, text_add, text_set
+from layerscan.tar._tree cimport MOST_NAMES, TOO_MANY
 from layerscan.tar._unpack cimport Entry, unpack
 
 
 cdef enum:
-    # Bytes of a header that is about the next entry, as in Go's archive/tar.
-    MOST_SPECIAL = 1 << 20
+    MOST_SPECIAL = 1 << 20  # bytes of a header that is about the next entry, as in Go's archive/tar
 
 
-cdef inline const char *note_entry(Scanner *scanner, long long size) noexcept nogil:
+cdef inline Reason note_entry(Scanner *scanner, long long size) noexcept nogil:
     """Clean the entry's path, and put it into the tar-split document if that is made."""
     cdef Entry *entry = &scanner.entry
+    cdef Reason reason = NULL
     scanner.about_entry = True
-    if scanner.has_split and tar_split_entry(
-        &scanner.split, entry.name, entry.name_length, size
-    ) != 0:
-        return b"no memory"
-    if scanner.split.is_in_entry and scanner.left == 0:
+    if scanner.has_split:
+        reason = tar_split_entry(&scanner.split, entry.name, size)
+    if reason == NULL and scanner.split.is_in_entry and scanner.left == 0:
         # No content follows: a link whose header has a size, or a sparse file of one hole.
-        if tar_split_entry_end(&scanner.split) != 0:
-            return b"no memory"
-    entry.name_length = clean(entry.name, entry.name_length, &entry.above)
+        reason = tar_split_entry_end(&scanner.split)
+    if reason != NULL:
+        return reason
+    clean(&entry.name, &entry.above)
     if not scanner.has_split:
         return NULL
-    scanner.path_hash = hash_path(
-        &scanner.work.tree.key, entry.above, entry.name, entry.name_length
-    )
+    scanner.path_hash = hash_path(&scanner.work.tree.key, entry.above, entry.name)
     if scanner.seen.used >= MOST_NAMES:
-        return trouble(TOO_MANY)
-    return trouble(NO_MEMORY) if seen_ready(&scanner.seen, scanner.path_hash) != 0 else NULL
+        return TOO_MANY
+    return seen_ready(&scanner.seen, scanner.path_hash)
 
 
-cdef inline const char *note_path(Scanner *scanner) noexcept nogil:
+cdef inline Reason note_path(Scanner *scanner) noexcept nogil:
     """Note the first path that stands twice in the tar-split document: who keeps one refuses it."""
-    if not scanner.has_split or not seen_add(&scanner.seen, scanner.path_hash):
-        return NULL
-    if scanner.has_repeated:
+    cdef bint came_twice = scanner.has_split and seen_add(&scanner.seen, scanner.path_hash)
+    if not came_twice or scanner.has_repeated:
         return NULL
     scanner.has_repeated = True
-    return text_set(&scanner.repeated, scanner.entry.name, scanner.entry.name_length)
+    return text_set(&scanner.repeated, scanner.entry.name)
 
 
-cdef inline const char *end_entry(Scanner *scanner) noexcept nogil:
+cdef inline Reason end_entry(Scanner *scanner) noexcept nogil:
     """All headers of an entry have been read: put it where it belongs."""
-    cdef const char *reason = note_entry(scanner, scanner.entry.size)
+    cdef Reason reason = note_entry(scanner, scanner.entry.size)
     forget_headers(scanner)
     settle(scanner)
-    if reason == NULL:
-        reason = unpack(&scanner.work, &scanner.entry, scanner.header_offset)
-    return reason if reason != NULL else note_path(scanner)
+    return (
+        reason
+        or unpack(&scanner.work, &scanner.entry, scanner.header_offset)
+        or note_path(scanner)
+    )
 
 
-cdef inline const char *end_sparse(Scanner *scanner) noexcept nogil:
+cdef inline Reason end_sparse(Scanner *scanner) noexcept nogil:
     if <uint64_t>scanner.sparse.data != scanner.left:
         return b"a sparse file with other content than its pieces"
     return end_entry(scanner)
 
 
-cdef inline const char *begin_sparse(Scanner *scanner, SparseFormat format) noexcept nogil:
+cdef inline Reason take_record(Scanner *scanner, int key, Text *copy, Span *found) noexcept nogil:
+    """Take a text from a record: a copy, since it is cleaned in place and the record read again."""
+    cdef Reason reason = text_set(copy, scanner.records.last[key])
+    found[0] = span(copy.data, copy.length)
+    return reason
+
+
+cdef inline Reason name_entry(Scanner *scanner) noexcept nogil:
+    """Take the entry's name and link from where they are written in full."""
+    cdef Entry *entry = &scanner.entry
+    cdef const Span *records = scanner.records.last
+    cdef Reason reason = NULL
+    entry.name = span(scanner.header.name, scanner.header.name_length)
+    entry.link = span(scanner.header.link, scanner.header.link_length)
+    if scanner.long_name.length:
+        entry.name = span(scanner.long_name.data, scanner.long_name.length)
+    elif scanner.has_records and records[PATH].length:
+        reason = take_record(scanner, PATH, &scanner.name, &entry.name)
+    if scanner.long_link.length:
+        entry.link = span(scanner.long_link.data, scanner.long_link.length)
+    elif scanner.has_records and records[LINK].length and reason == NULL:
+        reason = take_record(scanner, LINK, &scanner.link, &entry.link)
+    return reason
+
+
+cdef inline Reason begin_sparse(Scanner *scanner, SparseFormat format) noexcept nogil:
     """An entry is a sparse file: read its map, or let it be read from the content."""
     cdef Entry *entry = &scanner.entry
-    cdef const Span *name = &scanner.records.last[SPARSE_NAME]
-    cdef const char *reason = NULL
+    cdef Span name = scanner.records.last[SPARSE_NAME]
+    cdef Reason reason = NULL
     if name.length:
-        if memchr(name.text, 0, name.length) != NULL:
+        if has(name, 0):
             return b"a sparse file with a NUL in its name"
-        reason = text_set(&scanner.name, name.text, name.length)
-        entry.name = scanner.name.data
-        entry.name_length = name.length
-    if reason == NULL:
-        reason = sparse_begin(&scanner.sparse, &scanner.records, &entry.size)
-    if reason == NULL and format == MAP_IN_CONTENT:
+        reason = take_record(scanner, SPARSE_NAME, &scanner.name, &entry.name)
+    reason = reason or sparse_begin(&scanner.sparse, &scanner.records, &entry.size)
+    if format == MAP_IN_CONTENT:
         scanner.state = IN_MAP
-        return NULL
-    if reason == NULL:
-        reason = sparse_records(&scanner.sparse, &scanner.records)
-    return reason if reason != NULL else end_sparse(scanner)
-
-
-cdef inline const char *name_entry(Scanner *scanner) noexcept nogil:
-    """Take the entry's name and link from where they are written in full."""
-    cdef Header *header = &scanner.header
-    cdef Entry *entry = &scanner.entry
-    cdef const Span *path = &scanner.records.last[PATH]
-    cdef const Span *link = &scanner.records.last[LINK]
-    cdef const char *reason = NULL
-    entry.name = header.name
-    entry.name_length = header.name_length
-    if scanner.long_name.length:
-        entry.name = scanner.long_name.data
-        entry.name_length = scanner.long_name.length
-    elif scanner.has_records and path.length:
-        # They are cleaned in place, and the records are yet to be read once more.
-        reason = text_set(&scanner.name, path.text, path.length)
-        entry.name = scanner.name.data
-        entry.name_length = path.length
-    entry.link = header.link
-    entry.link_length = header.link_length
-    if scanner.long_link.length:
-        entry.link = scanner.long_link.data
-        entry.link_length = scanner.long_link.length
-    elif scanner.has_records and link.length and reason == NULL:
-        reason = text_set(&scanner.link, link.text, link.length)
-        entry.link = scanner.link.data
-        entry.link_length = link.length
-    return reason
+        return reason
+    return reason or sparse_records(&scanner.sparse, &scanner.records) or end_sparse(scanner)
 
 
 cdef inline bint has_no_content(unsigned char type) noexcept nogil:
@@ -133,11 +120,11 @@ cdef inline bint has_no_content(unsigned char type) noexcept nogil:
     return c"1" <= type <= c"6"
 
 
-cdef inline const char *begin_entry(Scanner *scanner) noexcept nogil:
+cdef inline Reason begin_entry(Scanner *scanner) noexcept nogil:
     """A header that is an entry's own has been read."""
     cdef Entry *entry = &scanner.entry
     cdef SparseFormat format = NOT_SPARSE
-    cdef const char *reason = name_entry(scanner)
+    cdef Reason reason = name_entry(scanner)
     entry.type = scanner.header.type
     entry.size = scanner.header.size
     entry.records = &scanner.records if scanner.has_records else NULL
@@ -152,7 +139,7 @@ cdef inline const char *begin_entry(Scanner *scanner) noexcept nogil:
             return reason
     if entry.type == 0:
         entry.type = c"0"
-        if entry.name_length and entry.name[entry.name_length - 1] == c"/":
+        if entry.name.length and entry.name.text[entry.name.length - 1] == c"/":
             entry.type = c"5"
     scanner.left = 0
     if not has_no_content(entry.type):
@@ -167,82 +154,59 @@ cdef inline const char *begin_entry(Scanner *scanner) noexcept nogil:
     return begin_sparse(scanner, format)
 
 
-cdef inline const char *begin_special(Scanner *scanner) noexcept nogil:
+cdef inline Text *special_text(Scanner *scanner) noexcept nogil:
+    """Where the content of the header about the next entry is kept."""
+    if scanner.header.type == c"L":
+        return &scanner.long_name
+    return &scanner.long_link if scanner.header.type == c"K" else &scanner.record_text
+
+
+cdef inline Reason begin_special(Scanner *scanner) noexcept nogil:
     """A header about the next entry has been read: its content is to be kept."""
-    cdef unsigned char type = scanner.header.type
-    cdef const char *reason
+    cdef Reason reason
     if scanner.header.size < 0:
         return b"a size of less than no bytes"
     if scanner.header.size > MOST_SPECIAL:
         return b"a header of more than 1 MiB"
     scanner.left = <uint64_t>scanner.header.size
     scanner.padding = <size_t>(-scanner.left & (BLOCK - 1))
-    if type == c"L":
-        reason = text_set(&scanner.long_name, b"", 0)
-    elif type == c"K":
-        reason = text_set(&scanner.long_link, b"", 0)
-    else:
-        reason = text_set(&scanner.record_text, b"", 0)
+    reason = text_set(special_text(scanner), span(b"", 0))
     if reason == NULL and scanner.left == 0:
         return end_special(scanner)
     scanner.state = IN_SPECIAL
     return reason
 
 
-cdef inline const char *add_special(
-    Scanner *scanner, const unsigned char *data, size_t length
-) noexcept nogil:
+cdef inline Reason add_special(Scanner *scanner, Span data) noexcept nogil:
     """Keep a piece of the content of a header about the next entry."""
-    cdef unsigned char type = scanner.header.type
-    cdef const char *reason = keep_raw(scanner, data, length)
-    if reason == NULL:
-        if type == c"L":
-            reason = text_add(&scanner.long_name, data, length)
-        elif type == c"K":
-            reason = text_add(&scanner.long_link, data, length)
-        else:
-            reason = text_add(&scanner.record_text, data, length)
-    scanner.left -= length
+    cdef Reason reason = keep_raw(scanner, data) or text_add(special_text(scanner), data)
+    scanner.left -= data.length
     if reason == NULL and scanner.left == 0:
         reason = end_special(scanner)
     return reason
 
 
-cdef inline void cut_text(Text *text) noexcept nogil:
-    """Let a text end at its first NUL."""
-    text.length = text_length(<const unsigned char *>text.data, text.length)
-
-
-cdef inline const char *end_special(Scanner *scanner) noexcept nogil:
+cdef inline Reason end_special(Scanner *scanner) noexcept nogil:
     """The content of a header about the next entry is complete."""
     cdef unsigned char type = scanner.header.type
-    cdef const char *reason
+    cdef Text *text = special_text(scanner)
+    cdef Reason reason
     settle(scanner)
-    if type == c"L":
-        cut_text(&scanner.long_name)
+    if type == c"L" or type == c"K":
+        text.length = text_length(<const unsigned char *>text.data, text.length)
         return NULL
-    if type == c"K":
-        cut_text(&scanner.long_link)
-        return NULL
-    reason = read_records(
-        scanner.record_text.data, scanner.record_text.length, &scanner.records
-    )
+    reason = read_records(span(text.data, text.length), &scanner.records)
     scanner.has_records = True
     return end_global(scanner) if reason == NULL and type == c"g" else reason
 
 
-cdef inline const char *end_global(Scanner *scanner) noexcept nogil:
+cdef inline Reason end_global(Scanner *scanner) noexcept nogil:
     """Records for all entries: engines pass over them, and over the headers before."""
-    cdef const Span *path = &scanner.records.last[PATH]
     cdef Entry *entry = &scanner.entry
-    cdef const char *reason
-    entry.name = scanner.header.name
-    entry.name_length = scanner.header.name_length
-    if path.length:
+    entry.name = span(scanner.header.name, scanner.header.name_length)
+    if scanner.records.last[PATH].length:
         # The records are not read again.
-        entry.name = <char *>path.text
-        entry.name_length = path.length
+        entry.name = scanner.records.last[PATH]
     forget_headers(scanner)
     # It stands in the tar-split document as an entry.
-    reason = note_entry(scanner, 0)
-    return reason if reason != NULL else note_path(scanner)
+    return note_entry(scanner, 0) or note_path(scanner)

@@ -5,6 +5,8 @@ So no stream can be made whose names all fall on the same place of a table.
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from layerscan.tar._text cimport Span
+
 
 cdef struct HashKey:
     uint64_t low
@@ -54,12 +56,10 @@ cdef extern from * nogil:
     uint64_t ls_siphash(uint64_t low, uint64_t high, const char *text, size_t length)
 
 
-cdef inline uint32_t hash_name(const HashKey *key, const char *text, size_t length) noexcept nogil:
-    return <uint32_t>ls_siphash(key.low, key.high, text, length)
+cdef inline uint32_t hash_name(const HashKey *key, Span name) noexcept nogil:
+    return <uint32_t>ls_siphash(key.low, key.high, name.text, name.length)
 
 
-cdef inline uint64_t hash_path(
-    const HashKey *key, uint64_t above, const char *text, size_t length
-) noexcept nogil:
+cdef inline uint64_t hash_path(const HashKey *key, uint64_t above, Span path) noexcept nogil:
     """The hash of a clean path that begins so many folders above, see `clean`."""
-    return ls_siphash(key.low ^ above, key.high, text, length)
+    return ls_siphash(key.low ^ above, key.high, path.text, path.length)

@@ -7,6 +7,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memchr, memcmp, memcpy
 
 from layerscan.tar._numbers cimport check_number, number, octal
+from layerscan.tar._text cimport Reason
 
 
 cdef enum:
@@ -40,11 +41,9 @@ cdef extern from * nogil:
 
 
 cdef struct Header:
-    # One of the letters for kinds of entries; NUL is an old one for files.
-    unsigned char type
+    unsigned char type  # a letter for the kind of entry; NUL is an old one for files
     int64_t size
-    size_t name_length
-    size_t link_length
+    size_t name_length, link_length
     char name[MOST_HEADER_NAME]
     char link[MOST_HEADER_LINK]
 
@@ -88,26 +87,21 @@ cdef inline Format header_format(const unsigned char *block) noexcept nogil:
     return V7
 
 
-cdef inline bint is_ascii(const unsigned char *text, size_t length) noexcept nogil:
-    cdef size_t i
-    for i in range(length):
-        if text[i] >= 0x80:
-            return False
-    return True
-
-
 cdef inline size_t gnu_prefix(const unsigned char *block) noexcept nogil:
     """Bytes of a prefix that stands where this format has two times.
 
     Go wrote such headers before 1.8, and reads them since.
     """
-    cdef size_t length
+    cdef size_t length, i
     if (block[345] == 0 or check_number(block + 345, 12) == 0) and (
         block[357] == 0 or check_number(block + 357, 12) == 0
     ):
         return 0
     length = text_length(block + 345, 155)
-    return length if is_ascii(block + 345, length) else 0
+    for i in range(length):
+        if block[345 + i] >= 0x80:
+            return 0
+    return length
 
 
 cdef inline int check_numbers(const unsigned char *block, Format format) noexcept nogil:
@@ -128,8 +122,8 @@ cdef inline int check_numbers(const unsigned char *block, Format format) noexcep
     return bad
 
 
-cdef inline const char *read_header(const unsigned char *block, Header *header) noexcept nogil:
-    """Read a block that is not all zero. Returns NULL, or what is wrong with it."""
+cdef inline Reason read_header(const unsigned char *block, Header *header) noexcept nogil:
+    """Read a block that is not all zero."""
     cdef Format format
     cdef size_t prefix = 0
     cdef size_t length

@@ -5,7 +5,9 @@ layers with.
 """
 
 from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
+
+from layerscan.tar._text cimport Span
 
 
 cdef inline int octal(const unsigned char *field, size_t length, int64_t *value) noexcept nogil:
@@ -71,10 +73,7 @@ cdef inline int check_number(const unsigned char *field, size_t length) noexcept
 cdef struct Decimal:
     # A number that is read digit by digit: it may come in pieces.
     uint64_t total
-    bint is_negative
-    bint has_sign
-    bint has_digit
-    bint is_bad
+    bint is_negative, has_sign, has_digit, is_bad
 
 
 cdef inline void decimal_add(Decimal *decimal, unsigned char character) noexcept nogil:
@@ -99,17 +98,15 @@ cdef inline int decimal_end(Decimal *decimal, int64_t *value) noexcept nogil:
     cdef bint is_bad = decimal.is_bad or not decimal.has_digit
     # Negated as unsigned: that has no overflow.
     value[0] = <int64_t>(0 - decimal.total if decimal.is_negative else decimal.total)
-    decimal.total = 0
-    decimal.is_negative = decimal.has_sign = decimal.has_digit = decimal.is_bad = False
+    memset(decimal, 0, sizeof(Decimal))
     return -1 if is_bad else 0
 
 
-cdef inline int decimal(const char *text, size_t length, int64_t *value) noexcept nogil:
+cdef inline int decimal(Span text, int64_t *value) noexcept nogil:
     """Read a signed decimal of 64 bits, nothing around it. Returns 0 or -1."""
     cdef Decimal read
     cdef size_t i
-    read.total = 0
-    read.is_negative = read.has_sign = read.has_digit = read.is_bad = False
-    for i in range(length):
-        decimal_add(&read, <unsigned char>text[i])
+    memset(&read, 0, sizeof(read))
+    for i in range(text.length):
+        decimal_add(&read, <unsigned char>text.text[i])
     return decimal_end(&read, value)

@@ -2,25 +2,21 @@
 
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport free
-from libc.string cimport memcpy
 
 from layerscan.tar._header cimport BLOCK, Header
 from layerscan.tar._pax cimport Records
-from layerscan.tar._seen cimport SeenPaths, seen_free
+from layerscan.tar._seen cimport SeenPaths
 from layerscan.tar._sparse cimport Sparse
 from layerscan.tar._split cimport (
-    TarSplit, tar_split_content, tar_split_entry_end, tar_split_free, tar_split_known,
-    tar_split_raw, tar_split_unknown,
+    TarSplit, tar_split_content, tar_split_entry_end, tar_split_free,
 )
-from layerscan.tar._tree cimport OK, grow, tree_begin
+from layerscan.tar._text cimport Reason, Span, Text, span, text_add
 from layerscan.tar._unpack cimport Entry, Unpacking, unpacking_free
 
 
 cdef enum State:
-    # A header is next, or has begun.
-    IN_HEADER
-    # The content of a header that is about the next entry.
-    IN_SPECIAL
+    IN_HEADER  # a header is next, or has begun
+    IN_SPECIAL  # the content of a header that is about the next entry
     # The map of a sparse file, before its content.
     IN_MAP
     IN_CONTENT
@@ -28,12 +24,6 @@ cdef enum State:
     # After one block of zeros.
     IN_ZEROS
     PAST_END
-
-
-cdef struct Text:
-    char *data
-    size_t length
-    size_t capacity
 
 
 cdef struct Scanner:
@@ -48,8 +38,7 @@ cdef struct Scanner:
     Text repeated
     State state
     # Bytes of the stream so far, and where the last header began.
-    uint64_t offset
-    uint64_t header_offset
+    uint64_t offset, header_offset
     # What is there of a block that came in pieces.
     size_t have
     unsigned char block[BLOCK]
@@ -60,30 +49,19 @@ cdef struct Scanner:
     Header header
     Sparse sparse
     # Of the headers before an entry, and of the entry itself.
-    Text record_text
-    Text long_name
-    Text long_link
-    Text name
-    Text link
+    Text record_text, long_name, long_link, name, link
     Records records
     bint has_records
     Entry entry
     # Why the stream is refused; NULL: it is not. Whether that is about the entry.
-    const char *reason
+    Reason reason
     bint about_entry
-
-
-cdef inline int scanner_begin(Scanner *scanner, bint has_split) noexcept nogil:
-    """`scanner` has its key, and is zero beside. Returns 0, or -1 when there is no memory."""
-    scanner.has_split = has_split
-    # The tree is empty, and an entry before was in its root.
-    return 0 if tree_begin(&scanner.work.tree) == OK else -1
 
 
 cdef inline void scanner_free(Scanner *scanner) noexcept nogil:
     unpacking_free(&scanner.work)
     tar_split_free(&scanner.split)
-    seen_free(&scanner.seen)
+    free(scanner.seen.slots)
     free(scanner.repeated.data)
     free(scanner.record_text.data)
     free(scanner.long_name.data)
@@ -92,28 +70,9 @@ cdef inline void scanner_free(Scanner *scanner) noexcept nogil:
     free(scanner.link.data)
 
 
-cdef inline const char *text_add(Text *text, const void *data, size_t length) noexcept nogil:
-    """Append to a text. Returns NULL, or that there is no memory."""
-    # One more: there is memory then, also for no text.
-    if grow(<void **>&text.data, &text.capacity, text.length + length + 1, 1) != OK:
-        return b"no memory"
-    memcpy(text.data + text.length, data, length)
-    text.length += length
-    return NULL
-
-
-cdef inline const char *text_set(Text *text, const void *data, size_t length) noexcept nogil:
-    text.length = 0
-    return text_add(text, data, length)
-
-
-cdef inline const char *keep_raw(
-    Scanner *scanner, const unsigned char *data, size_t length
-) noexcept nogil:
+cdef inline Reason keep_raw(Scanner *scanner, Span data) noexcept nogil:
     """Put what is no content into the tar-split document."""
-    if scanner.has_split and tar_split_raw(&scanner.split, data, length) != 0:
-        return b"no memory"
-    return NULL
+    return text_add(&scanner.split.segment, data) if scanner.has_split else NULL
 
 
 cdef inline void settle(Scanner *scanner) noexcept nogil:
@@ -121,37 +80,36 @@ cdef inline void settle(Scanner *scanner) noexcept nogil:
     scanner.state = IN_CONTENT if scanner.left else IN_PADDING if scanner.padding else IN_HEADER
 
 
-cdef inline const char *content_passed(Scanner *scanner, uint64_t length) noexcept nogil:
+cdef inline Reason content_passed(Scanner *scanner, uint64_t length) noexcept nogil:
     """Go on after `length` bytes of content, which the tar-split document knows of."""
     scanner.left -= length
-    if scanner.left == 0 and scanner.split.is_in_entry:
-        if tar_split_entry_end(&scanner.split) != 0:
-            return b"no memory"
     settle(scanner)
+    if scanner.left == 0 and scanner.split.is_in_entry:
+        return tar_split_entry_end(&scanner.split)
     return NULL
 
 
-cdef inline const char *pass_content(
-    Scanner *scanner, const unsigned char *data, uint64_t length
-) noexcept nogil:
-    """Pass over `length` bytes of content."""
+cdef inline Reason pass_content(Scanner *scanner, Span data) noexcept nogil:
+    """Pass over content."""
     if scanner.split.is_in_entry:
-        tar_split_content(&scanner.split, data, length)
-    return content_passed(scanner, length)
+        tar_split_content(&scanner.split, data)
+    return content_passed(scanner, data.length)
 
 
-cdef inline const char *pass_unknown(
+cdef inline Reason pass_unknown(
     Scanner *scanner, uint64_t length, const uint64_t *checksum
 ) noexcept nogil:
     """Pass over `length` bytes of content that are not at hand.
 
     `checksum` is that of the entry's content up to their end; NULL where it is not known.
     """
-    if scanner.split.is_in_entry:
-        if checksum == NULL:
-            tar_split_unknown(&scanner.split)
-        else:
-            tar_split_known(&scanner.split, checksum[0])
+    cdef TarSplit *split = &scanner.split
+    if split.is_in_entry and checksum == NULL:
+        # The checksum becomes that of no other entry.
+        tar_split_content(split, span(&split.position, sizeof(split.position)))
+    elif split.is_in_entry:
+        split.checksum = checksum[0]
+        split.held = 0
     return content_passed(scanner, length)
 
 

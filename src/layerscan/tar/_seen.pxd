@@ -8,6 +8,8 @@ tar/storage/packer.go). A path is known by 64 bits of a hash with a random key: 
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
 
+from layerscan.tar._text cimport Reason
+
 
 cdef enum:
     FIRST_BITS = 10
@@ -18,8 +20,7 @@ cdef struct SeenPaths:
     # are its place: so a table twice as large is filled from front to back.
     uint64_t *slots
     size_t used
-    # There are 2 ** bits slots, or none before the first path.
-    int bits
+    int bits  # there are 2 ** bits slots, or none before the first path
 
 
 cdef extern from * nogil:
@@ -27,12 +28,6 @@ cdef extern from * nogil:
     #define ls_will_write(address) __builtin_prefetch(address, 1)
     """
     void ls_will_write(const void *address)
-
-
-cdef inline void seen_free(SeenPaths *seen) noexcept nogil:
-    free(seen.slots)
-    seen.slots = NULL
-    seen.used = seen.bits = 0
 
 
 cdef inline uint64_t *seen_slot(const SeenPaths *seen, uint64_t hash) noexcept nogil:
@@ -44,34 +39,32 @@ cdef inline uint64_t *seen_slot(const SeenPaths *seen, uint64_t hash) noexcept n
     return &seen.slots[i]
 
 
-cdef inline int seen_grow(SeenPaths *seen) noexcept nogil:
-    """Make a larger table. Returns 0, or -1 when there is no memory."""
+cdef inline Reason seen_grow(SeenPaths *seen) noexcept nogil:
+    """Make a larger table."""
     cdef SeenPaths grown
     cdef size_t i
     grown.bits = seen.bits + 1 if seen.bits else FIRST_BITS
     grown.used = seen.used
     grown.slots = <uint64_t *>calloc(<size_t>1 << grown.bits, sizeof(uint64_t))
     if grown.slots == NULL:
-        return -1
+        return b"no memory"
     if seen.bits:
         for i in range(<size_t>1 << seen.bits):
             if seen.slots[i] != 0:
                 seen_slot(&grown, seen.slots[i])[0] = seen.slots[i]
     free(seen.slots)
     seen[0] = grown
-    return 0
+    return NULL
 
 
-cdef inline int seen_ready(SeenPaths *seen, uint64_t hash) noexcept nogil:
-    """Say that a path will be added soon: it then need not wait for memory.
-
-    Returns 0, or -1 when there is no memory.
-    """
+cdef inline Reason seen_ready(SeenPaths *seen, uint64_t hash) noexcept nogil:
+    """Say that a path will be added soon: it then need not wait for memory."""
+    cdef Reason reason = NULL
     if seen.bits == 0 or seen.used >= (<size_t>3 << seen.bits) // 4:
-        if seen_grow(seen) != 0:
-            return -1
-    ls_will_write(&seen.slots[hash >> (64 - seen.bits)])
-    return 0
+        reason = seen_grow(seen)
+    if reason == NULL:
+        ls_will_write(&seen.slots[hash >> (64 - seen.bits)])
+    return reason
 
 
 cdef inline bint seen_add(SeenPaths *seen, uint64_t hash) noexcept nogil:

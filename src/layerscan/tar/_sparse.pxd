@@ -11,43 +11,35 @@ from layerscan.tar._header cimport BLOCK
 from layerscan.tar._numbers cimport Decimal, decimal, decimal_add, decimal_end
 from layerscan.tar._pax cimport (
     SPARSE_COUNT, SPARSE_LENGTH, SPARSE_MAJOR, SPARSE_MAP, SPARSE_MINOR, SPARSE_OFFSET,
-    SPARSE_REAL_SIZE, SPARSE_SIZE, Records, Span, key_of, next_record,
+    SPARSE_REAL_SIZE, SPARSE_SIZE, Records, key_of, next_record,
 )
-from layerscan.tar._xattrs cimport is_text
+from layerscan.tar._text cimport Reason, Span, is_text, span
 
 
 cdef enum SparseFormat:
-    # The map is in the records, or before the content.
-    NOT_SPARSE, MAP_IN_RECORDS, MAP_IN_CONTENT
+    NOT_SPARSE, MAP_IN_RECORDS, MAP_IN_CONTENT  # the map is in the records, or before the content
 
 cdef enum:
-    # Bytes of a map before the content.
-    MOST_MAP = 1 << 20
+    MOST_MAP = 1 << 20  # bytes of a map before the content
 
 
 cdef struct Sparse:
-    # Bytes of the file with its holes.
-    int64_t size
-    # Bytes of its pieces, and where the last of them ends.
-    int64_t data
-    int64_t end
+    int64_t size  # bytes of the file with its holes
+    int64_t data, end  # bytes of its pieces, and where the last of them ends
     # Of the piece that is being read.
     int64_t offset
     bint has_offset
-    # Numbers that are to come; -1: their count is.
-    int64_t left
-    # Bytes of the map so far.
-    int64_t map_length
+    int64_t left  # numbers that are to come; -1: their count is
+    int64_t map_length  # bytes of the map so far
     Decimal decimal
 
 
 cdef inline SparseFormat sparse_format(const Records *records) noexcept nogil:
-    cdef const Span *major = &records.last[SPARSE_MAJOR]
-    cdef const Span *minor = &records.last[SPARSE_MINOR]
-    if is_text(major.text, major.length, b"0", 1) and minor.length == 1:
-        if minor.text[0] == c"0" or minor.text[0] == c"1":
-            return MAP_IN_RECORDS
-    if is_text(major.text, major.length, b"1", 1) and is_text(minor.text, minor.length, b"0", 1):
+    cdef Span major = records.last[SPARSE_MAJOR]
+    cdef Span minor = records.last[SPARSE_MINOR]
+    if is_text(major, b"0") and (is_text(minor, b"0") or is_text(minor, b"1")):
+        return MAP_IN_RECORDS
+    if is_text(major, b"1") and is_text(minor, b"0"):
         return MAP_IN_CONTENT
     if major.length or minor.length:
         return NOT_SPARSE
@@ -56,14 +48,14 @@ cdef inline SparseFormat sparse_format(const Records *records) noexcept nogil:
     return NOT_SPARSE
 
 
-cdef inline const char *sparse_begin(
+cdef inline Reason sparse_begin(
     Sparse *sparse, const Records *records, int64_t *size
 ) noexcept nogil:
-    """Begin to read a map; `size` becomes that of the file. Returns NULL, or what is wrong."""
-    cdef const Span *named = &records.last[SPARSE_SIZE]
+    """Begin to read a map; `size` becomes that of the file."""
+    cdef Span named = records.last[SPARSE_SIZE]
     if named.length == 0:
-        named = &records.last[SPARSE_REAL_SIZE]
-    if named.length and decimal(named.text, named.length, size) != 0:
+        named = records.last[SPARSE_REAL_SIZE]
+    if named.length and decimal(named, size) != 0:
         return b"a sparse file whose size is no number"
     if size[0] < 0:
         return b"a sparse file of less than no bytes"
@@ -73,7 +65,7 @@ cdef inline const char *sparse_begin(
     return NULL
 
 
-cdef inline const char *sparse_number(Sparse *sparse, int64_t value) noexcept nogil:
+cdef inline Reason sparse_number(Sparse *sparse, int64_t value) noexcept nogil:
     """Take the next number of a map: how many pieces, or of a piece its offset or length."""
     if sparse.left < 0:
         if value < 0 or value > INT64_MAX // 4:
@@ -97,16 +89,14 @@ cdef inline const char *sparse_number(Sparse *sparse, int64_t value) noexcept no
     return NULL
 
 
-cdef inline const char *sparse_text(
-    Sparse *sparse, const char *text, size_t length, char separator
-) noexcept nogil:
+cdef inline Reason sparse_text(Sparse *sparse, Span text, char separator) noexcept nogil:
     """Read numbers, one before each separator, so many as are to come; nothing after them."""
     cdef int64_t value
-    cdef const char *reason
+    cdef Reason reason
     cdef size_t i
-    for i in range(length):
-        if text[i] != separator:
-            decimal_add(&sparse.decimal, <unsigned char>text[i])
+    for i in range(text.length):
+        if text.text[i] != separator:
+            decimal_add(&sparse.decimal, <unsigned char>text.text[i])
             continue
         if decimal_end(&sparse.decimal, &value) != 0:
             return b"a sparse file with a piece that is no number"
@@ -116,25 +106,25 @@ cdef inline const char *sparse_text(
     return NULL
 
 
-cdef inline const char *sparse_block(Sparse *sparse, const char *block) noexcept nogil:
+cdef inline Reason sparse_block(Sparse *sparse, const void *block) noexcept nogil:
     """Read one block of a map before the content; the map is complete when `left` is 0."""
     sparse.map_length += BLOCK
     if sparse.map_length > MOST_MAP:
         return b"a sparse file with a map of more than 1 MiB"
-    return sparse_text(sparse, block, BLOCK, c"\n")
+    return sparse_text(sparse, span(block, BLOCK), c"\n")
 
 
-cdef inline const char *sparse_pieces(Sparse *sparse, const Records *records) noexcept nogil:
+cdef inline Reason sparse_pieces(Sparse *sparse, const Records *records) noexcept nogil:
     """Read a map of format 0.0: a record for each number."""
     cdef Span left = records.all
     cdef Span key, value
     cdef int kind
     cdef int64_t number
-    cdef const char *reason
+    cdef Reason reason
     while left.length and next_record(&left, &key, &value) == 0:
-        kind = key_of(&key)
+        kind = key_of(key)
         if kind == SPARSE_OFFSET or kind == SPARSE_LENGTH:
-            if decimal(value.text, value.length, &number) != 0:
+            if decimal(value, &number) != 0:
                 return b"a sparse file with a piece that is no number"
             reason = sparse_number(sparse, number)
             if reason != NULL:
@@ -142,15 +132,14 @@ cdef inline const char *sparse_pieces(Sparse *sparse, const Records *records) no
     return NULL
 
 
-cdef inline const char *sparse_records(Sparse *sparse, const Records *records) noexcept nogil:
-    """Read a map that is in the records. Returns NULL, or what is wrong with it."""
-    cdef const Span *count = &records.last[SPARSE_COUNT]
-    cdef const Span *map = &records.last[SPARSE_MAP]
+cdef inline Reason sparse_records(Sparse *sparse, const Records *records) noexcept nogil:
+    """Read a map that is in the records."""
+    cdef Span map = records.last[SPARSE_MAP]
     cdef size_t numbers = 0
     cdef size_t i
     cdef int64_t pieces
-    cdef const char *reason
-    if decimal(count.text, count.length, &pieces) != 0:
+    cdef Reason reason
+    if decimal(records.last[SPARSE_COUNT], &pieces) != 0:
         return b"a sparse file with no number of its pieces"
     reason = sparse_number(sparse, pieces)
     if reason != NULL:
@@ -167,6 +156,5 @@ cdef inline const char *sparse_records(Sparse *sparse, const Records *records) n
         return sparse_pieces(sparse, records)
     if numbers == 0:
         return NULL
-    reason = sparse_text(sparse, map.text, map.length, c",")
     # The last number has no comma after it.
-    return reason if reason != NULL else sparse_text(sparse, b",", 1, c",")
+    return sparse_text(sparse, map, c",") or sparse_text(sparse, span(b",", 1), c",")

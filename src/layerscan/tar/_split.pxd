@@ -9,29 +9,24 @@ contents have in common, and what follows the tar's end is one segment.
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdio cimport snprintf
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
+
+from layerscan.tar._text cimport Reason, Span, Text, text_room
 
 
 cdef enum:
-    # No line needs more than this, beside its name and its bytes.
-    LINE_FRAME = 128
-    # Bytes of content that go into a checksum at a time.
-    PIECE = 32
+    LINE_FRAME = 128  # no line needs more than this, beside its name and its bytes
+    PIECE = 32  # bytes of content that go into a checksum at a time
 
 
 cdef struct TarSplit:
-    # What is made and not yet taken. Who takes it sets `used` to 0.
-    char *data
-    size_t used
-    size_t capacity
-    # Of the next line.
-    unsigned long long position
-    # Bytes of the segment whose line is begun and not ended; 0: there is none.
-    size_t segment
-    # Of `segment` the bytes that wait for others, to be three.
-    unsigned char waiting[3]
-    int waits
+    # What is made and not yet taken. Who takes it sets its length to 0.
+    Text made
+    unsigned long long position  # of the next line
+    # What goes into the next segment: bytes of the stream that are no file's content, that is
+    # headers with all that belongs to them, padding, and what is at the end.
+    Text segment
     # Whether the line of an entry waits for the checksum of its content, that so far, and
     # the bytes of content that wait for others, to be a piece.
     bint is_in_entry
@@ -49,24 +44,9 @@ cdef extern from * nogil:
 
 
 cdef inline void tar_split_free(TarSplit *split) noexcept nogil:
-    free(split.data)
+    free(split.made.data)
+    free(split.segment.data)
     memset(split, 0, sizeof(TarSplit))
-
-
-cdef inline int tar_split_room(TarSplit *split, size_t length) noexcept nogil:
-    """Make room for `length` more bytes of text. Returns 0, or -1 when there is no memory."""
-    cdef size_t capacity = split.capacity if split.capacity else 65536
-    cdef char *data
-    if split.used + length <= split.capacity:
-        return 0
-    while capacity < split.used + length:
-        capacity *= 2
-    data = <char *>realloc(split.data, capacity)
-    if data == NULL:
-        return -1
-    split.data = data
-    split.capacity = capacity
-    return 0
 
 
 cdef inline bint is_zeros_12(const unsigned char *data) noexcept nogil:
@@ -86,34 +66,11 @@ cdef inline char *base64_three(char *out, const unsigned char *data) noexcept no
     return out + 4
 
 
-cdef inline char *base64_rest(char *out, const unsigned char *data, int length) noexcept nogil:
-    """Write the last one or two bytes as four digits, or none. Returns the end."""
-    cdef unsigned char padded[3]
-    if length == 0:
-        return out
-    memset(padded, 0, sizeof(padded))
-    memcpy(padded, data, length)
-    out = base64_three(out, padded)
-    (out - 1)[0] = c"="
-    if length == 1:
-        (out - 2)[0] = c"="
-    return out
-
-
-cdef inline char *segment_bytes(
-    TarSplit *split, char *out, const unsigned char *data, size_t length
-) noexcept nogil:
-    """Write `length` bytes of the open segment, as digits. Returns the end."""
+cdef inline char *base64(char *out, const unsigned char *data, size_t length) noexcept nogil:
+    """Write bytes as digits, padded to be in fours. Returns the end of what is written."""
     cdef const unsigned char *end = data + length
+    cdef unsigned char padded[3]
     cdef int i
-    split.segment += length
-    while split.waits and data < end:
-        split.waiting[split.waits] = data[0]
-        split.waits += 1
-        data += 1
-        if split.waits == 3:
-            out = base64_three(out, split.waiting)
-            split.waits = 0
     while end - data >= 12:
         # Most of a header are zeros.
         if is_zeros_12(data):
@@ -126,120 +83,83 @@ cdef inline char *segment_bytes(
     while end - data >= 3:
         out = base64_three(out, data)
         data += 3
-    while data < end:
-        split.waiting[split.waits] = data[0]
-        split.waits += 1
-        data += 1
+    if data < end:
+        memset(padded, 0, sizeof(padded))
+        memcpy(padded, data, end - data)
+        out = base64_three(out, padded)
+        memset(out - 3 + (end - data), c"=", 3 - (end - data))
     return out
 
 
-cdef inline char *write_line_end(TarSplit *split, char *out) noexcept nogil:
+cdef inline void end_line(TarSplit *split, char *out) noexcept nogil:
+    """End a line of which `out` is the end so far; there is room for it."""
     out += snprintf(out, 40, b",\"position\":%llu}\n", split.position)
     split.position += 1
-    return out
+    split.made.length = out - split.made.data
 
 
-cdef inline int tar_split_cut(TarSplit *split) noexcept nogil:
-    """End the segment that is open, if one is. Returns 0, or -1 when there is no memory."""
+cdef inline Reason tar_split_cut(TarSplit *split) noexcept nogil:
+    """End the segment, if it has bytes."""
+    cdef size_t length = split.segment.length
     cdef char *out
-    if split.segment == 0:
-        return 0
-    if tar_split_room(split, LINE_FRAME) != 0:
-        return -1
-    out = base64_rest(split.data + split.used, split.waiting, split.waits)
-    out[0] = c"\""
-    out = write_line_end(split, out + 1)
-    split.used = out - split.data
-    split.segment = 0
-    split.waits = 0
-    return 0
-
-
-cdef inline int tar_split_raw(
-    TarSplit *split, const unsigned char *data, size_t length
-) noexcept nogil:
-    """Add bytes of the stream that are no file's content, in order.
-
-    They are headers with all that belongs to them, padding, and what is at the
-    end. Returns 0, or -1 when there is no memory.
-    """
-    cdef char *out
+    cdef Reason reason
     if length == 0:
-        return 0
-    if tar_split_room(split, LINE_FRAME + length // 3 * 4) != 0:
-        return -1
-    out = split.data + split.used
-    if split.segment == 0:
-        memcpy(out, b"{\"type\":2,\"payload\":\"", 21)
-        out += 21
-    out = segment_bytes(split, out, data, length)
-    split.used = out - split.data
-    return 0
+        return NULL
+    reason = text_room(&split.made, LINE_FRAME + length // 3 * 4)
+    if reason != NULL:
+        return reason
+    out = split.made.data + split.made.length
+    memcpy(out, b"{\"type\":2,\"payload\":\"", 21)
+    out = base64(out + 21, <unsigned char *>split.segment.data, length)
+    out[0] = c"\""
+    end_line(split, out + 1)
+    split.segment.length = 0
+    return NULL
 
 
-cdef inline char *write_name(
-    char *out, const unsigned char *name, size_t length
-) noexcept nogil:
+cdef inline char *write_name(char *out, Span name) noexcept nogil:
     """Write the member that has the name, if there is a name. Returns the end."""
     cdef size_t i
-    if length == 0:
+    cdef unsigned char byte
+    if name.length == 0:
         return out
     memcpy(out, b",\"name\":\"", 9)
     out += 9
-    for i in range(length):
+    for i in range(name.length):
         # What JSON has longer forms for is too rare to matter.
-        out[i] = c"_" if name[i] < 0x20 or name[i] in (c'"', c"\\") else name[i]
-    out[length] = c'"'
-    return out + length + 1
+        byte = name.text[i]
+        out[i] = c"_" if byte < 0x20 or byte in (c'"', c"\\") else byte
+    out[name.length] = c'"'
+    return out + name.length + 1
 
 
-cdef inline char *write_checksum(char *out, uint64_t checksum) noexcept nogil:
-    """Write the eight bytes of a checksum, as digits. Returns the end."""
-    cdef unsigned char digits[8]
-    cdef int i
-    for i in range(8):
-        digits[i] = checksum >> (56 - 8 * i) & 0xFF
-    out = base64_three(out, digits)
-    out = base64_three(out, digits + 3)
-    return base64_rest(out, digits + 6, 2)
-
-
-cdef inline int tar_split_entry(
-    TarSplit *split, const char *name, size_t name_length, long long size
-) noexcept nogil:
+cdef inline Reason tar_split_entry(TarSplit *split, Span name, long long size) noexcept nogil:
     """Add an entry: after the last of its header blocks, before its content.
 
-    If it has content, `tar_split_entry_end` has to follow.
-
-    Args:
-        split: the document.
-        name: the entry's as the stream has it, a folder's slash included.
-        name_length: its bytes.
-        size: bytes of content that follow; 0 for all that has none.
-
-    Returns 0, or -1 when there is no memory.
+    Its name is as the stream has it, a folder's slash included. If it has content, `size`
+    bytes, `tar_split_entry_end` has to follow.
     """
     cdef char *out
-    if tar_split_cut(split) != 0:
-        return -1
-    if tar_split_room(split, LINE_FRAME + name_length) != 0:
-        return -1
-    out = split.data + split.used
+    cdef Reason reason
+    reason = tar_split_cut(split) or text_room(&split.made, LINE_FRAME + name.length)
+    if reason != NULL:
+        return reason
+    out = split.made.data + split.made.length
     memcpy(out, b"{\"type\":1", 9)
-    out = write_name(out + 9, <const unsigned char *>name, name_length)
+    out = write_name(out + 9, name)
     if size > 0:
         out += snprintf(out, 40, b",\"size\":%lld,\"payload\":\"", size)
+        split.made.length = out - split.made.data
         split.is_in_entry = True
         split.checksum = size
         split.held = 0
     else:
         memcpy(out, b",\"payload\":null", 15)
-        out = write_line_end(split, out + 15)
-    split.used = out - split.data
-    return 0
+        end_line(split, out + 15)
+    return NULL
 
 
-cdef inline void add_piece(TarSplit *split, const unsigned char *piece) noexcept nogil:
+cdef inline void add_piece(TarSplit *split, const void *piece) noexcept nogil:
     cdef uint64_t words[4]
     memcpy(words, piece, PIECE)
     # Odd numbers without a pattern; one multiplication need not wait for another's result.
@@ -252,48 +172,40 @@ cdef inline void add_piece(TarSplit *split, const unsigned char *piece) noexcept
     split.checksum = (split.checksum ^ split.checksum >> 32) * 0xBF58476D1CE4E5B9ULL
 
 
-cdef inline void tar_split_content(
-    TarSplit *split, const unsigned char *data, size_t length
-) noexcept nogil:
+cdef inline void tar_split_content(TarSplit *split, Span data) noexcept nogil:
     """Add content of the entry; it goes into the checksum."""
-    cdef const unsigned char *end = data + length
+    cdef const char *at = data.text
+    cdef const char *end = at + data.length
     cdef size_t taken
-    while data < end:
-        if split.held == 0 and end - data >= PIECE:
-            add_piece(split, data)
-            data += PIECE
+    while at < end:
+        if split.held == 0 and end - at >= PIECE:
+            add_piece(split, at)
+            at += PIECE
             continue
-        taken = min(<size_t>(end - data), PIECE - split.held)
-        memcpy(split.content + split.held, data, taken)
+        taken = min(<size_t>(end - at), PIECE - split.held)
+        memcpy(split.content + split.held, at, taken)
         split.held += taken
-        data += taken
+        at += taken
         if split.held == PIECE:
             add_piece(split, split.content)
             split.held = 0
 
 
-cdef inline void tar_split_known(TarSplit *split, uint64_t checksum) noexcept nogil:
-    """Say what the checksum of the entry's content is so far."""
-    split.checksum = checksum
-    split.held = 0
-
-
-cdef inline void tar_split_unknown(TarSplit *split) noexcept nogil:
-    """Say that content of the entry is not known: its checksum becomes that of no other."""
-    tar_split_content(split, <const unsigned char *>&split.position, sizeof(split.position))
-
-
-cdef inline int tar_split_entry_end(TarSplit *split) noexcept nogil:
-    """Say that all content of the entry was added. Returns 0, or -1 when there is no memory."""
+cdef inline Reason tar_split_entry_end(TarSplit *split) noexcept nogil:
+    """Say that all content of the entry was added."""
+    cdef unsigned char checksum[8]
     cdef char *out
-    if tar_split_room(split, LINE_FRAME) != 0:
-        return -1
+    cdef int i
+    cdef Reason reason = text_room(&split.made, LINE_FRAME)
+    if reason != NULL:
+        return reason
     if split.held:
         memset(split.content + split.held, 0, PIECE - split.held)
         add_piece(split, split.content)
-    out = write_checksum(split.data + split.used, split.checksum)
+    for i in range(8):
+        checksum[i] = split.checksum >> (56 - 8 * i) & 0xFF
+    out = base64(split.made.data + split.made.length, checksum, 8)
     out[0] = c"\""
-    out = write_line_end(split, out + 1)
-    split.used = out - split.data
+    end_line(split, out + 1)
     split.is_in_entry = False
-    return 0
+    return NULL

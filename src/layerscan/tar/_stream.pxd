@@ -16,110 +16,93 @@ from layerscan.tar._scanner cimport (
 )
 from layerscan.tar._sparse cimport sparse_block
 from layerscan.tar._split cimport tar_split_cut
+from layerscan.tar._text cimport Reason, Span, span
 from layerscan.tar._unpack cimport come_back
 
 
 cdef enum:
-    # What engines pass over after the end, and we up to here.
-    MOST_PAST_END = 16 << 20
+    MOST_PAST_END = 16 << 20  # what engines pass over after the end, and we up to here
 
 
-cdef inline const char *take_block(Scanner *scanner, const unsigned char *block) noexcept nogil:
+cdef inline Reason take_block(Scanner *scanner, const unsigned char *block) noexcept nogil:
     """Read one block that is a header, or of zeros."""
-    cdef const char *reason
-    cdef unsigned char type
+    cdef Reason reason
     scanner.header_offset = scanner.offset - BLOCK
     scanner.about_entry = False
-    reason = keep_raw(scanner, block, BLOCK)
+    reason = keep_raw(scanner, span(block, BLOCK))
     if reason != NULL:
         return reason
     if is_zero(block):
-        if scanner.state == IN_HEADER:
-            scanner.state = IN_ZEROS
-            return NULL
-        scanner.state = PAST_END
+        scanner.state = IN_ZEROS if scanner.state == IN_HEADER else PAST_END
         return NULL
     if scanner.state == IN_ZEROS:
         return b"a block of zeros that is not the end"
     reason = read_header(block, &scanner.header)
     if reason != NULL:
         return reason
-    type = scanner.header.type
-    if type == c"x" or type == c"g" or type == c"L" or type == c"K":
+    if scanner.header.type in (c"x", c"g", c"L", c"K"):
         return begin_special(scanner)
     return begin_entry(scanner)
 
 
-cdef inline const char *take_map(Scanner *scanner, const unsigned char *block) noexcept nogil:
-    """Read one block of the map of a sparse file."""
-    cdef const char *reason = sparse_block(&scanner.sparse, <const char *>block)
-    scanner.left -= BLOCK
-    if reason == NULL and scanner.sparse.left == 0:
-        return end_sparse(scanner)
-    return reason
-
-
-cdef inline size_t take_whole(
-    Scanner *scanner, const unsigned char *data, size_t length
-) noexcept nogil:
+cdef inline size_t take_whole(Scanner *scanner, Span data) noexcept nogil:
     """Read what is of one block, and that block when it is whole. Returns what was taken."""
-    cdef const unsigned char *block = data
+    cdef const unsigned char *block = <const unsigned char *>data.text
     cdef size_t taken = BLOCK
     if scanner.state == IN_MAP and scanner.left < BLOCK:
         scanner.reason = b"a sparse file whose content ends within its map"
         return 0
-    if scanner.have or length < BLOCK:
-        taken = min(BLOCK - scanner.have, length)
-        memcpy(scanner.block + scanner.have, data, taken)
+    if scanner.have or data.length < BLOCK:
+        taken = min(BLOCK - scanner.have, data.length)
+        memcpy(scanner.block + scanner.have, data.text, taken)
         scanner.have += taken
         block = scanner.block
     scanner.offset += taken
     if block == scanner.block and scanner.have < BLOCK:
         return taken
     scanner.have = 0
-    if scanner.state == IN_MAP:
-        scanner.reason = take_map(scanner, block)
-    else:
+    if scanner.state != IN_MAP:
         scanner.reason = take_block(scanner, block)
+        return taken
+    scanner.reason = sparse_block(&scanner.sparse, block)
+    scanner.left -= BLOCK
+    if scanner.reason == NULL and scanner.sparse.left == 0:
+        scanner.reason = end_sparse(scanner)
     return taken
 
 
-cdef inline size_t take_part(
-    Scanner *scanner, const unsigned char *data, size_t length
-) noexcept nogil:
+cdef inline size_t take_part(Scanner *scanner, Span data) noexcept nogil:
     """Read or pass over what is no block of its own. Returns how much was taken."""
-    cdef size_t taken = length
     if scanner.state == PAST_END:
-        scanner.past_end += taken
+        scanner.past_end += data.length
         if scanner.past_end > MOST_PAST_END:
             scanner.reason = b"more than 16 MiB after the end of the tar"
         else:
-            scanner.reason = keep_raw(scanner, data, taken)
+            scanner.reason = keep_raw(scanner, data)
     elif scanner.state == IN_PADDING:
-        taken = min(length, scanner.padding)
-        scanner.padding -= taken
-        scanner.reason = keep_raw(scanner, data, taken)
+        data.length = min(data.length, scanner.padding)
+        scanner.padding -= data.length
+        scanner.reason = keep_raw(scanner, data)
         settle(scanner)
     else:
-        taken = <size_t>min(<uint64_t>length, scanner.left)
+        data.length = <size_t>min(<uint64_t>data.length, scanner.left)
         if scanner.state == IN_SPECIAL:
-            scanner.reason = add_special(scanner, data, taken)
+            scanner.reason = add_special(scanner, data)
         else:
-            scanner.reason = pass_content(scanner, data, taken)
-    scanner.offset += taken
-    return taken
+            scanner.reason = pass_content(scanner, data)
+    scanner.offset += data.length
+    return data.length
 
 
-cdef inline void scan(Scanner *scanner, const unsigned char *data, size_t length) noexcept nogil:
+cdef inline void scan(Scanner *scanner, Span data) noexcept nogil:
     """Read the next bytes of the stream; afterwards `reason` says whether it is refused."""
     cdef size_t taken
-    while length > 0 and scanner.reason == NULL:
-        if scanner.state == IN_HEADER or scanner.state == IN_ZEROS or scanner.state == IN_MAP:
-            taken = take_whole(scanner, data, length)
+    while data.length > 0 and scanner.reason == NULL:
+        if scanner.state in (IN_HEADER, IN_ZEROS, IN_MAP):
+            taken = take_whole(scanner, data)
         else:
-            taken = take_part(scanner, data, length)
-        data += taken
-        length -= taken
+            taken = take_part(scanner, data)
+        data = span(data.text + taken, data.length - taken)
 
 
 cdef inline void scan_end(Scanner *scanner) noexcept nogil:
@@ -133,7 +116,5 @@ cdef inline void scan_end(Scanner *scanner) noexcept nogil:
     elif scanner.state == IN_CONTENT or scanner.state == IN_MAP:
         scanner.about_entry = True
         scanner.reason = b"the tar ends within its content"
-    elif scanner.has_split and tar_split_cut(&scanner.split) != 0:
-        scanner.reason = b"no memory"
     else:
-        scanner.reason = come_back(&scanner.work, scanner.offset)
+        scanner.reason = tar_split_cut(&scanner.split) or come_back(&scanner.work, scanner.offset)

@@ -8,6 +8,8 @@ from libc.stdint cimport uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp
 
+from layerscan.tar._text cimport Reason, Span
+
 
 cdef enum:
     # No inode, no name, no attribute.
@@ -16,27 +18,21 @@ cdef enum:
 
 
 cdef struct Name:
-    # NONE: it has been removed.
-    uint32_t inode
-    # The inode of the folder that it is in.
-    uint32_t folder
+    uint32_t inode  # NONE: it has been removed
+    uint32_t folder  # the inode of the folder that it is in
     uint32_t hash
-    # Where it is in the tree's text.
-    uint32_t text
+    uint32_t text  # where it is in the tree's text
     uint16_t length
 
 
 cdef struct Table:
-    # Places of names, and one more: 0 is a free slot.
-    uint32_t *slots
+    uint32_t *slots  # places of names, and one more: 0 is a free slot
     uint32_t used
-    # A power of two, or 0 before the first name.
-    uint32_t capacity
+    uint32_t capacity  # a power of two, or 0 before the first name
 
 
 cdef inline uint32_t table_find(
-    const Table *table, const Name *names, const char *texts, uint32_t hash, const char *text,
-    size_t length,
+    const Table *table, const Name *names, const char *texts, uint32_t hash, Span text
 ) noexcept nogil:
     """The name `text`, NONE if it is not there."""
     cdef uint32_t mask = table.capacity - 1
@@ -48,8 +44,8 @@ cdef inline uint32_t table_find(
         name = &names[table.slots[i] - 1]
         if (
             name.hash == hash
-            and name.length == length
-            and memcmp(texts + name.text, text, length) == 0
+            and name.length == text.length
+            and memcmp(texts + name.text, text.text, text.length) == 0
         ):
             return table.slots[i] - 1
         i = (i + 1) & mask
@@ -66,23 +62,23 @@ cdef inline void table_put(Table *table, const Name *names, uint32_t name) noexc
     table.used += 1
 
 
-cdef inline int table_room(Table *table, const Name *names) noexcept nogil:
-    """Make room for one more name. Returns 0, or -1 when there is no memory."""
+cdef inline Reason table_room(Table *table, const Name *names) noexcept nogil:
+    """Make room for one more name."""
     cdef Table grown
     cdef uint32_t i
     if table.used < table.capacity // 4 * 3:
-        return 0
+        return NULL
     grown.capacity = table.capacity * 2 if table.capacity else FIRST_CAPACITY
     grown.used = 0
     grown.slots = <uint32_t *>calloc(grown.capacity, sizeof(uint32_t))
     if grown.slots == NULL:
-        return -1
+        return b"no memory"
     for i in range(table.capacity):
         if table.slots[i]:
             table_put(&grown, names, table.slots[i] - 1)
     free(table.slots)
     table[0] = grown
-    return 0
+    return NULL
 
 
 cdef inline void table_take(Table *table, const Name *names, uint32_t name) noexcept nogil:

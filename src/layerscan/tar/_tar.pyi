@@ -11,11 +11,8 @@ class TarFault(Exception):  # noqa: N818
 class TarScanner:
     """Reads one layer's tar stream and keeps what unpacking it would make.
 
-    Content is skipped, not copied. One thread at a time may use it.
-
-    Args:
-        tar_split: whether to make a document as long as the one that Docker and
-            containers/storage keep of the stream, see `take_tar_split`.
+    Content is skipped, not copied. One thread at a time may use it. With `tar_split` it
+    makes a document as long as the one that Docker and containers/storage keep.
     """
 
     def __init__(self, *, tar_split: bool = False) -> None: ...
@@ -30,10 +27,8 @@ class TarScanner:
     def skip(self, length: int, *, checksum: int | None = None) -> None:
         """Pass over `length` bytes of content that are not at hand.
 
-        Args:
-            length: how many.
-            checksum: 64 bits that equal content has in common up to their end, for
-                the tar-split document. None: it gets digits that no other entry has.
+        `checksum` is for the tar-split document: 64 bits that equal content has in common
+        up to their end; without, it gets digits that no other entry has.
 
         Raises:
             OverflowError: `checksum` does not fit into 64 bits.
@@ -52,8 +47,4 @@ class TarScanner:
         """What has been added to the tar-split document (JSON) since the last call."""
 
     def finish(self) -> LayerTree:
-        """End the stream.
-
-        Raises:
-            TarFault: it ends within an entry.
-        """
+        """End the stream; a `TarFault` if it ends within an entry."""

@@ -1,9 +1,10 @@
 # cython: subinterpreters_compatible=shared_gil
 """The tar scanner: from the bytes of a layer to the tree that unpacking them makes.
 
-This file owns its Python face, `TarScanner`. Its parts, from the ground up, are
-C without the GIL:
+This file owns its Python face, `TarScanner`, and the tree as columns. Its parts, from
+the ground up, are C without the GIL:
 
+    _text.pxd           texts, and memory for more
     _numbers.pxd        numbers as headers and records have them
     _header.pxd         one header block
     _hash.pxd           a hash of names that cannot be foreseen
@@ -19,7 +20,6 @@ C without the GIL:
     _scanner.pxd        what is known while a tar is read
     _entries.pxd        entries and the headers that belong to them
     _stream.pxd         blocks, content and padding
-    _columns.pxd        the tree as columns
 """
 
 import os
@@ -27,14 +27,14 @@ import os
 from cpython.buffer cimport (
     PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset, strcmp
 
-from layerscan.tar._columns cimport Columns, count_columns, fill_columns
-from layerscan.tar._scanner cimport (
-    IN_CONTENT, Scanner, pass_unknown, scanner_begin, scanner_free,
-)
+from layerscan.tar._scanner cimport IN_CONTENT, Scanner, pass_unknown, scanner_free
 from layerscan.tar._stream cimport scan, scan_end
+from layerscan.tar._table cimport NONE, Name
+from layerscan.tar._text cimport span
+from layerscan.tar._tree cimport DIRECTORY, GONE, Inode, Tree, XAttr, tree_begin
 from layerscan.tar._unpack cimport unpacking_free
 
 
@@ -43,8 +43,7 @@ class TarFault(Exception):
 
 
 cdef enum:
-    # Bytes of a name in a message.
-    MOST_SHOWN = 200
+    MOST_SHOWN = 200  # bytes of a name in a message
 
 
 cdef str shown(bytes name):
@@ -63,6 +62,66 @@ cdef void *memory_of(array) except NULL:
     return view.buf
 
 
+cdef struct Columns:
+    # See layerscan.tar.tree.
+    size_t inode_count, name_count, xattr_count
+    uint8_t *kinds
+    int64_t *sizes
+    int32_t *names[3]  # folders, inodes and lengths
+    # Inodes, lengths of names and of values.
+    int32_t *xattrs[3]
+    uint8_t *namespaces
+
+
+cdef bint is_kept(const Tree *tree, const XAttr *xattr) noexcept nogil:
+    return xattr.inode != NONE and tree.inodes[xattr.inode].kind != GONE
+
+
+cdef void count_columns(const Tree *tree, Columns *columns) noexcept nogil:
+    """How long the columns will be, without what was removed."""
+    cdef size_t i
+    columns.inode_count = columns.name_count = columns.xattr_count = 0
+    for i in range(tree.inode_count):
+        columns.inode_count += tree.inodes[i].kind != GONE
+    for i in range(tree.name_count):
+        columns.name_count += tree.names[i].inode != NONE
+    for i in range(tree.xattr_count):
+        columns.xattr_count += is_kept(tree, &tree.xattrs[i])
+
+
+cdef void fill_columns(Tree *tree, Columns *columns) noexcept nogil:
+    """Write the columns; the tree is of no use afterwards: it keeps new numbers of inodes."""
+    cdef size_t at, i
+    cdef uint32_t inodes = 0
+    cdef Inode *inode
+    cdef const Name *name
+    cdef const XAttr *xattr
+    for i in range(tree.inode_count):
+        inode = &tree.inodes[i]
+        if inode.kind != GONE:
+            columns.kinds[inodes] = inode.kind
+            columns.sizes[inodes] = 0 if inode.kind == DIRECTORY else inode.size
+            inode.at = inodes
+            inodes += 1
+    at = 0
+    for i in range(tree.name_count):
+        name = &tree.names[i]
+        if name.inode != NONE:
+            columns.names[0][at] = tree.inodes[name.folder].at
+            columns.names[1][at] = tree.inodes[name.inode].at
+            columns.names[2][at] = name.length
+            at += 1
+    at = 0
+    for i in range(tree.xattr_count):
+        xattr = &tree.xattrs[i]
+        if is_kept(tree, xattr):
+            columns.xattrs[0][at] = tree.inodes[xattr.inode].at
+            columns.xattrs[1][at] = xattr.name_length
+            columns.xattrs[2][at] = xattr.value_length
+            columns.namespaces[at] = xattr.namespace
+            at += 1
+
+
 cdef class TarScanner:
     """See _tar.pyi."""
 
@@ -73,7 +132,9 @@ cdef class TarScanner:
         cdef bytes key = os.urandom(sizeof(self.scanner.work.tree.key))
         memset(&self.scanner, 0, sizeof(Scanner))
         memcpy(&self.scanner.work.tree.key, <const char *>key, len(key))
-        if scanner_begin(&self.scanner, tar_split) != 0:
+        self.scanner.has_split = tar_split
+        # The tree is empty, and an entry before was in its root.
+        if tree_begin(&self.scanner.work.tree) != NULL:
             raise MemoryError
 
     def __dealloc__(self):
@@ -87,7 +148,7 @@ cdef class TarScanner:
             raise MemoryError
         where = f"at byte {scanner.header_offset}"
         if scanner.about_entry:
-            name = scanner.entry.name[:scanner.entry.name_length]
+            name = scanner.entry.name.text[:scanner.entry.name.length]
             where += f", {shown(name) or '/'}"
         raise TarFault(f"{where}: {scanner.reason.decode()}")
 
@@ -104,7 +165,7 @@ cdef class TarScanner:
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
             with nogil:
-                scan(&self.scanner, <const unsigned char *>view.buf, view.len)
+                scan(&self.scanner, span(view.buf, view.len))
         finally:
             PyBuffer_Release(&view)
         if self.scanner.reason != NULL:
@@ -131,8 +192,8 @@ cdef class TarScanner:
         return shown(self.scanner.repeated.data[:self.scanner.repeated.length]) or "/"
 
     def take_tar_split(self):
-        cdef bytes taken = self.scanner.split.data[:self.scanner.split.used]
-        self.scanner.split.used = 0
+        cdef bytes taken = self.scanner.split.made.data[:self.scanner.split.made.length]
+        self.scanner.split.made.length = 0
         return taken
 
     def finish(self):
@@ -146,30 +207,28 @@ cdef class TarScanner:
 
     cdef object columns(self):
         """The tree as NumPy arrays."""
+        cdef Tree *tree = &self.scanner.work.tree
         cdef Columns columns
+        cdef int i
         import numpy
 
         from layerscan.tar.tree import LayerTree
 
-        count_columns(&self.scanner.work.tree, &columns)
+        count_columns(tree, &columns)
         kinds = numpy.empty(columns.inode_count, numpy.uint8)
         sizes = numpy.empty(columns.inode_count, numpy.int64)
         names = [numpy.empty(columns.name_count, numpy.int32) for _ in range(3)]
-        inodes, name_lengths, values = [
-            numpy.empty(columns.xattr_count, numpy.int32) for _ in range(3)
-        ]
+        xattrs = [numpy.empty(columns.xattr_count, numpy.int32) for _ in range(3)]
         namespaces = numpy.empty(columns.xattr_count, numpy.uint8)
         columns.kinds = <uint8_t *>memory_of(kinds)
         columns.sizes = <int64_t *>memory_of(sizes)
-        columns.name_directories = <int32_t *>memory_of(names[0])
-        columns.name_inodes = <int32_t *>memory_of(names[1])
-        columns.name_lengths = <int32_t *>memory_of(names[2])
-        columns.xattr_inodes = <int32_t *>memory_of(inodes)
-        columns.xattr_namespaces = <uint8_t *>memory_of(namespaces)
-        columns.xattr_name_lengths = <int32_t *>memory_of(name_lengths)
-        columns.xattr_value_lengths = <int32_t *>memory_of(values)
+        for i in range(3):
+            columns.names[i] = <int32_t *>memory_of(names[i])
+            columns.xattrs[i] = <int32_t *>memory_of(xattrs[i])
+        columns.namespaces = <uint8_t *>memory_of(namespaces)
         with nogil:
-            fill_columns(&self.scanner.work.tree, &columns)
+            fill_columns(tree, &columns)
             # The tar-split document may yet be taken.
             unpacking_free(&self.scanner.work)
-        return LayerTree(kinds, sizes, *names, inodes, namespaces, name_lengths, values)
+        inodes, lengths, values = xattrs
+        return LayerTree(kinds, sizes, *names, inodes, namespaces, lengths, values)

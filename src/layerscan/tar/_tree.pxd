@@ -1,19 +1,20 @@
 """The tree that a layer makes, while it grows: inodes, their names and attributes.
 
 Everything is in arrays, and things are known by their place in them. What is
-removed stays there, marked, until `_columns` leaves it out: so the arrays
-are in the order in which things were made. Their number is bounded, however
-often a stream replaces a file.
+removed stays there, marked, until it is left out of the columns: so the arrays are
+in the order in which things were made. Their number is bounded, however often a
+stream replaces a file.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy, memset
+from libc.stdlib cimport free
+from libc.string cimport memset
 
 from layerscan.tar._hash cimport HashKey, hash_name
 from layerscan.tar._table cimport (
     NONE, Name, Table, table_find, table_free, table_put, table_room, table_take,
 )
+from layerscan.tar._text cimport Reason, Span, Text, grow, text_add
 
 
 cdef enum:
@@ -22,38 +23,32 @@ cdef enum:
 
 cdef enum:
     ROOT = 0
+    MOST_NAME = 255  # what Linux takes
     # A stream may make so many names, and as many attributes, and have so many
     # bytes of names, paths of folders, targets of symlinks and names of attributes.
     MOST_NAMES = 20000000
     MOST_TEXT = 1 << 30
-    # And an inode so many attributes: ext4 holds fewer.
-    MOST_XATTRS = 256
+    MOST_XATTRS = 256  # of one inode: ext4 holds fewer
 
-cdef enum:
-    OK = 0
-    NO_MEMORY = 1
-    TOO_MANY = 2
+cdef extern from *:
+    """
+    #define LS_TOO_MANY "more names than can be taken in: 20,000,000, or 1 GiB of their text"
+    """
+    const char *TOO_MANY "LS_TOO_MANY"
 
 
 cdef struct Inode:
-    # In bytes. Of a folder: the folder that it is in.
-    int64_t size
-    # How many names it has; 0 for one that is gone, and for the root.
-    uint32_t links
-    # Of a folder the table of its names, of a symlink where its target is in the text.
-    uint32_t at
-    # Its newest attribute.
-    uint32_t xattrs
+    int64_t size  # in bytes; of a folder: the folder that it is in
+    uint32_t links  # how many names it has; 0 for one that is gone, and for the root
+    uint32_t at  # of a folder the table of its names, of a symlink where its target is in the text
+    uint32_t xattrs  # its newest attribute
     uint8_t kind
 
 
 cdef struct XAttr:
-    # NONE: it has been removed.
-    uint32_t inode
-    # The next older one of the same inode.
-    uint32_t next
-    # Where its name after the namespace is in the text.
-    uint32_t text
+    uint32_t inode  # NONE: it has been removed
+    uint32_t next  # the next older one of the same inode
+    uint32_t text  # where its name after the namespace is in the text
     uint32_t value_length
     uint16_t name_length
     uint8_t namespace
@@ -65,59 +60,31 @@ cdef struct Tree:
     size_t inode_count, inode_capacity
     Name *names
     size_t name_count, name_capacity
-    # One for each folder.
-    Table *tables
+    Table *tables  # one for each folder
     size_t table_count, table_capacity
     XAttr *xattrs
     size_t xattr_count, xattr_capacity
-    char *text
-    size_t text_used, text_capacity
-    # Names looked up so far.
-    uint64_t steps
-    # Grows with each removal: what was found before may be gone.
-    uint64_t removals
+    Text text
+    uint64_t steps  # names looked up so far
+    uint64_t removals  # grows with each removal: what was found before may be gone
 
 
-cdef inline int grow(void **items, size_t *capacity, size_t needed, size_t size) noexcept nogil:
-    """Make room for `needed` things of `size` bytes. Returns OK or NO_MEMORY."""
-    cdef size_t more = capacity[0] if capacity[0] else 256
-    cdef void *grown
-    if needed <= capacity[0]:
-        return OK
-    while more < needed:
-        more += more // 2
-    grown = realloc(items[0], more * size)
-    if grown == NULL:
-        return NO_MEMORY
-    items[0] = grown
-    capacity[0] = more
-    return OK
-
-
-cdef inline int keep_text(
-    Tree *tree, const char *text, size_t length, uint32_t *place
-) noexcept nogil:
-    """Copy `text`, which may be of the tree's own. Returns OK, NO_MEMORY or TOO_MANY."""
-    if tree.text_used + length > MOST_TEXT:
+cdef inline Reason keep_text(Tree *tree, Span text, uint32_t *place) noexcept nogil:
+    """Copy `text`."""
+    if tree.text.length + text.length > MOST_TEXT:
         return TOO_MANY
-    # One more: there is memory then, also for no text.
-    if grow(<void **>&tree.text, &tree.text_capacity, tree.text_used + length + 1, 1) != OK:
-        return NO_MEMORY
-    memcpy(tree.text + tree.text_used, text, length)
-    place[0] = <uint32_t>tree.text_used
-    tree.text_used += length
-    return OK
+    place[0] = <uint32_t>tree.text.length
+    return text_add(&tree.text, text)
 
 
-cdef inline int new_inode(Tree *tree, uint8_t kind, int64_t size, uint32_t *made) noexcept nogil:
-    """Returns OK, NO_MEMORY or TOO_MANY."""
+cdef inline Reason new_inode(Tree *tree, uint8_t kind, int64_t size, uint32_t *made) noexcept nogil:
     cdef Inode *inode
+    cdef Reason reason
     if tree.inode_count >= MOST_NAMES:
         return TOO_MANY
-    if grow(
-        <void **>&tree.inodes, &tree.inode_capacity, tree.inode_count + 1, sizeof(Inode)
-    ) != OK:
-        return NO_MEMORY
+    reason = grow(<void **>&tree.inodes, &tree.inode_capacity, tree.inode_count, sizeof(Inode))
+    if reason != NULL:
+        return reason
     inode = &tree.inodes[tree.inode_count]
     inode.kind = kind
     inode.size = size
@@ -125,62 +92,58 @@ cdef inline int new_inode(Tree *tree, uint8_t kind, int64_t size, uint32_t *made
     inode.at = inode.xattrs = NONE
     made[0] = <uint32_t>tree.inode_count
     tree.inode_count += 1
-    return OK
+    return NULL
 
 
-cdef inline int new_folder(Tree *tree, uint32_t parent, uint32_t *made) noexcept nogil:
-    """Returns OK, NO_MEMORY or TOO_MANY."""
-    cdef int failed
-    if grow(
-        <void **>&tree.tables, &tree.table_capacity, tree.table_count + 1, sizeof(Table)
-    ) != OK:
-        return NO_MEMORY
-    failed = new_inode(tree, DIRECTORY, parent, made)
-    if failed:
-        return failed
+cdef inline Reason new_folder(Tree *tree, uint32_t parent, uint32_t *made) noexcept nogil:
+    cdef Reason reason
+    reason = grow(<void **>&tree.tables, &tree.table_capacity, tree.table_count, sizeof(Table))
+    reason = reason or new_inode(tree, DIRECTORY, parent, made)
+    if reason != NULL:
+        return reason
     memset(&tree.tables[tree.table_count], 0, sizeof(Table))
     tree.inodes[made[0]].at = <uint32_t>tree.table_count
     tree.table_count += 1
-    return OK
+    return NULL
 
 
 cdef inline Table *table_of(const Tree *tree, uint32_t folder) noexcept nogil:
     return &tree.tables[tree.inodes[folder].at]
 
 
-cdef inline uint32_t find(
-    Tree *tree, uint32_t folder, const char *text, size_t length, uint32_t *hash
-) noexcept nogil:
-    """The name `text` in the folder, NONE if it has no such name; `hash` becomes its hash."""
+cdef inline uint32_t find(Tree *tree, uint32_t folder, Span name, uint32_t *hash) noexcept nogil:
+    """The name in the folder, NONE if it has no such name; `hash` becomes its hash."""
     tree.steps += 1
-    hash[0] = hash_name(&tree.key, text, length)
-    return table_find(table_of(tree, folder), tree.names, tree.text, hash[0], text, length)
+    hash[0] = hash_name(&tree.key, name)
+    return table_find(table_of(tree, folder), tree.names, tree.text.data, hash[0], name)
 
 
-cdef inline int add_name(
-    Tree *tree, uint32_t folder, const char *text, size_t length, uint32_t hash, uint32_t inode
+cdef inline Reason add_name(
+    Tree *tree, uint32_t folder, Span text, uint32_t hash, uint32_t inode
 ) noexcept nogil:
-    """Give `inode` a name that `find` has not found. Returns OK, NO_MEMORY or TOO_MANY."""
+    """Give `inode` a name that `find` has not found."""
     cdef Name *name
-    cdef int failed
+    cdef uint32_t place
+    cdef Reason reason
+    if text.length > MOST_NAME:
+        return b"a name longer than 255 bytes"
     if tree.name_count >= MOST_NAMES:
         return TOO_MANY
-    if table_room(table_of(tree, folder), tree.names) != 0:
-        return NO_MEMORY
-    if grow(<void **>&tree.names, &tree.name_capacity, tree.name_count + 1, sizeof(Name)) != OK:
-        return NO_MEMORY
+    reason = grow(<void **>&tree.names, &tree.name_capacity, tree.name_count, sizeof(Name))
+    reason = reason or table_room(table_of(tree, folder), tree.names)
+    reason = reason or keep_text(tree, text, &place)
+    if reason != NULL:
+        return reason
     name = &tree.names[tree.name_count]
-    failed = keep_text(tree, text, length, &name.text)
-    if failed:
-        return failed
+    name.text = place
     name.inode = inode
     name.folder = folder
     name.hash = hash
-    name.length = <uint16_t>length
+    name.length = <uint16_t>text.length
     table_put(table_of(tree, folder), tree.names, <uint32_t>tree.name_count)
     tree.inodes[inode].links += 1
     tree.name_count += 1
-    return OK
+    return NULL
 
 
 cdef inline uint32_t drop_name(Tree *tree, uint32_t gone, uint32_t emptying) noexcept nogil:
@@ -219,8 +182,8 @@ cdef inline void remove_all(Tree *tree, uint32_t gone) noexcept nogil:
         table_free(table)
 
 
-cdef inline int tree_begin(Tree *tree) noexcept nogil:
-    """Make the root; `tree` has its key, and is zero beside. Returns OK or NO_MEMORY."""
+cdef inline Reason tree_begin(Tree *tree) noexcept nogil:
+    """Make the root; `tree` has its key, and is zero beside."""
     cdef uint32_t root
     return new_folder(tree, ROOT, &root)
 
@@ -233,5 +196,5 @@ cdef inline void tree_free(Tree *tree) noexcept nogil:
     free(tree.inodes)
     free(tree.names)
     free(tree.xattrs)
-    free(tree.text)
+    free(tree.text.data)
     memset(tree, 0, sizeof(Tree))

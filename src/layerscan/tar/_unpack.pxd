@@ -9,20 +9,15 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcmp, memcpy
 
-from layerscan.tar._paths cimport (
-    MOST_NAME, MOST_PATH, clean, folder_length, follow, make_folder, make_folders, trouble,
-)
-from layerscan.tar._pax cimport (
-    XATTR, XATTR_PREFIX, Records, Span, key_of, next_record,
-)
+from layerscan.tar._paths cimport MOST_PATH, clean, folder_of, follow, make_folders
+from layerscan.tar._pax cimport XATTR, XATTR_PREFIX, Records, is_xattr, next_record
 from layerscan.tar._table cimport NONE
+from layerscan.tar._text cimport Reason, Span, begins_with, grow, is_text, span
 from layerscan.tar._tree cimport (
-    DIRECTORY, FILE, MOST_NAMES, NO_MEMORY, OK, OTHER, ROOT, SYMLINK, TOO_MANY, Tree, add_name,
-    find, grow, keep_text, new_inode, remove_all, tree_free,
+    DIRECTORY, FILE, MOST_NAMES, OTHER, ROOT, SYMLINK, TOO_MANY, Tree, add_name, find, keep_text,
+    new_folder, new_inode, remove_all, tree_free,
 )
-from layerscan.tar._xattrs cimport (
-    SECURITY, TRUSTED, begins_with, is_text, put_xattr, set_xattr, take_xattr,
-)
+from layerscan.tar._xattrs cimport SECURITY, TRUSTED, put_xattr, set_xattr, take_xattr
 
 
 cdef enum:
@@ -48,27 +43,22 @@ cdef struct Entry:
     unsigned char type
     int64_t size
     # Clean, see `clean`.
-    char *name
-    size_t name_length
+    Span name
     uint64_t above
     # A hard link's is cleaned in place.
-    char *link
-    size_t link_length
+    Span link
     const Records *records
 
 
 cdef struct Path:
-    # Where a path is in the tree's text.
-    uint32_t text
-    uint32_t length
+    uint32_t text, length  # where a path is in the tree's text
 
 
 cdef struct Unpacking:
     Tree tree
     int64_t content
     uint64_t entries
-    # Folders made because the path of an entry leads through them.
-    uint64_t implied
+    uint64_t implied  # folders made because the path of an entry leads through them
     # Of all entries that are folders: engines come back to them at the end.
     Path *paths
     size_t path_count, path_capacity
@@ -80,37 +70,33 @@ cdef struct Unpacking:
 
 
 cdef struct Where:
-    # The folder that an entry goes into, and its name there.
+    # The folder that an entry goes into, its path, and the entry's name there.
     uint32_t folder
-    const char *name
-    size_t length
-    # What has that name, NONE for nothing; and its hash.
-    uint32_t found
-    uint32_t hash
+    Span path, name
+    uint32_t found, hash  # what has that name, NONE for nothing; and its hash
+    uint32_t inode  # what the entry describes
 
 
-cdef inline const char *find_folder(Unpacking *work, const Entry *entry, Where *at) noexcept nogil:
+cdef inline Reason find_folder(Unpacking *work, Where *at) noexcept nogil:
     """Find the folder of an entry, made with those above it where it is missing.
 
     A path has room for 2,047 new folders, and packs to a few bytes: for each entry some
     are granted, so that memory is in proportion to the stream. Real tars that have no
     entries for folders need fewer than one for each file, seldom two or three.
     """
-    cdef size_t length = folder_length(entry.name, entry.name_length)
+    cdef Span path = at.path
     cdef size_t before = work.tree.inode_count
-    cdef const char *reason
-    at.name = entry.name + length + (length > 0)
-    at.length = entry.name_length - (at.name - entry.name)
+    cdef Reason reason
     if (
         work.removals == work.tree.removals
-        and length == work.folder_length
-        and memcmp(work.folder_path, entry.name, length) == 0
+        and path.length == work.folder_length
+        and memcmp(work.folder_path, path.text, path.length) == 0
     ):
         at.folder = work.folder
         return NULL
-    if length > MOST_PATH:
+    if path.length > MOST_PATH:
         return b"a path longer than 4,095 bytes"
-    reason = make_folders(&work.tree, entry.name, length, &at.folder)
+    reason = make_folders(&work.tree, path, &at.folder)
     if reason != NULL:
         return reason
     work.implied += work.tree.inode_count - before
@@ -118,18 +104,16 @@ cdef inline const char *find_folder(Unpacking *work, const Entry *entry, Where *
         return b"more folders without an entry than can be taken in: 100,000, and 16 for each entry"
     work.folder = at.folder
     work.removals = work.tree.removals
-    work.folder_length = length
-    memcpy(work.folder_path, entry.name, length)
+    work.folder_length = path.length
+    memcpy(work.folder_path, path.text, path.length)
     return NULL
 
 
-cdef inline const char *make_way(Unpacking *work, const Entry *entry, Where *at) noexcept nogil:
+cdef inline Reason make_way(Tree *tree, const Entry *entry, Where *at) noexcept nogil:
     """Remove what the entry replaces, if something has its name."""
-    cdef Tree *tree = &work.tree
-    cdef size_t length = folder_length(entry.name, entry.name_length)
     cdef bint was_folder
     cdef int links = 0
-    at.found = find(tree, at.folder, at.name, at.length, &at.hash)
+    at.found = find(tree, at.folder, at.name, &at.hash)
     if at.found == NONE:
         return NULL
     was_folder = tree.inodes[tree.names[at.found].inode].kind == DIRECTORY
@@ -138,29 +122,25 @@ cdef inline const char *make_way(Unpacking *work, const Entry *entry, Where *at)
     remove_all(tree, at.found)
     at.found = NONE
     # A path may come back through a symlink to above itself.
-    if was_folder and follow(tree, ROOT, entry.name, length, True, &links) != at.folder:
+    if was_folder and follow(tree, ROOT, at.path, True, &links) != at.folder:
         return b"in a folder that it replaces"
     return NULL
 
 
-cdef inline const char *set_xattrs(Tree *tree, uint32_t inode, const Entry *entry) noexcept nogil:
+cdef inline Reason set_xattrs(Tree *tree, uint32_t inode, const Entry *entry) noexcept nogil:
     cdef Span left, key, value
-    cdef const char *reason
+    cdef Reason reason = NULL
     if entry.records == NULL or entry.records.last[XATTR].text == NULL:
         return NULL
     left = entry.records.all
-    while left.length and next_record(&left, &key, &value) == 0:
-        if key_of(&key) == XATTR:
-            reason = set_xattr(
-                tree, inode, key.text + XATTR_PREFIX, key.length - XATTR_PREFIX, value.text,
-                value.length,
-            )
-            if reason != NULL:
-                return reason
-    return NULL
+    while reason == NULL and left.length and next_record(&left, &key, &value) == 0:
+        if is_xattr(key):
+            key = span(key.text + XATTR_PREFIX, key.length - XATTR_PREFIX)
+            reason = set_xattr(tree, inode, key, value)
+    return reason
 
 
-cdef inline const char *unpack_root(Unpacking *work, const Entry *entry) noexcept nogil:
+cdef inline Reason unpack_root(Unpacking *work, const Entry *entry) noexcept nogil:
     """An entry for the root itself, which Docker heeds unless it is written as a dot."""
     if entry.above == 0:
         return NULL
@@ -169,202 +149,157 @@ cdef inline const char *unpack_root(Unpacking *work, const Entry *entry) noexcep
     return set_xattrs(&work.tree, ROOT, entry)
 
 
-cdef inline const char *make_opaque(Unpacking *work, const Entry *entry) noexcept nogil:
+cdef inline Reason make_opaque(Unpacking *work, Where *at) noexcept nogil:
     """Mark the folder of an entry as one that shows nothing of the layers below."""
-    cdef Tree *tree = &work.tree
-    cdef size_t length = folder_length(entry.name, entry.name_length)
     cdef int links = 0
-    cdef int failed
-    cdef Where at
-    cdef const char *reason
+    cdef Reason reason = NULL
     # It may be a file: Docker does not look.
-    cdef uint32_t inode = follow(tree, ROOT, entry.name, length, True, &links)
-    if inode == NONE:
-        reason = find_folder(work, entry, &at)
-        if reason != NULL:
-            return reason
-        inode = at.folder
-    failed = put_xattr(tree, inode, TRUSTED, b"overlay.opaque", 14, 1)
-    return trouble(failed) if failed else NULL
+    at.folder = follow(&work.tree, ROOT, at.path, True, &links)
+    if at.folder == NONE:
+        reason = find_folder(work, at)
+    return reason or put_xattr(&work.tree, at.folder, TRUSTED, span(b"overlay.opaque", 14), 1)
 
 
-cdef inline const char *add_inode(
-    Tree *tree, const Where *at, uint8_t kind, int64_t size, uint32_t *inode
-) noexcept nogil:
-    cdef int failed
-    if at.length > MOST_NAME:
-        return b"a name longer than 255 bytes"
-    failed = new_inode(tree, kind, size, inode)
-    if failed == OK:
-        failed = add_name(tree, at.folder, at.name, at.length, at.hash, inode[0])
-    return trouble(failed) if failed else NULL
+cdef inline Reason name_inode(Tree *tree, const Where *at) noexcept nogil:
+    return add_name(tree, at.folder, at.name, at.hash, at.inode)
 
 
-cdef inline const char *make_whiteout(Tree *tree, const Where *at) noexcept nogil:
+cdef inline Reason add_inode(Tree *tree, Where *at, uint8_t kind, int64_t size) noexcept nogil:
+    return new_inode(tree, kind, size, &at.inode) or name_inode(tree, at)
+
+
+cdef inline Reason make_whiteout(Tree *tree, Where *at) noexcept nogil:
     """Make the device that hides what a lower layer has."""
-    cdef Where hidden
-    cdef uint32_t inode
-    hidden.folder = at.folder
-    hidden.name = at.name + 4
-    hidden.length = at.length - 4
+    at.name = span(at.name.text + 4, at.name.length - 4)
     if (
-        hidden.length == 0
-        or is_text(hidden.name, hidden.length, b".", 1)
-        or is_text(hidden.name, hidden.length, b"..", 2)
-        or find(tree, hidden.folder, hidden.name, hidden.length, &hidden.hash) != NONE
+        at.name.length == 0
+        or is_text(at.name, b".")
+        or is_text(at.name, b"..")
+        or find(tree, at.folder, at.name, &at.hash) != NONE
     ):
         return b"a whiteout of what the same layer has"
-    return add_inode(tree, &hidden, OTHER, 0, &inode)
+    return add_inode(tree, at, OTHER, 0)
 
 
-cdef inline const char *add_link(
-    Unpacking *work, const Entry *entry, const Where *at, uint32_t *inode
-) noexcept nogil:
-    """Give another name to what the entry's link leads to."""
+cdef inline Reason add_folder(Unpacking *work, const Entry *entry, Where *at) noexcept nogil:
     cdef Tree *tree = &work.tree
-    cdef int links = 0
-    cdef int failed
-    cdef uint64_t above
-    cdef size_t length = clean(entry.link, entry.link_length, &above)
-    inode[0] = NONE
-    if length < MOST_PATH:
-        inode[0] = follow(tree, ROOT, entry.link, length, False, &links)
-    if inode[0] == NONE:
-        return b"a hard link to what is not there"
-    if tree.inodes[inode[0]].kind == DIRECTORY:
-        return b"a hard link to a folder"
-    if at.length > MOST_NAME:
-        return b"a name longer than 255 bytes"
-    failed = add_name(tree, at.folder, at.name, at.length, at.hash, inode[0])
-    if failed:
-        return trouble(failed)
-    # Docker sets the owner anew, which takes capabilities away, chown(2).
-    take_xattr(tree, inode[0], SECURITY, b"capability", 10)
-    return NULL
-
-
-cdef inline const char *add_symlink(
-    Tree *tree, const Entry *entry, const Where *at, uint32_t *inode
-) noexcept nogil:
-    cdef const char *reason
-    cdef int failed
-    if entry.link_length == 0 or entry.link_length > MOST_PATH:
-        return b"a symlink whose target is empty or longer than 4,095 bytes"
-    reason = add_inode(tree, at, SYMLINK, <int64_t>entry.link_length, inode)
+    cdef Path path
+    cdef Reason reason
+    if work.path_count >= MOST_NAMES:
+        return TOO_MANY
+    path.length = <uint32_t>entry.name.length
+    reason = grow(<void **>&work.paths, &work.path_capacity, work.path_count, sizeof(Path))
+    reason = reason or keep_text(tree, entry.name, &path.text)
     if reason != NULL:
         return reason
-    failed = keep_text(tree, entry.link, entry.link_length, &tree.inodes[inode[0]].at)
-    return trouble(failed) if failed else NULL
+    # Its times are to be set when all is unpacked.
+    work.paths[work.path_count] = path
+    work.path_count += 1
+    if at.found != NONE:
+        at.inode = tree.names[at.found].inode
+        return NULL
+    return new_folder(tree, at.folder, &at.inode) or name_inode(tree, at)
 
 
-cdef inline const char *add_file(
-    Unpacking *work, const Entry *entry, const Where *at, uint32_t *inode
-) noexcept nogil:
+cdef inline Reason add_link(Tree *tree, const Entry *entry, Where *at) noexcept nogil:
+    """Give another name to what the entry's link leads to."""
+    cdef int links = 0
+    cdef uint64_t above
+    cdef Span link = entry.link
+    cdef Reason reason
+    clean(&link, &above)
+    at.inode = follow(tree, ROOT, link, False, &links) if link.length < MOST_PATH else NONE
+    if at.inode == NONE:
+        return b"a hard link to what is not there"
+    if tree.inodes[at.inode].kind == DIRECTORY:
+        return b"a hard link to a folder"
+    reason = name_inode(tree, at)
+    # Docker sets the owner anew, which takes capabilities away, chown(2).
+    take_xattr(tree, at.inode, SECURITY, span(b"capability", 10))
+    return reason
+
+
+cdef inline Reason add_symlink(Tree *tree, const Entry *entry, Where *at) noexcept nogil:
+    if entry.link.length == 0 or entry.link.length > MOST_PATH:
+        return b"a symlink whose target is empty or longer than 4,095 bytes"
+    return (
+        add_inode(tree, at, SYMLINK, <int64_t>entry.link.length)
+        or keep_text(tree, entry.link, &tree.inodes[at.inode].at)
+    )
+
+
+cdef inline Reason add_file(Unpacking *work, const Entry *entry, Where *at) noexcept nogil:
     if entry.size > MOST_CONTENT - work.content:
         return b"more content than there can be: 1 EiB with that of the files before"
     work.content += entry.size
-    return add_inode(&work.tree, at, FILE, entry.size, inode)
-
-
-cdef inline const char *keep_path(Unpacking *work, const Entry *entry) noexcept nogil:
-    """Remember a folder whose times are to be set when all is unpacked."""
-    cdef int failed
-    cdef Path *path
-    if work.path_count >= MOST_NAMES:
-        return trouble(TOO_MANY)
-    if grow(
-        <void **>&work.paths, &work.path_capacity, work.path_count + 1, sizeof(Path)
-    ) != OK:
-        return trouble(NO_MEMORY)
-    path = &work.paths[work.path_count]
-    failed = keep_text(&work.tree, entry.name, entry.name_length, &path.text)
-    path.length = <uint32_t>entry.name_length
-    work.path_count += 1
-    return trouble(failed) if failed else NULL
+    return add_inode(&work.tree, at, FILE, entry.size)
 
 
 cdef inline bint is_worn_out(const Tree *tree, uint64_t offset) noexcept nogil:
     return tree.steps > STEPS_FREE + offset // STEP_BYTES
 
 
-cdef inline const char *come_back(Unpacking *work, uint64_t offset) noexcept nogil:
-    """Set the times of folders, once all is unpacked: Docker fails where one is not there.
-
-    Returns NULL, or why it cannot be.
-    """
+cdef inline Reason come_back(Unpacking *work, uint64_t offset) noexcept nogil:
+    """Set the times of folders, once all is unpacked: Docker fails where one is not there."""
     cdef Tree *tree = &work.tree
-    cdef const Path *path
+    cdef Span path
     cdef size_t i
     cdef int links
     if tree.removals == 0:
         return NULL
     for i in range(work.path_count):
-        path = &work.paths[i]
+        path = span(tree.text.data + work.paths[i].text, work.paths[i].length)
         links = 0
-        if follow(tree, ROOT, tree.text + path.text, path.length, True, &links) == NONE:
+        if follow(tree, ROOT, path, True, &links) == NONE:
             return b"a folder of the tar is replaced by something else later"
         if is_worn_out(tree, offset):
             return b"too many long ways through folders and symlinks"
     return NULL
 
 
-cdef inline const char *add_entry(
-    Unpacking *work, const Entry *entry, const Where *at
-) noexcept nogil:
+cdef inline Reason add_entry(Unpacking *work, const Entry *entry, Where *at) noexcept nogil:
     """Make what an entry describes, whose name is free or is a folder's."""
     cdef Tree *tree = &work.tree
-    cdef const char *reason
-    cdef uint32_t inode = NONE
+    cdef Reason reason
     if entry.type == c"0":
-        reason = add_file(work, entry, at, &inode)
+        reason = add_file(work, entry, at)
     elif entry.type == c"5":
-        reason = keep_path(work, entry)
-        if reason == NULL and at.found != NONE:
-            inode = tree.names[at.found].inode
-        elif reason == NULL:
-            reason = make_folder(tree, at.folder, at.name, at.length, &inode)
+        reason = add_folder(work, entry, at)
     elif entry.type == c"2":
-        reason = add_symlink(tree, entry, at, &inode)
+        reason = add_symlink(tree, entry, at)
     elif entry.type == c"1":
-        reason = add_link(work, entry, at, &inode)
-    elif entry.type == c"3" or entry.type == c"4" or entry.type == c"6":
-        reason = add_inode(tree, at, OTHER, 0, &inode)
+        reason = add_link(tree, entry, at)
+    elif entry.type in (c"3", c"4", c"6"):
+        reason = add_inode(tree, at, OTHER, 0)
     elif entry.type == c"S":
         reason = b"a sparse file of GNU's old format, which no engine unpacks"
     else:
         reason = b"of a kind that no engine unpacks"
-    return reason if reason != NULL else set_xattrs(tree, inode, entry)
+    return reason or set_xattrs(tree, at.inode, entry)
 
 
-cdef inline const char *unpack(
-    Unpacking *work, const Entry *entry, uint64_t offset
-) noexcept nogil:
-    """Put an entry into the tree; `offset` is where its header is in the stream.
-
-    Returns NULL, or why it cannot be.
-    """
+cdef inline Reason unpack(Unpacking *work, const Entry *entry, uint64_t offset) noexcept nogil:
+    """Put an entry into the tree; `offset` is where its header is in the stream."""
     cdef Where at
-    cdef const char *reason
-    cdef size_t folder
+    cdef Reason reason
+    cdef size_t start
     work.entries += 1
-    if entry.name_length == 0:
+    if entry.name.length == 0:
         return unpack_root(work, entry)
     if is_worn_out(&work.tree, offset):
         return b"too many long ways through folders and symlinks"
-    folder = folder_length(entry.name, entry.name_length)
-    at.name = entry.name + folder + (folder > 0)
-    at.length = entry.name_length - (at.name - entry.name)
-    if is_text(at.name, at.length, b".wh..wh..opq", 12):
-        return make_opaque(work, entry)
-    reason = find_folder(work, entry, &at)
-    if reason == NULL:
-        reason = make_way(work, entry, &at)
+    at.path = folder_of(entry.name)
+    start = at.path.length + (at.path.length > 0)
+    at.name = span(entry.name.text + start, entry.name.length - start)
+    if is_text(at.name, b".wh..wh..opq"):
+        return make_opaque(work, &at)
+    reason = find_folder(work, &at) or make_way(&work.tree, entry, &at)
     if reason != NULL:
         return reason
-    if begins_with(at.name, at.length, b".wh.", 4):
+    if begins_with(at.name, b".wh."):
         return make_whiteout(&work.tree, &at)
     # With the slash before it, which is not in the name here.
-    if entry.name_length >= MOST_PATH:
+    if entry.name.length >= MOST_PATH:
         return b"a path longer than 4,095 bytes"
     return add_entry(work, entry, &at)
 

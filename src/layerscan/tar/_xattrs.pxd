@@ -7,11 +7,10 @@ and gives up at what is no attribute at all.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcmp
 
-from layerscan.tar._paths cimport trouble
 from layerscan.tar._table cimport NONE
+from layerscan.tar._text cimport Reason, Span, begins_with, grow, is_text, span
 from layerscan.tar._tree cimport (
-    DIRECTORY, FILE, MOST_NAMES, MOST_XATTRS, NO_MEMORY, OK, SYMLINK, TOO_MANY, Tree, XAttr, grow,
-    keep_text,
+    DIRECTORY, FILE, MOST_NAMES, MOST_XATTRS, SYMLINK, Tree, XAttr, keep_text,
 )
 
 
@@ -28,40 +27,27 @@ cdef enum:
     ACL_ENTRY = 8
 
 
-cdef inline bint begins_with(
-    const char *text, size_t length, const char *start, size_t start_length
-) noexcept nogil:
-    return length >= start_length and memcmp(text, start, start_length) == 0
-
-
-cdef inline bint is_text(
-    const char *text, size_t length, const char *other, size_t other_length
-) noexcept nogil:
-    return length == other_length and memcmp(text, other, length) == 0
-
-
-cdef inline uint8_t namespace_of(const char *name, size_t length, size_t *prefix) noexcept nogil:
-    """The namespace of an attribute, and how much of its name that is."""
-    if begins_with(name, length, b"user.", 5):
-        prefix[0] = 5
-        return USER
-    if begins_with(name, length, b"trusted.", 8):
-        prefix[0] = 8
-        return TRUSTED
-    if begins_with(name, length, b"security.", 9):
-        prefix[0] = 9
-        return SECURITY
-    prefix[0] = length
-    if is_text(name, length, b"system.posix_acl_access", 23):
-        return ACL_ACCESS
-    if is_text(name, length, b"system.posix_acl_default", 24):
-        return ACL_DEFAULT
-    return NO_NAMESPACE
+cdef inline uint8_t take_namespace(Span *name) noexcept nogil:
+    """The namespace of an attribute, whose name becomes what is after it."""
+    cdef size_t prefix = name.length
+    cdef uint8_t namespace = NO_NAMESPACE
+    if begins_with(name[0], b"user."):
+        namespace, prefix = USER, 5
+    elif begins_with(name[0], b"trusted."):
+        namespace, prefix = TRUSTED, 8
+    elif begins_with(name[0], b"security."):
+        namespace, prefix = SECURITY, 9
+    elif is_text(name[0], b"system.posix_acl_access"):
+        namespace = ACL_ACCESS
+    elif is_text(name[0], b"system.posix_acl_default"):
+        namespace = ACL_DEFAULT
+    name.text += prefix
+    name.length -= prefix
+    return namespace
 
 
 cdef inline uint32_t find_xattr(
-    const Tree *tree, uint32_t inode, uint8_t namespace, const char *name, size_t length,
-    int *count,
+    const Tree *tree, uint32_t inode, uint8_t namespace, Span name, int *count
 ) noexcept nogil:
     """The attribute of an inode, NONE if it has none; `count` is how many it has if so."""
     cdef uint32_t found = tree.inodes[inode].xattrs
@@ -69,8 +55,10 @@ cdef inline uint32_t find_xattr(
     count[0] = 0
     while found != NONE:
         xattr = &tree.xattrs[found]
-        if xattr.namespace == namespace and is_text(
-            tree.text + xattr.text, xattr.name_length, name, length
+        if (
+            xattr.namespace == namespace
+            and xattr.name_length == name.length
+            and memcmp(tree.text.data + xattr.text, name.text, name.length) == 0
         ):
             return found
         count[0] += 1
@@ -78,27 +66,26 @@ cdef inline uint32_t find_xattr(
     return NONE
 
 
-cdef inline int put_xattr(
-    Tree *tree, uint32_t inode, uint8_t namespace, const char *name, size_t length, size_t value
+cdef inline Reason put_xattr(
+    Tree *tree, uint32_t inode, uint8_t namespace, Span name, size_t value
 ) noexcept nogil:
-    """Give an inode an attribute, or the one that it has a value. Returns OK or what failed."""
+    """Give an inode an attribute, or the one that it has a value of so many bytes."""
     cdef int count
-    cdef int failed
+    cdef uint32_t place
+    cdef Reason reason
     cdef XAttr *xattr
-    cdef uint32_t found = find_xattr(tree, inode, namespace, name, length, &count)
+    cdef uint32_t found = find_xattr(tree, inode, namespace, name, &count)
     if found == NONE:
         if count == MOST_XATTRS or tree.xattr_count >= MOST_NAMES:
-            return TOO_MANY
-        if grow(
-            <void **>&tree.xattrs, &tree.xattr_capacity, tree.xattr_count + 1, sizeof(XAttr)
-        ) != OK:
-            return NO_MEMORY
+            return b"more than 256 extended attributes, or too many of all inodes"
+        reason = grow(<void **>&tree.xattrs, &tree.xattr_capacity, tree.xattr_count, sizeof(XAttr))
+        reason = reason or keep_text(tree, name, &place)
+        if reason != NULL:
+            return reason
         xattr = &tree.xattrs[tree.xattr_count]
-        failed = keep_text(tree, name, length, &xattr.text)
-        if failed:
-            return failed
+        xattr.text = place
         xattr.namespace = namespace
-        xattr.name_length = <uint16_t>length
+        xattr.name_length = <uint16_t>name.length
         xattr.next = tree.inodes[inode].xattrs
         found = <uint32_t>tree.xattr_count
         tree.inodes[inode].xattrs = found
@@ -106,15 +93,15 @@ cdef inline int put_xattr(
     xattr = &tree.xattrs[found]
     xattr.inode = inode
     xattr.value_length = <uint32_t>value
-    return OK
+    return NULL
 
 
 cdef inline void take_xattr(
-    Tree *tree, uint32_t inode, uint8_t namespace, const char *name, size_t length
+    Tree *tree, uint32_t inode, uint8_t namespace, Span name
 ) noexcept nogil:
     """Remove an attribute, if it is there."""
     cdef int count
-    cdef uint32_t found = find_xattr(tree, inode, namespace, name, length, &count)
+    cdef uint32_t found = find_xattr(tree, inode, namespace, name, &count)
     cdef uint32_t *link = &tree.inodes[inode].xattrs
     if found == NONE:
         return
@@ -124,62 +111,49 @@ cdef inline void take_xattr(
     tree.xattrs[found].inode = NONE
 
 
-cdef inline bint is_capability(const char *value, size_t length) noexcept nogil:
+cdef inline bint is_capability(Span value) noexcept nogil:
     """Whether it is what the kernel takes for capabilities of a file, capabilities(7)."""
-    if length == 20:
-        return memcmp(value + 1, b"\0\0\2", 3) == 0
-    return length == 24 and memcmp(value + 1, b"\0\0\3", 3) == 0
+    cdef const char *version = b"\0\0\2" if value.length == 20 else b"\0\0\3"
+    return value.length in (20, 24) and memcmp(value.text + 1, version, 3) == 0
 
 
-cdef inline const char *set_acl(
-    Tree *tree, uint32_t inode, uint8_t namespace, const char *value, size_t length
+cdef inline Reason set_acl(
+    Tree *tree, uint32_t inode, uint8_t namespace, Span value
 ) noexcept nogil:
-    cdef bint is_folder = tree.inodes[inode].kind == DIRECTORY
-    cdef size_t entries
-    cdef int failed
+    cdef size_t entries = 0
     if tree.inodes[inode].kind == SYMLINK:
         return NULL
-    if length and (length < ACL_HEADER or (length - ACL_HEADER) % ACL_ENTRY):
-        return b"an ACL that is none"
-    if length and memcmp(value, b"\2\0\0\0", 4) != 0:
-        return NULL
-    entries = (length - ACL_HEADER) // ACL_ENTRY if length else 0
-    if namespace == ACL_DEFAULT and entries and not is_folder:
+    if value.length:
+        if value.length < ACL_HEADER or (value.length - ACL_HEADER) % ACL_ENTRY:
+            return b"an ACL that is none"
+        if memcmp(value.text, b"\2\0\0\0", 4) != 0:
+            return NULL
+        entries = (value.length - ACL_HEADER) // ACL_ENTRY
+    if namespace == ACL_DEFAULT and entries and tree.inodes[inode].kind != DIRECTORY:
         return b"a default ACL on what is no folder"
     if entries == 0 or (namespace == ACL_ACCESS and entries == 3):
-        take_xattr(tree, inode, namespace, b"", 0)
+        take_xattr(tree, inode, namespace, span(b"", 0))
         return NULL
-    failed = put_xattr(tree, inode, namespace, b"", 0, length)
-    return trouble(failed) if failed else NULL
+    return put_xattr(tree, inode, namespace, span(b"", 0), value.length)
 
 
-cdef inline const char *set_xattr(
-    Tree *tree, uint32_t inode, const char *name, size_t length, const char *value,
-    size_t value_length,
-) noexcept nogil:
-    """What setxattr(2) does. Returns NULL, or why an engine cannot set it."""
-    cdef size_t prefix
-    cdef uint8_t namespace = namespace_of(name, length, &prefix)
+cdef inline Reason set_xattr(Tree *tree, uint32_t inode, Span full_name, Span value) noexcept nogil:
+    """What setxattr(2) does."""
+    cdef Span name = full_name
+    cdef uint8_t namespace = take_namespace(&name)
     cdef uint8_t kind = tree.inodes[inode].kind
-    cdef int failed
-    if length == 0 or length > MOST_XATTR_NAME:
+    if full_name.length == 0 or full_name.length > MOST_XATTR_NAME:
         return b"an extended attribute whose name is empty or longer than 255 bytes"
-    if value_length > MOST_XATTR_VALUE:
+    if value.length > MOST_XATTR_VALUE:
         return b"an extended attribute longer than 64 KiB"
     if namespace == NO_NAMESPACE:
         return NULL
     if namespace == ACL_ACCESS or namespace == ACL_DEFAULT:
-        return set_acl(tree, inode, namespace, value, value_length)
-    if length == prefix:
+        return set_acl(tree, inode, namespace, value)
+    if name.length == 0:
         return b"an extended attribute without a name"
     if namespace == USER and kind != FILE and kind != DIRECTORY:
         return NULL
-    if (
-        is_text(name, length, b"security.capability", 19)
-        and not is_capability(value, value_length)
-    ):
+    if is_text(full_name, b"security.capability") and not is_capability(value):
         return b"capabilities that are none"
-    failed = put_xattr(tree, inode, namespace, name + prefix, length - prefix, value_length)
-    if failed == TOO_MANY:
-        return b"more than 256 extended attributes, or too many of all inodes"
-    return trouble(failed) if failed else NULL
+    return put_xattr(tree, inode, namespace, name, value.length)

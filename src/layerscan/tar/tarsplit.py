@@ -8,7 +8,6 @@ the measurements.
 """
 
 from enum import StrEnum
-from typing import NamedTuple
 from zlib import compressobj
 
 
@@ -23,26 +22,14 @@ class TarSplit(StrEnum):
     """klauspost's pgzip, best speed: containers/storage."""
 
 
-class _Likeness(NamedTuple):
-    """What is like a store's compressor: zlib's `level`, its length times `factor`, and `more`.
+_LIKE = {TarSplit.GZIP: (6, 0.9945, 16), TarSplit.PGZIP: (2, 0.946, 28)}
+"""What is like a store's compressor: a level of zlib, its length times a factor, and more.
 
-    `more` is for short documents: both compressors end with an empty block, and most
-    documents with a line about nothing.
-    """
+More is for short documents: both compressors end with an empty block, and most
+documents with a line about nothing.
+"""
 
-    level: int
-    factor: float
-    more: int
-
-
-_LIKE = {
-    TarSplit.GZIP: _Likeness(6, 0.9945, 16),
-    TarSplit.PGZIP: _Likeness(2, 0.946, 28),
-}
-
-_GZIP_FILE = 31
-"""The ``wbits`` of zlib for a file with gzip's header and trailer."""
-
+_GZIP_FILE = 31  # the wbits of zlib for a file with gzip's header and trailer
 _MOST_COUNTED = 512 << 20
 """Bytes of a document of which the length is counted. Those of most layers have some
 MiB. To search a document that was made to be slow takes as long as a minute for so much."""
@@ -53,14 +40,11 @@ class TarSplitLength:
 
     The result does not depend on how the document is cut into pieces. What follows
     the first `_MOST_COUNTED` bytes counts by its length, as those do.
-
-    Args:
-        kind: how the store keeps the document; not `TarSplit.NONE`.
     """
 
     def __init__(self, kind: TarSplit) -> None:
-        self._like = _LIKE[kind]
-        self._compressor = compressobj(self._like.level, wbits=_GZIP_FILE)
+        level, self._factor, self._more = _LIKE[kind]
+        self._compressor = compressobj(level, wbits=_GZIP_FILE)
         self._length = 0
         self._packed = 0
 
@@ -74,4 +58,4 @@ class TarSplitLength:
         """Bytes of the file; to be asked once, at the end."""
         packed = self._packed + len(self._compressor.flush())
         all_of_it = packed * max(self._length / _MOST_COUNTED, 1)
-        return round(all_of_it * self._like.factor) + self._like.more
+        return round(all_of_it * self._factor) + self._more

@@ -42,20 +42,16 @@ class LayerTree(NamedTuple):
     them; what a later entry of the stream replaces is not there.
 
     Attributes:
-        kinds: a `InodeKind` for each inode. Shape (inodes,), uint8.
-        sizes: ``st_size`` in bytes: a file's length, that of a symlink's target,
-            0 for everything else. Shape (inodes,), int64.
+        kinds: a `InodeKind` for each inode.
+        sizes: ``st_size`` of each inode in bytes: a file's length, that of a symlink's
+            target, 0 for everything else.
         name_directories: for each name the inode of the folder that it is in.
-            Shape (names,), int32.
-        name_inodes: for each name the inode that it is of; hard links have
-            several. Shape (names,), int32.
-        name_lengths: bytes of each name. Shape (names,), int32.
-        xattr_inodes: for each extended attribute its inode. Shape (xattrs,), int32.
-        xattr_namespaces: a `XattrNamespace` for each. No ACL says only what the
-            mode says. Shape (xattrs,), uint8.
-        xattr_name_lengths: bytes of each name after its namespace and the dot, 0
-            for ACLs. Shape (xattrs,), int32.
-        xattr_value_lengths: bytes of each value. Shape (xattrs,), int32.
+        name_inodes: for each name the inode that it is of; hard links have several.
+        name_lengths: bytes of each name.
+        xattr_inodes: for each extended attribute its inode.
+        xattr_namespaces: a `XattrNamespace` for each. No ACL says only what the mode says.
+        xattr_name_lengths: bytes of each name after its namespace and the dot, 0 for ACLs.
+        xattr_value_lengths: bytes of each value.
     """
 
     kinds: "NDArray[np.uint8]"

@@ -13,8 +13,7 @@ from layerscan.walking._linux cimport ls_store, pthread_mutex_lock, pthread_mute
 
 
 cdef enum:
-    # A walk keeps the paths of so many errors; further ones are only counted.
-    MOST_FAULTS = 100000
+    MOST_FAULTS = 100000  # a walk keeps the paths of so many errors; further ones are only counted
 
 
 cdef inline void give_up(Walk *w, int error) noexcept nogil:

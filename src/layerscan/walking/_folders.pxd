@@ -2,10 +2,7 @@
 
 A folder's descriptor stays open while someone reads it (``users``) or it has
 sub-folders that nobody opened yet (``waiting``); with no users it is parked.
-When the descriptors allowed are used up, the one parked longest is closed. It
-comes back when the last sub-folder below it ends (through ``..``, checked by
-device and inode), or by a walk down from its nearest open ancestor. So depth
-and width cost no descriptors and no recursion.
+When the descriptors allowed are used up, the one parked longest is closed.
 
     fresh --open--> read by users --no users--> parked --sub-folders opened--> closed
                          ^                        | ^
@@ -40,12 +37,10 @@ cdef struct Fault:
 
 cdef struct Tree:
     const char *path
-    # The name of the child to be counted apart, or NULL.
-    const char *child_name
+    const char *child_name  # of the child to be counted apart, or NULL
     uint32_t dev
     pthread_mutex_t lock
-    Tally whole
-    Tally child
+    Tally whole, child
     bint has_child
     # What was counted already: the tree's own set, or that of all trees.
     InodeSet *linked
@@ -53,8 +48,7 @@ cdef struct Tree:
     Rows *rows              # NULL: no table is asked for
     bint skipped            # its root was counted in a tree before
     Fault *faults
-    # The errno for which the root itself could not be read.
-    int error
+    int error  # the errno for which the root itself could not be read
 
 
 cdef struct Folder:
@@ -78,8 +72,7 @@ cdef struct Walk:
     Tree *trees
     size_t tree_count
     bint cross_mounts
-    # One tree after the other, and what one counted counts in no later one.
-    bint in_order
+    bint in_order  # one tree after the other, and what one counted counts in no later one
     # Every inode is looked for among those counted, not only what has several names.
     bint all_inodes
     InodeSet linked
@@ -88,17 +81,14 @@ cdef struct Walk:
     pthread_cond_t ended
     # All below is guarded by `lock`, but for `cancelled`.
     Folder *top
-    size_t trees_begun
-    size_t trees_done
+    size_t trees_begun, trees_done
     uint64_t entries
-    unsigned int busy
-    unsigned int sleeping
+    unsigned int busy, sleeping
     bint finished
     int cancelled
     Folder *oldest          # of the parked
     Folder *newest
-    long descriptors
-    long descriptors_allowed
+    long descriptors, descriptors_allowed
     size_t faults
     pthread_t *threads
     int thread_count

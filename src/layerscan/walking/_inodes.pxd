@@ -9,8 +9,7 @@ from libc.stdlib cimport calloc, free
 cdef struct Inode:
     uint64_t ino
     uint32_t dev
-    # Bits IN_TREE and IN_CHILD; 0 marks a free slot.
-    uint32_t seen
+    uint32_t seen  # bits IN_TREE and IN_CHILD; 0 marks a free slot
 
 
 cdef enum:
@@ -20,8 +19,7 @@ cdef enum:
 
 cdef struct InodeSet:
     Inode *slots
-    # A power of two, or 0 before the first insertion.
-    size_t capacity
+    size_t capacity  # a power of two, or 0 before the first insertion
     size_t used
 
 

@@ -123,18 +123,15 @@ cdef extern from * nogil:
         return fd;
     }
 
-    /* 0 when signalled, ETIMEDOUT when `milliseconds` have passed. The
-       condition must use the monotonic clock (ls_cond_init). */
+    /* 0 when signalled, ETIMEDOUT when `milliseconds`, at most 1000, have passed.
+       The condition must use the monotonic clock (ls_cond_init). */
     static inline int ls_cond_wait_for(pthread_cond_t *cond, pthread_mutex_t *lock,
                                        long milliseconds) {
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += milliseconds / 1000;
-        until.tv_nsec += milliseconds % 1000 * 1000000L;
-        if (until.tv_nsec >= 1000000000L) {
-            until.tv_sec += 1;
-            until.tv_nsec -= 1000000000L;
-        }
+        until.tv_nsec += milliseconds * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000L;
+        until.tv_nsec %= 1000000000L;
         return pthread_cond_timedwait(cond, lock, &until);
     }
 
@@ -207,10 +204,6 @@ cdef extern from * nogil:
     ctypedef unsigned long pthread_t
 
     int AT_FDCWD
-    unsigned short S_IFMT
-    unsigned short S_IFDIR
-    unsigned short S_IFREG
-    unsigned short S_IFLNK
 
     long ls_getdents(int fd, void *buffer, size_t length)
     int ls_load(const int *flag)

@@ -7,8 +7,7 @@ from libc.stdint cimport uint64_t
 
 cdef struct Entry:
     uint64_t ino
-    # NUL-terminated, in the buffer that getdents64 filled.
-    const char *name
+    const char *name  # NUL-terminated, in the buffer that getdents64 filled
 
 
 cdef inline void insertion_sort(Entry *entries, size_t count) noexcept nogil:

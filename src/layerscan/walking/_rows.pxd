@@ -17,8 +17,7 @@ cdef struct Row:
 
 cdef struct Rows:
     Row *items
-    size_t count
-    size_t capacity
+    size_t count, capacity
 
 
 cdef inline int rows_add(Rows *rows, const Row *more, size_t count) noexcept nogil:

@@ -11,31 +11,19 @@ cdef extern from "<sys/stat.h>" nogil:
 
 
 cdef struct Tally:
-    # Sum of st_blocks, in units of 512 bytes (stat(2)).
-    uint64_t blocks
+    uint64_t blocks  # sum of st_blocks, in units of 512 bytes (stat(2))
     # Sum of st_size in bytes of everything that is no directory: its low 64
     # bits, and what overflowed them (sparse files can).
-    uint64_t size
-    uint64_t size_high
-    # Bytes of regular files that no block stands for, in the same two parts.
-    uint64_t holes
-    uint64_t holes_high
+    uint64_t size, size_high
+    uint64_t holes, holes_high  # bytes of regular files that no block stands for, likewise
     # Sum of st_size in bytes of directories: what they need for their names,
     # in units that are the file system's own affair.
     uint64_t directory_size
-    # Inodes by kind, each counted once.
-    uint64_t files
-    uint64_t directories
-    uint64_t symlinks
-    uint64_t others
-    # Further names of inodes counted already.
-    uint64_t duplicates
-    # Directories on which another file system is mounted: not entered, not counted.
-    uint64_t mounts
-    # Entries that were gone when the walk came to them.
-    uint64_t vanished
-    # Entries that could not be read.
-    uint64_t errors
+    uint64_t files, directories, symlinks, others  # inodes by kind, each counted once
+    uint64_t duplicates  # further names of inodes counted already
+    uint64_t mounts  # directories on which another file system is mounted: not entered, not counted
+    uint64_t vanished  # entries that were gone when the walk came to them
+    uint64_t errors  # entries that could not be read
 
 
 cdef inline void add_inode(

@@ -1,15 +1,9 @@
 """What each thread does: take folders, read their entries, count, push what it found.
 
-Work is a stack of folders. A thread takes one, opens it relative to its
-parent's descriptor, reads names by the buffer (getdents64), asks for each
-entry's inode (statx) and pushes the sub-folders among them. When a buffer comes
-back full the folder itself is pushed first, so that another thread reads on
-while this one asks for inodes: one huge folder is work for all, and what waits
-on the stack is bounded by buffers, not by the size of folders.
-
 Locks: ``Walk.lock`` guards the stack, the folders and the descriptors;
 ``Tree.lock`` guards a tree's counts. Neither is held during a system call on
-the hot path, and a thread holds one at a time.
+the hot path, and a thread holds one at a time. See "How the walk works" in
+docs/explanation/development.md.
 """
 
 from libc.errno cimport EINTR, ENOMEM, errno
@@ -22,18 +16,17 @@ from layerscan.walking._folders cimport (
 )
 from layerscan.walking._inodes cimport IN_CHILD, IN_TREE, inode_set_add
 from layerscan.walking._linux cimport (
-    AT_FDCWD, S_IFDIR, S_IFMT, Stat, close, ls_dirent, ls_getdents, ls_load, ls_stat,
+    AT_FDCWD, Stat, close, ls_dirent, ls_getdents, ls_load, ls_stat,
     pthread_cond_broadcast, pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock,
     pthread_mutex_unlock,
 )
 from layerscan.walking._order cimport Entry, sort_by_inode
 from layerscan.walking._rows cimport Row, rows_add
-from layerscan.walking._tally cimport Tally, add_inode, add_tally
+from layerscan.walking._tally cimport S_IFDIR, S_IFMT, Tally, add_inode, add_tally
 
 
 cdef enum:
-    # Bytes of names that a thread reads at a time.
-    BUFFER = 32 * 1024
+    BUFFER = 32 * 1024  # bytes of names that a thread reads at a time
     # The least and the most that one record of getdents64 takes: 19 bytes and
     # a name of 1 to 255 with its NUL, rounded up to 8.
     LEAST_RECORD = 24
@@ -52,8 +45,7 @@ cdef struct Scratch:
     # What one thread works with: no allocation is left for the loop over entries.
     size_t buffer_size
     size_t linked_count
-    Tally whole
-    Tally child
+    Tally whole, child
     size_t row_count
     Row rows[MOST_ENTRIES]
     Entry entries[MOST_ENTRIES]
@@ -76,15 +68,12 @@ cdef inline int settle_linked(Scratch *s, Tree *tree) noexcept nogil:
     """Count each linked inode that is new in its tree. Returns 0, or -1 without memory."""
     cdef size_t i
     cdef LinkedInode *inode
+    cdef uint32_t where
     cdef int new
     for i in range(s.linked_count):
         inode = &s.linked[i]
-        new = inode_set_add(
-            tree.linked,
-            inode.row.inode,
-            inode.dev,
-            IN_TREE | IN_CHILD if inode.in_child else IN_TREE,
-        )
+        where = IN_TREE | IN_CHILD if inode.in_child else IN_TREE
+        new = inode_set_add(tree.linked, inode.row.inode, inode.dev, where)
         if new < 0:
             return -1
         if new & IN_TREE:

@@ -12,17 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from layerscan.extras import needed
 from layerscan.text import printable_path
-from layerscan.walking.walker import (
-    BLOCK,
-    PROGRESS_INTERVAL,
-    AnyPath,
-    Progress,
-    checked_threads,
-    load_compiled,
-    os_error,
-    progress_callback,
-    refuse_cancelled,
-)
+from layerscan.walking.walker import BLOCK, AnyPath, Progress, os_error, run_compiled
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,14 +20,7 @@ if TYPE_CHECKING:
     from layerscan._walk import Cancel
 
     ROW: np.dtype[np.void]
-_FIELDS = [
-    ("inode", "u8"),
-    ("size", "u8"),
-    ("blocks", "u8"),
-    ("nlink", "u4"),
-    ("depth", "u4"),
-    ("kind", "u1"),
-]
+_FIELDS = {"inode": "u8", "size": "u8", "blocks": "u8", "nlink": "u4", "depth": "u4", "kind": "u1"}
 """Of `ROW`, which is the type of a row, 40 bytes in the machine's byte order:
 
 ==========  ======  ==========================================================
@@ -75,7 +58,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     with needed("numpy"):
         import numpy as np
-    return np.dtype(_FIELDS, align=True)
+    return np.dtype([*_FIELDS.items()], align=True)
 
 
 def file_table(
@@ -106,25 +89,23 @@ def file_table(
     with needed("numpy"):
         import numpy as np
 
-    refuse_cancelled(cancel)
-    (root_error, tally, _, faults), rows = load_compiled().list_inodes(
-        os.fsencode(path),
-        checked_threads(threads),
-        not one_file_system,
-        progress_callback(on_progress),
-        PROGRESS_INTERVAL,
-        cancel,
+    (root_error, tally, _, faults), rows = run_compiled(
+        "list_inodes",
+        (os.fsencode(path),),
+        threads=threads,
+        one_file_system=one_file_system,
+        on_progress=on_progress,
+        cancel=cancel,
     )
     if root_error:
         raise os_error(root_error, path)
     if faults:
         first, errno, _ = faults[0]
-        more = tally[-1] - 1
         error = os_error(errno, printable_path(first))
-        if more:
-            error.add_note(f"and {more} more entries could not be read")
+        if tally[-1] > 1:
+            error.add_note(f"and {tally[-1] - 1} more entries could not be read")
         raise error
-    table: Table = np.frombuffer(rows, dtype=np.dtype(_FIELDS, align=True))
+    table: Table = np.frombuffer(rows, dtype=np.dtype([*_FIELDS.items()], align=True))
     # The order in which threads found them must not show.
     return table[np.argsort(table["inode"], kind="stable")]
 
@@ -137,12 +118,8 @@ def usage_with_block_size(table: Table, block_size: int) -> int:
     takes now rounded up; everything else nothing. Fragments, compression and
     inline data are not modelled.
 
-    Args:
-        table: from `file_table`.
-        block_size: in bytes.
-
     Raises:
-        ValueError: `block_size` is less than 1.
+        ValueError: `block_size`, in bytes, is less than 1.
     """
     import numpy as np
 

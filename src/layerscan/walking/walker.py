@@ -11,14 +11,12 @@ import os
 import stat
 from collections.abc import Callable, Iterable
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from layerscan.errors import LayerscanError
 from layerscan.text import printable_path
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from layerscan._walk import Cancel, Fault, Tally, TreeFacts
 
 BLOCK = 512
@@ -26,17 +24,13 @@ BLOCK = 512
 
 AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
-PROGRESS_INTERVAL = 0.1
-"""Seconds between two calls of on_progress."""
-
 
 class WalkError(NamedTuple):
-    """An entry that could not be read.
+    """An entry that could not be read, and why, as in errno(3).
 
     Attributes:
         path: the root as it was given, and the way down from it; the bytes of
             the file system, which need be no UTF-8.
-        errno: why, as in errno(3).
     """
 
     path: bytes
@@ -48,12 +42,7 @@ class WalkError(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far a walk has come.
-
-    Attributes:
-        entries: directory entries looked at so far, in all trees.
-        trees_done: trees that are finished.
-    """
+    """How far a walk has come: directory entries looked at, and trees that are finished."""
 
     entries: int
     trees_done: int
@@ -63,13 +52,10 @@ class Usage(NamedTuple):
     """What a walk found in one tree.
 
     Attributes:
-        blocks: sum of ``st_blocks``, in units of 512 bytes whatever the file
-            system's block size, see stat(2).
+        blocks: sum of ``st_blocks``, in units of 512 bytes, see stat(2).
         size: sum of ``st_size`` in bytes of everything that is no directory;
             a symlink's is the length of its target. Docker records this size.
-        files: regular files, each inode once.
-        directories: directories, the root included.
-        symlinks: symbolic links, each inode once.
+        files, directories, symlinks: each inode once, the root included.
         others: device nodes, FIFOs and sockets, each inode once.
         holes: bytes of regular files for which the file system keeps no block:
             what `blocks` would gain if they were copied as zeros.
@@ -134,8 +120,7 @@ def walk(
         one_file_system: do not enter other file systems mounted in the tree.
         on_progress: called about ten times a second, and at the end, from the
             calling thread. What it raises ends the walk.
-        cancel: a `threading.Event`, or anything with an ``is_set``: when
-            another thread sets it, the walk ends within a fraction of a second.
+        cancel: a `threading.Event`, or anything with an ``is_set``: ends the walk.
 
     Raises:
         OSError: `path` itself could not be read; whatever lies below is in
@@ -172,18 +157,12 @@ def walk_many(
     Like `walk` for each of `paths`, but a root that cannot be read raises
     nothing: its `Usage` is all zeros, with the error in `Usage.errors`.
 
-    Args:
+    Args, beside those of `walk`:
         paths: the roots.
-        child: as for `walk`.
-        threads: as for `walk`.
-        one_file_system: as for `walk`.
         count_once: as du does with several arguments: the trees are walked in
             their order, and what one has counted, an inode or a directory with
             all below it, counts in no later one. The `Usage` of a root that
-            was counted before is all zeros. By default each tree counts by
-            itself all that is in it.
-        on_progress: as for `walk`.
-        cancel: as for `walk`.
+            was counted before is all zeros.
 
     Raises:
         InterruptedError: see `walk`.
@@ -196,35 +175,22 @@ def walk_many(
     """
     if isinstance(paths, str | bytes | os.PathLike):
         raise TypeError(f"walk_many takes several paths, not one: give [{paths!r}], or call walk")
-    refuse_cancelled(cancel)
     if count_once and child is not None:
         raise ValueError("a child can be counted apart only where each tree counts by itself")
     roots = [os.fsencode(path) for path in paths]
     name = None if child is None else os.fsencode(child)
     if name is not None and b"\0" in name:
         raise ValueError("the name of a child cannot contain a NUL byte")
-    trees = load_compiled().walk_trees(
-        roots,
-        name,
-        checked_threads(threads),
-        not one_file_system,
-        count_once,
-        count_once and not all(map(_is_directory, roots)),
-        progress_callback(on_progress),
-        PROGRESS_INTERVAL,
-        cancel,
+    all_inodes = count_once and not all(map(_is_directory, roots))
+    trees = run_compiled(
+        "walk_trees",
+        (roots, name, count_once, all_inodes),
+        threads=threads,
+        one_file_system=one_file_system,
+        on_progress=on_progress,
+        cancel=cancel,
     )
     return [_usage(root, facts) for root, facts in zip(roots, trees, strict=True)]
-
-
-def refuse_cancelled(cancel: "Cancel | None") -> None:
-    """Begin no walk that is cancelled already: a short one would end before it looks.
-
-    Raises:
-        InterruptedError: `cancel` is set.
-    """
-    if cancel is not None and cancel.is_set():
-        raise InterruptedError("the walk was cancelled")
 
 
 def _is_directory(path: bytes) -> bool:
@@ -234,41 +200,34 @@ def _is_directory(path: bytes) -> bool:
         return False  # the walk will say so
 
 
-def checked_threads(threads: int | None) -> int:
-    """The number of threads for the compiled walk, which chooses where it is 0.
-
-    Raises:
-        ValueError: `threads` is less than 1.
-    """
+def run_compiled(
+    function: str,
+    arguments: tuple[object, ...],
+    *,
+    threads: int | None,
+    one_file_system: bool,
+    on_progress: Callable[[Progress], object] | None,
+    cancel: "Cancel | None",
+) -> Any:  # noqa: ANN401 - see _walk.pyi
+    """Call a function of the compiled walk; all but `arguments` is as for `walk`."""
+    # A short walk would end before it looks.
+    if cancel is not None and cancel.is_set():
+        raise InterruptedError("the walk was cancelled")
     if threads is not None and threads < 1:
         raise ValueError(f"threads must be at least 1, not {threads}")
-    return threads or 0
-
-
-def progress_callback(
-    on_progress: Callable[[Progress], object] | None,
-) -> Callable[[int, int], object] | None:
-    """The callback as the compiled walk calls it."""
-    return None if on_progress is None else lambda *facts: on_progress(Progress(*facts))
+    try:
+        call = getattr(import_module("layerscan._walk"), function)
+    except ImportError as error:
+        raise LayerscanError(
+            f"the compiled walk cannot be loaded ({error}): install layerscan again"
+        ) from error
+    told = None if on_progress is None else lambda *facts: on_progress(Progress(*facts))
+    return call(*arguments, threads or 0, not one_file_system, told, cancel)
 
 
 def os_error(error: int, path: AnyPath) -> OSError:
     """The exception for an errno of the root `path`."""
     return OSError(error, os.strerror(error), os.fspath(path))
-
-
-def load_compiled() -> "ModuleType":
-    """The compiled walk.
-
-    Raises:
-        LayerscanError: it cannot be loaded.
-    """
-    try:
-        return import_module("layerscan._walk")
-    except ImportError as error:
-        raise LayerscanError(
-            f"the compiled walk cannot be loaded ({error}): install layerscan again"
-        ) from error
 
 
 def _usage(root: bytes, facts: "TreeFacts") -> Usage:

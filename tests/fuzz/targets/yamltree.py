@@ -46,4 +46,6 @@ def meaning(node: Node) -> object:
         case Sequence():
             return node.tag, [meaning(item) for item in node.items]
         case Mapping():
-            return node.tag, [(meaning(key), meaning(value)) for key, value in node.entries]
+            return node.tag, [
+                (meaning(key), meaning(value)) for key, value in node.entries.values()
+            ]
