@@ -69,7 +69,7 @@ def test_names_and_links_of_a_hundred_bytes_need_no_record(
     folder = BundleEntry(name[1:] or "f", FOLDER, 0o755)
     raws = [archived((entry, b"")) for entry in (file, link, folder)]
     needed = [length > 100, length > 100, len(folder.name) + 1 > 100]
-    assert [b"././@PaxHeader" in raw for raw in raws] == needed
+    assert [b"././@PaxHeader" in gzip.decompress(raw) for raw in raws] == needed
     for raw, entry in zip(raws, (file, link, folder), strict=True):
         with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
             (read,) = tar.getmembers()
@@ -89,7 +89,7 @@ def test_files_with_names_of_a_hundred_bytes_are_in_it(tmp_path: Path, length: i
 @pytest.mark.parametrize("size", [0o77777777777 - 1, 0o77777777777, 0o77777777777 + 1])
 def test_a_size_of_eleven_octal_digits_needs_no_record(size: int) -> None:
     raw = archived((BundleEntry("f", FILE, 0o644, size), b""))
-    assert (b"././@PaxHeader" in raw) == (size > 0o77777777777)
+    assert (b"././@PaxHeader" in gzip.decompress(raw)) == (size > 0o77777777777)
     with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
         first = tar.next()
     assert first is not None

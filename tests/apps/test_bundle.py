@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -24,7 +25,7 @@ from layerscan.apps.files import read_text
 from layerscan.apps.published import BundleFile, bundle_files
 from layerscan.errors import ComposeError
 from tests.builders.bundle_case import PINNED, app_folder, bundled, bundled_names
-from tests.requirements import require_root
+from tests.requirements import require, require_root
 
 
 def fault(folder: Path) -> str:
@@ -94,15 +95,16 @@ def test_the_same_app_gives_the_same_bytes_anywhere_at_any_time(tmp_path: Path) 
             shutil.copy(path, copy)
             os.utime(copy, (1, 1))
     assert bundled(other) == raw
-    # A golden digest: no version of Python or zlib may change it.
+    # A golden digest: no version of Python or zlib may change it, but another compressor.
+    require("ng" not in zlib.ZLIB_RUNTIME_VERSION, "this Python has zlib-ng in place of zlib")
     assert hashlib.sha256(raw).hexdigest() == (
-        "3c315a35f15ded19112f0027fb68e994beaff182ea73cf67d839fd43f4cb6dd6"
+        "12bc0fedeec24f1374a698c212a2eb6a46c72f9883241f1b013f02955acd3efb"
     )
 
 
 def test_the_gzip_header_has_no_time_and_no_name(tmp_path: Path) -> None:
     raw = bundled(app_folder(tmp_path))
-    assert raw[:10] == b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+    assert raw[:10] == b"\x1f\x8b\x08\0\0\0\0\0\2\xff"
 
 
 def test_the_ignore_file_is_heeded_and_stays_behind(tmp_path: Path) -> None:
@@ -350,6 +352,6 @@ def test_a_large_file_is_streamed(tmp_path: Path) -> None:
         file.truncate(300 << 20)
     sink = Sink()
     target: BinaryIO = sink  # type: ignore[assignment]
-    descriptor = write_bundle(app_at(str(folder)), PINNED, target)
-    assert descriptor.size == sink.size > 300 << 20
+    bundle = write_bundle(app_at(str(folder)), PINNED, target)
+    assert bundle.descriptor.size == sink.size > 300_000
     assert sink.largest < 100_000

@@ -104,7 +104,12 @@ WRONG = [
         ":2: 'a\\nb' is no service name (letters, digits, . _ -)",
     ),
     ('services:\n  "": {image: x}', ":2: '' is no service name (letters, digits, . _ -)"),
-    ("include: [x]\nservices: {a: {image: x}}", ":1: include is not supported: an App is one file"),
+    ("services: {a: {provider: ~}}", ":1: service a has no image"),
+    ("services: {a: {provider: {type: x}}}", ": has no services"),
+    (
+        "services:\n  a:\n    image: x\n    volumes:\n    - type: image",
+        ":5: service a: a volume that is an image must have it as its source",
+    ),
     ("a: 1\nb: {c: 1, c: 2}", ":2: key 'c' is there already, at line 2"),
     ("services:\n  a: {image: x}\n  a: {image: y}", ":3: key 'a' is there already, at line 2"),
     ("a: &a {}\nb: {<<: *a, <<: *a}", ":2: key '<<' is there already, at line 2"),

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from layerscan.apps import images
-from layerscan.apps.discovery import App, discover
+from layerscan.apps.discovery import App, app_at, discover
 from layerscan.apps.images import AppImage, app_images
 from layerscan.errors import ComposeError, ReferenceSyntaxError
 from layerscan.reference import parse
@@ -23,7 +23,7 @@ def test_apps_are_the_sub_folders_with_a_compose_file(tmp_path: Path) -> None:
             "both/docker-compose.yaml": "",
             "off.disabled/docker-compose.yaml": "",
             "README.md": "",
-            "tools/compose.yml": "",
+            "tools/composer.yml": "",
             "deep/er/docker-compose.yml": "",
         },
     )
@@ -40,6 +40,27 @@ def test_a_misnamed_compose_file_says_to_rename_it(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"{root}/b/docker-compose.yaml: must be named docker-compose.yml, rename it"
     )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "compose.yaml",
+        "compose.yml",
+        "Docker-Compose.yml",
+        "docker-compose.prod.yml",
+        "DOCKER-COMPOSE.YAML",
+    ],
+)
+def test_every_spelling_is_named(tmp_path: Path, name: str) -> None:
+    root = put(tmp_path, {"a/docker-compose.yml": "", f"b/{name}": "", f"c/{name}": ""})
+    with pytest.raises(ComposeError) as caught:
+        discover(root)
+    assert str(caught.value) == (
+        f"{root}/b/{name}, {root}/c/{name}: must be named docker-compose.yml, rename them"
+    )
+    with pytest.raises(ComposeError, match=r"must be named docker-compose.yml, rename it"):
+        app_at(f"{root}/b")
 
 
 def test_an_apps_root_without_apps(tmp_path: Path) -> None:
@@ -146,7 +167,9 @@ services:
     root = put(tmp_path, {"shop/docker-compose.yml": text, "aux/docker-compose.yml": only("$I:1")})
 
     def found(tag: str | None, **options: str) -> dict[tuple[str, str], str]:
-        selected = app_images(root, tag=tag, environment={"I": "hub.foundries.io/f/i"}, **options)
+        environment = {"I": "hub.foundries.io/f/i"}
+        selected, notes = app_images(root, tag=tag, environment=environment, **options)
+        assert notes == []
         assert selected == sorted(selected, key=lambda image: (image.app, image.service))
         return {(image.app, image.service): str(image.reference) for image in selected}
 
@@ -175,9 +198,16 @@ services:
 
 def test_app_images_carry_what_is_unset(tmp_path: Path) -> None:
     root = put(tmp_path, {"shop/docker-compose.yml": only("app$SUFFIX:1")})
-    assert app_images(root, tag=None, environment={}) == [
-        AppImage("shop", "web", parse("app:1"), ("SUFFIX",))
-    ]
+    (image,), _ = app_images(root, tag=None, environment={})
+    assert image == AppImage("shop", "web", parse("app:1"), ("SUFFIX",))
+
+
+def test_what_a_compose_file_includes_is_passed_over_with_a_note(tmp_path: Path) -> None:
+    text = "services:\n  web: {image: 'app:1'}\ninclude: [other.yml]\n"
+    root = put(tmp_path, {"shop/docker-compose.yml": text})
+    (image,), notes = app_images(root, tag=None, environment={})
+    assert image.reference == parse("app:1")
+    assert notes == [f"{root}/shop/docker-compose.yml:3: what it includes is passed over"]
 
 
 @pytest.mark.parametrize(

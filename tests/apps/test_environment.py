@@ -129,7 +129,8 @@ services:
   b: {image: "b$NOWHERE:1"}
   c: {image: "c$FROM_ENV:$NOWHERE-"}
 """
-    _, found = service_images(one_app(tmp_path, text, "DEEP=$ZERO\nFROM_ENV=x$DEEP"), {})
+    app = one_app(tmp_path, text, "DEEP=$ZERO\nFROM_ENV=x$DEEP")
+    found = service_images(app, {}).images
     assert {name: image.unset for name, image in found.items()} == {
         "a": (),
         "b": ("NOWHERE",),

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from layerscan import layersmeta
 from layerscan.apps.document import (
-    EMPTY_CONFIG,
+    CONFIG,
+    CONFIG_DESCRIPTOR,
     app_manifest,
     descriptor_of,
     layers_manifest,
@@ -77,7 +78,7 @@ def fault(raw: bytes) -> str:
 
 
 def test_the_bytes_of_an_app_manifest() -> None:
-    empty = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    empty = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
     arm = layers_manifest("arm", descriptors("b", "a", "b"))
     raw = app_manifest(
         BUNDLE,
@@ -87,16 +88,21 @@ def test_the_bytes_of_an_app_manifest() -> None:
     assert json.loads(raw) == {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "artifactType": "application/vnd.fio+compose-app",
         "config": {
-            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "mediaType": "application/vnd.oci.empty.v1+json",
             "digest": empty,
-            "size": 0,
+            "size": 2,
         },
         "layers": [
             {
                 "mediaType": "application/octet-stream",
                 "digest": sha256(b"bundle"),
                 "size": 6,
+                "annotations": {
+                    "org.foundries.app.bundle.index.digest": sha256(b"index"),
+                    "org.foundries.app.bundle.index.size": "5",
+                },
             },
             {
                 "mediaType": "application/json",
@@ -128,7 +134,7 @@ def test_the_bytes_of_an_app_manifest() -> None:
     for document in (raw, arm):
         compact = json.dumps(json.loads(document), sort_keys=True, separators=(",", ":"))
         assert document == compact.encode()
-    assert EMPTY_CONFIG.digest == empty
+    assert CONFIG_DESCRIPTOR.digest == sha256(CONFIG) == empty
 
 
 def test_without_metadata_and_layers_manifests_the_keys_are_not_there() -> None:

@@ -3,6 +3,8 @@
 import gzip
 import hashlib
 import io
+import json
+import tarfile
 from pathlib import Path
 
 from layerscan.apps.bundle import write_bundle
@@ -13,7 +15,15 @@ from layerscan.oci import Descriptor
 from tests.builders.compose_apps import put
 from tests.builders.members import member, tar
 
-BUNDLE = Descriptor("application/octet-stream", sha256(b"bundle"), 6)
+BUNDLE = Descriptor(
+    "application/octet-stream",
+    sha256(b"bundle"),
+    6,
+    annotations={
+        "org.foundries.app.bundle.index.digest": sha256(b"index"),
+        "org.foundries.app.bundle.index.size": "5",
+    },
+)
 
 PINNED = b"services: {}\n"
 
@@ -33,10 +43,19 @@ def app_folder(root: Path, **more: str | bytes) -> Path:
 
 def bundled(folder: Path) -> bytes:
     target = io.BytesIO()
-    descriptor = write_bundle(app_at(str(folder)), PINNED, target)
+    descriptor, index = write_bundle(app_at(str(folder)), PINNED, target)
     raw = target.getvalue()
     assert descriptor.digest == f"sha256:{hashlib.sha256(raw).hexdigest()}"
     assert (descriptor.size, descriptor.media_type) == (len(raw), "application/octet-stream")
+    assert descriptor.annotations == {
+        "org.foundries.app.bundle.index.digest": sha256(index),
+        "org.foundries.app.bundle.index.size": str(len(index)),
+    }
+    # What composectl holds an installation against: a hash of each file.
+    with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
+        files = {one.name: tar.extractfile(one) for one in tar.getmembers() if one.isreg()}
+        hashes = {name: sha256(file.read()) for name, file in files.items() if file is not None}
+    assert json.loads(index) == hashes
     return raw
 
 

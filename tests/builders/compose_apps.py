@@ -29,7 +29,7 @@ def one_app(root: Path, text: str | bytes, env: str | bytes | None = None) -> Ap
 
 
 def image_texts(app: App, process: Mapping[str, str] | None = None) -> dict[str, str]:
-    return {name: found.image for name, found in service_images(app, process or {})[1].items()}
+    return {name: found.image for name, found in service_images(app, process or {}).images.items()}
 
 
 def only(image: str) -> str:

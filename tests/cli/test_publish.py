@@ -53,8 +53,10 @@ def test_an_app_is_published_whole(bench: Bench) -> None:
     assert registry.tags("fleet/shop") == {"1": digest}
     app = bench.document(digest)
     bundle, of_layers = app["layers"]
-    assert app["config"]["size"] == 0
-    assert sha256(b"") in registry.blobs("fleet/shop")
+    assert app["artifactType"] == "application/vnd.fio+compose-app"
+    assert registry.blobs("fleet/shop")[app["config"]["digest"]] == b"{}"
+    index = bundle["annotations"]["org.foundries.app.bundle.index.digest"]
+    assert bench.document(index).keys() == {"conf/a", "docker-compose.yml"}
     assert bench.document(of_layers["digest"]) == {
         "amd64": {"fs_block_size": 4096, "layers": layers(base=1, web=1, db=1)},
         "arm64": {"fs_block_size": 4096, "layers": layers(armbase=1, armweb=1, armdb=1)},
@@ -86,7 +88,7 @@ def test_all_is_there_before_the_app_manifest_and_the_tag_comes_last(bench: Benc
         "PUT /v2/fleet/shop/manifests/1",
     ]
     assert len([one for one in puts if "/manifests/" in one]) == 4
-    assert len([one for one in puts if "/blobs/" in one]) == 3
+    assert len([one for one in puts if "/blobs/" in one]) == 4
 
 
 def test_publishing_twice_uploads_nothing_twice(bench: Bench) -> None:
@@ -335,12 +337,17 @@ def test_a_dry_run_writes_what_would_be_pushed_and_pushes_nothing(bench: Bench) 
     folder = DryRunFolder(str(out / "shop"))
     app = loads_app(folder.app_manifest(), "a")
     assert app.digest == digest
-    names = ["docker-compose.yml", "layers-manifest-amd64.json", "layers-manifest-arm64.json"]
+    names = [
+        "bundle_index.json",
+        "docker-compose.yml",
+        "layers-manifest-amd64.json",
+        "layers-manifest-arm64.json",
+    ]
     names += ["layers_meta.json", "manifest.json", "shop.tgz"]
     assert sorted(path.name for path in (out / "shop").iterdir()) == names
     assert digest_in(bench.publish()) == digest
     pushed = bench.registry.blobs("fleet/shop") | bench.registry.manifests("fleet/shop")
-    for name in names[1:]:
+    for name in set(names) - {"docker-compose.yml"}:
         content = (out / "shop" / name).read_bytes()
         assert pushed[sha256(content)] == content
     assert app.metadata is not None

@@ -2,12 +2,11 @@
 
 The headers are those of POSIX ustar and, where these are too narrow, pax
 (IEEE 1003.1, "pax Interchange Format"); the gzip member has neither time nor
-name (RFC 1952), and its content is in stored blocks (RFC 1951, section 3.2.4).
+name (RFC 1952), and zlib packs it at its best.
 
-It is own code, and it does not compress, for one reason: the same App must have
-the same digest on any machine. zlib and its replacements (zlib-ng is what many
-Python builds have) give different bytes for the same level, and tarfile's own
-headers differ between versions of Python.
+The same App has the same digest on any machine: tarfile's own headers differ between
+versions of Python. But what a replacement of zlib makes (zlib-ng, which some builds of
+Python have) has other bytes than zlib's, and so another digest.
 """
 
 import hashlib
@@ -20,9 +19,8 @@ FILE, SYMLINK, FOLDER = b"0", b"2", b"5"
 
 _PAX = b"x"
 _BLOCK = 512
-_LONGEST_STORED = 0xFFFF
-# ID, deflate, no flags, no time, no hint, unknown system.
-_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+# ID, deflate, no flags, no time, best compression, unknown system.
+_GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
 _LONGEST_NAME = 100
 _LARGEST_SIZE = 0o77777777777
 
@@ -44,7 +42,7 @@ class BundleEntry(NamedTuple):
 
 
 class BundleArchive:
-    """An archive while it is written to `target`, from front to back, by blocks of 64 KiB.
+    """An archive while it is written to `target`, from front to back.
 
     Attributes:
         hashing, size: of all bytes written to `target`.
@@ -54,7 +52,7 @@ class BundleArchive:
         self.hashing = hashlib.sha256()
         self.size = 0
         self._target = target
-        self._pending = bytearray()
+        self._packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
         self._crc = 0
         self._length = 0
         self._put(_GZIP_HEADER)
@@ -79,10 +77,7 @@ class BundleArchive:
         """Append `data` as it is."""
         self._crc = zlib.crc32(data, self._crc)
         self._length += len(data)
-        self._pending += data
-        while len(self._pending) > _LONGEST_STORED:
-            self._store(bytes(self._pending[:_LONGEST_STORED]), last=False)
-            del self._pending[:_LONGEST_STORED]
+        self._put(self._packer.compress(data))
 
     def pad(self, size: int) -> None:
         """Fill the last block of a content of `size` bytes."""
@@ -91,12 +86,8 @@ class BundleArchive:
     def finish(self) -> None:
         """Write the end of the archive."""
         self.write(bytes(2 * _BLOCK))
-        self._store(bytes(self._pending), last=True)
+        self._put(self._packer.flush())
         self._put(struct.pack("<II", self._crc, self._length & 0xFFFFFFFF))
-
-    def _store(self, data: bytes, *, last: bool) -> None:
-        length = len(data)
-        self._put(struct.pack("<BHH", last, length, length ^ 0xFFFF) + data)
 
     def _put(self, data: bytes) -> None:
         self.hashing.update(data)

@@ -5,17 +5,21 @@ the place of the App's own. The same files with the same modes give the same
 bytes, whenever and wherever; see ``archive``.
 """
 
+import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import nullcontext
 from operator import attrgetter
 from typing import BinaryIO, NamedTuple
 
+from layerscan import digest as digests
 from layerscan.apps.archive import FILE, FOLDER, SYMLINK, BundleArchive, BundleEntry
 from layerscan.apps.discovery import COMPOSE_FILE, App
+from layerscan.apps.environment import load_environment
 from layerscan.apps.files import exists, read_text
 from layerscan.apps.ignore import IGNORE_FILE, IgnoreRules
+from layerscan.apps.published import INDEX_DIGEST, INDEX_SIZE
 from layerscan.errors import ComposeError
 from layerscan.files.safefs import Fault, Folder, reason
 from layerscan.oci import Descriptor
@@ -23,6 +27,18 @@ from layerscan.text import printable
 
 BUNDLE_TYPE = "application/octet-stream"
 
+COMPOSE_OVERRIDES = (
+    "compose.yaml",
+    "compose.yml",
+    *(
+        f"{stem}.override.{ending}"
+        for stem in ("docker-compose", "compose")
+        for ending in ("yml", "yaml")
+    ),
+)
+"""What docker compose takes in place of an App's Compose file, or above it."""
+
+_COMPOSE_VARIABLE = "COMPOSE_FILE"
 LONGEST_IGNORE_FILE = 256 * 1024  # bytes of the longest .composeappignores that is read
 MOST_FILES = 100_000  # files, folders and symlinks of one App
 DEEPEST = 100  # folders within each other
@@ -44,7 +60,14 @@ class _ListedEntry(NamedTuple):
     target: str = ""
 
 
-def write_bundle(app: App, pinned: bytes, target: BinaryIO) -> Descriptor:
+class WrittenBundle(NamedTuple):
+    """A bundle: its descriptor, which names its index, and that: a hash of each file."""
+
+    descriptor: Descriptor
+    file_index: bytes
+
+
+def write_bundle(app: App, pinned: bytes, target: BinaryIO) -> WrittenBundle:
     """Write the bundle of an App to `target`, with the Compose file as it is `pinned`.
 
     Symlinks stay symlinks, hard links become files of their own. Whatever is moved or
@@ -56,9 +79,11 @@ def write_bundle(app: App, pinned: bytes, target: BinaryIO) -> Descriptor:
             a device has no use for, or leads out of the folder.
     """
     archive = BundleArchive(target)
+    hashes: dict[str, str] = {}
     try:
         with Folder(app.folder, follow=True) as root:
             kept = _kept(root, _rules(app))
+            _refuse_other_compose_files(app, kept)
             links = {name: found.target for name, found in kept.items() if found.target}
             for name in sorted(kept):
                 if name == COMPOSE_FILE:
@@ -67,12 +92,34 @@ def write_bundle(app: App, pinned: bytes, target: BinaryIO) -> Descriptor:
                     archive.add(BundleEntry(COMPOSE_FILE, FILE, mode, len(pinned)))
                     archive.write(pinned)
                     archive.pad(len(pinned))
+                    hashes[name] = digests.sha256(pinned)
                 else:
-                    _add(archive, root, kept[name], links)
+                    _add(archive, root, kept[name], links, hashes)
     except Fault as fault:
         raise ComposeError(f"{printable(fault.where)}: {fault.what}") from None
     archive.finish()
-    return Descriptor(BUNDLE_TYPE, f"sha256:{archive.hashing.hexdigest()}", archive.size)
+    index = json.dumps(hashes, sort_keys=True, separators=(",", ":")).encode()
+    annotations = {INDEX_DIGEST: digests.sha256(index), INDEX_SIZE: str(len(index))}
+    digest = f"sha256:{archive.hashing.hexdigest()}"
+    return WrittenBundle(
+        Descriptor(BUNDLE_TYPE, digest, archive.size, annotations=annotations), index
+    )
+
+
+def _refuse_other_compose_files(app: App, kept: Container[str]) -> None:
+    """Refuse what would change what ``docker compose up`` runs in the folder on a device."""
+    found = [name for name in COMPOSE_OVERRIDES if name in kept]
+    what = "docker compose reads it, too"
+    if not found and ".env" in kept:
+        path = os.path.join(app.folder, ".env")
+        env = load_environment(path, root=os.path.dirname(app.folder), process={})
+        if env.values.get(_COMPOSE_VARIABLE, COMPOSE_FILE) != COMPOSE_FILE:
+            found, what = [".env"], f"its {_COMPOSE_VARIABLE} has docker compose read other files"
+    if found:
+        raise ComposeError(
+            f"{printable(os.path.join(app.folder, found[0]))}: {what}, and what is in there would "
+            f"run without being pinned and counted; remove it, or name it in {IGNORE_FILE}"
+        )
 
 
 def _rules(app: App) -> IgnoreRules:
@@ -131,7 +178,13 @@ def _listed(folder: Folder, prefix: str) -> list[_ListedEntry]:
         raise Fault(folder.path, reason(error)) from None
 
 
-def _add(archive: BundleArchive, root: Folder, found: _ListedEntry, links: dict[str, str]) -> None:
+def _add(
+    archive: BundleArchive,
+    root: Folder,
+    found: _ListedEntry,
+    links: dict[str, str],
+    hashes: dict[str, str],
+) -> None:
     where = root.where(found.name)
     try:
         found.name.encode()
@@ -147,7 +200,7 @@ def _add(archive: BundleArchive, root: Folder, found: _ListedEntry, links: dict[
     elif stat.S_ISREG(found.stat.st_mode):
         *above, name = found.name.split("/")
         with root.folder(*above) if above else nullcontext(root) as folder:
-            _add_file(archive, folder, name, found)
+            hashes[found.name] = _add_file(archive, folder, name, found)
     else:
         kind = _KINDS.get(stat.S_IFMT(found.stat.st_mode), "no file")
         what = f"is {kind}, which no bundle can have; remove it or name it in {IGNORE_FILE}"
@@ -196,9 +249,9 @@ def _leads_out(name: str, links: dict[str, str]) -> bool:
     return False
 
 
-def _add_file(archive: BundleArchive, folder: Folder, name: str, found: _ListedEntry) -> None:
-    """Add a regular file, of which never more than a chunk is in memory."""
-    where = folder.where(name)
+def _add_file(archive: BundleArchive, folder: Folder, name: str, found: _ListedEntry) -> str:
+    """Add a regular file, of which never more than a chunk is in memory; its digest."""
+    where, hashing = folder.where(name), digests.hashing(None)
     descriptor, size = folder.open(name)
     with open(descriptor, "rb", buffering=0) as file:
         _check_unchanged(descriptor, where, found)
@@ -212,9 +265,11 @@ def _add_file(archive: BundleArchive, folder: Folder, name: str, found: _ListedE
             if not part:
                 raise _changed(where)
             archive.write(part)
+            hashing.update(part)
             left -= len(part)
         _check_unchanged(descriptor, where, found)
     archive.pad(size)
+    return digests.computed(hashing, None)
 
 
 def _check_unchanged(descriptor: int, where: str, found: _ListedEntry) -> None:

@@ -1,6 +1,7 @@
 """The Compose file: which services an App has, and what image each names."""
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from layerscan.apps.yamltree import (
@@ -8,6 +9,7 @@ from layerscan.apps.yamltree import (
     Mapping,
     Node,
     Scalar,
+    Sequence,
     fault_at,
     is_null,
     read_tree,
@@ -24,11 +26,15 @@ _INSTEAD_OF_IMAGE = {
 
 
 class Service(NamedTuple):
-    """A service: its name, the text of its ``image``, not interpolated, and that one's line."""
+    """What a service has an image for: the text of its name, not interpolated, and its line.
+
+    `name` is the service's, and of a volume that is an image with a number: ``web volume 0``.
+    """
 
     name: str
     image: str
     line: int
+    is_volume: bool = False
 
 
 class ComposeFile(NamedTuple):
@@ -36,13 +42,15 @@ class ComposeFile(NamedTuple):
 
     Attributes:
         entries: what it has under ``services``.
-        services: those of them that it does not reset, sorted by name.
+        services: the images of those that it does not reset, sorted by name.
+        include: the line where it includes other files, None if it does not.
         is_yaml_1_1: whether it says that it is YAML 1.1 (``%YAML``).
     """
 
     root: Mapping
     entries: Mapping
     services: list[Service]
+    include: int | None
     is_yaml_1_1: bool
 
 
@@ -55,7 +63,7 @@ def read_compose(text: str, source: str) -> ComposeFile:
     """Read a Compose file, which is called `source` in messages.
 
     YAML merge keys (``<<``) are followed; ``extends`` and ``include``, which
-    take in other files, are not: an App is one file.
+    take in other files, are not: an App is one file. What has a ``provider`` has no image.
 
     Raises:
         ComposeError: it is no YAML or no Compose file, or a service has no
@@ -66,20 +74,20 @@ def read_compose(text: str, source: str) -> ComposeFile:
         raise ComposeError(f"{source}: is empty")
     root = _mapping(tree, "the file", source)
     include = root.get("include")
-    if include and not is_absent(include):
-        raise fault_at(source, include.line, "include is not supported: an App is one file")
+    includes = include.line if include and not is_absent(include) else None
     services = root.get("services")
     if not services or is_absent(services):
         raise ComposeError(f"{source}: has no services")
     entries = _mapping(services, "services", source)
     found = [
-        _service(key, service, source)
+        image
         for key, service in entries.entries.values()
         if not is_reset(service)
+        for image in _images(key, service, source)
     ]
     if not found:
         raise ComposeError(f"{source}: has no services")
-    return ComposeFile(root, entries, found, is_yaml_1_1)
+    return ComposeFile(root, entries, found, includes, is_yaml_1_1)
 
 
 def is_reset(node: Node) -> bool:
@@ -98,7 +106,25 @@ def _mapping(node: Node, what: str, source: str) -> Mapping:
     return node
 
 
-def _service(key: Scalar, service: Node, source: str) -> Service:
+def image_volumes(service: Mapping) -> list[tuple[int, Mapping]]:
+    """The volumes of a service that are images, with their places in its list."""
+    volumes = service.get("volumes")
+    return [
+        (number, volume)
+        for number, volume in enumerate(volumes.items if isinstance(volumes, Sequence) else ())
+        if isinstance(volume, Mapping)
+        and isinstance(kind := volume.get("type"), Scalar)
+        and kind.text == "image"
+    ]
+
+
+def volume_name(service: str, number: int) -> str:
+    """What to call the image that is a volume of a service."""
+    return f"{service} volume {number}"
+
+
+def _images(key: Scalar, service: Node, source: str) -> Iterator[Service]:
+    """The images that a service has."""
     name = key.text
     if not _SERVICE_NAME.fullmatch(name):
         what = f"{name[:80]!r} is no service name (letters, digits, . _ -)"
@@ -107,10 +133,23 @@ def _service(key: Scalar, service: Node, source: str) -> Service:
     if is_null(service):
         raise fault_at(source, key.line, f"{what} has no image")
     mapping = _mapping(service, what, source)
+    provider = mapping.get("provider")
+    if not provider or is_absent(provider):
+        yield _image(name, mapping, key.line, source)
+    for number, volume in image_volumes(mapping):
+        found = volume.get("source")
+        if not (isinstance(found, Scalar) and _is_string(found)):
+            what = f"{what}: a volume that is an image must have it as its source"
+            raise fault_at(source, volume.line, what)
+        yield Service(volume_name(name, number), found.text, found.line, is_volume=True)
+
+
+def _image(name: str, mapping: Mapping, line: int, source: str) -> Service:
+    what = f"service {name[:80]}"
     image = mapping.get("image")
     if not image or is_absent(image):
         why = next((why for other, why in _INSTEAD_OF_IMAGE.items() if mapping.get(other)), "")
-        raise fault_at(source, key.line, f"{what} has no image{why}")
+        raise fault_at(source, line, f"{what} has no image{why}")
     if not (isinstance(image, Scalar) and _is_string(image)):
         raise fault_at(source, image.line, f"{what}: image must be a string")
     return Service(name, image.text, image.line)

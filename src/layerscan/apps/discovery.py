@@ -1,6 +1,8 @@
 """Finding the Compose Apps below an Apps root."""
 
 import os
+import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from layerscan.apps.files import exists
@@ -8,8 +10,9 @@ from layerscan.errors import ComposeError
 from layerscan.text import printable
 
 COMPOSE_FILE = "docker-compose.yml"  # the one name of an App's Compose file
-_MISNAMED_FILE = "docker-compose.yaml"
+_LOOKS_LIKE_IT = re.compile(r"(docker-)?compose(\..*)?\.ya?ml", re.IGNORECASE)
 _DISABLED = ".disabled"
+_MOST_SHOWN = 10
 
 
 class App(NamedTuple):
@@ -37,11 +40,16 @@ def discover(apps_root: str) -> list[App]:
         # A path with a NUL character is a ValueError.
         reason = error.strerror if isinstance(error, OSError) else error
         raise ComposeError(f"{printable(apps_root)}: Apps root cannot be read: {reason}") from None
-    apps = [
-        app
-        for name in names
-        if not name.endswith(_DISABLED) and (app := _app(name, os.path.join(apps_root, name)))
-    ]
+    apps, misnamed = [], []
+    for name in names:
+        if not name.endswith(_DISABLED):
+            app = _app(name, os.path.join(apps_root, name))
+            if isinstance(app, App):
+                apps.append(app)
+            elif app is not None:
+                misnamed.append(app)
+    if misnamed:
+        raise _misnamed(misnamed)
     if not apps:
         why = f"has no sub-folder with a {COMPOSE_FILE}"
         if exists(os.path.join(apps_root, COMPOSE_FILE)):
@@ -56,19 +64,30 @@ def app_at(folder: str) -> App:
     if os.path.basename(path) in ("", ".", ".."):
         path = os.path.abspath(path)
     app = _app(os.path.basename(path), path)
+    if isinstance(app, str):
+        raise _misnamed([app])
     if app is None:
         why = f"has no {COMPOSE_FILE}" if os.path.isdir(path) else "is no folder"
         raise ComposeError(f"{printable(folder)}: no Compose App: {why}")
     return app
 
 
-def _app(name: str, folder: str) -> App | None:
+def _misnamed(paths: Sequence[str]) -> ComposeError:
+    shown = ", ".join(map(printable, paths[:_MOST_SHOWN]))
+    what = "rename it" if len(paths) == 1 else "rename them"
+    return ComposeError(f"{shown}: must be named {COMPOSE_FILE}, {what}")
+
+
+def _app(name: str, folder: str) -> App | str | None:
+    """The App in a folder; else the path of what looks like its Compose file, if there is one."""
     compose_file = os.path.join(folder, COMPOSE_FILE)
     if exists(compose_file):
         if not name.isprintable():
             raise ComposeError(f"{printable(folder)}: no name for an App: rename the folder")
         return App(name, folder, compose_file)
-    misnamed = os.path.join(folder, _MISNAMED_FILE)
-    if exists(misnamed):
-        raise ComposeError(f"{printable(misnamed)}: must be named {COMPOSE_FILE}, rename it")
-    return None
+    try:
+        others = sorted(filter(_LOOKS_LIKE_IT.fullmatch, os.listdir(folder)))
+    except OSError:
+        # No folder, or one that may not be looked into: then nobody has an App in it.
+        return None
+    return os.path.join(folder, others[0]) if others else None

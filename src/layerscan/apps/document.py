@@ -11,12 +11,16 @@ from collections.abc import Iterable, Mapping
 from layerscan import digest as digests
 from layerscan.apps.published import APP_ANNOTATION, METADATA_ANNOTATION, VERSION
 from layerscan.errors import DocumentError
-from layerscan.oci import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor, Platform
+from layerscan.oci import EMPTY_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor, Platform
 
 METADATA_TYPE = "application/json"
 
-# The config of an App manifest: a blob of no bytes.
-EMPTY_CONFIG = Descriptor(OCI_CONFIG, digests.sha256(b""), 0)
+ARTIFACT_TYPE = "application/vnd.fio+compose-app"
+
+# The config of an App manifest, which says nothing (OCI image specification, "Guidance for
+# an Empty Descriptor").
+CONFIG = b"{}"
+CONFIG_DESCRIPTOR = Descriptor(EMPTY_CONFIG, digests.sha256(CONFIG), len(CONFIG))
 LONGEST_FOR_OLD_CLIENTS = 2010  # bytes of the longest App manifest that every aktualizr-lite reads
 LONGEST_APP_MANIFEST = 50 * 1024  # bytes of the longest App manifest that is published
 MOST_ARCHITECTURES = 6  # architectures of one App
@@ -55,13 +59,14 @@ def app_manifest(
     bundle: Descriptor, metadata: Descriptor | None, layers_manifests: Mapping[str, Descriptor]
 ) -> bytes:
     """The App manifest; a `DocumentError` if it would be longer than `LONGEST_APP_MANIFEST`."""
-    layers: list[dict[str, object]] = [_plain(bundle)]
+    layers: list[dict[str, object]] = [{**_plain(bundle), "annotations": bundle.annotations}]
     if metadata is not None:
         layers.append({**_plain(metadata), "annotations": {METADATA_ANNOTATION: VERSION}})
     document: dict[str, object] = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
-        "config": _plain(EMPTY_CONFIG),
+        "artifactType": ARTIFACT_TYPE,
+        "config": _plain(CONFIG_DESCRIPTOR),
         "layers": layers,
         "annotations": {APP_ANNOTATION: VERSION},
     }

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from layerscan import reference
-from layerscan.apps.compose import read_services
+from layerscan.apps.compose import read_compose
 from layerscan.apps.discovery import App, discover
 from layerscan.apps.environment import load_environment
 from layerscan.apps.files import read_text
@@ -42,8 +42,28 @@ class AppImage(NamedTuple):
     unset: tuple[str, ...] = ()
 
 
-def service_images(app: App, environment: Mapping[str, str]) -> tuple[str, dict[str, ServiceImage]]:
-    """The text of the Compose file of `app`, and by its name the image of each service, sorted.
+class AppImages(NamedTuple):
+    """The images of Apps, and what the user should know of them, a line each."""
+
+    images: list[AppImage]
+    notes: list[str]
+
+
+class AppServices(NamedTuple):
+    """What an App has images for: by service, or volume of one, the image.
+
+    Attributes:
+        text: the Compose file's.
+        includes: the file and line where it includes other files; empty if it does not.
+    """
+
+    text: str
+    images: dict[str, ServiceImage]
+    includes: str
+
+
+def service_images(app: App, environment: Mapping[str, str]) -> AppServices:
+    """The images of the services of `app`, sorted.
 
     `environment` is the process's, which wins over the ``.env`` beside the Compose file.
 
@@ -53,10 +73,10 @@ def service_images(app: App, environment: Mapping[str, str]) -> tuple[str, dict[
     """
     root, source = os.path.dirname(app.folder), printable(app.compose_file)
     text = read_text(app.compose_file, root=root, longest=LONGEST_COMPOSE_FILE)
-    services = read_services(text, source)
+    file = read_compose(text, source)
     variables = load_environment(os.path.join(app.folder, ".env"), root=root, process=environment)
     images: dict[str, ServiceImage] = {}
-    for service in services:
+    for service in file.services:
         where = f"{source}:{service.line}: service {service.name}"
         try:
             result = interpolate(service.image, variables.values)
@@ -64,7 +84,7 @@ def service_images(app: App, environment: Mapping[str, str]) -> tuple[str, dict[
             raise ComposeError(f"{where}: image {error}") from None
         unset = {*result.unset, *variables.unset_behind(result.variables)}
         images[service.name] = ServiceImage(result.text, where, tuple(sorted(unset)))
-    return text, images
+    return AppServices(text, images, f"{source}:{file.include}" if file.include else "")
 
 
 def app_images(
@@ -73,7 +93,7 @@ def app_images(
     tag: str | None,
     factory_registry: str = FACTORY_REGISTRY,
     environment: Mapping[str, str],
-) -> list[AppImage]:
+) -> AppImages:
     """The images of all Apps below `apps_root`, sorted by App and service.
 
     The tag that CI gave to the factory's images, those of `factory_registry`, replaces
@@ -84,11 +104,16 @@ def app_images(
             no image reference.
         ReferenceSyntaxError: `tag` is no tag.
     """
-    return [
-        AppImage(app.name, service, retagged(image, tag, factory_registry), image.unset)
-        for app in discover(apps_root)
-        for service, image in service_images(app, environment)[1].items()
-    ]
+    found = AppImages([], [])
+    for app in discover(apps_root):
+        services = service_images(app, environment)
+        found.images.extend(
+            AppImage(app.name, service, retagged(image, tag, factory_registry), image.unset)
+            for service, image in services.images.items()
+        )
+        if services.includes:
+            found.notes.append(f"{services.includes}: what it includes is passed over")
+    return found
 
 
 def retagged(

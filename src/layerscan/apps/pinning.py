@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping as Images
 from dataclasses import replace
 
-from layerscan.apps.compose import is_absent, is_reset, read_compose
+from layerscan.apps.compose import image_volumes, is_absent, is_reset, read_compose, volume_name
 from layerscan.apps.yamltree import Mapping, Node, Scalar, Sequence, fault_at, write_tree
 
 CONFIG_HASH_LABEL = "io.compose-spec.config-hash"
@@ -25,17 +25,28 @@ def pin(text: str, source: str, images: Images[str, str]) -> bytes:
         ComposeError: the file is malformed; see `read_compose`.
     """
     file = read_compose(text, source)
+    if file.include is not None:
+        raise fault_at(source, file.include, "include is not supported: an App is one file")
     pinned = dict(file.entries.entries)
     for name, (key, service) in pinned.items():
         if isinstance(service, Mapping) and not is_reset(service):
-            pinned[name] = (key, _pinned(service, images[name], source, name))
+            pinned[name] = (key, _pinned(service, images, source, name))
     document = write_tree(file.root.having("services", replace(file.entries, entries=pinned)))
     # Readers that go by it would otherwise take plain scalars for YAML 1.2's.
     return (("%YAML 1.1\n---\n" if file.is_yaml_1_1 else "") + document).encode()
 
 
-def _pinned(service: Mapping, image: str, source: str, name: str) -> Node:
-    service = service.without("build").having("image", Scalar(image, plain=True))
+def _pinned(service: Mapping, images: Images[str, str], source: str, name: str) -> Node:
+    service = service.without("build")
+    if name in images:
+        service = service.having("image", Scalar(images[name], plain=True))
+    for number, volume in image_volumes(service):
+        volumes = service.get("volumes")
+        assert isinstance(volumes, Sequence)  # noqa: S101 - it has images
+        image = Scalar(images[volume_name(name, number)], plain=True)
+        items = [*volumes.items]
+        items[number] = volume.having("source", image)
+        service = service.having("volumes", replace(volumes, items=tuple(items)))
     labels = _without_hash(service.get("labels"), source, name)
     # Of what the service is without the label, so that pinning twice is pinning once.
     has_some = labels.entries if isinstance(labels, Mapping) else labels.items

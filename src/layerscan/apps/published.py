@@ -24,6 +24,9 @@ from layerscan.text import printable, quoted
 
 APP_ANNOTATION = "compose-app"
 METADATA_ANNOTATION = "layers-meta"
+INDEX_DIGEST = "org.foundries.app.bundle.index.digest"
+INDEX_SIZE = "org.foundries.app.bundle.index.size"
+"""The annotations of a bundle's descriptor that name its index."""
 VERSION = "v1"  # the value of both annotations, and of that of layers manifests
 MAX_BUNDLE = 64 * 1024 * 1024  # bytes of the longest bundle that is read into memory
 MAX_UNPACKED = 1024 * 1024 * 1024  # bytes that a bundle may unpack to

@@ -45,12 +45,14 @@ def images_of_apps(options: argparse.Namespace) -> "list[AppImage]":
         return []
     from layerscan.apps.images import app_images
 
-    images = app_images(
+    images, notes = app_images(
         options.apps_root,
         tag=options.tag,
         factory_registry=options.factory_registry,
         environment=os.environ,
     )
+    for note in notes:
+        complain("warning", note)
     for image in images:
         if image.unset:
             names = ", ".join(image.unset)

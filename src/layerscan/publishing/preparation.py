@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from layerscan import layersmeta
 from layerscan.apps import document as documents
-from layerscan.apps.bundle import write_bundle
+from layerscan.apps.bundle import WrittenBundle, write_bundle
 from layerscan.apps.discovery import COMPOSE_FILE, App
 from layerscan.apps.images import FACTORY_REGISTRY, ServiceImage, retagged, service_images
 from layerscan.apps.pinning import pin
@@ -27,6 +27,7 @@ from layerscan.reference import Reference
 from layerscan.text import printable
 
 METADATA_FILE = "layers_meta.json"
+BUNDLE_INDEX_FILE = "bundle_index.json"
 _LAYERS_MANIFEST = "layers-manifest-*.json"
 
 
@@ -63,7 +64,7 @@ class Prepared(NamedTuple):
 
     app: App
     compose_file: bytes
-    bundle: Descriptor
+    bundle: WrittenBundle
     bundle_path: str
     architectures: tuple[str, ...]
     layers_manifests: Mapping[str, bytes]
@@ -86,14 +87,18 @@ class Prepared(NamedTuple):
     def app_manifest(self, *, with_layers_manifests: bool) -> bytes:
         """The App manifest; a `DocumentError` if it is too long."""
         return documents.app_manifest(
-            self.bundle,
+            self.bundle.descriptor,
             None if self.metadata is None else self.metadata_descriptor,
             self.layers_manifest_descriptors if with_layers_manifests else {},
         )
 
     def write_to(self, folder: str, app_manifest: bytes, *, with_layers_manifests: bool) -> None:
         """Write all documents to `folder`, in place of those of a run before; see `open_folder`."""
-        files = {APP_MANIFEST_FILE: app_manifest, COMPOSE_FILE: self.compose_file}
+        files = {
+            APP_MANIFEST_FILE: app_manifest,
+            COMPOSE_FILE: self.compose_file,
+            BUNDLE_INDEX_FILE: self.bundle.file_index,
+        }
         if self.metadata is not None:
             files[METADATA_FILE] = self.metadata
         if with_layers_manifests:
@@ -133,7 +138,7 @@ class PlannedApp(NamedTuple):
 
 def plan(app: App, settings: Settings, resolver: Resolver) -> PlannedApp:
     """Read an App, and look its images up."""
-    text, services = service_images(app, settings.environment)
+    text, services, _ = service_images(app, settings.environment)
     references = [_looked_up(image, settings) for image in services.values()]
     resolved = dict(zip(services, resolver.resolve(references), strict=True))
     architectures, warnings = _architectures(resolved, settings)
@@ -143,6 +148,9 @@ def plan(app: App, settings: Settings, resolver: Resolver) -> PlannedApp:
         for service, image in services.items()
         if image.unset
     ]
+    beside = app.compose_file.removesuffix(".yml") + ".yaml"
+    if os.path.lexists(beside):
+        unset.append(f"{printable(beside)}: docker compose does not read it")
     notes = dict.fromkeys(note for image in resolved.values() for note in image.notes)
     return PlannedApp(app, text, services, resolved, architectures, (*unset, *notes, *warnings))
 

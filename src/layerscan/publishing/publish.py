@@ -16,6 +16,7 @@ from typing import BinaryIO, Literal, NamedTuple
 
 from layerscan import digest as digests
 from layerscan.apps import document as documents
+from layerscan.apps.bundle import BUNDLE_TYPE
 from layerscan.apps.discovery import App
 from layerscan.errors import LayerscanError, NotInRegistryError, RefusedByRegistryError
 from layerscan.oci import OCI_INDEX, OCI_MANIFEST, Descriptor
@@ -168,9 +169,11 @@ class _AppUpload:
         self.sent = 0
 
     def run(self, prepared: Prepared, layers_manifests: LayersManifests) -> Published:
-        self._blob(documents.EMPTY_CONFIG, BytesIO)
+        self._blob(documents.CONFIG_DESCRIPTOR, partial(BytesIO, documents.CONFIG))
+        bundle, index = prepared.bundle
         # push_blob closes it.
-        self._blob(prepared.bundle, lambda: open(prepared.bundle_path, "rb"))  # noqa: SIM115
+        self._blob(bundle, lambda: open(prepared.bundle_path, "rb"))  # noqa: SIM115
+        self._blob(documents.descriptor_of(index, BUNDLE_TYPE), partial(BytesIO, index))
         if prepared.metadata is not None:
             self._blob(prepared.metadata_descriptor, partial(BytesIO, prepared.metadata))
         taken, refused = layers_manifests != "never", ""
