@@ -88,6 +88,20 @@ def test_file_system_mounted_in_a_layer_is_warned_of(there: TwoImages) -> None:
     assert result.problems == ()
 
 
+@pytest.mark.root
+def test_image_that_is_mounted_beside_its_layers_hides_nothing(there: TwoImages) -> None:
+    # As `podman image mount` and a container's root do it.
+    require_root()
+    mount = there.built.folder_path(there.one, "merged")
+    os.mkdir(mount)
+    subprocess.run(["mount", "-t", "tmpfs", "none", mount], check=True)
+    try:
+        result = scan(open_store(root=there.built.root))
+    finally:
+        subprocess.run(["umount", mount], check=True)
+    assert result.warnings == ()
+
+
 def test_layer_folder_that_is_gone_while_its_record_stays_is_a_problem(
     there: TwoImages,
 ) -> None:

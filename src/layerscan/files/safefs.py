@@ -136,14 +136,15 @@ class Folder:
         identity = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
         return FolderEntry(stat.S_IFMT(found.st_mode), identity)
 
-    def require(self, name: str, kind: int) -> None:
-        """Make sure that `name`, a path as in `look`, is there and of `kind`."""
+    def require(self, name: str, kind: int) -> os.stat_result:
+        """Make sure that `name`, a path as in `look`, is there and of `kind`; what it is."""
         found = self._stat(name)
         if found is None:
             raise Fault(self.where(name), "is missing", gone=True)
         there = stat.S_IFMT(found.st_mode)
         if there != kind:
             raise Fault(self.where(name), _is_not(kind, there))
+        return found
 
     def _stat(self, name: str) -> os.stat_result | None:
         try:

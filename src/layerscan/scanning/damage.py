@@ -25,7 +25,8 @@ def found_damage(layer: Layer, walked: Usage, block_size: int) -> list[str]:
     """
     difference = _difference(layer, walked, block_size)
     found = [] if difference is None else [difference]
-    if walked.mounts:
+    # Engines mount images beside their content, where nothing is hidden.
+    if walked.child is not None and walked.child.mounts:
         found.append("another file system is mounted in its folder and hides files")
     return found
 

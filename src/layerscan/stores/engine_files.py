@@ -1,6 +1,7 @@
 """The files of engines and of who administers them: JSON, settings, and what is wrong with them."""
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,6 +27,13 @@ def parse_json(content: bytes, where: str, *, as_go: bool = False) -> object:
     """The JSON value that is the whole of `content`, or a `Fault`; see `jsondoc.decode`."""
     with document_fault(where):
         return jsondoc.decode(content, where, as_go=as_go)
+
+
+def require_tar_split(folder: Folder, name: str) -> None:
+    """Make sure that a layer has its tar-split file `name`; a `Fault` if it has not."""
+    if not folder.require(name, stat.S_IFREG).st_size:
+        what = "is empty, as after a loss of power: the layer cannot be pushed or saved again"
+        raise Fault(folder.where(name), what)
 
 
 def strings(document: dict[str, object], key: str, place: jsondoc.Place) -> tuple[str, ...]:

@@ -44,6 +44,11 @@ LAYER_FILES = [
     ("size", b"9223372036854775808", "holds no size in bytes but b'9223372036854775808'"),
     ("size", b"9" * 4000, "holds no size in bytes but b'" + "9" * 98 + "…"),
     ("cache-id", b"", "holds no cache id but ''"),
+    (
+        "tar-split.json.gz",
+        b"",
+        "is empty, as after a loss of power: the layer cannot be pushed or saved again",
+    ),
     ("cache-id", b"..", "holds no cache id but '..'"),
     ("cache-id", b"l", "holds no cache id but 'l'"),
     ("cache-id", b"../../etc", "holds no cache id but '../../etc'"),

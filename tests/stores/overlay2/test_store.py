@@ -192,6 +192,10 @@ def test_empty_store(built: StoreBuilder) -> None:
     assert read(built) == {}
     os.mkdir(built.path("containerd"))
     assert Overlay2Store(built.root).empty_note.startswith(f"{note}; it has a folder containerd")
+    for driver in ("vfs", "btrfs"):
+        os.mkdir(built.path("image", driver))
+    others = "; it has images of the graph driver btrfs, vfs, which cannot be read"
+    assert Overlay2Store(built.root).empty_note.startswith(f"{note}{others}; it has a folder")
 
 
 def test_data_root_may_be_a_symbolic_link(built: StoreBuilder, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from layerscan.stores.containers_storage.records import (
     LayerRecord,
     StorageRecords,
 )
+from layerscan.stores.engine_files import require_tar_split
 from layerscan.stores.model import Layer
 from layerscan.text import shown
 
@@ -115,7 +116,7 @@ class LayerStores(ExitStack):
         # Without the whole tar, there may be none.
         has_tar_split = not record.partial or metadata.look(tar_split) is not None
         if has_tar_split:
-            metadata.require(tar_split, stat.S_IFREG)
+            require_tar_split(metadata, tar_split)
         folder = folders.where(layer_id)
         self.stamps[folder] = record.created, folders.look(f"{layer_id}/{CONTENT}")
         return Layer(

@@ -9,6 +9,7 @@ import re
 import stat
 
 from layerscan.files.safefs import Fault, Folder
+from layerscan.stores.engine_files import require_tar_split
 from layerscan.stores.model import Layer
 from layerscan.text import shown
 
@@ -43,7 +44,7 @@ class LayerDb:
                 raise Fault(files.where("parent"), "is there, but the layer is a bottom layer")
             size = _size(files)
             cache_id = read_cache_id(files)
-            files.require(_TAR_SPLIT, stat.S_IFREG)
+            require_tar_split(files, _TAR_SPLIT)
         self._folders.require(cache_id, stat.S_IFDIR)
         self._folders.require(f"{cache_id}/diff", stat.S_IFDIR)
         return Layer(

@@ -36,7 +36,7 @@ class Overlay2Store(StoreBase):
     def __init__(self, root: str, *, exact: bool = False) -> None:
         super().__init__(real_folder(root))
         self._exact = exact
-        hint = _CONTAINERD_HINT if _check(self.root) else ""
+        hint = _check(self.root)
         self.empty_note = f"{self.root}: the {_DRIVER} image store has no images{hint}"
 
     def has_images(self) -> bool:
@@ -66,8 +66,8 @@ class Overlay2Store(StoreBase):
             return Overlay2Reading(root, image_root, exact=self._exact)
 
 
-def _check(root: str) -> bool:
-    """Make sure that `root` holds an overlay2 store; whether one of containerd, too."""
+def _check(root: str) -> str:
+    """Make sure that `root` holds an overlay2 store; where images may be if it has none."""
     with store_error(), Folder(root) as top:
         containerd = top.look("containerd")
         has_containerd = containerd is not None and containerd.kind == stat.S_IFDIR
@@ -75,7 +75,12 @@ def _check(root: str) -> bool:
         if images is None:
             raise StoreError(_absent(top) + (_CONTAINERD_HINT if has_containerd else ""))
         images.close()
-        return has_containerd
+        with top.folder("image") as image:
+            others = ", ".join(
+                printable(name) for name in sorted(image.folders()) if name != _DRIVER
+            )
+        hint = f"; it has images of the graph driver {others}, which cannot be read"
+        return (hint if others else "") + (_CONTAINERD_HINT if has_containerd else "")
 
 
 def _absent(top: Folder) -> str:
