@@ -220,6 +220,7 @@ def _device(
     from layerscan.fit import device_file, live
     from layerscan.fit.contents import from_metadata
     from layerscan.fit.installed import with_apps
+    from layerscan.fit.policies import Policy
 
     files: tuple[str, ...] = ()
     if options.device is not None:
@@ -228,7 +229,7 @@ def _device(
         device = live.this_device(
             *roots(options),
             client_store_root=options.client_store_root,
-            is_exact=policy.asks_engine,
+            is_exact=policy is Policy.EXACT,
         )
     architecture = options.arch or device.architecture
     if architecture is None:

@@ -12,92 +12,52 @@ from layerscan.cli.tables import Table, human, print_tables, short
 
 
 class ReportedImage(NamedTuple):
-    """An image.
+    """An image."""
 
-    Attributes:
-        image_id: digest of its config.
-        names: all that it is called; may be none.
-        label: what to call it.
-        architecture: as its config says it; so are the next two.
-        os: see there.
-        variant: empty if there is none.
-        layers: chain_ids of its layers, bottom up.
-        beside: bytes of disk that it takes beside its layers.
-    """
-
-    image_id: str
-    names: tuple[str, ...]
-    label: str
-    architecture: str
-    os: str
-    variant: str
-    layers: tuple[str, ...]
-    beside: int
+    image_id: str  # digest of its config
+    names: tuple[str, ...]  # all that it is called; may be none
+    label: str  # what to call it
+    architecture: str  # as its config says it; so are the next two
+    os: str  # see there
+    variant: str  # empty if there is none
+    layers: tuple[str, ...]  # chain_ids of its layers, bottom up
+    beside: int  # bytes of disk that it takes beside its layers
 
 
 class ReportedLayer(NamedTuple):
-    """A layer.
+    """A layer."""
 
-    Attributes:
-        chain_id: identity of the layer on top of its parents.
-        diff_id: digest of its uncompressed tar.
-        digests: of its blobs, sorted.
-        archive_size: bytes of its blob, of the largest if there are several; None
-            where that is not known.
-        size: bytes of content.
-        usage: bytes of disk.
-        files: everything in it that is no directory, each inode once.
-        images: how many images have it.
-    """
-
-    chain_id: str
-    diff_id: str
-    digests: tuple[str, ...]
+    chain_id: str  # identity of the layer on top of its parents
+    diff_id: str  # digest of its uncompressed tar
+    digests: tuple[str, ...]  # of its blobs, sorted
+    # Bytes of its blob, of the largest if there are several; None where that is not known.
     archive_size: int | None
-    size: int
-    usage: int
-    files: int
-    images: int
+    size: int  # bytes of content
+    usage: int  # bytes of disk
+    files: int  # everything in it that is no directory, each inode once
+    images: int  # how many images have it
 
 
 class Report(NamedTuple):
-    """A report.
+    """A report."""
 
-    Attributes:
-        subject: what it is about, as the JSON begins.
-        closing: the same, as the last line for people ends.
-        accounting: the rule of `usage`.
-        fs_block_size: in bytes.
-        images: the images.
-        layers: their layers, by chain_id.
-        ending: what the JSON has at its end: warnings and the like.
-    """
-
-    subject: Mapping[str, object]
-    closing: str
-    accounting: str
-    fs_block_size: int
+    subject: Mapping[str, object]  # what it is about, as the JSON begins
+    closing: str  # the same, as the last line for people ends
+    accounting: str  # the rule of `usage`
+    fs_block_size: int  # in bytes
     images: Sequence[ReportedImage]
-    layers: Mapping[str, ReportedLayer]
-    ending: Mapping[str, object]
+    layers: Mapping[str, ReportedLayer]  # their layers, by chain_id
+    ending: Mapping[str, object]  # what the JSON has at its end: warnings and the like
 
 
 class _ImageTotals(NamedTuple):
-    """What an image costs, in bytes; `usage` is `shared` plus `own`.
-
-    Attributes:
-        image: the image.
-        size: content of its layers.
-        usage: disk that its layers take, and it beside them.
-        shared: of that, layers which other images have too.
-        own: of that, what would be free if the image were removed.
-    """
+    """What an image costs, in bytes; `usage` is `shared` plus `own`."""
 
     image: ReportedImage
-    size: int
-    usage: int
-    shared: int
-    own: int
+    size: int  # content of its layers
+    usage: int  # disk that its layers take, and it beside them
+    shared: int  # of that, layers which other images have too
+    own: int  # of that, what would be free if the image were removed
 
 
 def print_json(report: Report) -> None:

@@ -25,30 +25,19 @@ EPILOG = """examples:
 
 
 class _Listed(NamedTuple):
-    """A store for the list.
+    """A store for the list."""
 
-    Attributes:
-        kind: of the store.
-        root: absolute path of its folder.
-        engine: whose it is.
-        reason: why it cannot be read, empty if it can.
-        images: how many, None if it cannot be read.
-        layers: how many they have together, each counted once.
-        recorded: what the store has on record of their size, in bytes, summed
-            up; None where it has nothing of one of them.
-        recorded_as: of what that is the size.
-        unreadable: how many things in it could not be read.
-    """
-
-    kind: str
-    root: str
-    engine: str
-    reason: str
-    images: int | None = None
-    layers: int | None = None
+    kind: str  # of the store
+    root: str  # absolute path of its folder
+    engine: str  # whose it is
+    reason: str  # why it cannot be read, empty if it can
+    images: int | None = None  # how many, None if it cannot be read
+    layers: int | None = None  # how many they have together, each counted once
+    # What the store has on record of their size, in bytes, summed up; None where it has nothing of
+    # one of them.
     recorded: int | None = None
-    recorded_as: str = ""
-    unreadable: int = 0
+    recorded_as: str = ""  # of what that is the size
+    unreadable: int = 0  # how many things in it could not be read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,17 +16,14 @@ COMPRESSION = 5
 
 
 class LackingLayer(NamedTuple):
-    """A layer that the engine lacks; `key` is its chain_id, or its digest if only that is known.
+    """A layer that the engine lacks."""
 
-    `inodes` is None where they are not known.
-    """
-
-    key: str
+    key: str  # its chain_id, or its digest if only that is known
     digest: str
     archive_size: int
     usage: int
     estimated: bool
-    inodes: int | None
+    inodes: int | None  # None where they are not known
 
 
 class LayerStack(NamedTuple):
@@ -39,17 +36,13 @@ class LayerStack(NamedTuple):
 def lacking_stacks(app: AppContents, figures: Figures | None, device: Device) -> list[LayerStack]:
     """The layers of an App that the engine lacks, image by image."""
     if app.images is None:
-        blobs = app_blobs(app, figures).values()
-        return [
-            LayerStack(_lacking(((blob, None) for blob in blobs), figures, device), ordered=False)
-        ]
-    return [
-        LayerStack(
-            _lacking(zip(image.layers, image.chain_ids, strict=True), figures, device),
-            ordered=True,
-        )
-        for image in app.images
-    ]
+        blobs = ((blob, None) for blob in app_blobs(app, figures).values())
+        return [LayerStack(_lacking(blobs, figures, device), ordered=False)]
+    stacks = []
+    for image in app.images:
+        layers = zip(image.layers, image.chain_ids, strict=True)
+        stacks.append(LayerStack(_lacking(layers, figures, device), ordered=True))
+    return stacks
 
 
 def _lacking(
