@@ -34,11 +34,7 @@ _WORDS = {"null": None, "true": True, "false": False}
 
 
 def decode_until_fault(raw: bytes, source: str) -> object:
-    """What jsoncpp makes of `raw`.
-
-    Raises:
-        DocumentError: it is nested too deeply, or takes far more memory than its length.
-    """
+    """What jsoncpp makes of `raw`; DocumentError where that is far longer, or too deep."""
     refuse_too_dense(raw, source)
     text = raw.decode(errors="replace")
     try:
@@ -74,12 +70,7 @@ class _FaultError(Exception):
 
 
 class _UntilFault:
-    """Reads a text until its first fault.
-
-    Args:
-        text: the text.
-        source: what to call it in messages.
-    """
+    """Reads a text until its first fault."""
 
     def __init__(self, text: str, source: str) -> None:
         self._text = text

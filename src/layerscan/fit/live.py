@@ -36,14 +36,9 @@ def this_device(
 ) -> Device:
     """This machine as it is now.
 
-    Args:
-        store_root: the folder where the client keeps blobs.
-        docker_root: the engine's data root.
-        client_store_root: that which the client was compiled with, None if it is the same.
-        is_exact: also find what the engine has, and say what cannot be told of the disks.
-
-    Raises:
-        LayerscanError: a folder is there, but cannot be looked at.
+    `client_store_root` is that which the client was compiled with, None if it is the same.
+    With `is_exact`, also find what the engine has, and say what cannot be told of the disks.
+    Raises LayerscanError where a folder is there, but cannot be looked at.
     """
     notes: list[str] = []
     roots = [os.path.abspath(path) for path in (store_root, docker_root)]
@@ -59,7 +54,6 @@ def this_device(
     volumes, names = _named(disks)
     blobs, partial = _blobs(roots[0])
     machine = platforms.this_machine()
-    engine = _engine(roots[1], notes) if is_exact else None
     return Device(
         source="this machine",
         architecture=machine.architecture if is_architecture(machine.architecture) else None,
@@ -71,7 +65,7 @@ def this_device(
         client_store_root=None if client_store_root is None else names[4],
         blobs=blobs,
         partial=partial,
-        engine=engine,
+        engine=_engine(roots[1], notes) if is_exact else None,
         notes=tuple(dict.fromkeys(notes)),
         variant=machine.variant if machine.variant in _OWN_VARIANTS else "",
     )
@@ -116,22 +110,20 @@ def _named(disks: list[Disk]) -> tuple[dict[str, Volume], list[str]]:
     volumes: dict[str, Volume] = {}
     known: dict[str, str] = {}
 
-    def add(disk: Disk, identity: str) -> str:
+    def add(disk: Disk) -> str:
         base = name = printable(disk.mount_point)
         number = 1
         while name in volumes:
             number += 1
             name = f"{base} ({number})"
         volumes[name] = disk.volume
-        known[identity] = name
-        return name
+        return known.setdefault(disk.identity, name)
 
-    names = [known.get(disk.identity) or add(disk, disk.identity) for disk in disks]
-    store, docker = disks[2], disks[3]
-    if store.fsid == docker.fsid:
+    names = [known.get(disk.identity) or add(disk) for disk in disks]
+    if disks[2].fsid == disks[3].fsid:
         names[3] = names[2]
     elif names[3] == names[2]:
-        names[3] = add(docker, f"{docker.identity} as clients see it")
+        names[3] = add(disks[3])
     return volumes, names
 
 
@@ -140,9 +132,7 @@ def with_hashed_blobs(device: Device, store_root: str, wanted: Iterable[Blob]) -
 
     It reads so much of a blob as there should be. So one is there that has more at its
     end, and one is not that has been changed.
-
-    Raises:
-        LayerscanError: a blob cannot be read.
+    Raises LayerscanError where a blob cannot be read.
     """
     blobs = dict(device.blobs)
     for blob in wanted:
@@ -245,16 +235,11 @@ def _engine(root: str, notes: list[str]) -> EngineLayers | None:
         notes.append(f"{error}: what the engine has is not known")
         return None
     notes += (f"{problem}: what cannot be read counts as missing" for problem in store.problems)
+    known = (digest for image in images for some in image.digests.values() for digest in some)
     return EngineLayers(
         store.kind,
         store.keeps_blobs,
         frozenset(layer.chain_id for image in images for layer in image.layers),
-        frozenset(
-            digest
-            for image in images
-            for known in image.digests.values()
-            for digest in known
-            if digest is not None
-        ),
+        frozenset(digest for digest in known if digest is not None),
         frozenset(image.image_id for image in images),
     )
