@@ -21,8 +21,7 @@ from layerscan.fit.verdict import Bundle, Limit, Missing, Rule, Space, Verdict, 
 NAME = "aktualizr-lite-skopeo"
 WATERMARKS = Watermarks(default=80, lowest=20, highest=95)
 
-_UNPACKED = 3
-"""How many times its archive an App's files are taken to need."""
+_UNPACKED = 3  # how many times its archive an App's files are taken to need
 
 
 class Room(NamedTuple):

@@ -22,8 +22,7 @@ from layerscan.fit.verdict import Limit, Missing, Others, Rule, Space, Verdict, 
 NAME = "composectl"
 WATERMARKS = Watermarks(default=95, lowest=20, highest=99)
 
-_COMPRESSION = 5
-"""How many times its blob a layer is taken to need that the metadata leaves out."""
+_COMPRESSION = 5  # how many times its blob a layer is taken to need that the metadata leaves out
 
 _MODULUS = 1 << 64
 

@@ -6,7 +6,6 @@ Reads no more than a policy needs, see `Depth`. Where documents come from is
 
 from collections.abc import Iterator, Sequence
 from enum import IntEnum, StrEnum
-from functools import partial
 from typing import NamedTuple, Protocol
 
 from layerscan import jsondoc, oci
@@ -15,7 +14,7 @@ from layerscan.apps.published import PublishedApp
 from layerscan.digest import chain_ids, is_digest
 from layerscan.errors import DocumentError, NotInRegistryError
 from layerscan.fit import skopeo_metadata
-from layerscan.fit.figures import Figures, Metadata
+from layerscan.fit.figures import Figures, Metadata, archive_sizes
 from layerscan.layersmeta import MAX_DOCUMENT
 from layerscan.oci import Descriptor, Platform, platforms
 from layerscan.oci.blobs import Blobs
@@ -33,12 +32,9 @@ _LONGEST_SIZE = len(str(jsondoc.MAX_INTEGER))
 class Depth(IntEnum):
     """How much of an App a policy needs; each needs all before it, too."""
 
-    APP = 0
-    """The App's own documents."""
-    IMAGES = 1
-    """The manifests of its images."""
-    CONFIGS = 2
-    """Their configs."""
+    APP = 0  # the App's own documents
+    IMAGES = 1  # the manifests of its images
+    CONFIGS = 2  # their configs
 
 
 class BlobKind(StrEnum):
@@ -102,7 +98,7 @@ class AppContents(NamedTuple):
     def is_described(self, architecture: str) -> bool:
         """Whether its metadata tells all that any client wants to know."""
         try:
-            self.figures(architecture).archive_sizes()
+            archive_sizes(self.figures(architecture).layers, self.name)
         except DocumentError:
             return False
         return True
@@ -179,13 +175,12 @@ def read_app(
 
 def _own(app: PublishedApp, repository: str) -> tuple[Blob, ...]:
     """The App's own blobs, the bundle last."""
-    named = partial(_referenced, repository=repository)
     own = [Blob(app.digest, len(app.raw), BlobKind.APP_MANIFEST)]
     if app.metadata is not None:
         own.append(Blob(app.metadata.digest, app.metadata.size, BlobKind.METADATA))
     own += _bundle_index(app.bundle)
     own.append(Blob(app.bundle.digest, app.bundle.size, BlobKind.BUNDLE))
-    return tuple(map(named, own))
+    return tuple(_referenced(blob, repository) for blob in own)
 
 
 def _referenced(blob: Blob, repository: str) -> Blob:
@@ -206,19 +201,14 @@ def _bundle_index(bundle: Descriptor) -> Sequence[Blob]:
     """The list of the bundle's files that composectl keeps, if the App has it."""
     digest = bundle.annotations.get(_INDEX_DIGEST, "")
     size = bundle.annotations.get(_INDEX_SIZE, "")
-    if not (is_digest(digest) and size.isascii() and size.isdigit()):
-        return ()
-    if len(size) > _LONGEST_SIZE or int(size) > jsondoc.MAX_INTEGER:
+    is_number = size.isascii() and size.isdigit() and len(size) <= _LONGEST_SIZE
+    if not (is_digest(digest) and is_number and int(size) <= jsondoc.MAX_INTEGER):
         return ()
     return (Blob(digest, int(size), BlobKind.BUNDLE_INDEX),)
 
 
 def _image(
-    reference: Reference,
-    images: ImageDocuments,
-    matcher: Matcher,
-    architecture: str,
-    depth: Depth,
+    reference: Reference, images: ImageDocuments, matcher: Matcher, architecture: str, depth: Depth
 ) -> tuple[Sequence[ImageContents], Sequence[Blob], list[str]]:
     """What a client takes of a service's image, bare indexes, and notes; see `AppContents`."""
     name = reference.familiar
@@ -255,9 +245,8 @@ def _image(
 
 
 def _blob(descriptor: Descriptor, kind: BlobKind, reference: Reference) -> Blob:
-    return _referenced(
-        Blob(descriptor.digest, descriptor.size, kind, descriptor.media_type), reference.repository
-    )
+    blob = Blob(descriptor.digest, descriptor.size, kind, descriptor.media_type)
+    return _referenced(blob, reference.repository)
 
 
 def _contents(image: IndexedImage, reference: Reference) -> ImageContents:

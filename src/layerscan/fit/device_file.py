@@ -17,8 +17,7 @@ from layerscan.jsondoc import Place
 from layerscan.prediction.filesystems.names import PARAMETERS, FileSystemShape, check_parameters
 from layerscan.text import quoted
 
-MAX_DEVICE = 64 * 1024 * 1024
-"""Bytes of the longest device file that is read."""
+MAX_DEVICE = 64 * 1024 * 1024  # bytes of the longest device file that is read
 
 _MOST_VOLUMES = 100
 _MOST_DIGESTS = 1_000_000

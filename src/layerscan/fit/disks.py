@@ -20,8 +20,7 @@ from layerscan.text import printable
 _SYS = "/sys"
 _LONGEST_NUMBER = 64
 
-_EXT = ("ext2", "ext3", "ext4")
-"""The file systems of which Linux' ext4 withholds clusters."""
+_EXT = ("ext2", "ext3", "ext4")  # the file systems of which Linux' ext4 withholds clusters
 
 _MOST_CLUSTERS = 4096
 _SHARE = 32

@@ -11,26 +11,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from layerscan.errors import DocumentError
-from layerscan.fit import lacking
+from layerscan.fit import lacking, verdict
 from layerscan.fit.contents import AppContents, Blob, BlobKind
 from layerscan.fit.device import Device, Volume
 from layerscan.fit.figures import Figures
 from layerscan.fit.lacking import LackingLayer, LayerStack, distinct
-from layerscan.fit.verdict import (
-    InodeNeed,
-    Limit,
-    Missing,
-    Others,
-    Rule,
-    Space,
-    Verdict,
-    Watermarks,
-)
+from layerscan.fit.verdict import Limit, Missing, Rule, Space, Verdict
 from layerscan.prediction.stores.model import store_model
 from layerscan.stores.accounting import grown_once
 
 NAME = "exact"
-WATERMARKS = Watermarks(default=100, lowest=1, highest=100)
+WATERMARKS = verdict.Watermarks(default=100, lowest=1, highest=100)
 
 
 class _Need(NamedTuple):
@@ -251,7 +242,7 @@ def _space(
         reserved,
         max(free - reserved, 0),
         volume.unit * volume.blocks,
-        inodes=InodeNeed(inodes, volume.free_inodes or 0) if volume.inodes else None,
+        inodes=verdict.InodeNeed(inodes, volume.free_inodes or 0) if volume.inodes else None,
     )
 
 
@@ -278,10 +269,10 @@ def _to_fetch(blob: Blob, device: Device) -> int:
     return max(blob.size - device.fetched(blob.digest, blob.reference), 0)
 
 
-def _others(blobs: Iterable[Blob], device: Device) -> Others:
+def _others(blobs: Iterable[Blob], device: Device) -> verdict.Others:
     beside = [
         blob
         for blob in blobs
         if blob.kind is not BlobKind.LAYER and not device.has_blob(blob.digest, blob.size)
     ]
-    return Others(len(beside), sum(_to_fetch(blob, device) for blob in beside))
+    return verdict.Others(len(beside), sum(_to_fetch(blob, device) for blob in beside))

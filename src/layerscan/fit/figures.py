@@ -27,15 +27,10 @@ class ClientLayer(NamedTuple):
 class Figures(NamedTuple):
     """What is read of one architecture."""
 
-    source: str  # what the document is called in messages
     fs_block_size: int | None  # None where the document has none that can be
     layers: Mapping[str, ClientLayer]  # by digest
     inodes: Mapping[str, int]  # how many each makes the engine create, so far as it is known
     file_system: str | None  # as ``--fs`` takes it; None where the document does not say it
-
-    def archive_sizes(self) -> dict[str, int]:
-        """Bytes of the blob of each layer; DocumentError where the document lacks one."""
-        return archive_sizes(self.layers, self.source)
 
 
 def archive_sizes(layers: Mapping[str, ClientLayer], source: str) -> dict[str, int]:
@@ -97,7 +92,6 @@ def _figures(value: object, place: Place) -> Figures:
     block_size, file_system = document.get("fs_block_size"), document.get("file_system")
     known = isinstance(block_size, int) and not isinstance(block_size, bool) and block_size > 0
     return Figures(
-        place.source,
         block_size if known else None,  # type: ignore[arg-type]
         found,
         read_inodes(document, place),

@@ -21,11 +21,9 @@ from layerscan.text import printable
 LARGEST_UNSIGNED = 2**64 - 1
 SMALLEST = -(2**63)
 
-_LONGEST_INTEGER = 20
-"""Characters of the longest integer of 64 bits, with its sign."""
+_LONGEST_INTEGER = 20  # characters of the longest integer of 64 bits, with its sign
 
-_DEEPEST = 400
-"""Values within each other that are followed: half of what jsoncpp follows."""
+_DEEPEST = 400  # values within each other that are followed: half of what jsoncpp follows
 
 _BLANK = re.compile(r"(?:[ \t\r\n]|/\*.*?\*/|//[^\r\n]*)*", re.DOTALL)
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]*)?")

@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 from layerscan.fit.contents import AppContents, Blob, BlobKind
 from layerscan.fit.device import Device
-from layerscan.fit.figures import Figures
+from layerscan.fit.figures import Figures, archive_sizes
 
-COMPRESSION = 5
-"""How many times its blob a layer is taken to need where nothing is known of it."""
+COMPRESSION = 5  # how many times its blob a layer is taken to need where nothing is known of it
 
 
 class LackingLayer(NamedTuple):
@@ -77,9 +76,7 @@ def _engine_has(device: Device, digest: str, chain: str | None) -> bool:
         return True
     if device.engine is None:
         return False
-    if chain is None:
-        return digest in device.engine.digests
-    return chain in device.engine.chain_ids
+    return digest in device.engine.digests if chain is None else chain in device.engine.chain_ids
 
 
 def _layer(blob: Blob, key: str, figures: Figures | None) -> LackingLayer:
@@ -93,7 +90,5 @@ def app_blobs(app: AppContents, figures: Figures | None) -> dict[str, Blob]:
     """All blobs of an App, or the layers of its metadata where only that is known."""
     if app.images is not None or figures is None:
         return app.blobs()
-    return {
-        digest: Blob(digest, size, BlobKind.LAYER)
-        for digest, size in figures.archive_sizes().items()
-    }
+    sizes = archive_sizes(figures.layers, app.name)
+    return {digest: Blob(digest, size, BlobKind.LAYER) for digest, size in sizes.items()}

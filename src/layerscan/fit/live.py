@@ -8,6 +8,7 @@ above.
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 
 from layerscan import digest as digests
 from layerscan.errors import DocumentError, LayerscanError, StoreError
@@ -24,11 +25,9 @@ _MOST_BLOBS = 1_000_000
 _LONGEST_REFERENCE = 4096
 _CHUNK = 1 << 20
 
-_NOT_WHOLE = -1
-"""The length of a blob that is there by its name alone."""
+_NOT_WHOLE = -1  # the length of a blob that is there by its name alone
 
-_OWN_VARIANTS = ("v5", "v6")
-"""Of ARM, those of machines that do not run what is usual."""
+_OWN_VARIANTS = ("v5", "v6")  # of ARM, those of machines that do not run what is usual
 
 
 def this_device(
@@ -54,6 +53,7 @@ def this_device(
     volumes, names = _named(disks)
     blobs, partial = _blobs(roots[0])
     machine = platforms.this_machine()
+    engine = _engine(roots[1], notes) if is_exact else None
     return Device(
         source="this machine",
         architecture=machine.architecture if is_architecture(machine.architecture) else None,
@@ -65,7 +65,7 @@ def this_device(
         client_store_root=None if client_store_root is None else names[4],
         blobs=blobs,
         partial=partial,
-        engine=_engine(roots[1], notes) if is_exact else None,
+        engine=engine,
         notes=tuple(dict.fromkeys(notes)),
         variant=machine.variant if machine.variant in _OWN_VARIANTS else "",
     )
@@ -117,7 +117,8 @@ def _named(disks: list[Disk]) -> tuple[dict[str, Volume], list[str]]:
             number += 1
             name = f"{base} ({number})"
         volumes[name] = disk.volume
-        return known.setdefault(disk.identity, name)
+        known[disk.identity] = name
+        return name
 
     names = [known.get(disk.identity) or add(disk) for disk in disks]
     if disks[2].fsid == disks[3].fsid:
@@ -176,18 +177,15 @@ def _blobs(root: str) -> tuple[dict[str, int | None], dict[str, int]]:
 def _listed(blobs: str, algorithm: str) -> dict[str, int | None]:
     folder = os.path.join(blobs, algorithm)
     found: dict[str, int | None] = {}
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                digest = digests.from_blob_path(algorithm, entry.name)
-                if digest is None:
-                    continue
-                if len(found) == _MOST_BLOBS:
-                    raise DocumentError(f"{printable(folder)}: has more than {_MOST_BLOBS} blobs")
-                # What is no file has the name for one client, and no length for the other.
-                found[digest] = entry.stat().st_size if entry.is_file() else _NOT_WHOLE
-    except FileNotFoundError:
-        pass
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            digest = digests.from_blob_path(algorithm, entry.name)
+            if digest is None:
+                continue
+            if len(found) == _MOST_BLOBS:
+                raise DocumentError(f"{printable(folder)}: has more than {_MOST_BLOBS} blobs")
+            # What is no file has the name for one client, and no length for the other.
+            found[digest] = entry.stat().st_size if entry.is_file() else _NOT_WHOLE
     return found
 
 
@@ -210,18 +208,14 @@ def _ingested(root: str) -> dict[str, int]:
                     file, length = one.open("data")
             except Fault as fault:
                 # The client may be at work, and some of it is no blob at all.
-                if fault.gone or not _is_folder(ingest, entry):
+                inode = ingest.look(entry)
+                if fault.gone or inode is None or inode.kind != stat.S_IFDIR:
                     continue
                 raise
             os.close(file)
             if digests.is_digest(name.rpartition("@")[2]):
                 found[name] = length
     return found
-
-
-def _is_folder(within: Folder, name: str) -> bool:
-    entry = within.look(name)
-    return entry is not None and entry.kind == stat.S_IFDIR
 
 
 def _engine(root: str, notes: list[str]) -> EngineLayers | None:

@@ -26,12 +26,12 @@ class Policy(StrEnum):
     @property
     def watermarks(self) -> Watermarks:
         """Its watermarks."""
-        return _WATERMARKS[self]
+        return _NEEDS[self][0]
 
     @property
     def depth(self) -> Depth:
         """How much of an App it needs."""
-        return _DEPTHS[self]
+        return _NEEDS[self][1]
 
     def matcher(self, architecture: str, variant: str = "") -> Matcher:
         """Which images of an index its client takes for `architecture`."""
@@ -45,17 +45,11 @@ class Policy(StrEnum):
         return self in (Policy.AKTUALIZR_LITE, Policy.COMPOSECTL)
 
 
-_WATERMARKS = {
-    Policy.AKTUALIZR_LITE: aktualizr_lite.WATERMARKS,
-    Policy.COMPOSECTL: composectl.WATERMARKS,
-    Policy.AKTUALIZR_LITE_SKOPEO: aktualizr_lite_skopeo.WATERMARKS,
-    Policy.EXACT: exact.WATERMARKS,
-}
-_DEPTHS = {
-    Policy.AKTUALIZR_LITE: Depth.IMAGES,
-    Policy.COMPOSECTL: Depth.IMAGES,
-    Policy.AKTUALIZR_LITE_SKOPEO: Depth.APP,
-    Policy.EXACT: Depth.CONFIGS,
+_NEEDS = {
+    Policy.AKTUALIZR_LITE: (aktualizr_lite.WATERMARKS, Depth.IMAGES),
+    Policy.COMPOSECTL: (composectl.WATERMARKS, Depth.IMAGES),
+    Policy.AKTUALIZR_LITE_SKOPEO: (aktualizr_lite_skopeo.WATERMARKS, Depth.APP),
+    Policy.EXACT: (exact.WATERMARKS, Depth.CONFIGS),
 }
 
 

@@ -17,16 +17,14 @@ from layerscan.fit.verdict import Missing
 from layerscan.jsondoc import MAX_INTEGER, Place
 from layerscan.text import printable
 
-COMPRESSION = 5
-"""How many times its blob a layer is taken to need where nothing is known of it."""
+COMPRESSION = 5  # how many times its blob a layer is taken to need where nothing is known of it
 
 _DIGEST = re.compile(r"sha256:.{64}", re.DOTALL)
 """All that the engine asks of a digest; it takes capitals for small letters."""
 
 _MODULUS = LARGEST_UNSIGNED + 1
 
-HasBlob = Callable[[str], bool]
-"""Whether a blob of that digest is there, by its name."""
+HasBlob = Callable[[str], bool]  # whether a blob of that digest is there, by its name
 
 
 def is_enough(metadata: Metadata | None, architecture: str) -> bool:
@@ -50,8 +48,11 @@ def precise(
     """
     place = Place(metadata.source)
     document = decode_until_fault(metadata.raw, metadata.source)
-    if not (alone and isinstance(document, dict) and is_of_one(document)):
-        document, place = _of_architecture(document, architecture, place)
+    members = document if isinstance(document, dict) else {}
+    if not (alone and is_of_one(members)):
+        if architecture not in members:
+            raise lacks(metadata.source, architecture, members)
+        document, place = members[architecture], place.key(architecture)
     at = place.key("layers")
     layers = _member(document, "layers", place)
     found = [
@@ -86,12 +87,6 @@ def _manifest_layers(raw: bytes, source: str) -> Iterator[tuple[str, object, Pla
     for key, layer in _items(layers):
         at = place.key("layers").key(key)
         yield _digest(_member(layer, "digest", at), at.key("digest")), layer, at
-
-
-def _of_architecture(document: object, architecture: str, place: Place) -> tuple[object, Place]:
-    if not isinstance(document, dict) or architecture not in document:
-        raise lacks(place.source, architecture, document if isinstance(document, dict) else ())
-    return document[architecture], place.key(architecture)
 
 
 def _member(value: object, key: str, place: Place) -> object:

@@ -12,7 +12,9 @@ from layerscan import reference as references
 from layerscan.apps.published import PublishedApp, loads_app
 from layerscan.digest import is_digest
 from layerscan.errors import DocumentError
-from layerscan.fit.contents import ImageDocuments
+from layerscan.fit.contents import AppContents, ImageDocuments, from_metadata
+from layerscan.jsondoc import read_file
+from layerscan.layersmeta import MAX_DOCUMENT
 from layerscan.oci import Descriptor
 from layerscan.oci.blobs import APP_MANIFEST_FILE, BlobFolder, Blobs, DryRunFolder
 from layerscan.reference import Reference
@@ -97,6 +99,11 @@ class _StoredImage(OciLayout):
 def is_metadata(name: str) -> bool:
     """Whether `name`, of an App or of a file of metadata, means the latter, there or not."""
     return os.path.isfile(name) or name.endswith(".json")
+
+
+def from_file(path: str) -> AppContents:
+    """What a file of metadata alone says; DocumentError where it cannot be read."""
+    return from_metadata(read_file(path, MAX_DOCUMENT), path)
 
 
 def find_app(name: str, client: RegistryClient) -> FoundApp:
