@@ -114,7 +114,7 @@ def _add_device_arguments(parser: argparse.ArgumentParser) -> None:
         "layers metadata, or always (default: missing)",
     )
     add_fs_argument(prediction, "the one that it has, or ext4")
-    add_store_argument(prediction, "the image store of the device's engine")
+    add_store_argument(prediction)
     add_reading_arguments(prediction)
 
 

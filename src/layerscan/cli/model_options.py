@@ -30,7 +30,7 @@ def add_model_arguments(parser: "Arguments") -> None:
     size = "its blocks in bytes, like block= (default: what mkfs takes)"
     number = whole_number("number of bytes")
     parser.add_argument("--block-size", metavar="N", type=number, help=size)
-    add_store_argument(parser, "the image store of the device's engine")
+    add_store_argument(parser)
     add_accounting_argument(parser)
 
 
@@ -47,16 +47,12 @@ def add_fs_argument(parser: "Arguments", default: str) -> None:
     )
 
 
-def add_store_argument(parser: "Arguments", meaning: str) -> None:
+def add_store_argument(parser: "Arguments") -> None:
     """Declare ``--store``."""
     from layerscan.stores import KINDS
 
-    parser.add_argument(
-        "-s",
-        "--store",
-        choices=list(KINDS),
-        help=f"{meaning} (default: the one that it has, or overlay2)",
-    )
+    store = "the image store of the device's engine (default: the one that it has, or overlay2)"
+    parser.add_argument("-s", "--store", choices=list(KINDS), help=store)
 
 
 def add_reading_arguments(parser: "Arguments") -> None:

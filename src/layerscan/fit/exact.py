@@ -50,12 +50,11 @@ def check(
     rules: dict[str, Rule] = {}
     notes: list[str] = []
     of_inodes: list[str] = []
+    unsaid = f"{device.source}: does not say"
     if device.engine is None:
-        notes.append(f"{device.source}: does not say what the engine has: every layer counts")
+        notes.append(f"{unsaid} what the engine has: every layer counts")
     if None in (device.store.inodes, device.docker.inodes):
-        of_inodes.append(
-            f"{device.source}: does not say how many inodes are free: that is not checked"
-        )
+        of_inodes.append(f"{unsaid} how many inodes are free: that is not checked")
     stacks: list[LayerStack] = []
     by_digest: dict[str, Blob] = {}
     for app in apps:
@@ -66,10 +65,8 @@ def check(
             notes.append(f"{app.name}: its metadata leaves out {guessed} of its layers: estimated")
         unknown = sum(layer.inodes is None for layer in distinct(new))
         if unknown and device.docker.inodes:
-            of_inodes.append(
-                f"{app.name}: how many inodes {unknown} of its layers need is not known: "
-                "not counted"
-            )
+            needed = f"how many inodes {unknown} of its layers need is not known"
+            of_inodes.append(f"{app.name}: {needed}: not counted")
         rules[app.name] = Rule.ESTIMATE if guessed else Rule.METADATA
         stacks += new
         by_digest |= lacking.app_blobs(app, figures)
