@@ -162,7 +162,6 @@ def run_as_nobody(*arguments: object) -> Result:
         "scanning.scanner",
         "stores",
         "cli.report",
-        "cli.scan_report",
     ):
         import_module(f"layerscan.{module}")
 

@@ -334,7 +334,7 @@ def refused(*arguments: object) -> str:
         (("--engine-pulls",), "--engine-pulls is for --policy exact, not aktualizr-lite"),
         (
             ("--store-root", "/x"),
-            "--device describes the disks: give it without --store-root and --docker-root",
+            "--device describes the disks: say it there, without --store-root",
         ),
         (
             ("--insecure-registry", "http://x"),

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from layerscan import open_store, scan
-from layerscan.cli.report import print_table
-from layerscan.cli.scan_report import report_of
+from layerscan.cli.report import of_scan, print_report
 from layerscan.cli.tables import Table, human
 from tests.builders.overlay2 import StoreBuilder
 from tests.builders.tree import many
@@ -106,7 +105,7 @@ def test_a_table_of_900_layers_takes_a_tenth_of_the_scan(tmp_path: Path) -> None
 
     def shown() -> None:
         with redirect_stdout(io.StringIO()) as out:
-            print_table(report_of(found))
+            print_report(of_scan(found), "table")
         assert len(out.getvalue().splitlines()) == 30 + 900 + 5
 
     # What both take of the processor, in turns: what else runs counts for neither.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerscan.files import mounts
+from layerscan.files.mounts import place_of
 from layerscan.fit import disks, live
 from layerscan.fit.disks import disk_of
 from tests.builders.user import as_nobody
@@ -52,7 +53,7 @@ def test_ext4(tmp_path: Path, block_size: int) -> None:
     with loop.ext4(str(tmp_path / "disk"), SIZE, "-b", str(block_size), "-m", "0") as disk:
         found = os.statvfs(disk)
         one = disk_of(disk)
-        assert one.kind == "ext4"
+        assert place_of(disk).mount.kind == "ext4"
         assert one.unknown == ()
         assert one.volume.withheld_blocks == found.f_bfree - found.f_bavail > 0
         # A folder that is mounted once more is on the same disk.

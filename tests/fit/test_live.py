@@ -12,10 +12,10 @@ import pytest
 
 from layerscan.digest import of_content
 from layerscan.errors import LayerscanError
+from layerscan.files.mounts import place_of
 from layerscan.fit import disks, live
 from layerscan.fit.contents import Blob, BlobKind
 from layerscan.fit.device import Device, EngineLayers
-from layerscan.fit.disks import disk_of
 from tests.builders.fit_apps import Layer
 from tests.builders.overlay2 import StoreBuilder, blob_digest
 from tests.builders.tree import File
@@ -91,7 +91,7 @@ def test_disk_that_cannot_be_asked_is_an_error(
 def test_reserve_that_cannot_be_read_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None
 ) -> None:
-    kind = disk_of(str(tmp_path)).kind
+    kind = place_of(str(tmp_path)).mount.kind
     require(kind == "ext4", f"{tmp_path} is not on ext4")
 
     def reserve(name: str, mode: str = "r", **more: str) -> IO[Any]:

@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 
 from layerscan.errors import DocumentError
 from layerscan.fit import go_metadata, jsoncpp
-from layerscan.fit.go_metadata import GoLayer
+from layerscan.fit.figures import ClientLayer as Found
 from tests.builders.fit_apps import Layer
 
+NOTHING = Found()
 A, B = (Layer(name).digest for name in "ab")
 
 # Go's decoder.
 
 
-def one(text: str) -> dict[str, GoLayer] | None:
+def one(text: str) -> dict[str, Found] | None:
     """What is read of the layers of arm64, None where nothing is; and no fault."""
     found = go_metadata.read(text.encode(), "m")
     assert found.fault is None
@@ -32,28 +33,28 @@ def layer(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        (layer('{"usage": 7, "archive_size": 3, "size": 1}'), {A: GoLayer(7, 3)}),
-        (layer("{}"), {A: GoLayer()}),
-        (layer("null"), {A: GoLayer()}),
-        (layer('{"usage": null, "archive_size": null}'), {A: GoLayer()}),
-        (layer('{"usage": -7}'), {A: GoLayer(-7)}),
-        (layer('{"usage": -0}'), {A: GoLayer()}),
-        (layer(f'{{"usage": {-(2**63)}}}'), {A: GoLayer(-(2**63))}),
-        (layer('{"USAGE": 7, "Archive_Size": 3}'), {A: GoLayer(7, 3)}),
+        (layer('{"usage": 7, "archive_size": 3, "size": 1}'), {A: Found(7, 3)}),
+        (layer("{}"), {A: NOTHING}),
+        (layer("null"), {A: NOTHING}),
+        (layer('{"usage": null, "archive_size": null}'), {A: NOTHING}),
+        (layer('{"usage": -7}'), {A: Found(-7)}),
+        (layer('{"usage": -0}'), {A: NOTHING}),
+        (layer(f'{{"usage": {-(2**63)}}}'), {A: Found(-(2**63))}),
+        (layer('{"USAGE": 7, "Archive_Size": 3}'), {A: Found(7, 3)}),
         # Letters that fold to s and k.
-        (layer('{"u\\u017fage": 7, "archive_\\u017fize": 3}'), {A: GoLayer(7, 3)}),
+        (layer('{"u\\u017fage": 7, "archive_\\u017fize": 3}'), {A: Found(7, 3)}),
         # The last counts, but for null, which leaves what is there.
-        (layer('{"usage": 7, "usage": 8}'), {A: GoLayer(8)}),
-        (layer('{"usage": 7, "Usage": 8}'), {A: GoLayer(8)}),
-        (layer('{"usage": 7, "usage": null}'), {A: GoLayer(7)}),
-        (layer(f'{{"usage": 7}}, "{A}": {{}}'), {A: GoLayer()}),
+        (layer('{"usage": 7, "usage": 8}'), {A: Found(8)}),
+        (layer('{"usage": 7, "Usage": 8}'), {A: Found(8)}),
+        (layer('{"usage": 7, "usage": null}'), {A: Found(7)}),
+        (layer(f'{{"usage": 7}}, "{A}": {{}}'), {A: NOTHING}),
         ('{"arm64": null}', {}),
         ('{"arm64": {}}', {}),
         ('{"arm64": {"layers": null}}', {}),
-        ('{"arm64": {"layers": {"no digest": {"usage": 1}}}}', {"no digest": GoLayer(1)}),
+        ('{"arm64": {"layers": {"no digest": {"usage": 1}}}}', {"no digest": Found(1)}),
         # A map that is given twice is filled twice; null empties it.
         (f'{{"arm64": {{"layers": {{"{A}": {{}}}}, "Layers": {{"{B}": {{}}}}}}}}',
-         {A: GoLayer(), B: GoLayer()}),
+         {A: NOTHING, B: NOTHING}),
         (f'{{"arm64": {{"layers": {{"{A}": {{}}}}, "layers": null}}}}', {}),
         (f'{{"arm64": {{"layers": {{"{A}": {{}}}}}}, "arm64": {{}}}}', {}),
         ('{"amd64": {}}', None),
@@ -62,30 +63,30 @@ def layer(text: str) -> str:
         ("null", None),
     ],
 )  # fmt: skip
-def test_what_go_makes_of_a_document(text: str, found: dict[str, GoLayer] | None) -> None:
+def test_what_go_makes_of_a_document(text: str, found: dict[str, Found] | None) -> None:
     assert one(text) == found
 
 
 @pytest.mark.parametrize(
     ("text", "found", "fault"),
     [
-        (layer('{"usage": "7"}'), {A: GoLayer()}, "usage: must be an integer"),
-        (layer('{"usage": 7.0}'), {A: GoLayer()}, "usage: must be an integer"),
-        (layer('{"usage": 7e1}'), {A: GoLayer()}, "usage: must be an integer"),
-        (layer('{"usage": true}'), {A: GoLayer()}, "usage: must be an integer"),
-        (layer(f'{{"usage": {2**63}}}'), {A: GoLayer()}, f"usage: must be at most {2**63 - 1}"),
-        (layer('{"usage": 7, "size": "x"}'), {A: GoLayer(7)}, "size: must be an integer"),
-        (layer('{"archive_size": [], "usage": 7}'), {A: GoLayer(7)}, "must be an integer"),
-        (layer('{"usage": 7, "usage": "8"}'), {A: GoLayer(7)}, "must be an integer"),
-        (layer("7"), {A: GoLayer()}, "must be an object"),
-        (layer(f'7, "{B}": {{"usage": 9}}'), {A: GoLayer(), B: GoLayer(9)}, "must be an object"),
+        (layer('{"usage": "7"}'), {A: NOTHING}, "usage: must be an integer"),
+        (layer('{"usage": 7.0}'), {A: NOTHING}, "usage: must be an integer"),
+        (layer('{"usage": 7e1}'), {A: NOTHING}, "usage: must be an integer"),
+        (layer('{"usage": true}'), {A: NOTHING}, "usage: must be an integer"),
+        (layer(f'{{"usage": {2**63}}}'), {A: NOTHING}, f"usage: must be at most {2**63 - 1}"),
+        (layer('{"usage": 7, "size": "x"}'), {A: Found(7)}, "size: must be an integer"),
+        (layer('{"archive_size": [], "usage": 7}'), {A: Found(7)}, "must be an integer"),
+        (layer('{"usage": 7, "usage": "8"}'), {A: Found(7)}, "must be an integer"),
+        (layer("7"), {A: NOTHING}, "must be an object"),
+        (layer(f'7, "{B}": {{"usage": 9}}'), {A: NOTHING, B: Found(9)}, "must be an object"),
         ('{"arm64": {"layers": []}}', {}, "$.arm64.layers: must be an object"),
         ('{"arm64": "x"}', {}, "$.arm64: must be an object"),
-        ('{"arm64": {"fs_block_size": 4e3, "layers": {"x": {"usage": 1}}}}', {"x": GoLayer(1)},
+        ('{"arm64": {"fs_block_size": 4e3, "layers": {"x": {"usage": 1}}}}', {"x": Found(1)},
          "$.arm64.fs_block_size: must be an integer"),
         # Of another architecture, before and after it.
-        ('{"amd64": 7, "arm64": {"layers": {"x": null}}}', {"x": GoLayer()}, "$.amd64: must be"),
-        ('{"arm64": {"layers": {"x": null}}, "z": {"layers": 7}}', {"x": GoLayer()}, "$.z.layers:"),
+        ('{"amd64": 7, "arm64": {"layers": {"x": null}}}', {"x": NOTHING}, "$.amd64: must be"),
+        ('{"arm64": {"layers": {"x": null}}, "z": {"layers": 7}}', {"x": NOTHING}, "$.z.layers:"),
         ("[]", None, "$: must be an object"),
         ('"x"', None, "$: must be an object"),
         # What is not JSON gives nothing, also what comes before the fault.
@@ -96,9 +97,7 @@ def test_what_go_makes_of_a_document(text: str, found: dict[str, GoLayer] | None
         ("[" * 100_000, None, "is nested too deeply"),
     ],
 )  # fmt: skip
-def test_go_keeps_what_it_can_decode(
-    text: str, found: dict[str, GoLayer] | None, fault: str
-) -> None:
+def test_go_keeps_what_it_can_decode(text: str, found: dict[str, Found] | None, fault: str) -> None:
     read = go_metadata.read(text.encode(), "m")
     assert read.fault is not None
     assert fault in str(read.fault)
@@ -107,7 +106,7 @@ def test_go_keeps_what_it_can_decode(
 
 def test_bytes_that_are_no_text_are_a_letter_to_go() -> None:
     found = go_metadata.read(b'{"arm64": {"layers": {"\xff": {"usage": 1}}}}', "m")
-    assert found == ({"arm64": {"\ufffd": GoLayer(1)}}, None)
+    assert found == ({"arm64": {"\ufffd": Found(1)}}, None)
 
 
 # jsoncpp.

@@ -10,9 +10,7 @@ from tests.docs.reader import SOURCES
 SAME = {
     "add_arguments": "a command of `cli` declares what it takes",
     "run": "and runs",
-    "print_json": "a report of `cli`, for programs",
-    "print_table": "and for people",
-    "report_of": "the report of a result",
+    "print_report": "a report of `cli`, for programs or for people",
     "check": "a policy of `fit` says whether an App fits",
     "read": "a form of tables of contents is read",
     "layer_paths": "a store's footprint, of a layer",

@@ -22,24 +22,18 @@ if TYPE_CHECKING:
 
 
 def main(argv: "Sequence[str] | None" = None) -> int:
-    """Run the program.
-
-    Args:
-        argv: its arguments; default: those of the process.
-
-    Returns:
-        The exit status.
-    """
+    """Run the program with `argv`, by default that of the process; returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     # `scan` is the default command: the script it replaces had no commands.
-    if not arguments or (arguments[0].startswith("-") and not _is_for_all(arguments[0])):
+    of_all = ("-h", "--help", "--version")
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in of_all):
         arguments.insert(0, "scan")
     try:
         return _run(arguments)
     except BrokenPipeError:
         return _pipe_closed()
     except Exception as error:  # noqa: BLE001 - whatever it is, the user gets one line
-        where = _where(error) if _is_verbose(arguments) else ""
+        where = _where(error) if {"-v", "--verbose"}.intersection(arguments) else ""
         what = _unforeseen(error)
     # Only here the memory is free that the failed call held.
     drop_output()
@@ -76,18 +70,16 @@ def _where(error: Exception) -> str:
     return "".join(f"{printable(line, longest=None)}\n" for line in lines)
 
 
-def _is_verbose(arguments: list[str]) -> bool:
-    return not {"-v", "--verbose"}.isdisjoint(arguments)
-
-
 def _run(arguments: list[str]) -> int:
     try:
         signal.signal(signal.SIGTERM, _terminate)
         _prepare_output()
+        status: int = ExitStatus.DONE
         if arguments[0] == "--version":
-            return _print_version()
-        options = _parse(arguments)
-        status: int = options.run(options)
+            print(f"layerscan {__version__}")
+        else:
+            options = _parse(arguments)
+            status = options.run(options)
         sys.stdout.flush()
     except (LayerscanError, MissingPackageError) as error:
         complain("error", str(error))
@@ -117,12 +109,6 @@ def _parse(arguments: list[str]) -> "argparse.Namespace":
         raise
 
 
-def _print_version() -> int:
-    print(f"layerscan {__version__}")
-    sys.stdout.flush()
-    return ExitStatus.DONE
-
-
 def _prepare_output() -> None:
     # Python has no stream where the caller closed the descriptor: then writing
     # data fails, as it does for other programs, and messages go nowhere.
@@ -138,10 +124,6 @@ def _prepare_output() -> None:
 def _stream(flags: int) -> "TextIO":
     """A stream of nothing, for the rest of the process."""
     return open(os.open(os.devnull, flags), "w", closefd=False)
-
-
-def _is_for_all(option: str) -> bool:
-    return option in ("-h", "--help", "--version")
 
 
 def _terminate(*_: object) -> "NoReturn":

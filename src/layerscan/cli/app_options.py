@@ -8,19 +8,19 @@ from layerscan.cli.output import complain
 
 if TYPE_CHECKING:
     from layerscan.apps.images import AppImage
+    from layerscan.cli.options import Arguments
 
 
-def add_app_arguments(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+def add_app_arguments(parser: "Arguments") -> None:
     """Declare ``--apps-root``, ``--tag`` and ``--factory-registry``."""
     parser.add_argument("-a", "--apps-root", metavar="DIR", help="those of the Compose Apps in DIR")
     add_factory_arguments(parser)
 
 
-def add_factory_arguments(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+def add_factory_arguments(parser: "Arguments") -> None:
     """Declare ``--tag`` and ``--factory-registry``."""
-    parser.add_argument(
-        "-t", "--tag", metavar="TAG", help="the tag that CI gave to the factory's images"
-    )
+    tag = "the tag that CI gave to the factory's images"
+    parser.add_argument("-t", "--tag", metavar="TAG", help=tag)
     parser.add_argument(
         "--factory-registry",
         metavar="HOST",
@@ -36,11 +36,7 @@ def warn_of_tag(options: argparse.Namespace) -> None:
 
 
 def images_of_apps(options: argparse.Namespace) -> "list[AppImage]":
-    """The images that ``--apps-root`` asks for; warns of variables that are not set.
-
-    Raises:
-        LayerscanError: an App cannot be read.
-    """
+    """The images that ``--apps-root`` asks for; warns of variables that are not set."""
     if options.apps_root is None:
         return []
     from layerscan.apps.images import app_images
@@ -55,10 +51,7 @@ def images_of_apps(options: argparse.Namespace) -> "list[AppImage]":
         complain("warning", note)
     for image in images:
         if image.unset:
+            where = f"App {image.app}, service {image.service}: the image's name"
             names = ", ".join(image.unset)
-            complain(
-                "warning",
-                f"App {image.app}, service {image.service}: the image's name uses variables "
-                f"that are not set: {names}",
-            )
+            complain("warning", f"{where} uses variables that are not set: {names}")
     return images

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from layerscan.cli.device_options import add_client_store_argument, add_root_arguments, roots
+from layerscan.cli.device_options import add_root_arguments, device_here, roots
 from layerscan.cli.model_options import (
     add_fs_argument,
     add_reading_arguments,
@@ -12,6 +12,7 @@ from layerscan.cli.model_options import (
     reading,
     size_or_zero,
 )
+from layerscan.cli.options import add_format_argument, whole_number
 from layerscan.cli.output import complain, is_for_people
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
 from layerscan.cli.status import ExitStatus
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from layerscan.fit.device import Device
     from layerscan.fit.policies import Policy
     from layerscan.fit.sources import FoundApp
-    from layerscan.oci import Platform
     from layerscan.registry import RegistryClient
 
 HELP = "does an App fit on a device?"
@@ -46,26 +46,16 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     what = parser.add_argument_group("what is to fit").add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "--app", metavar="REF", nargs="+", action="extend", help="these Apps, all together"
-    )
-    what.add_argument(
-        "--layers-meta",
-        metavar="FILE",
-        nargs="+",
-        action="extend",
-        help="the metadata of Apps, as it is published with them",
-    )
-    parser.add_argument(
-        "--arch", metavar="ARCH", help="for this architecture (default: the device's)"
-    )
+    add = what.add_argument
+    add("--app", metavar="REF", nargs="+", action="extend", help="these Apps, all together")
+    metadata = "the metadata of Apps, as it is published with them"
+    add("--layers-meta", metavar="FILE", nargs="+", action="extend", help=metadata)
+    arch = "for this architecture (default: the device's)"
+    parser.add_argument("--arch", metavar="ARCH", help=arch)
     add_registry_arguments(parser)
     _add_policy_arguments(parser)
     _add_device_arguments(parser)
-    _add_prediction_arguments(parser)
-    parser.add_argument(
-        "--format", choices=["text", "json"], default="text", help="(default: text)"
-    )
+    add_format_argument(parser, "text")
 
 
 def _add_policy_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +69,7 @@ def _add_policy_arguments(parser: argparse.ArgumentParser) -> None:
     rules.add_argument(
         "--watermark",
         metavar="PCT",
-        type=_percent,
+        type=whole_number("whole number of percent", least=0),
         help="percent of a disk that may be used (default: the policy's: 80, 95, 80 or 100)",
     )
     rules.add_argument(
@@ -110,18 +100,10 @@ def _add_device_arguments(parser: argparse.ArgumentParser) -> None:
     device = parser.add_argument_group("the device (default: this machine)")
     device.add_argument("--device", metavar="FILE", help="the one that this file describes")
     add_root_arguments(device)
-    add_client_store_argument(device)
+    installed = "Apps, or files of their metadata, that are on it already"
     device.add_argument(
-        "--installed",
-        metavar="REF",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="Apps, or files of their metadata, that are on it already",
+        "--installed", metavar="REF", nargs="+", action="extend", default=[], help=installed
     )
-
-
-def _add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
     prediction = parser.add_argument_group("prediction")
     prediction.add_argument(
         "--predict",
@@ -132,19 +114,13 @@ def _add_prediction_arguments(parser: argparse.ArgumentParser) -> None:
         "layers metadata, or always (default: missing)",
     )
     add_fs_argument(prediction, "the one that it has, or ext4")
-    add_store_argument(prediction, "the image store of the device's engine")
+    add_store_argument(prediction)
     add_reading_arguments(prediction)
-
-
-def _percent(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of percent")
-    return int(text[:9])
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
-    from layerscan.cli import check_report
+    from layerscan.cli.check_report import print_report
     from layerscan.fit import live
     from layerscan.fit.composectl import blobs_of
     from layerscan.fit.policies import Policy, UpdateConditions, ask
@@ -168,12 +144,8 @@ def run(options: argparse.Namespace) -> int:
     of_apps = (note for app in apps for note in app.notes)
     notes = (*_useless(options), *device.notes, *of_apps, *verdict.notes)
     warnings = tuple(dict.fromkeys(notes))
-    for warning in warnings:
-        complain("warning", warning)
-    if options.format == "json":
-        check_report.print_json(verdict, device.source, warnings)
-    else:
-        check_report.print_text(verdict)
+    complain("warning", *warnings)
+    print_report(verdict, options.format, device=device.source, warnings=warnings)
     return ExitStatus.DONE if verdict.fits else ExitStatus.DOES_NOT_FIT
 
 
@@ -183,14 +155,10 @@ def _check(options: argparse.Namespace, policy: "Policy") -> None:
     policy.watermarks.chosen(options.watermark)
     if options.arch is not None and not is_architecture(options.arch):
         raise LayerscanError(f"--arch {options.arch!r} is no architecture name: amd64, arm64, …")
-    if options.device is not None and (options.store_root or options.docker_root):
-        raise LayerscanError(
-            "--device describes the disks: give it without --store-root and --docker-root"
-        )
-    if options.device is not None and options.client_store_root:
-        raise LayerscanError(
-            "--device describes the disks: say it there, without --client-store-root"
-        )
+    for given in ("store_root", "docker_root", "client_store_root"):
+        if options.device is not None and getattr(options, given):
+            option = given.replace("_", "-")
+            raise LayerscanError(f"--device describes the disks: say it there, without --{option}")
     if options.quick and options.policy != "composectl":
         raise LayerscanError(f"--quick is for --policy composectl, not {options.policy}")
     if options.engine_pulls and options.policy != "exact":
@@ -204,12 +172,9 @@ def _useless(options: argparse.Namespace) -> list[str]:
     notes = []
     if options.reserved_storage is not None and options.watermark is not None:
         notes.append("--watermark does nothing: --reserved-storage is used in its place")
+    given = [name for name in ("fs", "store") if getattr(options, name) is not None]
     if not options.predict:
-        notes += [
-            f"--{name} does nothing without --predict"
-            for name in ("fs", "store")
-            if getattr(options, name) is not None
-        ]
+        notes += [f"--{name} does nothing without --predict" for name in given]
     return notes
 
 
@@ -217,40 +182,29 @@ def _device(
     options: argparse.Namespace, policy: "Policy", client: "RegistryClient"
 ) -> "tuple[Device, str]":
     """The device with all that is installed on it, and the architecture to look at."""
-    from layerscan.fit import device_file, live
-    from layerscan.fit.contents import from_metadata
+    from layerscan.fit import device_file
     from layerscan.fit.installed import with_apps
+    from layerscan.fit.sources import find_app, from_file, is_metadata
 
     files: tuple[str, ...] = ()
     if options.device is not None:
         device, files = device_file.load(options.device)
     else:
-        device = live.this_device(
-            *roots(options),
-            client_store_root=options.client_store_root,
-            is_exact=policy.asks_engine,
-        )
+        device = device_here(options, is_exact=options.policy == "exact")
     architecture = options.arch or device.architecture
     if architecture is None:
         raise LayerscanError(f"{device.source}: does not say its architecture; give it with --arch")
     if device.architecture not in (None, architecture):
         note = f"{device.source}: is {device.architecture}; the answer is for {architecture}"
         device = device._replace(notes=(*device.notes, note))
-    installed = [from_metadata(_read(path), path) for path in files]
-    installed += [_installed(name, policy, architecture, client) for name in options.installed]
+    installed = [from_file(path) for path in files]
+    installed += [
+        from_file(name)
+        if is_metadata(name)
+        else _contents(find_app(name, client), policy, architecture)
+        for name in options.installed
+    ]
     return with_apps(device, installed, architecture), architecture
-
-
-def _installed(
-    name: str, policy: "Policy", architecture: str, client: "RegistryClient"
-) -> "AppContents":
-    from layerscan.fit.contents import from_metadata
-    from layerscan.fit.sources import find_app, is_metadata
-    from layerscan.oci import Platform
-
-    if is_metadata(name):
-        return from_metadata(_read(name), name)
-    return _contents(find_app(name, client), policy, Platform(architecture))
 
 
 def _apps(
@@ -261,23 +215,20 @@ def _apps(
     client: "RegistryClient",
 ) -> "list[AppContents]":
     from layerscan.cli.progress import PredictProgress
-    from layerscan.fit.contents import from_metadata
-    from layerscan.fit.sources import find_app
-    from layerscan.oci import Platform
+    from layerscan.fit.sources import find_app, from_file
 
     if options.layers_meta:
-        return [from_metadata(_read(path), path) for path in options.layers_meta]
+        return [from_file(path) for path in options.layers_meta]
     sources = [find_app(name, client) for name in options.app]
     variant = device.variant if architecture == device.architecture else ""
-    asked = Platform(architecture, variant=variant)
-    apps = [_contents(source, policy, asked) for source in sources]
+    apps = [_contents(source, policy, architecture, variant) for source in sources]
     if not options.predict:
         return apps
     from layerscan.fit.predicted import model_of, with_prediction
 
     model = model_of(device, policy, named_fs(options.fs), options.store)
     with PredictProgress(shown=is_for_people()) as progress:
-        how = reading(options, progress.update if progress.shown else None)
+        how = reading(options, progress)
         return [
             app
             if options.predict == "missing" and app.is_described(architecture)
@@ -286,19 +237,10 @@ def _apps(
         ]
 
 
-def _contents(source: "FoundApp", policy: "Policy", asked: "Platform") -> "AppContents":
+def _contents(
+    source: "FoundApp", policy: "Policy", architecture: str, variant: str = ""
+) -> "AppContents":
     from layerscan.fit.contents import read_app
 
-    return read_app(
-        *source,
-        architecture=asked.architecture,
-        depth=policy.depth,
-        matcher=policy.matcher(asked.architecture, asked.variant),
-    )
-
-
-def _read(path: str) -> bytes:
-    from layerscan.jsondoc import read_file
-    from layerscan.layersmeta import MAX_DOCUMENT
-
-    return read_file(path, MAX_DOCUMENT)
+    matcher = policy.matcher(architecture, variant)
+    return read_app(*source, architecture=architecture, depth=policy.depth, matcher=matcher)

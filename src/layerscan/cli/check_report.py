@@ -1,23 +1,22 @@
 """The answer of ``check``: text for people, the same facts as JSON for programs."""
 
-import json
-import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from layerscan.cli.output import print_json
 from layerscan.cli.tables import Table, human, print_tables, short
 from layerscan.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from layerscan.fit.verdict import Bundle, Space, Verdict
 
 _PURPOSES = {"store": "blobs", "docker": "layers"}
 
 
-def print_json(verdict: "Verdict", device: str, warnings: Sequence[str]) -> None:
-    """Print the answer as JSON: every figure in bytes, digests in full."""
+def _plain(verdict: "Verdict", device: str, warnings: "Sequence[str]") -> dict[str, object]:
     by_size = verdict.limit.reserved is not None
-    report = {
+    return {
         "fits": verdict.fits,
         "policy": verdict.policy,
         "architecture": verdict.architecture,
@@ -26,15 +25,7 @@ def print_json(verdict: "Verdict", device: str, warnings: Sequence[str]) -> None
         "device": device,
         "apps": [{"app": app, "rule": str(rule)} for app, rule in verdict.rules.items()],
         "volumes": [_volume(space) for space in verdict.spaces],
-        "bundles": [
-            {
-                "app": bundle.app,
-                "fits": bundle.fits,
-                "required": bundle.required,
-                "available": bundle.available,
-            }
-            for bundle in verdict.bundles
-        ],
+        "bundles": [{"app": one.app, "fits": one.fits, **one._asdict()} for one in verdict.bundles],
         "missing_layers": [
             {
                 "digest": layer.digest,
@@ -48,36 +39,34 @@ def print_json(verdict: "Verdict", device: str, warnings: Sequence[str]) -> None
         "download": verdict.download,
         "warnings": list(warnings),
     }
-    json.dump(report, sys.stdout, indent=2)
-    print()
 
 
 def _volume(space: "Space") -> dict[str, object]:
     figures = {
-        name: {"bytes": count, "percent": space.percent(count)}
-        for name, count in (
-            ("required", space.required),
-            ("required_at_least", space.least),
-            ("free", space.free),
-            ("reserved", space.reserved),
-            ("available", space.available),
-            ("total", space.total),
-            ("left", space.left),
-            ("to_free", space.to_free),
-        )
+        "required": space.required,
+        "required_at_least": space.least,
+        "free": space.free,
+        "reserved": space.reserved,
+        "available": space.available,
+        "total": space.total,
+        "left": space.left,
+        "to_free": space.to_free,
     }
     return {
         "volume": space.volume,
         "app": space.app,
         "purposes": list(space.purposes),
         "fits": space.fits,
-        **figures,
+        **{k: {"bytes": n, "percent": space.percent(n)} for k, n in figures.items()},
         "inodes": None if space.inodes is None else space.inodes._asdict(),
     }
 
 
-def print_text(verdict: "Verdict") -> None:
-    """Print the answer for people: tables, and in the last line what it is."""
+def print_report(verdict: "Verdict", form: str, *, device: str, warnings: "Sequence[str]") -> None:
+    """Print the answer, as JSON or for people: tables, and in the last line what it is."""
+    if form == "json":
+        print_json(_plain(verdict, device, warnings))
+        return
     tables = [_space_table(verdict.spaces)]
     if verdict.bundles:
         tables.append(_bundle_table(verdict.bundles))
@@ -95,10 +84,8 @@ def print_text(verdict: "Verdict") -> None:
     allowed = f"watermark {limit.watermark} %"
     if limit.reserved is not None:
         allowed = f"{human(limit.reserved)} reserved"
-    print(
-        f"{'fits' if verdict.fits else 'does not fit'}: {subject} for {verdict.architecture} "
-        f"({verdict.policy}, {allowed})"
-    )
+    answer = "fits" if verdict.fits else "does not fit"
+    print(f"{answer}: {subject} for {verdict.architecture} ({verdict.policy}, {allowed})")
 
 
 def _to_free(verdict: "Verdict") -> list[str]:
@@ -136,7 +123,7 @@ def _space_table(spaces: "Sequence[Space]") -> Table:
         counts = (space.required, space.available, space.reserved)
         table.add(
             *(human(count) for count in (*counts, space.total)),
-            _yes(fits=space.fits),
+            "yes" if space.fits else "no",
             _purpose(space),
             space.volume,
         )
@@ -155,27 +142,18 @@ def _purpose(space: "Space") -> str:
 def _bundle_table(bundles: "Sequence[Bundle]") -> Table:
     table = Table(["REQUIRED", "AVAILABLE"], ["FITS", "ARCHIVE OF APP"])
     for bundle in bundles:
-        table.add(
-            human(bundle.required), human(bundle.available), _yes(fits=bundle.fits), bundle.app
-        )
+        fits = "yes" if bundle.fits else "no"
+        table.add(human(bundle.required), human(bundle.available), fits, bundle.app)
     return table
 
 
 def _layer_table(verdict: "Verdict") -> Table:
     table = Table(["ARCHIVE SIZE", "USAGE"], ["RULE", "MISSING LAYER"])
     for layer in sorted(verdict.missing, key=lambda layer: (-layer.usage, layer.digest)):
-        table.add(
-            human(layer.archive_size),
-            human(layer.usage),
-            _rule(estimated=layer.estimated),
-            short(layer.digest),
-        )
+        rule = _rule(estimated=layer.estimated)
+        table.add(human(layer.archive_size), human(layer.usage), rule, short(layer.digest))
     return table
 
 
 def _rule(*, estimated: bool) -> str:
     return "estimate" if estimated else "metadata"
-
-
-def _yes(*, fits: bool) -> str:
-    return "yes" if fits else "no"

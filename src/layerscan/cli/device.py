@@ -2,7 +2,8 @@
 
 import argparse
 
-from layerscan.cli.device_options import add_client_store_argument, add_root_arguments, roots
+from layerscan.cli.device_options import add_root_arguments, device_here
+from layerscan.cli.options import add_out_file_argument
 from layerscan.cli.output import check_out_file, complain, write_data
 
 HELP = "this machine's disks and layers as a device file for 'check'"
@@ -16,21 +17,15 @@ EPILOG = """example:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_root_arguments(parser)
-    add_client_store_argument(parser)
-    parser.add_argument(
-        "-o", "--out-file", metavar="FILE", default="-", help="where to write (default: stdout)"
-    )
+    add_out_file_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
-    from layerscan.fit import device_file, live
+    from layerscan.fit import device_file
 
     check_out_file(options.out_file)
-    device = live.this_device(
-        *roots(options), client_store_root=options.client_store_root, is_exact=True
-    )
-    for note in device.notes:
-        complain("warning", note)
+    device = device_here(options, is_exact=True)
+    complain("warning", *device.notes)
     write_data(options.out_file, device_file.dumps(device))
     return 0

@@ -1,12 +1,25 @@
 """The options about this machine's folders, which ``check`` and ``device`` have."""
 
 import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from layerscan.cli.options import Arguments
+    from layerscan.fit.device import Device
 
 _STORE_ROOT = "/var/sota/reset-apps"
 
 
-def add_client_store_argument(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
-    """Declare ``--client-store-root``."""
+def add_root_arguments(parser: "Arguments") -> None:
+    """Declare ``--store-root``, ``--docker-root`` and ``--client-store-root``."""
+    parser.add_argument(
+        "--store-root", metavar="DIR", help=f"where the client keeps blobs (default: {_STORE_ROOT})"
+    )
+    parser.add_argument(
+        "--docker-root",
+        metavar="DIR",
+        help="the engine's data root (default: what Docker's daemon.json says, or /var/lib/docker)",
+    )
     parser.add_argument(
         "--client-store-root",
         metavar="DIR",
@@ -15,26 +28,16 @@ def add_client_store_argument(parser: "argparse.ArgumentParser | argparse._Argum
     )
 
 
-def add_root_arguments(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
-    """Declare ``--store-root`` and ``--docker-root``."""
-    parser.add_argument(
-        "--store-root",
-        metavar="DIR",
-        help=f"where the client keeps blobs (default: {_STORE_ROOT})",
-    )
-    parser.add_argument(
-        "--docker-root",
-        metavar="DIR",
-        help="the engine's data root (default: what Docker's daemon.json says, or /var/lib/docker)",
-    )
+def device_here(options: argparse.Namespace, *, is_exact: bool) -> "Device":
+    """This machine, with the folders that the options say; see `layerscan.fit.live`."""
+    from layerscan.fit import live
+
+    compiled_with = options.client_store_root
+    return live.this_device(*roots(options), client_store_root=compiled_with, is_exact=is_exact)
 
 
 def roots(options: argparse.Namespace) -> tuple[str, str]:
-    """The store root and the engine's data root that the options say.
-
-    Raises:
-        LayerscanError: Docker's configuration cannot be read.
-    """
+    """The store root and the engine's data root; LayerscanError where Docker's is unreadable."""
     from layerscan.stores.places import docker_root
 
     store_root = options.store_root if options.store_root is not None else _STORE_ROOT

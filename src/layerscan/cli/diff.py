@@ -1,12 +1,12 @@
 """``layerscan diff``: what an update adds, removes, and needs at its peak."""
 
 import argparse
-import json
-import sys
 from typing import TYPE_CHECKING
 
-from layerscan.cli.output import complain
+from layerscan.cli.options import add_format_argument
+from layerscan.cli.output import complain, print_json
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
+from layerscan.cli.tables import Table, human, print_tables, short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,15 +29,12 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("old", metavar="OLD", help="the App that is installed, or its metadata")
-    parser.add_argument("new", metavar="NEW", help="the App that is to come, or its metadata")
-    parser.add_argument(
-        "--arch", metavar="ARCH", help="only this architecture (default: all that both have)"
-    )
+    add = parser.add_argument
+    add("old", metavar="OLD", help="the App that is installed, or its metadata")
+    add("new", metavar="NEW", help="the App that is to come, or its metadata")
+    add("--arch", metavar="ARCH", help="only this architecture (default: all that both have)")
     add_registry_arguments(parser)
-    parser.add_argument(
-        "--format", choices=["text", "json"], default="text", help="(default: text)"
-    )
+    add_format_argument(parser, "text")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -49,15 +46,13 @@ def run(options: argparse.Namespace) -> int:
         old, new = (_measured(name, client) for name in (options.old, options.new))
     found = [compare(old, new, name) for name in common_architectures(old, new, options.arch)]
     if options.format == "json":
-        _print_json(found)
+        print_json([_plain(one) for one in found])
     else:
         _print_text(found)
     for one in found:
         if _download(one) is None:
-            complain(
-                "warning",
-                f"{one.architecture}: the download is not known: the metadata lacks archive_size",
-            )
+            unknown = "the download is not known: the metadata lacks archive_size"
+            complain("warning", f"{one.architecture}: {unknown}")
     return 0
 
 
@@ -77,40 +72,27 @@ def _download(one: "Difference") -> int | None:
     return one.sums(one.added).archive_size
 
 
-def _print_json(found: "Sequence[Difference]") -> None:
-    report = [
-        {
-            "architecture": one.architecture,
-            "kept": _layers(one.kept, one.inodes),
-            "added": _layers(one.added, one.inodes),
-            "removed": _layers(one.removed, one.inodes),
-            "download": _download(one),
-            "peak": one.peak._asdict(),
-            "after": one.after._asdict(),
-        }
-        for one in found
-    ]
-    json.dump(report, sys.stdout, indent=2)
-    print()
+def _plain(one: "Difference") -> dict[str, object]:
+    return {
+        "architecture": one.architecture,
+        "kept": _layers(one, one.kept),
+        "added": _layers(one, one.added),
+        "removed": _layers(one, one.removed),
+        "download": _download(one),
+        "peak": one.peak._asdict(),
+        "after": one.after._asdict(),
+    }
 
 
-def _layers(
-    layers: "Mapping[str, LayerMeta]", inodes: "Mapping[str, int]"
-) -> list[dict[str, object]]:
-    return [
-        {
-            "digest": digest,
-            "archive_size": figures.archive_size,
-            "usage": figures.usage,
-            "inodes": inodes.get(digest),
-        }
-        for digest, figures in layers.items()
-    ]
+def _layers(one: "Difference", layers: "Mapping[str, LayerMeta]") -> list[dict[str, object]]:
+    found: list[dict[str, object]] = []
+    for digest, meta in layers.items():
+        figures = {"archive_size": meta.archive_size, "usage": meta.usage}
+        found.append({"digest": digest, **figures, "inodes": one.inodes.get(digest)})
+    return found
 
 
 def _print_text(found: "Sequence[Difference]") -> None:
-    from layerscan.cli.tables import Table, human, print_tables, short
-
     for one in found:
         parts = {"kept": one.kept, "added": one.added, "removed": one.removed}
         # Documents of the docker rule have none, nor do those of before.
@@ -140,6 +122,4 @@ def _counted(one: "Difference", inodes: int | None) -> list[str]:
 
 
 def _known(count: int | None) -> str:
-    from layerscan.cli.tables import human
-
     return "unknown" if count is None else human(count)

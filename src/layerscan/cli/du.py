@@ -6,9 +6,9 @@ import stat
 import sys
 from typing import TYPE_CHECKING
 
-from layerscan.cli.output import complain
+from layerscan.cli.options import add_format_argument, add_threads_argument
+from layerscan.cli.output import complain, print_json
 from layerscan.cli.status import ExitStatus
-from layerscan.cli.threads import add_threads_argument
 from layerscan.text import printable_path
 
 if TYPE_CHECKING:
@@ -27,23 +27,14 @@ EPILOG = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("paths", metavar="PATH", nargs="*", default=["."], help="(default: .)")
-    parser.add_argument(
-        "-s", "--summarize", action="store_true", help="a total for each PATH; always the case"
-    )
-    parser.add_argument("-k", action="store_true", help="count in KiB; always, but with --bytes")
-    parser.add_argument(
-        "--apparent-size", action="store_true", help="add up lengths, not disk usage"
-    )
-    parser.add_argument(
-        "-b", "--bytes", action="store_true", help="the same as --apparent-size, in bytes"
-    )
-    parser.add_argument(
-        "-x", "--one-file-system", action="store_true", help="skip other file systems' mounts"
-    )
-    parser.add_argument(
-        "--format", choices=["text", "json"], default="text", help="(default: text)"
-    )
+    add = parser.add_argument
+    add("paths", metavar="PATH", nargs="*", default=["."], help="(default: .)")
+    add("-s", "--summarize", action="store_true", help="a total for each PATH; always the case")
+    add("-k", action="store_true", help="count in KiB; always, but with --bytes")
+    add("--apparent-size", action="store_true", help="add up lengths, not disk usage")
+    add("-b", "--bytes", action="store_true", help="the same as --apparent-size, in bytes")
+    add("-x", "--one-file-system", action="store_true", help="skip other file systems' mounts")
+    add_format_argument(parser, "text")
     add_threads_argument(parser)
 
 
@@ -60,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     found = list(zip(options.paths, usages, strict=True))
     errors = [error for usage in usages for error in usage.errors]
     if options.format == "json":
-        _print_json(found)
+        print_json([_plain(path, usage) for path, usage in found])
     else:
         for path, usage in found:
             # No entry: it is missing, or was counted in a path before it.
@@ -70,8 +61,7 @@ def run(options: argparse.Namespace) -> int:
     for path, usage in found:
         if usage.vanished:
             complain("warning", f"{path}: {usage.vanished} entries vanished while it was read")
-    for error in errors:
-        complain("error", _told(error))
+    complain("error", *map(_told, errors))
     untold = sum(usage.error_count for usage in usages) - len(errors)
     if untold:
         complain("error", f"{untold} more entries could not be read")
@@ -101,29 +91,9 @@ def _told(error: "WalkError") -> str:
     return f"cannot {'read directory' if is_folder else 'access'} {error}"
 
 
-def _print_json(found: "list[tuple[str, Usage]]") -> None:
-    import json
-
-    report = [
-        {
-            "path": path,
-            "usage": usage.usage,
-            "size": usage.size,
-            "apparent_size": usage.size + usage.directory_size,
-            "blocks": usage.blocks,
-            "files": usage.files,
-            "directories": usage.directories,
-            "symlinks": usage.symlinks,
-            "others": usage.others,
-            "duplicates": usage.duplicates,
-            "mounts": usage.mounts,
-            "vanished": usage.vanished,
-            "errors": [
-                {"path": os.fsdecode(error.path), "errno": error.errno} for error in usage.errors
-            ],
-            "error_count": usage.error_count,
-        }
-        for path, usage in found
-    ]
-    json.dump(report, sys.stdout, indent=2)
-    print()
+def _plain(path: str, usage: "Usage") -> dict[str, object]:
+    plain: dict[str, object] = {"path": path, "usage": usage.usage, "size": usage.size}
+    plain |= {"apparent_size": usage.size + usage.directory_size, **usage._asdict()}
+    plain["errors"] = [{"path": os.fsdecode(one.path), "errno": one.errno} for one in usage.errors]
+    del plain["holes"], plain["directory_size"], plain["child"]
+    return plain

@@ -2,6 +2,7 @@
 
 import argparse
 
+from layerscan.cli.options import add_format_argument
 from layerscan.cli.output import write_data
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
 from layerscan.errors import LayerscanError
@@ -20,22 +21,13 @@ EPILOG = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "reference", metavar="REF", help="an App or an image, by any form of reference"
-    )
-    parser.add_argument("--arch", metavar="ARCH", help="only this architecture: amd64, arm64, …")
-    parser.add_argument(
-        "--platform",
-        metavar="PLATFORM",
-        help="only this platform of an image: os/architecture[/variant]",
-    )
+    add = parser.add_argument
+    add("reference", metavar="REF", help="an App or an image, by any form of reference")
+    add("--arch", metavar="ARCH", help="only this architecture: amd64, arm64, …")
+    platform = "only this platform of an image: os/architecture[/variant]"
+    add("--platform", metavar="PLATFORM", help=platform)
     output = parser.add_mutually_exclusive_group()
-    output.add_argument(
-        "--format",
-        choices=["table", "json"],
-        default="table",
-        help="the report on stdout (default: table)",
-    )
+    add_format_argument(output, "table", "the report on stdout")
     output.add_argument(
         "--raw", action="store_true", help="print the manifest or index, byte for byte"
     )
@@ -44,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
-    from layerscan.cli import inspect_report
+    from layerscan.cli.inspect_report import print_report
     from layerscan.publishing.inspection import Filter, fetch, inspect
     from layerscan.reference import parse
     from layerscan.registry import RegistryClient
@@ -58,8 +50,5 @@ def run(options: argparse.Namespace) -> int:
             write_data("-", fetch(client, reference).raw)
             return 0
         result = inspect(client, reference, wanted)
-    if options.format == "json":
-        inspect_report.print_json(result)
-    else:
-        inspect_report.print_table(result)
+    print_report(result, options.format)
     return 0

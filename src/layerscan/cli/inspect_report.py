@@ -1,24 +1,31 @@
 """The report of ``inspect``: tables for people, the same facts as JSON for programs."""
 
-import json
-import sys
+import re
 from typing import TYPE_CHECKING
 
+from layerscan.cli.output import print_json
 from layerscan.cli.tables import Table, human, print_tables, short
 from layerscan.oci.platforms import platform_text
 from layerscan.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection
 
     from layerscan.layersmeta import LayerMeta
     from layerscan.oci import Descriptor
     from layerscan.publishing.inspection import AppContent, ImageContent, Inspection
 
 
-def print_json(result: "Inspection") -> None:
-    """Print the report as JSON: every figure in bytes, digests in full."""
-    report = {
+def print_report(result: "Inspection", form: str) -> None:
+    """Print the report, as JSON or for people."""
+    if form == "json":
+        print_json(_plain(result))
+    else:
+        _print_text(result)
+
+
+def _plain(result: "Inspection") -> dict[str, object]:
+    return {
         "reference": str(result.reference),
         "kind": result.kind,
         "digest": result.fetched.digest,
@@ -35,8 +42,6 @@ def print_json(result: "Inspection") -> None:
             for one in result.others
         ],
     }
-    json.dump(report, sys.stdout, indent=2)
-    print()
 
 
 def _app(content: "AppContent") -> dict[str, object]:
@@ -75,18 +80,17 @@ def _figures(layer: "LayerMeta") -> dict[str, object]:
     return {**layer._asdict(), "ratio": ratio(layer)}
 
 
-def total(layers: "Iterable[LayerMeta]") -> "LayerMeta":
+def total(layers: "Collection[LayerMeta]") -> "LayerMeta":
     """The sum of `layers`; its archive size is None where that of a layer is."""
     from layerscan.layersmeta import LayerMeta
 
-    size = usage = 0
-    archive_size: int | None = 0
-    for layer in layers:
-        size += layer.size
-        usage += layer.usage
-        if archive_size is not None:
-            archive_size = None if layer.archive_size is None else archive_size + layer.archive_size
-    return LayerMeta(size, usage, archive_size)
+    archives = [layer.archive_size for layer in layers]
+    known = [size for size in archives if size is not None]
+    return LayerMeta(
+        sum(layer.size for layer in layers),
+        sum(layer.usage for layer in layers),
+        sum(known) if len(known) == len(archives) else None,
+    )
 
 
 def ratio(layer: "LayerMeta") -> float | None:
@@ -108,19 +112,14 @@ def _image(image: "ImageContent") -> dict[str, object]:
         "size": image.manifest.size,
         "image_id": image.image_id,
         "layers": [
-            {
-                "digest": layer.digest,
-                "media_type": layer.media_type,
-                "archive_size": layer.size,
-            }
-            for layer in image.layers
+            {"digest": one.digest, "media_type": one.media_type, "archive_size": one.size}
+            for one in image.layers
         ],
         "archive_size": image.archive_size,
     }
 
 
-def print_table(result: "Inspection") -> None:
-    """Print the report for people."""
+def _print_text(result: "Inspection") -> None:
     fetched = result.fetched
     print(f"{result.reference}: {result.kind.replace('-', ' ')}, {len(fetched.raw):,} bytes")
     print(f"{fetched.digest} {fetched.media_type}")
@@ -145,34 +144,24 @@ def _app_tables(content: "AppContent") -> list[Table]:
     for service, image in content.images.items():
         services.add(service, image.familiar)
     documents = Table(["SIZE"], ["DOCUMENT", "DIGEST"])
-    for name, descriptor in _documents(content):
-        documents.add(human(descriptor.size), name, descriptor.digest)
-    return [documents, services, files, *(_metadata_tables(content) if content.metadata else ())]
-
-
-def _documents(content: "AppContent") -> "list[tuple[str, Descriptor]]":
     app = content.app
-    found = [("bundle", app.bundle)]
-    if app.metadata is not None:
-        found.append(("layers metadata", app.metadata))
-    return found + [
-        (f"layers manifest {name}", manifest)
-        for name, manifest in sorted(app.layers_manifests.items())
-    ]
+    named = [("bundle", app.bundle), ("layers metadata", app.metadata)]
+    manifests = sorted(app.layers_manifests.items())
+    named += ((f"layers manifest {name}", manifest) for name, manifest in manifests)
+    for name, descriptor in named:
+        if descriptor is not None:
+            documents.add(human(descriptor.size), name, descriptor.digest)
+    return [documents, services, files, *(_metadata_tables(content) if content.metadata else ())]
 
 
 def _metadata_tables(content: "AppContent") -> list[Table]:
     layers = Table(["SIZE", "USAGE", "ARCHIVE", "RATIO"], ["ARCH", "LAYER"])
     totals = Table(["SIZE", "USAGE", "ARCHIVE", "RATIO", "LAYERS"], ["ARCH"])
     for name, meta in sorted((content.metadata or {}).items()):
-        for digest, layer in _largest_first(meta.layers):
+        for digest, layer in sorted(meta.layers.items(), key=lambda item: -item[1].usage):
             layers.add(*_columns(layer), name, short(digest))
         totals.add(*_columns(total(meta.layers.values())), str(len(meta.layers)), name)
     return [layers, totals]
-
-
-def _largest_first(layers: "Mapping[str, LayerMeta]") -> "list[tuple[str, LayerMeta]]":
-    return sorted(layers.items(), key=lambda item: (-item[1].usage, item[0]))
 
 
 def _columns(layer: "LayerMeta") -> tuple[str, str, str, str]:
@@ -206,13 +195,7 @@ def _image_tables(result: "Inspection") -> list[Table]:
 
 def compression(media_type: str) -> str:
     """What a layer's archive is packed with, as its media type says; else that type."""
-    for ending, name in (
-        ("tar+gzip", "gzip"),
-        ("tar.gzip", "gzip"),
-        ("tar+zstd", "zstd"),
-        ("tar.zstd", "zstd"),
-        ("tar", "tar"),
-    ):
-        if media_type.endswith(ending):
-            return name
-    return printable(media_type[:100]) or "unknown"
+    packed = re.search(r"tar(?:[+.](gzip|zstd))?\Z", media_type)
+    if packed is None:
+        return printable(media_type[:100]) or "unknown"
+    return packed[1] or "tar"

@@ -2,6 +2,7 @@
 
 import argparse
 
+from layerscan.cli.options import add_out_file_argument
 from layerscan.cli.output import check_out_file, write_data
 from layerscan.errors import LayerscanError
 
@@ -22,9 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="an architecture, and the file that 'layerscan scan -o FILE' wrote on it",
     )
-    parser.add_argument(
-        "-o", "--out-file", metavar="FILE", default="-", help="where to write (default: stdout)"
-    )
+    add_out_file_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:

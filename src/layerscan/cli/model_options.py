@@ -5,17 +5,15 @@ import os
 import re
 from typing import TYPE_CHECKING
 
-from layerscan.cli.threads import add_threads_argument
+from layerscan.cli.options import add_accounting_argument, add_threads_argument, whole_number
 from layerscan.errors import LayerscanError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from layerscan.cli.options import Arguments
+    from layerscan.cli.progress import PredictProgress
     from layerscan.fit.predicted import NamedFileSystem
     from layerscan.prediction.images import PredictionTarget
-    from layerscan.prediction.layers import ReadOptions, ReadProgress
-
-    _Arguments = argparse.ArgumentParser | argparse._ArgumentGroup  # noqa: SLF001 - its type
+    from layerscan.prediction.layers import ReadOptions
 
 _UNITS = {unit: 1 << 10 * power for power, unit in enumerate(("B", "KIB", "MIB", "GIB", "TIB"))}
 
@@ -24,31 +22,19 @@ _SIZE = re.compile(r"([0-9]{1,15})([KMGT]I)?(B)?", re.ASCII | re.IGNORECASE)
 _LARGEST = "64GiB"
 
 
-def add_model_arguments(parser: "_Arguments") -> None:
+def add_model_arguments(parser: "Arguments") -> None:
     """Declare what to predict for: a device, or its file system and image store."""
-    parser.add_argument(
-        "--device",
-        metavar="FILE",
-        help="for the file system and the image store that this device file describes",
-    )
+    device = "for the file system and the image store that this device file describes"
+    parser.add_argument("--device", metavar="FILE", help=device)
     add_fs_argument(parser, "ext4")
-    parser.add_argument(
-        "--block-size",
-        metavar="N",
-        type=_count,
-        help="its blocks in bytes, like block= (default: what mkfs takes)",
-    )
-    add_store_argument(parser, "the image store of the device's engine")
-    parser.add_argument(
-        "--accounting",
-        choices=["docker", "exact"],
-        default="docker",
-        help="usage as update clients expect it, or every block that a layer makes the "
-        "engine use (default: docker)",
-    )
+    size = "its blocks in bytes, like block= (default: what mkfs takes)"
+    number = whole_number("number of bytes")
+    parser.add_argument("--block-size", metavar="N", type=number, help=size)
+    add_store_argument(parser)
+    add_accounting_argument(parser)
 
 
-def add_fs_argument(parser: "_Arguments", default: str) -> None:
+def add_fs_argument(parser: "Arguments", default: str) -> None:
     """Declare ``--fs``."""
     parser.add_argument(
         "--fs",
@@ -61,23 +47,18 @@ def add_fs_argument(parser: "_Arguments", default: str) -> None:
     )
 
 
-def add_store_argument(parser: "_Arguments", meaning: str) -> None:
+def add_store_argument(parser: "Arguments") -> None:
     """Declare ``--store``."""
     from layerscan.stores import KINDS
 
-    parser.add_argument(
-        "-s",
-        "--store",
-        choices=list(KINDS),
-        help=f"{meaning} (default: the one that it has, or overlay2)",
-    )
+    store = "the image store of the device's engine (default: the one that it has, or overlay2)"
+    parser.add_argument("-s", "--store", choices=list(KINDS), help=store)
 
 
-def add_reading_arguments(parser: "_Arguments") -> None:
+def add_reading_arguments(parser: "Arguments") -> None:
     """Declare how layers are read."""
-    parser.add_argument(
-        "--cache", metavar="DIR", help="keep what is found of layers there, and read none twice"
-    )
+    cache = "keep what is found of layers there, and read none twice"
+    parser.add_argument("--cache", metavar="DIR", help=cache)
     add_threads_argument(parser, "layers that are read at a time (default: one a core, at most 8)")
     parser.add_argument(
         "--max-layer-size",
@@ -86,19 +67,15 @@ def add_reading_arguments(parser: "_Arguments") -> None:
         default=_LARGEST,
         help="refuse a layer that is longer, uncompressed: 500MiB, 64GiB, … (default: %(default)s)",
     )
-    parser.add_argument(
-        "--no-toc",
-        action="store_true",
-        help="read all of a layer, also where a registry has its table of contents",
-    )
+    no_toc = "read all of a layer, also where a registry has its table of contents"
+    parser.add_argument("--no-toc", action="store_true", help=no_toc)
 
 
 def model(options: argparse.Namespace) -> "PredictionTarget":
     """What the arguments of `add_model_arguments` say.
 
-    Raises:
-        LayerscanError: the file system cannot have such blocks, or says that it has others;
-            or a device file cannot be read.
+    Raises LayerscanError where the file system cannot have such blocks, or says that it has
+    others; or a device file cannot be read.
     """
     from layerscan.prediction.filesystems import file_system
     from layerscan.prediction.images import PredictionTarget
@@ -124,11 +101,7 @@ def model(options: argparse.Namespace) -> "PredictionTarget":
 
 
 def named_fs(given: str | None) -> "NamedFileSystem | None":
-    """The file system that ``--fs`` says, None where it is not given.
-
-    Raises:
-        LayerscanError: a device file that cannot be read, or whose file system has no model.
-    """
+    """The file system that ``--fs`` says, None without it; raises as `model`."""
     from layerscan.fit import device_file
     from layerscan.fit.predicted import NamedFileSystem, file_system_of
 
@@ -139,13 +112,10 @@ def named_fs(given: str | None) -> "NamedFileSystem | None":
     return file_system_of(device_file.load(given).device)
 
 
-def reading(
-    options: argparse.Namespace, on_progress: "Callable[[ReadProgress], object] | None" = None
-) -> "ReadOptions":
+def reading(options: argparse.Namespace, progress: "PredictProgress") -> "ReadOptions":
     """What the arguments of `add_reading_arguments` say.
 
-    Raises:
-        LayerscanError: the folder of the cache cannot be made.
+    Raises LayerscanError where the folder of the cache cannot be made.
     """
     from layerscan.prediction.cache import PredictionCache
     from layerscan.prediction.layers import ReadOptions
@@ -155,7 +125,7 @@ def reading(
         workers=options.threads,
         limit=options.max_layer_size,
         with_toc=not options.no_toc,
-        on_progress=on_progress,
+        on_progress=progress.update if progress.shown else None,
     )
 
 
@@ -178,26 +148,14 @@ def _file_system(text: str) -> str:
     return text
 
 
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text[:9]) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of bytes")
-    return int(text[:9])
-
-
-def _size(text: str) -> int:
-    size = size_or_zero(text)
-    if size == 0:
+def size_or_zero(text: str, least: int = 0) -> int:
+    """The number of bytes that an argument says: ``500MiB``, ``64GiB``, or so many bytes."""
+    match = _SIZE.fullmatch(text)
+    size = int(match[1]) * _UNITS[f"{(match[2] or '').upper()}B"] if match else -1
+    if size < least:
         raise argparse.ArgumentTypeError(f"{text!r} is no size: 500MiB, 64GiB, or so many bytes")
     return size
 
 
-def size_or_zero(text: str) -> int:
-    """The number of bytes that a size says: ``500MiB``, ``64GiB``, or so many bytes.
-
-    Raises:
-        argparse.ArgumentTypeError: it is no size.
-    """
-    match = _SIZE.fullmatch(text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size: 500MiB, 64GiB, or so many bytes")
-    return int(match[1]) * _UNITS[f"{(match[2] or '').upper()}B"]
+def _size(text: str) -> int:
+    return size_or_zero(text, least=1)

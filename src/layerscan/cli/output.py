@@ -13,22 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
+    from layerscan.prediction.images import Prediction
+    from layerscan.scanning.result import Scan
 
-def complain(kind: str, message: str) -> None:
-    """One line on stderr: ``layerscan: warning: …``.
 
-    Raises:
-        BrokenPipeError: stderr is a pipe that nobody reads.
-    """
-    write_message(f"layerscan: {kind}: {printable(message, longest=None)}\n")
+def complain(kind: str, *messages: str) -> None:
+    """For each message a line on stderr: ``layerscan: warning: …``; raises as `write_message`."""
+    for message in messages:
+        write_message(f"layerscan: {kind}: {printable(message, longest=None)}\n")
 
 
 def write_message(text: str) -> None:
-    """Write lines that are fit to print to stderr.
-
-    Raises:
-        BrokenPipeError: stderr is a pipe that nobody reads.
-    """
+    """Write lines that are fit to print to stderr; BrokenPipeError where nobody reads it."""
     try:
         sys.stderr.write(text)
     except OSError as error:
@@ -63,11 +59,7 @@ def is_stdout(path: str) -> bool:
 
 
 def check_out_file(path: str) -> None:
-    """Find out that `path` cannot be written before the work, not after it.
-
-    Raises:
-        LayerscanError: it cannot.
-    """
+    """Refuse a `path` that cannot be written before the work, not after it."""
     if is_stdout(path):
         return
     if not path:
@@ -88,15 +80,7 @@ def check_out_file(path: str) -> None:
 
 
 def check_outputs(out_file: str | None, report: str | None) -> None:
-    """The same for ``-o``, and that it does not share stdout with a report.
-
-    Args:
-        out_file: what ``-o`` says, None without it.
-        report: what ``--format`` says, None without it.
-
-    Raises:
-        LayerscanError: the file cannot be written, or both want stdout.
-    """
+    """The same for ``-o``, and where it shares stdout with a report, that of ``--format``."""
     if out_file is None:
         return
     check_out_file(out_file)
@@ -104,15 +88,30 @@ def check_outputs(out_file: str | None, report: str | None) -> None:
         raise LayerscanError(f"-o {out_file} and --format both want stdout: give one of them")
 
 
+def write_metadata(path: str, result: "Scan | Prediction", *, by_arch: bool) -> None:
+    """Write the layers metadata of a result, of one architecture or `by_arch`."""
+    from layerscan import layersmeta
+
+    if by_arch:
+        write_data(path, layersmeta.dumps_by_arch(result.documents()))
+    else:
+        write_data(path, layersmeta.dumps(result.document()))
+
+
+def print_json(document: object) -> None:
+    """Print a report as JSON: every figure in bytes, digests in full."""
+    import json
+
+    json.dump(document, sys.stdout, indent=2)
+    print()
+
+
 def write_data(path: str, data: bytes) -> None:
     """Write `data` to the file `path`, whole or not at all; ``-`` is stdout.
 
     A new file takes the old one's place only when all of it is on the disk; a
-    symlink stays, its target is replaced; see `layerscan.files.writing`.
-
-    Raises:
-        LayerscanError: it cannot be written; what was there is untouched.
-        OSError: stdout cannot be written.
+    symlink stays, its target is replaced; see `layerscan.files.writing`. LayerscanError
+    where it cannot be written: what was there is untouched; of stdout, it is an OSError.
     """
     if is_stdout(path):
         sys.stdout.flush()

@@ -5,14 +5,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from layerscan.cli.app_options import add_app_arguments, images_of_apps, warn_of_tag
-from layerscan.cli.arch_option import add_arch_argument, asked_architectures
-from layerscan.cli.model_options import (
-    add_model_arguments,
-    add_reading_arguments,
-    model,
-    reading,
-)
-from layerscan.cli.output import check_outputs, complain, is_for_people, write_data
+from layerscan.cli.model_options import add_model_arguments, add_reading_arguments, model, reading
+from layerscan.cli.options import add_report_arguments, asked_architectures
+from layerscan.cli.output import check_outputs, complain, is_for_people, write_metadata
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
 from layerscan.cli.status import ExitStatus
 from layerscan.errors import LayerscanError
@@ -52,22 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     images = parser.add_argument_group("the images")
     images.add_argument("sources", metavar="SOURCE", nargs="*", help="where an image is")
     add_app_arguments(images)
-    add_arch_argument(images, "only images of these architectures (default: all that there are)")
+    arch = "only images of these architectures (default: all that there are)"
+    images.add_argument("--arch", metavar="ARCH,…", help=arch)
     add_model_arguments(parser.add_argument_group("the device"))
     output = parser.add_argument_group("output")
-    output.add_argument(
-        "-o", "--out-file", metavar="FILE", help="write the layers metadata there; - is stdout"
-    )
-    output.add_argument(
-        "--by-arch",
-        action="store_true",
-        help="write a key for each architecture also if there is only one",
-    )
-    output.add_argument(
-        "--format",
-        choices=["table", "json"],
-        help="the report on stdout (default: table, none with -o)",
-    )
+    add_report_arguments(output, "write a key for each architecture also if there is only one")
     add_reading_arguments(parser.add_argument_group("reading the layers"))
     add_registry_arguments(parser.add_argument_group("registries"))
 
@@ -83,45 +67,27 @@ def run(options: argparse.Namespace) -> int:
     warn_of_tag(options)
     wanted = asked_architectures(options)
     target = model(options)
-    names = [*options.sources, *_images_of_apps(options)]
+    of_apps = (f"docker://{image.reference}" for image in images_of_apps(options))
+    names = [*options.sources, *dict.fromkeys(of_apps)]
     if not names:
         raise LayerscanError("which images? give a SOURCE, or --apps-root with Apps in it")
     progress = PredictProgress(shown=is_for_people())
-    how = reading(options, progress.update if progress.shown else None)
-    with (
-        RegistryClient(registry_options(options)) as client,
-        ExitStack() as opened,
-        progress,
-    ):
+    how = reading(options, progress)
+    with RegistryClient(registry_options(options)) as client, ExitStack() as opened, progress:
         sources = [opened.enter_context(open_source(name, lambda: client)) for name in names]
         result = predict_images(gather_images(sources, wanted), target, how)
-    for note in result.notes:
-        complain("warning", note)
+    complain("warning", *result.notes)
     _write(result, wanted, options)
     return ExitStatus.DONE
-
-
-def _images_of_apps(options: argparse.Namespace) -> list[str]:
-    """The images of the Apps as sources, each once."""
-    names = (f"docker://{image.reference}" for image in images_of_apps(options))
-    return list(dict.fromkeys(names))
 
 
 def _write(
     result: "Prediction", wanted: "Collection[str] | None", options: argparse.Namespace
 ) -> None:
     if options.out_file is None or options.format is not None:
-        from layerscan.cli.predict_report import report_of
-        from layerscan.cli.report import print_json, print_table
+        from layerscan.cli.report import of_prediction, print_report
 
-        show = print_json if options.format == "json" else print_table
-        show(report_of(result))
-    if options.out_file is None:
-        return
-    from layerscan import layersmeta
-
-    if options.by_arch or len(wanted or ()) > 1 or len(result.architectures) > 1:
-        data = layersmeta.dumps_by_arch(result.documents())
-    else:
-        data = layersmeta.dumps(result.document())
-    write_data(options.out_file, data)
+        print_report(of_prediction(result), options.format)
+    if options.out_file is not None:
+        several = len(wanted or ()) > 1 or len(result.architectures) > 1
+        write_metadata(options.out_file, result, by_arch=options.by_arch or several)

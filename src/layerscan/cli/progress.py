@@ -4,7 +4,6 @@ import os
 import sys
 from contextlib import suppress
 from time import monotonic
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from layerscan.cli.tables import human
@@ -14,27 +13,20 @@ if TYPE_CHECKING:
     from layerscan.publishing.publish import AppsProgress
     from layerscan.walking.walker import Progress
 
-_INTERVAL = 0.1
-"""Seconds between two lines, at the least."""
+_INTERVAL = 0.1  # seconds between two lines, at the least
 
-_BAR = 24
-"""Columns of the bar."""
+_BAR = 24  # columns of the bar
 
-_ERASE = "\r\x1b[K"
-"""Takes away what is on the line."""
+_ERASE = "\r\x1b[K"  # takes away what is on the line
 
 
 class _Line:
-    """A line with a bar that appears when it is started, and is gone when it ends.
+    """A line with a bar, if it is `shown` at all: there when it is started, gone when it ends."""
 
-    Args:
-        noun: what is counted.
-        shown: whether there is to be one at all.
-    """
+    noun = "layers"  # what is counted
 
-    def __init__(self, noun: str, *, shown: bool) -> None:
+    def __init__(self, *, shown: bool) -> None:
         self.shown = shown
-        self._noun = noun
         self._begun: float | None = None
         self._next = 0.0
 
@@ -53,7 +45,7 @@ class _Line:
         self._next = now + _INTERVAL
         full = round(part * _BAR)
         bar = f"[{'=' * full}{' ' * (_BAR - full)}]"
-        self._write("  ".join((self._noun, bar, *filter(None, details))))
+        self._write("  ".join((self.noun, bar, *filter(None, details))))
 
     def _write(self, text: str) -> None:
         # A terminal that has gone away is no fault of the work.
@@ -66,12 +58,7 @@ class _Line:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._begun is not None:
             self._write("")
 
@@ -81,9 +68,6 @@ class ScanProgress(_Line):
 
     It appears with the first update: a scan that is over by then shows none.
     """
-
-    def __init__(self, *, shown: bool) -> None:
-        super().__init__("layers", shown=shown)
 
     def update(self, progress: "Progress", layers: int) -> None:
         """Show how far the walk of so many `layers` has come."""
@@ -97,8 +81,7 @@ class ScanProgress(_Line):
 class PublishProgress(_Line):
     """A bar of Apps done, with the bytes sent so far; it is there from the beginning."""
 
-    def __init__(self, *, shown: bool) -> None:
-        super().__init__("Apps", shown=shown)
+    noun = "Apps"
 
     def update(self, progress: "AppsProgress") -> None:
         """Show how far the run has come."""
@@ -116,9 +99,6 @@ class PredictProgress(_Line):
 
     It appears with the first update, and never if nothing is to be read.
     """
-
-    def __init__(self, *, shown: bool) -> None:
-        super().__init__("layers", shown=shown)
 
     def update(self, progress: "ReadProgress") -> None:
         """Show how far the reading has come."""

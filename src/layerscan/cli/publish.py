@@ -5,9 +5,9 @@ import os
 from typing import TYPE_CHECKING
 
 from layerscan.cli.app_options import add_factory_arguments
-from layerscan.cli.arch_option import add_arch_argument, asked_architectures
 from layerscan.cli.model_options import add_model_arguments, add_reading_arguments, model, reading
-from layerscan.cli.output import check_out_file, complain, is_for_people, write_data
+from layerscan.cli.options import add_format_argument, asked_architectures
+from layerscan.cli.output import check_out_file, complain, is_for_people, print_json, write_data
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
 from layerscan.cli.status import ExitStatus
 from layerscan.errors import LayerscanError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from layerscan.apps.discovery import App
+    from layerscan.cli.options import Arguments
     from layerscan.layersmeta import LayersMeta
     from layerscan.publishing.preparation import PlannedApp, Settings
     from layerscan.publishing.publish import Failed, Published
@@ -43,23 +44,17 @@ _APP = "{app}"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     apps = parser.add_argument_group("the Apps")
-    apps.add_argument(
-        "apps", metavar="APP_DIR", nargs="*", help="folder of an App, with its docker-compose.yml"
-    )
-    apps.add_argument("-a", "--apps-root", metavar="DIR", help="all Apps in DIR")
-    apps.add_argument(
-        "--target",
-        metavar="REF",
-        required=True,
-        help="where to: REGISTRY/REPOSITORY[:TAG], in which {app} stands for the App's name "
-        "(default tag: latest)",
-    )
+    add = apps.add_argument
+    add("apps", metavar="APP_DIR", nargs="*", help="folder of an App, with its docker-compose.yml")
+    add("-a", "--apps-root", metavar="DIR", help="all Apps in DIR")
+    target = "where to: REGISTRY/REPOSITORY[:TAG], in which {app} stands for the App's name"
+    add("--target", metavar="REF", required=True, help=f"{target} (default tag: latest)")
     _add_image_arguments(parser)
     _add_metadata_arguments(parser)
     prediction = parser.add_argument_group("with --predict")
     add_model_arguments(prediction)
     add_reading_arguments(prediction)
-    _add_output_arguments(parser)
+    _add_output_arguments(parser.add_argument_group("output"))
     add_registry_arguments(parser.add_argument_group("registries"))
 
 
@@ -73,9 +68,8 @@ def _add_image_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="the digest of an image that Compose files name without one; may be repeated",
     )
-    add_arch_argument(
-        images, "publish for these architectures only (default: those that all images have)"
-    )
+    arch = "publish for these architectures only (default: those that all images have)"
+    images.add_argument("--arch", metavar="ARCH,…", help=arch)
 
 
 def _add_metadata_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,11 +85,8 @@ def _add_metadata_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="predict it from the images in their registries, as 'layerscan predict' does",
     )
-    metadata.add_argument(
-        "--allow-missing-meta",
-        action="store_true",
-        help="publish an App without it where it lacks an architecture or a layer",
-    )
+    allow = "publish an App without it where it lacks an architecture or a layer"
+    metadata.add_argument("--allow-missing-meta", action="store_true", help=allow)
     metadata.add_argument(
         "--layers-manifests",
         choices=["auto", "always", "never"],
@@ -105,23 +96,12 @@ def _add_metadata_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
-    output = parser.add_argument_group("output")
-    output.add_argument(
-        "--format",
-        choices=["text", "json"],
-        default="text",
-        help="what stdout gets: digests, or all that is known (default: text)",
-    )
-    output.add_argument(
-        "--digest-file", metavar="FILE", help="write the digests there too, as text"
-    )
-    output.add_argument(
-        "--dry-run", action="store_true", help="only read from registries, and write to --out-dir"
-    )
-    output.add_argument(
-        "--out-dir", metavar="DIR", help="the folder for all documents of a dry run"
-    )
+def _add_output_arguments(output: "Arguments") -> None:
+    add_format_argument(output, "text", "what stdout gets: digests, or all that is known")
+    add = output.add_argument
+    add("--digest-file", metavar="FILE", help="write the digests there too, as text")
+    add("--dry-run", action="store_true", help="only read from registries, and write to --out-dir")
+    add("--out-dir", metavar="DIR", help="the folder for all documents of a dry run")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -235,14 +215,12 @@ def _predicted(
 
     target = model(options)
     with PredictProgress(shown=is_for_people()) as progress:
-        how = reading(options, progress.update if progress.shown else None)
-        prediction, failures = predict_apps(planned, client, target, how)
-    for note in prediction.notes:
-        complain("warning", note)
+        prediction, failures = predict_apps(planned, client, target, reading(options, progress))
+    complain("warning", *prediction.notes)
     settings = settings._replace(metadata=prediction.documents())
     if options.allow_missing_meta:
-        for name, reason in failures.items():
-            complain("warning", f"App {name}: cannot be predicted: {reason}")
+        told = (f"App {name}: cannot be predicted: {why}" for name, why in failures.items())
+        complain("warning", *told)
         return settings, {}
     return settings, {name: Failed(name, reason) for name, reason in failures.items()}
 
@@ -305,21 +283,16 @@ def _tell(
 
     published = [outcome for outcome in outcomes if isinstance(outcome, Published)]
     failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
-    for name in unused:
-        complain("warning", f"--pinned-image {name}: no service has that image without a digest")
+    without = "no service has that image without a digest"
+    complain("warning", *(f"--pinned-image {name}: {without}" for name in unused))
     for one in published:
-        for warning in one.warnings:
-            complain("warning", f"App {one.app}: {warning}")
-    for one_failed in failed:
-        complain("error", f"App {one_failed.app}: {one_failed.reason}")
-    for one in published:
-        complain("note", _summary(one, options))
+        complain("warning", *(f"App {one.app}: {warning}" for warning in one.warnings))
+    complain("error", *(f"App {one.app}: {one.reason}" for one in failed))
+    complain("note", *(_summary(one, options) for one in published))
     several = len(outcomes) > 1
-    lines = "".join(
-        f"{one.app}\t{one.digest}\n" if several else f"{one.digest}\n" for one in published
-    )
+    lines = "".join(f"{one.app}\t" * several + f"{one.digest}\n" for one in published)
     if options.format == "json":
-        _print_json(outcomes)
+        print_json([_plain(outcome) for outcome in outcomes])
     else:
         write_data("-", lines.encode())
     if published and options.digest_file is not None:
@@ -340,27 +313,19 @@ def _summary(one: "Published", options: argparse.Namespace) -> str:
     return f"App {one.app} is in {target}: {'; '.join(what)}"
 
 
-def _print_json(outcomes: "Sequence[Published | Failed]") -> None:
-    import json
-
+def _plain(one: "Published | Failed") -> dict[str, object]:
     from layerscan.publishing.publish import Failed
 
-    entries: list[dict[str, object]] = []
-    for one in outcomes:
-        if isinstance(one, Failed):
-            entries.append({"app": one.app, "error": one.reason})
-            continue
-        entries.append(
-            {
-                "app": one.app,
-                "target": f"{one.target.repository}:{one.target.tag}",
-                "digest": one.digest,
-                "size": one.size,
-                "architectures": list(one.architectures),
-                "layers_meta": one.has_metadata,
-                "layers_manifests": one.has_layers_manifests,
-                "uploaded": one.sent,
-                "warnings": list(one.warnings),
-            }
-        )
-    print(json.dumps(entries, indent=2))
+    if isinstance(one, Failed):
+        return {"app": one.app, "error": one.reason}
+    return {
+        "app": one.app,
+        "target": f"{one.target.repository}:{one.target.tag}",
+        "digest": one.digest,
+        "size": one.size,
+        "architectures": list(one.architectures),
+        "layers_meta": one.has_metadata,
+        "layers_manifests": one.has_layers_manifests,
+        "uploaded": one.sent,
+        "warnings": list(one.warnings),
+    }

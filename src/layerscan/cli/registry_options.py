@@ -3,13 +3,16 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from layerscan.cli.options import whole_number
+
 if TYPE_CHECKING:
+    from layerscan.cli.options import Arguments
     from layerscan.registry.options import RegistryOptions
 
-_MOST_CONNECTIONS = 64
+_connections = whole_number("number from 1 to 64", most=64)
 
 
-def add_registry_arguments(parser: "argparse.ArgumentParser | argparse._ArgumentGroup") -> None:
+def add_registry_arguments(parser: "Arguments") -> None:
     """Declare ``--insecure-registry`` and ``--connections``."""
     parser.add_argument(
         "--insecure-registry",
@@ -27,20 +30,10 @@ def add_registry_arguments(parser: "argparse.ArgumentParser | argparse._Argument
 
 
 def registry_options(options: argparse.Namespace) -> "RegistryOptions":
-    """What the arguments of `add_registry_arguments` say.
-
-    Raises:
-        LayerscanError: a host is none.
-    """
+    """What the arguments of `add_registry_arguments` say; LayerscanError where a host is none."""
     from layerscan.registry.options import RegistryOptions, registry_host
 
     insecure = frozenset(registry_host(text) for text in options.insecure_registry)
     if options.connections is None:
         return RegistryOptions(insecure)
     return RegistryOptions(insecure, options.connections)
-
-
-def _connections(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= _MOST_CONNECTIONS:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {_MOST_CONNECTIONS}")
-    return int(text[:9])

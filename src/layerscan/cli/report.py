@@ -1,122 +1,189 @@
 """The report on images and their layers: tables for people, as JSON for programs.
 
-Owns what it looks like. What it is about, a scan or a prediction, others say.
+A scan and a prediction are reported alike.
 """
 
-import json
-import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from layerscan.cli.output import print_json
 from layerscan.cli.tables import Table, human, print_tables, short
+from layerscan.text import printable_path
+
+if TYPE_CHECKING:
+    from layerscan.prediction.images import PredictedLayer, Prediction
+    from layerscan.scanning.result import LayerCost, Scan
 
 
 class ReportedImage(NamedTuple):
-    """An image.
+    """An image."""
 
-    Attributes:
-        image_id: digest of its config.
-        names: all that it is called; may be none.
-        label: what to call it.
-        architecture: as its config says it; so are the next two.
-        os: see there.
-        variant: empty if there is none.
-        layers: chain_ids of its layers, bottom up.
-        beside: bytes of disk that it takes beside its layers.
-    """
-
-    image_id: str
-    names: tuple[str, ...]
-    label: str
-    architecture: str
-    os: str
-    variant: str
-    layers: tuple[str, ...]
-    beside: int
+    image_id: str  # digest of its config
+    names: tuple[str, ...]  # all that it is called; may be none
+    label: str  # what to call it
+    architecture: str  # as its config says it; so are the next two
+    os: str  # see there
+    variant: str  # empty if there is none
+    layers: tuple[str, ...]  # chain_ids of its layers, bottom up
+    beside: int  # bytes of disk that it takes beside its layers
 
 
 class ReportedLayer(NamedTuple):
-    """A layer.
+    """A layer."""
 
-    Attributes:
-        chain_id: identity of the layer on top of its parents.
-        diff_id: digest of its uncompressed tar.
-        digests: of its blobs, sorted.
-        archive_size: bytes of its blob, of the largest if there are several; None
-            where that is not known.
-        size: bytes of content.
-        usage: bytes of disk.
-        files: everything in it that is no directory, each inode once.
-        images: how many images have it.
-    """
-
-    chain_id: str
-    diff_id: str
-    digests: tuple[str, ...]
+    chain_id: str  # identity of the layer on top of its parents
+    diff_id: str  # digest of its uncompressed tar
+    digests: tuple[str, ...]  # of its blobs, sorted
+    # Bytes of its blob, of the largest if there are several; None where that is not known.
     archive_size: int | None
-    size: int
-    usage: int
-    files: int
-    images: int
+    size: int  # bytes of content
+    usage: int  # bytes of disk
+    files: int  # everything in it that is no directory, each inode once
+    images: int  # how many images have it
 
 
 class Report(NamedTuple):
-    """A report.
+    """A report."""
 
-    Attributes:
-        subject: what it is about, as the JSON begins.
-        closing: the same, as the last line for people ends.
-        accounting: the rule of `usage`.
-        fs_block_size: in bytes.
-        images: the images.
-        layers: their layers, by chain_id.
-        ending: what the JSON has at its end: warnings and the like.
-    """
-
-    subject: Mapping[str, object]
-    closing: str
-    accounting: str
-    fs_block_size: int
+    subject: Mapping[str, object]  # what it is about, as the JSON begins
+    closing: str  # the same, as the last line for people ends
+    accounting: str  # the rule of `usage`
+    fs_block_size: int  # in bytes
     images: Sequence[ReportedImage]
-    layers: Mapping[str, ReportedLayer]
-    ending: Mapping[str, object]
+    layers: Mapping[str, ReportedLayer]  # their layers, by chain_id
+    ending: Mapping[str, object]  # what the JSON has at its end: warnings and the like
 
 
-class _ImageTotals(NamedTuple):
-    """What an image costs, in bytes; `usage` is `shared` plus `own`.
-
-    Attributes:
-        image: the image.
-        size: content of its layers.
-        usage: disk that its layers take, and it beside them.
-        shared: of that, layers which other images have too.
-        own: of that, what would be free if the image were removed.
-    """
-
-    image: ReportedImage
-    size: int
-    usage: int
-    shared: int
-    own: int
-
-
-def print_json(report: Report) -> None:
-    """Print the report as JSON: every figure in bytes, digests in full."""
-    document = {
-        **report.subject,
-        "accounting": report.accounting,
-        "fs_block_size": report.fs_block_size,
-        "images": [_plain_image(total) for total in _image_totals(report)],
-        "layers": [_plain_layer(layer) for layer in _sorted_layers(report)],
-        "totals": _totals(report),
-        **report.ending,
-    }
-    json.dump(document, sys.stdout, indent=2)
-    print()
+def of_scan(result: "Scan") -> Report:
+    """The report of a scan."""
+    digests = _scanned_digests(result)
+    return Report(
+        subject={"store": {"kind": result.store.kind, "root": result.store.root}},
+        closing=f"in {result.store.kind} store {printable_path(result.store.root)}",
+        accounting=str(result.accounting),
+        fs_block_size=result.fs_block_size,
+        images=_scanned_images(result),
+        layers={
+            chain: ReportedLayer(
+                chain,
+                cost.layer.diff_id,
+                digests[chain],
+                None,
+                cost.size,
+                cost.usage,
+                _files(cost),
+                result.sharing[chain],
+            )
+            for chain, cost in result.costs.items()
+        },
+        ending={
+            "warnings": list(result.warnings),
+            "problems": [{"where": one.where, "what": one.what} for one in result.problems],
+        },
+    )
 
 
-def print_table(report: Report) -> None:
-    """Print the report for people: a table of images, one of layers, totals."""
+def _scanned_images(result: "Scan") -> list[ReportedImage]:
+    return [
+        ReportedImage(
+            one.image.image_id,
+            (*(name.familiar for name in one.image.names), *one.image.other_names),
+            one.label,
+            one.image.architecture,
+            one.image.os,
+            one.image.variant,
+            tuple(layer.chain_id for layer in one.image.layers),
+            result.image_usage[one.image.image_id],
+        )
+        for one in result.chosen
+    ]
+
+
+def _files(cost: "LayerCost") -> int:
+    content = cost.walked.child
+    return content.files + content.symlinks + content.others if content else 0
+
+
+def _scanned_digests(result: "Scan") -> dict[str, tuple[str, ...]]:
+    """The digests of each layer in the repositories of the scan, sorted."""
+    found: dict[str, set[str]] = {chain: set() for chain in result.costs}
+    for one in result.chosen:
+        for repository in one.repositories:
+            digests = one.image.digests.get(repository, ())
+            for layer, digest in zip(one.image.layers, digests, strict=False):
+                if digest is not None:
+                    found[layer.chain_id].add(digest)
+    return {chain: tuple(sorted(digests)) for chain, digests in found.items()}
+
+
+def of_prediction(result: "Prediction") -> Report:
+    """The report of a prediction."""
+    model = result.model
+    return Report(
+        subject={"store": {"kind": model.store.name}, "file_system": model.fs.name},
+        closing=f"predicted for {model.fs.name}, {model.store.name} store",
+        accounting=str(model.accounting),
+        fs_block_size=model.fs.block_size,
+        images=[
+            ReportedImage(
+                one.image.image_id,
+                one.names,
+                one.names[0],
+                one.image.platform.architecture,
+                one.image.platform.os,
+                one.image.platform.variant,
+                tuple(layer.chain_id for layer in one.layers),
+                one.usage,
+            )
+            for one in result.images
+        ],
+        layers=_predicted_layers(result),
+        ending={"warnings": list(result.notes)},
+    )
+
+
+def _predicted_layers(result: "Prediction") -> dict[str, ReportedLayer]:
+    """The layers by chain_id: one that several images have is the same layer in all of them."""
+    images = Counter(
+        chain for one in result.images for chain in {layer.chain_id for layer in one.layers}
+    )
+    found: dict[str, list[PredictedLayer]] = {}
+    for one in result.images:
+        for layer in one.layers:
+            found.setdefault(layer.chain_id, []).append(layer)
+    return {chain: _predicted_layer(layers, images[chain]) for chain, layers in found.items()}
+
+
+def _predicted_layer(layers: "Sequence[PredictedLayer]", images: int) -> ReportedLayer:
+    first = layers[0]
+    return ReportedLayer(
+        first.chain_id,
+        first.diff_id,
+        tuple(sorted({layer.digest for layer in layers})),
+        max(layer.archive_size for layer in layers),
+        first.size,
+        max(layer.usage for layer in layers),
+        first.files,
+        images,
+    )
+
+
+def print_report(report: Report, form: str | None) -> None:
+    """Print the report, as JSON or for people: a table of images, one of layers, totals."""
+    if form == "json":
+        print_json(
+            {
+                **report.subject,
+                "accounting": report.accounting,
+                "fs_block_size": report.fs_block_size,
+                "images": [_plain_image(image, costs) for image, costs in _costly_images(report)],
+                "layers": [_plain_layer(layer) for layer in _sorted_layers(report)],
+                "totals": _totals(report),
+                **report.ending,
+            }
+        )
+        return
     print_tables(_image_table(report), _layer_table(report))
     totals = _totals(report)
     print(
@@ -130,17 +197,22 @@ def _counted(number: int, things: str) -> str:
     return f"{number:,} {things.removesuffix('s') if number == 1 else things}"
 
 
-def _image_totals(report: Report) -> list[_ImageTotals]:
-    """What each image costs, the largest usage first."""
-    totals = []
+def _costly_images(report: Report) -> list[tuple[ReportedImage, dict[str, int]]]:
+    """What each image costs, in bytes, the largest usage first.
+
+    Its usage is that of its layers and what it takes beside them: `shared` is that of layers
+    which other images have too, and `own` what would be free if the image were removed.
+    """
+    found = []
     for image in report.images:
         # An image may have the same layer twice: one folder, counted once.
         layers = [report.layers[chain] for chain in dict.fromkeys(image.layers)]
         usage = image.beside + sum(layer.usage for layer in layers)
         shared = sum(layer.usage for layer in layers if layer.images > 1)
         size = sum(layer.size for layer in layers)
-        totals.append(_ImageTotals(image, size, usage, shared, usage - shared))
-    return sorted(totals, key=lambda total: (-total.usage, total.image.label))
+        costs = {"size": size, "usage": usage, "shared": shared, "own": usage - shared}
+        found.append((image, costs))
+    return sorted(found, key=lambda entry: (-entry[1]["usage"], entry[0].label))
 
 
 def _sorted_layers(report: Report) -> list[ReportedLayer]:
@@ -161,24 +233,14 @@ def _totals(report: Report) -> dict[str, int]:
     }
 
 
-def _plain_image(total: _ImageTotals) -> dict[str, object]:
-    image = total.image
-    return {
-        "image_id": image.image_id,
-        "names": list(image.names),
-        "architecture": image.architecture,
-        "os": image.os,
-        "variant": image.variant,
-        "layers": list(image.layers),
-        "size": total.size,
-        "usage": total.usage,
-        "shared": total.shared,
-        "own": total.own,
-    }
+def _plain_image(image: ReportedImage, costs: Mapping[str, int]) -> dict[str, object]:
+    plain = {**image._asdict(), **costs}
+    del plain["label"], plain["beside"]
+    return plain
 
 
 def _plain_layer(layer: ReportedLayer) -> dict[str, object]:
-    plain = {**layer._asdict(), "digests": list(layer.digests)}
+    plain = layer._asdict()
     if layer.archive_size is None:
         del plain["archive_size"]
     return plain
@@ -186,11 +248,10 @@ def _plain_layer(layer: ReportedLayer) -> dict[str, object]:
 
 def _image_table(report: Report) -> Table:
     table = Table(["SIZE", "USAGE", "SHARED", "OWN", "LAYERS"], ["ARCH", "IMAGE"])
-    for total in _image_totals(report):
-        image = total.image
+    for image, costs in _costly_images(report):
         more = len(image.names) - 1
         table.add(
-            *(human(count) for count in (total.size, total.usage, total.shared, total.own)),
+            *map(human, costs.values()),
             str(len(image.layers)),
             image.architecture + (f"/{image.variant}" if image.variant else ""),
             image.label + (f" (+{more})" if more > 0 else ""),

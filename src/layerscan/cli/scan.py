@@ -5,10 +5,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from layerscan.cli.app_options import add_app_arguments, images_of_apps, warn_of_tag
-from layerscan.cli.output import check_outputs, complain, is_for_people, write_data
+from layerscan.cli.options import (
+    add_accounting_argument,
+    add_report_arguments,
+    add_threads_argument,
+)
+from layerscan.cli.output import check_outputs, complain, is_for_people, write_metadata
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
 from layerscan.cli.status import ExitStatus
-from layerscan.cli.threads import add_threads_argument
 from layerscan.errors import LayerscanError
 
 if TYPE_CHECKING:
@@ -35,8 +39,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     _add_store_arguments(parser)
     _add_image_arguments(parser)
-    _add_output_arguments(parser)
-    _add_lookup_arguments(parser)
+    output = parser.add_argument_group("output")
+    by_arch = "write the document of 'layerscan merge', a key for each architecture"
+    add_report_arguments(output, by_arch)
+    output.add_argument(
+        "--allow-partial",
+        action="store_true",
+        help="write the metadata although something could not be read",
+    )
+    lookup = parser.add_argument_group("registries")
+    lookup.add_argument(
+        "--resolve-digests",
+        action="store_true",
+        help="ask an image's registry for the digests of layers that the store does not know",
+    )
+    add_registry_arguments(lookup)
 
 
 def _add_store_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,65 +85,18 @@ def _add_store_arguments(parser: argparse.ArgumentParser) -> None:
         help="of a containerd store, only images for this platform: linux/arm64, linux/arm/v7, … "
         "(default: this machine's)",
     )
-    store.add_argument(
-        "--accounting",
-        choices=["docker", "exact"],
-        default="docker",
-        help="usage as update clients expect it, or every block that a layer makes the "
-        "engine use (default: docker)",
-    )
+    add_accounting_argument(store)
     add_threads_argument(store)
 
 
 def _add_image_arguments(parser: argparse.ArgumentParser) -> None:
     images = parser.add_argument_group("the images (default: all that have a name)")
-    images.add_argument(
-        "-i",
-        "--image",
-        metavar="REF",
-        action="append",
-        default=[],
-        help="this image, by any form of reference or by its id; may be repeated",
-    )
+    add = images.add_argument
+    image = "this image, by any form of reference or by its id; may be repeated"
+    add("-i", "--image", metavar="REF", action="append", default=[], help=image)
     add_app_arguments(images)
-    images.add_argument(
-        "--all", action="store_true", help="also images without a name (dangling, intermediate)"
-    )
-    images.add_argument(
-        "--arch", metavar="ARCH", help="only those of this architecture: amd64, arm64, arm, …"
-    )
-
-
-def _add_output_arguments(parser: argparse.ArgumentParser) -> None:
-    output = parser.add_argument_group("output")
-    output.add_argument(
-        "-o", "--out-file", metavar="FILE", help="write the layers metadata there; - is stdout"
-    )
-    output.add_argument(
-        "--by-arch",
-        action="store_true",
-        help="write the document of 'layerscan merge', a key for each architecture",
-    )
-    output.add_argument(
-        "--format",
-        choices=["table", "json"],
-        help="the report on stdout (default: table, none with -o)",
-    )
-    output.add_argument(
-        "--allow-partial",
-        action="store_true",
-        help="write the metadata although something could not be read",
-    )
-
-
-def _add_lookup_arguments(parser: argparse.ArgumentParser) -> None:
-    lookup = parser.add_argument_group("registries")
-    lookup.add_argument(
-        "--resolve-digests",
-        action="store_true",
-        help="ask an image's registry for the digests of layers that the store does not know",
-    )
-    add_registry_arguments(lookup)
+    add("--all", action="store_true", help="also images without a name (dangling, intermediate)")
+    add("--arch", metavar="ARCH", help="only those of this architecture: amd64, arm64, arm, …")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -146,10 +116,7 @@ def run(options: argparse.Namespace) -> int:
         platform=options.platform,
     )
     selection = Selection(
-        wanted,
-        architecture=options.arch,
-        dangling=options.all,
-        every_platform=options.by_arch,
+        wanted, architecture=options.arch, dangling=options.all, every_platform=options.by_arch
     )
     with ScanProgress(shown=is_for_people()) as progress, _look_up(options) as look_up:
         result = scan(
@@ -206,15 +173,10 @@ def _wanted(options: argparse.Namespace) -> "tuple[Wanted, ...] | None":
 def _tell(result: "Scan", options: argparse.Namespace) -> None:
     architectures = result.architectures
     if len(architectures) > 1 and options.arch is None and not options.by_arch:
-        complain(
-            "warning",
-            f"the images are of several architectures: {', '.join(architectures)}; choose one "
-            "with --arch, or tell them apart with --by-arch",
-        )
-    for warning in result.warnings:
-        complain("warning", warning)
-    for problem in result.problems:
-        complain("error", str(problem))
+        several = f"the images are of several architectures: {', '.join(architectures)}"
+        complain("warning", f"{several}; choose one with --arch, or tell them apart with --by-arch")
+    complain("warning", *result.warnings)
+    complain("error", *map(str, result.problems))
     if not result.chosen and not result.problems:
         asked = options.image or options.apps_root or options.arch
         if asked:
@@ -228,24 +190,13 @@ def _tell(result: "Scan", options: argparse.Namespace) -> None:
 
 def _write(result: "Scan", options: argparse.Namespace) -> None:
     if options.out_file is None or options.format is not None:
-        from layerscan.cli.report import print_json, print_table
-        from layerscan.cli.scan_report import report_of
+        from layerscan.cli.report import of_scan, print_report
 
-        show = print_json if options.format == "json" else print_table
-        show(report_of(result))
+        print_report(of_scan(result), options.format)
     if options.out_file is None:
         return
     if result.problems and not options.allow_partial:
-        complain(
-            "error",
-            f"{options.out_file} is not written, since something could not be read; "
-            "--allow-partial writes what could",
-        )
+        not_written = f"{options.out_file} is not written, since something could not be read"
+        complain("error", f"{not_written}; --allow-partial writes what could")
         return
-    from layerscan import layersmeta
-
-    if options.by_arch:
-        data = layersmeta.dumps_by_arch(result.documents())
-    else:
-        data = layersmeta.dumps(result.document())
-    write_data(options.out_file, data)
+    write_metadata(options.out_file, result, by_arch=options.by_arch)

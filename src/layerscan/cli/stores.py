@@ -3,8 +3,10 @@
 import argparse
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerscan.cli.output import complain
+from layerscan.cli.options import add_format_argument
+from layerscan.cli.output import complain, print_json
 from layerscan.cli.status import ExitStatus
+from layerscan.cli.tables import Table, human, print_tables
 from layerscan.text import printable_path
 
 if TYPE_CHECKING:
@@ -25,41 +27,24 @@ EPILOG = """examples:
 
 
 class _Listed(NamedTuple):
-    """A store for the list.
+    """A store for the list."""
 
-    Attributes:
-        kind: of the store.
-        root: absolute path of its folder.
-        engine: whose it is.
-        reason: why it cannot be read, empty if it can.
-        images: how many, None if it cannot be read.
-        layers: how many they have together, each counted once.
-        recorded: what the store has on record of their size, in bytes, summed
-            up; None where it has nothing of one of them.
-        recorded_as: of what that is the size.
-        unreadable: how many things in it could not be read.
-        is_denied: whether this user may not look into it.
-        unused: why its engine does not use it, empty if it may.
-    """
-
-    kind: str
-    root: str
-    engine: str
-    reason: str
-    images: int | None = None
-    layers: int | None = None
-    recorded: int | None = None
-    recorded_as: str = ""
-    unreadable: int = 0
-    is_denied: bool = False
-    unused: str = ""
+    kind: str  # of the store
+    root: str  # absolute path of its folder
+    engine: str  # whose it is
+    reason: str  # why it cannot be read, empty if it can
+    images: int | None = None  # how many, None if it cannot be read
+    layers: int | None = None  # how many they have together, each counted once
+    recorded: int | None = None  # bytes on record of these, None where there is none of one
+    recorded_as: str = ""  # of what that is the size
+    unreadable: int = 0  # how many things in it could not be read
+    unused: str = ""  # why its engine does not use it, empty if it may
+    is_denied: bool = False  # whether this user may not look into it
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "--format", choices=["table", "json"], default="table", help="(default: table)"
-    )
+    add_format_argument(parser, "table")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -69,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     found = list_stores()
     listed = [_listed(one) for one in found if not one.absent]
     if options.format == "json":
-        _print_json(listed)
+        print_json({"stores": [_plain(one) for one in listed]})
     elif listed:
         _print_table(listed)
     if not listed:
@@ -81,11 +66,9 @@ def run(options: argparse.Namespace) -> int:
         elif one.reason:
             complain("error", f"{one.kind}: {one.reason}")
         elif one.unreadable:
-            complain(
-                "error",
-                f"{one.kind}: {one.root}: {one.unreadable} of its files or records could not be "
-                f"read: 'layerscan scan --store {one.kind} --data-root {one.root}' names them",
-            )
+            unreadable = f"{one.unreadable} of its files or records could not be read"
+            scan = f"layerscan scan --store {one.kind} --data-root {one.root}"
+            complain("error", f"{one.kind}: {one.root}: {unreadable}: '{scan}' names them")
     # That a user may not look into root's stores is no fault.
     partial = any((one.reason and not one.is_denied) or one.unreadable for one in listed)
     return ExitStatus.PARTIAL if partial else ExitStatus.DONE
@@ -94,30 +77,17 @@ def run(options: argparse.Namespace) -> int:
 def _listed(found: "FoundStore") -> _Listed:
     from layerscan.errors import StoreError
 
-    place = found.place
-    if found.store is None:
-        return _Listed(found.kind, place.root, place.engine, found.reason, is_denied=found.denied)
-    store = found.store
+    kind, place, store = found.kind, found.place, found.store
+    if store is None:
+        return _Listed(kind, place.root, place.engine, found.reason, is_denied=found.denied)
     try:
         images = store.images()
     except StoreError as error:
-        return _Listed(found.kind, store.root, place.engine, str(error))
-    for note in store.notes:
-        complain("warning", note)
+        return _Listed(kind, store.root, place.engine, str(error))
+    complain("warning", *store.notes)
     layers = {layer.chain_id: layer for image in images for layer in image.layers}
-    recorded, recorded_as = _recorded(list(layers.values()))
-    return _Listed(
-        kind=found.kind,
-        root=store.root,
-        engine=place.engine,
-        reason="",
-        images=len(images),
-        layers=len(layers),
-        recorded=recorded,
-        recorded_as=recorded_as,
-        unreadable=len(store.problems),
-        unused=store.unused,
-    )
+    figures = (len(images), len(layers), *_recorded(list(layers.values())), len(store.problems))
+    return _Listed(kind, store.root, place.engine, "", *figures, store.unused)
 
 
 def _recorded(layers: "Sequence[Layer]") -> tuple[int | None, str]:
@@ -130,32 +100,22 @@ def _recorded(layers: "Sequence[Layer]") -> tuple[int | None, str]:
     return (None if layers else 0), ""
 
 
-def _print_json(listed: "Sequence[_Listed]") -> None:
-    import json
-    import sys
-
-    stores = [
-        {
-            "kind": one.kind,
-            "root": one.root,
-            "engine": one.engine,
-            "readable": not one.reason,
-            "reason": one.reason,
-            "images": one.images,
-            "layers": one.layers,
-            "recorded": {"bytes": one.recorded, "of": one.recorded_as},
-            "unreadable": one.unreadable,
-            "unused": one.unused,
-        }
-        for one in listed
-    ]
-    json.dump({"stores": stores}, sys.stdout, indent=2)
-    print()
+def _plain(one: _Listed) -> dict[str, object]:
+    return {
+        "kind": one.kind,
+        "root": one.root,
+        "engine": one.engine,
+        "readable": not one.reason,
+        "reason": one.reason,
+        "images": one.images,
+        "layers": one.layers,
+        "recorded": {"bytes": one.recorded, "of": one.recorded_as},
+        "unreadable": one.unreadable,
+        "unused": one.unused,
+    }
 
 
 def _print_table(listed: "Sequence[_Listed]") -> None:
-    from layerscan.cli.tables import Table, human, print_tables
-
     table = Table(["IMAGES", "LAYERS", "RECORDED"], ["KIND", "ENGINE", "PATH"])
     for one in listed:
         figures = ["?", "?", "?"]

@@ -6,32 +6,26 @@ terminal is, then short words, and last what may be long.
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from layerscan.cli.output import may_be_styled
 from layerscan.text import printable
 
-_SHORT = 12
-"""Hex digits of a digest in a table, as Docker shows them."""
+_SHORT = 12  # hex digits of a digest in a table, as Docker shows them
 
 _KIB = 1024
-_LARGEST = 1023.95
-"""What is less is no 1024.0 of its unit when it is rounded to one decimal."""
+_LARGEST = 1023.95  # what is less is no 1024.0 of its unit when it is rounded to one decimal
 
 _GAP = "  "
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
 
-_LEAST_NAME = 12
-"""Characters of a long name that are shown on a terminal, however narrow it is."""
+_LEAST_NAME = 12  # characters of a long name that are shown on a terminal, however narrow it is
 
 
 class Table:
-    """A table under construction.
+    """A table under construction: columns of figures, aligned to the right, and then of text.
 
-    Args:
-        figures: the headings of the columns of figures, aligned to the right.
-        texts: those of the columns of text behind them. Of the last, long cells are
-            shortened to what is left of a terminal's line.
+    Of the last of text, long cells are shortened to what is left of a terminal's line.
     """
 
     def __init__(self, figures: Sequence[str], texts: Sequence[str]) -> None:
@@ -43,12 +37,7 @@ class Table:
         self._rows.append(tuple(printable(cell, longest=None) for cell in cells))
 
     def lines(self, width: int | None = None) -> list[str]:
-        """Its lines, the headings first.
-
-        Args:
-            width: columns of the terminal that the lines are to fit on; None for no
-                terminal, where nothing is shortened.
-        """
+        """Its lines, headings first, of at most `width` columns; None shortens nothing."""
         columns = list(zip(*self._rows, strict=True))
         last = columns.pop() if self._figures < len(columns) else None
         aligned = [
@@ -57,7 +46,8 @@ class Table:
         ]
         if last is not None:
             before = sum(_width(column[0]) + len(_GAP) for column in aligned)
-            aligned.append(list(last) if width is None else _shortened(last, width - before))
+            most = sys.maxsize if width is None else max(width - before, _LEAST_NAME)
+            aligned.append([_shortened(cell, most) for cell in last])
         return [_GAP.join(cells).rstrip() for cells in zip(*aligned, strict=True)]
 
 
@@ -101,14 +91,11 @@ def _width(text: str) -> int:
     )
 
 
-def _shortened(cells: Iterable[str], width: int) -> list[str]:
-    """The cells, of which what is in the midst of long ones is left out."""
-    most = max(width, _LEAST_NAME)
-    return [cell if _width(cell) <= most else _without_middle(cell, most) for cell in cells]
-
-
-def _without_middle(text: str, most: int) -> str:
-    """`text` in `most` columns: names differ at both ends, by host and by tag."""
+def _shortened(text: str, most: int) -> str:
+    """`text` in `most` columns without its middle: names differ at both ends, by host and tag."""
+    # No character takes more than two columns.
+    if len(text) <= most // 2 or _width(text) <= most:
+        return text
     end = (most - 1) // 2
     start = most - 1 - end
     while _width(text[:start]) > most - 1 - end:

@@ -5,10 +5,9 @@ and gone from the free space. What they will need to run is not taken off, since
 installed when all have been pulled. At the first that does not fit, the client stops.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from layerscan.fit import composectl
-from layerscan.fit.composectl import Lacking
 from layerscan.fit.contents import AppContents
 from layerscan.fit.device import Device
 from layerscan.fit.verdict import Limit, Rule, Space, Verdict, Watermarks
@@ -17,24 +16,15 @@ NAME = "aktualizr-lite"
 WATERMARKS = Watermarks(default=80, lowest=20, highest=95)
 
 
-def check(
-    apps: Sequence[AppContents], device: Device, *, architecture: str, limit: Limit
-) -> Verdict:
-    """What the client would answer.
+def check(apps: Sequence[AppContents], device: Device, architecture: str, limit: Limit) -> Verdict:
+    """What the client would answer of Apps in the order in which it takes them; or of metadata.
 
-    Args:
-        apps: the Apps, with their images, in the order in which it takes them; or metadata.
-        device: the device.
-        architecture: its architecture.
-        limit: how much of the disk may be used.
-
-    Raises:
-        LayerscanError: metadata alone that cannot be used.
+    Raises LayerscanError where metadata alone cannot be used.
     """
     rules: dict[str, Rule] = {}
     notes: list[str] = []
     spaces: list[Space] = []
-    all_lacking: dict[str, Lacking] = {}
+    all_lacking: dict[str, composectl.Lacking] = {}
     taken = 0
     for number, app in enumerate(apps):
         rules[app.name], lacking = composectl.lacking_of(app, device, architecture, notes)
@@ -48,14 +38,9 @@ def check(
             )
             break
         taken += sum(one.store for one in lacking.values())
-        device = _with_blobs(device, lacking)
+        pulled = {digest: one.blob.size for digest, one in lacking.items()}
+        device = device._replace(blobs={**device.blobs, **pulled})
     missing, others = composectl.missing_of(all_lacking)
     return Verdict(
         NAME, architecture, limit, rules, tuple(spaces), (), missing, others, tuple(notes)
     )
-
-
-def _with_blobs(device: Device, lacking: Mapping[str, Lacking]) -> Device:
-    """`device` with what it lacked pulled."""
-    pulled = {digest: one.blob.size for digest, one in lacking.items()}
-    return device._replace(blobs={**device.blobs, **pulled})

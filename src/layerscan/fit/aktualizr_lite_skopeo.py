@@ -8,7 +8,7 @@ The part of a disk that is set aside is the product of two IEEE doubles, rounded
 blocks: so it is here.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from math import ceil
 from typing import NamedTuple
 
@@ -21,8 +21,7 @@ from layerscan.fit.verdict import Bundle, Limit, Missing, Rule, Space, Verdict, 
 NAME = "aktualizr-lite-skopeo"
 WATERMARKS = Watermarks(default=80, lowest=20, highest=95)
 
-_UNPACKED = 3
-"""How many times its archive an App's files are taken to need."""
+_UNPACKED = 3  # how many times its archive an App's files are taken to need
 
 
 class Room(NamedTuple):
@@ -34,14 +33,7 @@ class Room(NamedTuple):
 
 
 def room(volume: Volume, limit: Limit, *, is_root: bool) -> Room:
-    """What may be used of a volume.
-
-    Args:
-        volume: the volume.
-        limit: how much of it may be used.
-        is_root: whether the client runs as root and may use the blocks that
-            are reserved for it; it makes no difference where bytes are set aside.
-    """
+    """What may be used of a volume, by a client that runs as root or does not."""
     if limit.reserved is not None:
         # Bytes are set aside of what nobody uses, whoever the client is.
         free, reserved = volume.block_size * volume.free_blocks, limit.reserved
@@ -56,23 +48,15 @@ def room(volume: Volume, limit: Limit, *, is_root: bool) -> Room:
 def check(
     apps: Sequence[AppContents],
     device: Device,
-    *,
     architecture: str,
     limit: Limit,
+    *,
     is_root: bool = True,
 ) -> Verdict:
-    """What the client would answer.
+    """What the client would answer of Apps, or of metadata.
 
-    Args:
-        apps: the Apps, or metadata.
-        device: the device.
-        architecture: its architecture.
-        limit: how much of a disk may be used.
-        is_root: see `room`.
-
-    Raises:
-        LayerscanError: a layers manifest, or metadata alone, that cannot be used; there
-            is no other rule.
+    Raises LayerscanError where a layers manifest, or metadata alone, cannot be used: there
+    is no other rule.
     """
     rules: dict[str, Rule] = {}
     notes: list[str] = []
@@ -80,24 +64,22 @@ def check(
     for app in apps:
         rules[app.name], layers = _layers(app, device, architecture, notes)
         for layer in layers:
+            # Of a layer that two Apps say different things of, the larger figures.
             known = missing.setdefault(layer.digest, layer)
             if known[1:3] != layer[1:3]:
-                missing[layer.digest] = _larger(known, layer)
-    store = room(device.store, limit, is_root=is_root)
+                missing[layer.digest] = Missing(
+                    layer.digest,
+                    max(known.archive_size, layer.archive_size),
+                    max(known.usage, layer.usage),
+                    known.estimated or layer.estimated,
+                )
+    available = room(device.store, limit, is_root=is_root).available
     bundles = tuple(
-        Bundle(app.name, _UNPACKED * app.bundle.size, store.available) for app in apps if app.bundle
+        Bundle(app.name, _UNPACKED * app.bundle.size, available) for app in apps if app.bundle
     )
-    return Verdict(
-        NAME,
-        architecture,
-        limit,
-        rules,
-        _spaces(missing.values(), device, limit, is_root=is_root),
-        bundles,
-        tuple(sorted(missing.values())),
-        None,
-        tuple(notes),
-    )
+    lacking = tuple(sorted(missing.values()))
+    spaces = _spaces(lacking, device, limit, is_root=is_root)
+    return Verdict(NAME, architecture, limit, rules, spaces, bundles, lacking, None, tuple(notes))
 
 
 def _layers(
@@ -108,10 +90,8 @@ def _layers(
     if alone:
         notes.append(f"{app.name}: metadata alone; the App's archive is not counted")
     try:
-        metadata = app.required_metadata()
-        return Rule.METADATA, skopeo_metadata.precise(
-            metadata, architecture, device.has_name, alone=alone
-        )
+        metadata, has = app.required_metadata(), device.has_name
+        return Rule.METADATA, skopeo_metadata.precise(metadata, architecture, has, alone=alone)
     except DocumentError as error:
         # Metadata that the user gave is all there is.
         if alone:
@@ -128,41 +108,25 @@ def _layers(
     return Rule.ESTIMATE, skopeo_metadata.estimate(app.layers_manifest, source, device.has_name)
 
 
-def _larger(one: Missing, other: Missing) -> Missing:
-    """Of a layer that two Apps say different things of, the larger figures."""
-    return Missing(
-        one.digest,
-        max(one.archive_size, other.archive_size),
-        max(one.usage, other.usage),
-        one.estimated or other.estimated,
-    )
-
-
 def _spaces(
-    missing: Iterable[Missing], device: Device, limit: Limit, *, is_root: bool
+    missing: Sequence[Missing], device: Device, limit: Limit, *, is_root: bool
 ) -> tuple[Space, ...]:
     """What is needed where: each of the two roots counts, and on one volume the sum, too.
 
     What the store alone needs is not told where the sum is asked for on the same volume;
     nor what Docker alone does.
     """
-    layers = list(missing)
-    store = sum(layer.archive_size for layer in layers)
-    docker = sum(layer.usage for layer in layers)
+    store = sum(layer.archive_size for layer in missing)
+    docker = sum(layer.usage for layer in missing)
     needs: list[tuple[str, tuple[str, ...], int]]
     needs = [(device.store_root, ("store",), store), (device.docker_root, ("docker",), docker)]
     if device.store_parent == device.docker_parent:
         needs[0] = (device.store_root, ("store", "docker"), store + docker)
         if device.docker_root == device.store_root:
             del needs[1]
-    return tuple(
-        Space(
-            name,
-            purposes,
-            required,
-            required,
-            *room(device.volumes[name], limit, is_root=is_root),
-            device.volumes[name].total,
-        )
-        for name, purposes, required in needs
-    )
+    spaces = []
+    for name, purposes, required in needs:
+        volume = device.volumes[name]
+        has = room(volume, limit, is_root=is_root)
+        spaces.append(Space(name, purposes, required, required, *has, volume.total))
+    return tuple(spaces)

@@ -16,16 +16,13 @@ from layerscan.errors import DocumentError
 from layerscan.fit import go_metadata
 from layerscan.fit.contents import AppContents, Blob, BlobKind
 from layerscan.fit.device import Device
-from layerscan.fit.figures import Metadata, PredictedMetadata
-from layerscan.fit.go_metadata import GoLayer
+from layerscan.fit.figures import ClientLayer, archive_sizes
 from layerscan.fit.verdict import Limit, Missing, Others, Rule, Space, Verdict, Watermarks
-from layerscan.text import printable
 
 NAME = "composectl"
 WATERMARKS = Watermarks(default=95, lowest=20, highest=99)
 
-_COMPRESSION = 5
-"""How many times its blob a layer is taken to need that the metadata leaves out."""
+_COMPRESSION = 5  # how many times its blob a layer is taken to need that the metadata leaves out
 
 _MODULUS = 1 << 64
 
@@ -41,21 +38,13 @@ _LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 
 class Lacking(NamedTuple):
-    """A blob that the store root lacks.
-
-    Attributes:
-        blob: the blob.
-        to_fetch: bytes of it that are to be fetched.
-        store: bytes of disk that the client takes these to need.
-        runtime: bytes of disk that it takes the blob to need beside that.
-        estimated: whether `runtime` is a guess.
-    """
+    """A blob that the store root lacks."""
 
     blob: Blob
-    to_fetch: int
-    store: int
-    runtime: int
-    estimated: bool
+    to_fetch: int  # bytes of it
+    store: int  # bytes of disk that the client takes these to need
+    runtime: int  # bytes of disk that it takes the blob to need beside that
+    estimated: bool  # whether `runtime` is a guess
 
 
 def reserved_bytes(total: int, watermark: int) -> int:
@@ -68,19 +57,10 @@ def aligned(size: int, block_size: int) -> int:
     return size if size <= 0 else -(-size // block_size) * block_size
 
 
-def check(
-    apps: Sequence[AppContents], device: Device, *, architecture: str, limit: Limit
-) -> Verdict:
-    """What the client would answer, asked about all Apps at once.
+def check(apps: Sequence[AppContents], device: Device, architecture: str, limit: Limit) -> Verdict:
+    """What the client would answer, asked about all Apps at once; or about metadata.
 
-    Args:
-        apps: the Apps, with their images; or metadata.
-        device: the device.
-        architecture: its architecture.
-        limit: how much of the disk may be used.
-
-    Raises:
-        LayerscanError: metadata alone that cannot be used.
+    Raises LayerscanError where metadata alone cannot be used.
     """
     rules: dict[str, Rule] = {}
     notes: list[str] = []
@@ -112,11 +92,8 @@ def lacking_of(
         layers = _layers_alone(app, architecture, notes)
         return Rule.METADATA, _lacking(_blobs_alone(app, layers), layers, device)
     known, is_whole = _layers(app, architecture, notes)
-    found = _lacking(
-        (blob for blob in app.tree() if is_whole or blob.kind is not BlobKind.METADATA),
-        known,
-        device,
-    )
+    tree = (blob for blob in app.tree() if is_whole or blob.kind is not BlobKind.METADATA)
+    found = _lacking(tree, known, device)
     if known is None:
         return Rule.ESTIMATE, found
     left_out = sum(one.estimated for one in found.values())
@@ -125,12 +102,13 @@ def lacking_of(
     return Rule.METADATA, found
 
 
-def _layers_alone(app: AppContents, architecture: str, notes: list[str]) -> Mapping[str, GoLayer]:
+def _layers_alone(
+    app: AppContents, architecture: str, notes: list[str]
+) -> Mapping[str, ClientLayer]:
     """The layers of metadata that the user gave; nothing else is known."""
-    assert isinstance(app.metadata, Metadata)  # noqa: S101 - else it were an App's
-    source = app.metadata.source
-    read = go_metadata.read_alone(app.metadata.raw, source, architecture)
-    layers = read.layers(architecture, source)
+    metadata = app.required_metadata()
+    read = go_metadata.read_alone(metadata, architecture)
+    layers = read.layers(architecture, metadata.source)
     if read.fault is not None:
         notes.append(f"{read.fault}; the client goes on with the rest")
     notes.append(f"{app.name}: metadata alone; the App's other blobs are not counted")
@@ -144,42 +122,28 @@ def blobs_of(app: AppContents, architecture: str) -> list[Blob]:
     return list(app.tree())
 
 
-def _blobs_alone(app: AppContents, layers: Mapping[str, GoLayer]) -> list[Blob]:
+def _blobs_alone(app: AppContents, layers: Mapping[str, ClientLayer]) -> list[Blob]:
     return [
-        Blob(digest, _archive_size(app, digest, layer), BlobKind.LAYER, _LAYER_TYPE)
-        for digest, layer in layers.items()
+        Blob(digest, size, BlobKind.LAYER, _LAYER_TYPE)
+        for digest, size in archive_sizes(layers, app.name).items()
     ]
-
-
-def _archive_size(app: AppContents, digest: str, layer: GoLayer) -> int:
-    if layer.archive_size is None:
-        raise DocumentError(
-            f"{app.name}: layer {printable(digest)}: "
-            'key "archive_size" is missing; publishing an App adds it'
-        )
-    return layer.archive_size
 
 
 def _layers(
     app: AppContents, architecture: str, notes: list[str]
-) -> tuple[Mapping[str, GoLayer] | None, bool]:
-    """What an App's metadata says, and whether the client finds no fault in it.
-
-    Returns:
-        None for the layers where the metadata says nothing of the architecture.
-    """
+) -> tuple[Mapping[str, ClientLayer] | None, bool]:
+    """What an App's metadata says, None where that is nothing; and if it is without a fault."""
     without = "the client takes a layer to need no more than its blob"
-    if isinstance(app.metadata, PredictedMetadata):
-        layers = app.metadata.figures(architecture).layers
-        return {digest: GoLayer(layer.usage) for digest, layer in layers.items()}, True
-    if app.metadata is None:
-        notes.append(f"{app.metadata_fault or f'{app.name}: has no layers metadata'}; {without}")
+    try:
+        metadata = app.required_metadata()
+    except DocumentError as error:
+        notes.append(f"{error}; {without}")
         return None, False
-    read = go_metadata.read(app.metadata.raw, app.metadata.source)
-    found: Mapping[str, GoLayer] | None = None
+    read = go_metadata.read(metadata.raw, metadata.source)
+    found: Mapping[str, ClientLayer] | None = None
     told = read.fault
     try:
-        found = read.layers(architecture, app.metadata.source)
+        found = read.layers(architecture, metadata.source)
     except DocumentError as error:
         notes.append(f"{error}; {without}")
         told = None if error is read.fault else told
@@ -189,7 +153,7 @@ def _layers(
 
 
 def _lacking(
-    tree: Iterable[Blob], known: Mapping[str, GoLayer] | None, device: Device
+    tree: Iterable[Blob], known: Mapping[str, ClientLayer] | None, device: Device
 ) -> dict[str, Lacking]:
     block_size = device.client_block_size
     found: dict[str, Lacking] = {}
@@ -209,9 +173,8 @@ def _lacking(
             runtime = aligned(blob.size, block_size)
         # Without metadata, all figures of layers are guesses.
         estimated = layer is None and (is_layer or blob.kind is BlobKind.LAYER)
-        found[blob.digest] = Lacking(
-            blob, to_fetch, aligned(to_fetch, block_size), runtime, estimated
-        )
+        store = aligned(to_fetch, block_size)
+        found[blob.digest] = Lacking(blob, to_fetch, store, runtime, estimated)
     return found
 
 
@@ -225,12 +188,8 @@ def space(
 ) -> Space:
     """What `lacking` needs, and what is there of the disk.
 
-    Args:
-        lacking: the blobs.
-        device: the device.
-        limit: how much of the disk may be used.
-        taken: bytes of the free ones that other Apps take before.
-        app: whose blobs these are, None for those of all.
+    It is what `app` lacks, or all Apps if that is None. Others before have `taken` so many
+    bytes of the free ones.
     """
     volume = device.store
     required = sum(one.store + one.runtime for one in lacking.values()) % _MODULUS
@@ -238,14 +197,6 @@ def space(
     reserved = limit.reserved
     if reserved is None:
         reserved = reserved_bytes(volume.total, limit.watermark)
-    return Space(
-        device.store_root,
-        ("store", "docker"),
-        required,
-        required,
-        free,
-        reserved,
-        max(free - reserved, 0),
-        volume.total,
-        app,
-    )
+    available = max(free - reserved, 0)
+    need = (device.store_root, ("store", "docker"), required, required)
+    return Space(*need, free, reserved, available, volume.total, app)

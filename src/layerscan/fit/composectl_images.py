@@ -10,10 +10,6 @@ class ImagesOfIndex(Matcher):
     It takes every entry whose platform is the device's, word for word once other names
     for the same are made one, and takes it for a manifest. An index that does not say
     its media type it takes for one that skopeo cut down, of which every entry counts.
-
-    Args:
-        architecture: the device's.
-        variant: of the architecture; empty for the usual one.
     """
 
     def __init__(self, architecture: str, variant: str = "") -> None:

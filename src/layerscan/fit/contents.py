@@ -6,7 +6,6 @@ Reads no more than a policy needs, see `Depth`. Where documents come from is
 
 from collections.abc import Iterator, Sequence
 from enum import IntEnum, StrEnum
-from functools import partial
 from typing import NamedTuple, Protocol
 
 from layerscan import jsondoc, oci
@@ -15,7 +14,7 @@ from layerscan.apps.published import PublishedApp
 from layerscan.digest import chain_ids, is_digest
 from layerscan.errors import DocumentError, NotInRegistryError
 from layerscan.fit import skopeo_metadata
-from layerscan.fit.figures import Figures, Metadata, PredictedMetadata
+from layerscan.fit.figures import Figures, Metadata, archive_sizes
 from layerscan.layersmeta import MAX_DOCUMENT
 from layerscan.oci import Descriptor, Platform, platforms
 from layerscan.oci.blobs import Blobs
@@ -33,12 +32,9 @@ _LONGEST_SIZE = len(str(jsondoc.MAX_INTEGER))
 class Depth(IntEnum):
     """How much of an App a policy needs; each needs all before it, too."""
 
-    APP = 0
-    """The App's own documents."""
-    IMAGES = 1
-    """The manifests of its images."""
-    CONFIGS = 2
-    """Their configs."""
+    APP = 0  # the App's own documents
+    IMAGES = 1  # the manifests of its images
+    CONFIGS = 2  # their configs
 
 
 class BlobKind(StrEnum):
@@ -55,93 +51,54 @@ class BlobKind(StrEnum):
 
 
 class Blob(NamedTuple):
-    """A blob of an App.
+    """A blob of an App."""
 
-    Attributes:
-        digest: of its bytes.
-        size: how many there are.
-        kind: what it is.
-        media_type: as its descriptor says; empty where there is none.
-        reference: ``host/repository@digest``, by which composectl fetches it; empty
-            where nothing says its repository.
-    """
-
-    digest: str
-    size: int
-    kind: BlobKind
-    media_type: str = ""
-    reference: str = ""
+    digest: str  # of its bytes
+    size: int  # how many there are
+    kind: BlobKind  # what it is
+    media_type: str = ""  # as its descriptor says; empty where there is none
+    reference: str = ""  # ``host/repository@digest``, empty where nothing says its repository
 
 
 class ImageContents(NamedTuple):
-    """An image of an App for one architecture.
+    """An image of an App for one architecture."""
 
-    Attributes:
-        name: what to call it in messages.
-        documents: the indexes that lead to it, if there are any, and its manifest.
-        config: its config.
-        layers: bottom up; one that is there twice, twice.
-        chain_ids: of the layers; empty where configs are not read.
-    """
-
-    name: str
-    documents: tuple[Blob, ...]
+    name: str  # what to call it in messages
+    documents: tuple[Blob, ...]  # the indexes that lead to it, if there are any, and its manifest
     config: Blob
-    layers: tuple[Blob, ...]
-    chain_ids: tuple[str, ...]
+    layers: tuple[Blob, ...]  # bottom up; one that is there twice, twice
+    chain_ids: tuple[str, ...]  # of the layers; empty where configs are not read
 
 
 class AppContents(NamedTuple):
-    """An App, or metadata alone, for one architecture.
+    """An App, or metadata alone, for one architecture."""
 
-    Attributes:
-        name: what to call it in messages.
-        own: its manifest, bundle, bundle index and metadata, so far as it has
-            them; empty where only metadata is known.
-        bundle: of these, the bundle; None where only metadata is known.
-        metadata: its metadata, None if it has none or none that is JSON.
-        metadata_fault: why there is none that can be used, if that is so.
-        layers_manifest: the App's layers manifest of the architecture, None if there
-            is none, or metadata is enough.
-        images: None where they are not asked for, or only metadata is known.
-        bare_indexes: the indexes of which the client takes no image.
-        notes: what is to be told about it.
-    """
-
-    name: str
-    own: tuple[Blob, ...]
-    bundle: Blob | None
-    metadata: Metadata | PredictedMetadata | None
-    metadata_fault: str | None
-    layers_manifest: bytes | None
-    images: tuple[ImageContents, ...] | None
-    bare_indexes: tuple[Blob, ...] = ()
-    notes: tuple[str, ...] = ()
+    name: str  # what to call it in messages
+    own: tuple[Blob, ...]  # its own documents; empty where only metadata is known
+    bundle: Blob | None  # of these, the bundle; None where only metadata is known
+    metadata: Metadata | None  # None if it has none, or none that can be had
+    metadata_fault: str | None = None  # why that is so
+    # That of the architecture, None if there is none, or metadata is enough.
+    layers_manifest: bytes | None = None
+    # None where they are not asked for, or only metadata is known.
+    images: tuple[ImageContents, ...] | None = None
+    bare_indexes: tuple[Blob, ...] = ()  # the indexes of which the client takes no image
+    notes: tuple[str, ...] = ()  # what is to be told about it
 
     def figures(self, architecture: str) -> Figures:
-        """What its metadata says of `architecture`.
-
-        Raises:
-            DocumentError: it has none, none of that architecture, or a malformed one.
-        """
+        """What its metadata says of `architecture`; DocumentError where it is of no use."""
         return self.required_metadata().figures(architecture)
 
-    def required_metadata(self) -> Metadata | PredictedMetadata:
-        """Its metadata, which nobody has read yet.
-
-        Raises:
-            DocumentError: it has none.
-        """
+    def required_metadata(self) -> Metadata:
+        """Its metadata, which nobody has read yet; DocumentError where it has none."""
         if self.metadata is None:
             raise DocumentError(self.metadata_fault or f"{self.name}: has no layers metadata")
         return self.metadata
 
     def is_described(self, architecture: str) -> bool:
         """Whether its metadata tells all that any client wants to know."""
-        if self.metadata is None:
-            return False
         try:
-            self.metadata.figures(architecture).archive_sizes()
+            archive_sizes(self.figures(architecture).layers, self.name)
         except DocumentError:
             return False
         return True
@@ -172,13 +129,8 @@ class ImageDocuments(Protocol):
 
 
 def from_metadata(raw: bytes, source: str) -> AppContents:
-    """What metadata alone says.
-
-    Args:
-        raw: the document, which nobody has looked at yet.
-        source: what to call it in messages.
-    """
-    return AppContents(source, (), None, Metadata(raw, source), None, None, None)
+    """What metadata alone says, of which nobody has looked at anything yet."""
+    return AppContents(source, (), None, Metadata(raw, source))
 
 
 def read_app(
@@ -191,29 +143,23 @@ def read_app(
     depth: Depth,
     matcher: Matcher | None = None,
 ) -> AppContents:
-    """Read an App.
+    """Read so much of an App for `architecture` as `depth` says.
 
-    Args:
-        app: its manifest.
-        documents: whoever has what that refers to.
-        images: whoever has the documents of its images.
-        repository: ``host/repository`` of the App, empty where that is not known.
-        architecture: the one to read.
-        depth: how much of it.
-        matcher: which images of an index the client takes; None for all for it.
+    `documents` has what its manifest refers to, and `images` the documents of its images;
+    `repository` is the App's own ``host/repository``, empty where that is not known.
+    `matcher` says which images of an index the client takes, None being all for Linux.
 
-    Raises:
-        LayerscanError: something that is needed is missing or malformed.
-            Metadata is not needed: without it, there are other rules.
+    Raises LayerscanError where something that is needed is missing or malformed. Metadata
+    is not needed: without it, there are other rules.
     """
     metadata, fault = _metadata(app, documents)
     own = _own(app, repository)
-    manifest = None
-    if depth is Depth.APP and not skopeo_metadata.is_enough(metadata, architecture):
-        manifest = _layers_manifest(app, documents, architecture)
-    contents = AppContents(app.source, own, own[-1], metadata, fault, manifest, None)
+    contents = AppContents(app.source, own, own[-1], metadata, fault)
     if depth is Depth.APP:
-        return contents
+        listed = app.layers_manifests.get(architecture)
+        if listed is None or skopeo_metadata.is_enough(metadata, architecture):
+            return contents
+        return contents._replace(layers_manifest=documents.fetch(listed, limit=oci.MAX_MANIFEST))
     bundle = documents.fetch(app.bundle, limit=published.MAX_BUNDLE)
     names = published.bundle_images(bundle, f"{app.source}: bundle")
     # Of an image that several services have, the last service's place counts.
@@ -221,21 +167,20 @@ def read_app(
     matching = matcher or ForLinux({architecture})
     read = [_image(one, images, matching, architecture, depth) for one in references]
     return contents._replace(
-        images=tuple(image for one in read for image in one.images),
-        bare_indexes=tuple(index for one in read for index in one.bare_indexes),
-        notes=tuple(note for one in read for note in one.notes),
+        images=tuple(image for found, _, _ in read for image in found),
+        bare_indexes=tuple(index for _, bare, _ in read for index in bare),
+        notes=tuple(note for _, _, notes in read for note in notes),
     )
 
 
 def _own(app: PublishedApp, repository: str) -> tuple[Blob, ...]:
     """The App's own blobs, the bundle last."""
-    named = partial(_referenced, repository=repository)
     own = [Blob(app.digest, len(app.raw), BlobKind.APP_MANIFEST)]
     if app.metadata is not None:
         own.append(Blob(app.metadata.digest, app.metadata.size, BlobKind.METADATA))
     own += _bundle_index(app.bundle)
     own.append(Blob(app.bundle.digest, app.bundle.size, BlobKind.BUNDLE))
-    return tuple(map(named, own))
+    return tuple(_referenced(blob, repository) for blob in own)
 
 
 def _referenced(blob: Blob, repository: str) -> Blob:
@@ -256,35 +201,16 @@ def _bundle_index(bundle: Descriptor) -> Sequence[Blob]:
     """The list of the bundle's files that composectl keeps, if the App has it."""
     digest = bundle.annotations.get(_INDEX_DIGEST, "")
     size = bundle.annotations.get(_INDEX_SIZE, "")
-    if not (is_digest(digest) and size.isascii() and size.isdigit()):
-        return ()
-    if len(size) > _LONGEST_SIZE or int(size) > jsondoc.MAX_INTEGER:
+    is_number = size.isascii() and size.isdigit() and len(size) <= _LONGEST_SIZE
+    if not (is_digest(digest) and is_number and int(size) <= jsondoc.MAX_INTEGER):
         return ()
     return (Blob(digest, int(size), BlobKind.BUNDLE_INDEX),)
 
 
-def _layers_manifest(app: PublishedApp, documents: Blobs, architecture: str) -> bytes | None:
-    if architecture not in app.layers_manifests:
-        return None
-    return documents.fetch(app.layers_manifests[architecture], limit=oci.MAX_MANIFEST)
-
-
-class _OfService(NamedTuple):
-    """What a service's image consists of for one architecture; see `AppContents`."""
-
-    images: tuple[ImageContents, ...]
-    bare_indexes: tuple[Blob, ...]
-    notes: list[str]
-
-
 def _image(
-    reference: Reference,
-    images: ImageDocuments,
-    matcher: Matcher,
-    architecture: str,
-    depth: Depth,
-) -> _OfService:
-    """A service's image."""
+    reference: Reference, images: ImageDocuments, matcher: Matcher, architecture: str, depth: Depth
+) -> tuple[Sequence[ImageContents], Sequence[Blob], list[str]]:
+    """What a client takes of a service's image, bare indexes, and notes; see `AppContents`."""
     name = reference.familiar
     raw, media_type = images.root(reference)
     root = oci.loads(raw, name, media_type=media_type)
@@ -299,49 +225,37 @@ def _image(
         raise DocumentError(f"{name}: {error.what}") from None
     except UnusableIndexError as error:
         raise DocumentError(f"{name}: {error}") from None
-    contents = partial(_contents, reference=reference)
+    number = len(listing.images)
+    if takes_all and not number:
+        note = f"{name}: has no image for {architecture}: the client counts the index alone"
+        return [], [_blob(top, BlobKind.IMAGE_INDEX, reference)], [note]
     if takes_all:
-        return _all_images(top, tuple(map(contents, listing.images)), reference, architecture)
-    if not listing.images:
+        several = f"{name}: has {number} images for {architecture}: the client counts all of them"
+        found = [_contents(image, reference) for image in listing.images]
+        return found, [], [several] if number > 1 else []
+    if not number:
         raise DocumentError(f"{name}: has no image for {architecture}; it has: {listing.has}")
     asked = Platform(architecture, LINUX)
     chosen = platforms.preferred(listing.images, asked, lambda one: one.platform)
     notes = listing.notes(name)
-    if len(listing.images) > 1:
+    if number > 1:
         variant = chosen.platform.variant or "none"
         notes.append(f"{name}: has several images for {architecture}; took variant {variant}")
-    return _OfService((contents(chosen),), (), notes)
-
-
-def _all_images(
-    top: Descriptor, images: tuple[ImageContents, ...], reference: Reference, architecture: str
-) -> _OfService:
-    """All images that a client takes; of an index without any, the index alone."""
-    name = reference.familiar
-    if not images:
-        index = _blob(top, BlobKind.IMAGE_INDEX, reference)
-        note = f"{name}: has no image for {architecture}: the client counts the index alone"
-        return _OfService((), (index,), [note])
-    several = f"{name}: has {len(images)} images for {architecture}: the client counts all of them"
-    return _OfService(images, (), [several] if len(images) > 1 else [])
+    return [_contents(chosen, reference)], [], notes
 
 
 def _blob(descriptor: Descriptor, kind: BlobKind, reference: Reference) -> Blob:
-    return _referenced(
-        Blob(descriptor.digest, descriptor.size, kind, descriptor.media_type), reference.repository
-    )
+    blob = Blob(descriptor.digest, descriptor.size, kind, descriptor.media_type)
+    return _referenced(blob, reference.repository)
 
 
 def _contents(image: IndexedImage, reference: Reference) -> ImageContents:
-    manifest = image.manifest
+    indexes = (_blob(one, BlobKind.IMAGE_INDEX, reference) for one in image.indexes)
     return ImageContents(
         reference.familiar,
-        (
-            *(_blob(one, BlobKind.IMAGE_INDEX, reference) for one in image.indexes),
-            _blob(image.descriptor, BlobKind.IMAGE_MANIFEST, reference),
-        ),
-        _blob(manifest.config, BlobKind.CONFIG, reference),
-        tuple(_blob(layer, BlobKind.LAYER, reference) for layer in manifest.layers),
+        (*indexes, _blob(image.descriptor, BlobKind.IMAGE_MANIFEST, reference)),
+        _blob(image.manifest.config, BlobKind.CONFIG, reference),
+        tuple(_blob(layer, BlobKind.LAYER, reference) for layer in image.manifest.layers),
         _chain_ids(image, reference.familiar),
     )
 

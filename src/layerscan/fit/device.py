@@ -12,32 +12,17 @@ from layerscan.stores import KINDS
 
 
 class Volume(NamedTuple):
-    """A file system, by the numbers of statvfs(3).
+    """A file system, by the numbers of statvfs(3)."""
 
-    Attributes:
-        block_size: ``f_bsize`` in bytes, which both clients multiply with.
-        blocks: ``f_blocks``.
-        free_blocks: ``f_bfree``: root may use them.
-        available_blocks: ``f_bavail``: others may.
-        withheld_blocks: of the free blocks, those that the file system gives
-            to nobody, not even to root; ext4 keeps up to 16 MiB so.
-        fragment_size: ``f_frsize`` in bytes, which blocks are counted in; None where
-            it is the same.
-        inodes: ``f_files``, 0 on a file system without a limit, None where it is not
-            known.
-        free_inodes: ``f_favail``; the same.
-        file_system: its kind and how ``mkfs`` made it, None where that is not known.
-    """
-
-    block_size: int
-    blocks: int
-    free_blocks: int
-    available_blocks: int
-    withheld_blocks: int = 0
-    fragment_size: int | None = None
-    inodes: int | None = None
-    free_inodes: int | None = None
-    file_system: FileSystemShape | None = None
+    block_size: int  # ``f_bsize`` in bytes, which both clients multiply with
+    blocks: int  # ``f_blocks``
+    free_blocks: int  # ``f_bfree``: root may use them
+    available_blocks: int  # ``f_bavail``: others may
+    withheld_blocks: int = 0  # free ones that nobody gets, not even root: up to 16 MiB on ext4
+    fragment_size: int | None = None  # ``f_frsize``, the unit of blocks; None where it is the same
+    inodes: int | None = None  # ``f_files``, 0 where there is no limit, None where unknown
+    free_inodes: int | None = None  # ``f_favail``; the same
+    file_system: FileSystemShape | None = None  # None where unknown
 
     @property
     def unit(self) -> int:
@@ -65,62 +50,37 @@ class Volume(NamedTuple):
 
 
 class EngineLayers(NamedTuple):
-    """What the image store of a device's engine has.
+    """What the image store of a device's engine has."""
 
-    Attributes:
-        kind: the store's kind, as ``stores`` calls it.
-        keeps_blobs: whether it keeps the compressed blob of a layer, too.
-        chain_ids: of its layers.
-        digests: those that it knows its layers by.
-        image_ids: of its images.
-    """
-
-    kind: str
-    keeps_blobs: bool
-    chain_ids: frozenset[str]
-    digests: frozenset[str]
-    image_ids: frozenset[str]
+    kind: str  # the store's kind, as ``stores`` calls it
+    keeps_blobs: bool  # whether it keeps the compressed blob of a layer, too
+    chain_ids: frozenset[str]  # of its layers
+    digests: frozenset[str]  # those that it knows its layers by
+    image_ids: frozenset[str]  # of its images
 
 
 class Device(NamedTuple):
-    """A device.
+    """A device."""
 
-    Attributes:
-        source: what to call it in messages.
-        architecture: GOARCH name, None where it is not known.
-        variant: of the architecture; empty for the usual one.
-        volumes: its file systems by name.
-        store_root: the volume of the folder where the client keeps blobs.
-        docker_root: the volume of the engine's data root.
-        store_parent: the volume of the folder above the store root. By the two
-            parents, and not by the roots, a client knows if it is one volume.
-        docker_parent: the same of the engine's data root.
-        client_store_root: the volume of the folder above the store root that the client
-            was compiled with; None where that is the store root itself.
-        blobs: digests of the blobs in the store root, and how many bytes each
-            has, None where only its being there is known.
-        partial: of blobs that were fetched in part, how many bytes are there: by
-            ``host/repository@digest``, or by the digest for whatever repository.
-        engine: what the engine has, None where it is not known.
-        installed: digests of layers that are in both places, the blob in the
-            store root and the layer in the engine.
-        notes: what is to be told about it.
-    """
-
-    source: str
-    architecture: str | None
-    volumes: Mapping[str, Volume]
-    store_root: str
-    docker_root: str
+    source: str  # what to call it in messages
+    architecture: str | None  # GOARCH name, None where it is not known
+    volumes: Mapping[str, Volume]  # its file systems by name
+    store_root: str  # the volume of the folder where the client keeps blobs
+    docker_root: str  # the volume of the engine's data root
+    # The volumes of the folders above the roots: by these a client knows if it is one volume.
     store_parent: str
     docker_parent: str
+    # That above the store root which the client was compiled with, None where it is the same.
     client_store_root: str | None = None
+    # Bytes of each blob in the store root, None where only its being there is known.
     blobs: Mapping[str, int | None] = {}
+    # Bytes that are there of blobs that were fetched in part: by ``host/repository@digest``, or
+    # by the digest for whatever repository.
     partial: Mapping[str, int] = {}
-    engine: EngineLayers | None = None
-    installed: frozenset[str] = frozenset()
-    notes: tuple[str, ...] = ()
-    variant: str = ""
+    engine: EngineLayers | None = None  # what the engine has, None where it is not known
+    installed: frozenset[str] = frozenset()  # layers whose blob and content are both there
+    notes: tuple[str, ...] = ()  # what is to be told about it
+    variant: str = ""  # of the architecture; empty for the usual one
 
     @property
     def store_kind(self) -> str:

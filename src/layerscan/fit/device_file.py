@@ -6,7 +6,7 @@ it does not know, it passes over.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 from layerscan import digest as digests
@@ -14,15 +14,10 @@ from layerscan import jsondoc, layersmeta
 from layerscan.errors import LayerscanError
 from layerscan.fit.device import Device, EngineLayers, Volume
 from layerscan.jsondoc import Place
-from layerscan.prediction.filesystems.names import (
-    PARAMETERS,
-    FileSystemShape,
-    check_parameters,
-)
+from layerscan.prediction.filesystems.names import PARAMETERS, FileSystemShape, check_parameters
 from layerscan.text import quoted
 
-MAX_DEVICE = 64 * 1024 * 1024
-"""Bytes of the longest device file that is read."""
+MAX_DEVICE = 64 * 1024 * 1024  # bytes of the longest device file that is read
 
 _MOST_VOLUMES = 100
 _MOST_DIGESTS = 1_000_000
@@ -31,92 +26,75 @@ _MOST_FEATURES = 100
 
 
 class Described(NamedTuple):
-    """A device file.
+    """A device file."""
 
-    Attributes:
-        device: the device, but for the Apps that are installed on it.
-        installed: paths of the metadata of these.
-    """
-
-    device: Device
-    installed: tuple[str, ...]
+    device: Device  # the device, but for the Apps that are installed on it
+    installed: tuple[str, ...]  # paths of the metadata of these
 
 
 def load(path: str) -> Described:
-    """Read the device file `path`.
-
-    Raises:
-        DocumentError: it cannot be read, or is malformed.
-    """
-    described = loads(jsondoc.read_file(path, MAX_DEVICE), path)
+    """Read the device file `path`; DocumentError where it cannot be read, or is malformed."""
+    device, installed = loads(jsondoc.read_file(path, MAX_DEVICE), path)
     folder = os.path.dirname(path)
-    return described._replace(
-        installed=tuple(os.path.join(folder, name) for name in described.installed)
-    )
+    return Described(device, tuple(os.path.join(folder, name) for name in installed))
 
 
 def loads(raw: bytes, source: str) -> Described:
-    """Read a device file; paths in it are as they stand there.
-
-    Raises:
-        DocumentError: it is malformed.
-    """
+    """Read a device file; paths are as they stand there. DocumentError where it is malformed."""
     place = Place(source)
     document = jsondoc.mapping(jsondoc.decode(raw, source), place)
     volumes = _volumes(document, place)
-    store_root = _volume_name(document, "store_root", volumes, place)
-    docker_root = _volume_name(document, "docker_root", volumes, place)
+
+    def volume(key: str, default: str | None = None) -> str:
+        name = jsondoc.text(document, key, place, default)
+        if name not in volumes:
+            raise place.key(key).fault(f"there is no {quoted(name)} in volumes")
+        return name
+
+    store_root, docker_root = volume("store_root"), volume("docker_root")
     notes = []
     if "blobs" not in document and "installed" not in document:
         notes.append(f"{source}: has neither blobs nor installed: taken as a device without Apps")
-    installed = _installed(document, place)
-    client = None
-    if "client_store_root" in document:
-        client = _volume_name(document, "client_store_root", volumes, place)
     device = Device(
         source=source,
         architecture=_architecture(document, place),
         volumes=volumes,
         store_root=store_root,
         docker_root=docker_root,
-        store_parent=_volume_name(document, "store_root_parent", volumes, place, store_root),
-        docker_parent=_volume_name(document, "docker_root_parent", volumes, place, docker_root),
-        client_store_root=client,
+        store_parent=volume("store_root_parent", store_root),
+        docker_parent=volume("docker_root_parent", docker_root),
+        client_store_root=volume("client_store_root") if "client_store_root" in document else None,
         blobs=dict.fromkeys(_digests(document, "blobs", place)),
         partial=_partial(document, place),
         engine=_engine(document, place),
         notes=tuple(notes),
     )
-    return Described(device, installed)
+    return Described(device, _installed(document, place))
 
 
 def dumps(device: Device) -> bytes:
     """Write the device file of `device`: UTF-8 JSON, keys sorted, ended by a newline."""
+    stores, engines, engine = device.store_parent, device.docker_parent, device.engine
     document: dict[str, object] = {
+        "architecture": device.architecture,
         "volumes": {name: _plain(volume) for name, volume in device.volumes.items()},
         "store_root": device.store_root,
         "docker_root": device.docker_root,
+        "store_root_parent": None if stores == device.store_root else stores,
+        "docker_root_parent": None if engines == device.docker_root else engines,
+        "client_store_root": device.client_store_root,
         "blobs": sorted(device.blobs),
+        "partial": dict(device.partial) or None,
     }
-    if device.architecture is not None:
-        document["architecture"] = device.architecture
-    if device.store_parent != device.store_root:
-        document["store_root_parent"] = device.store_parent
-    if device.docker_parent != device.docker_root:
-        document["docker_root_parent"] = device.docker_parent
-    if device.client_store_root is not None:
-        document["client_store_root"] = device.client_store_root
-    if device.partial:
-        document["partial"] = dict(device.partial)
-    if device.engine is not None:
+    if engine is not None:
+        sets = ("chain_ids", "digests", "image_ids")
         document["engine"] = {
-            "store": device.engine.kind,
-            "keeps_blobs": device.engine.keeps_blobs,
-            "chain_ids": sorted(device.engine.chain_ids),
-            "digests": sorted(device.engine.digests),
-            "image_ids": sorted(device.engine.image_ids),
+            "store": engine.kind,
+            "keeps_blobs": engine.keeps_blobs,
+            **{name: sorted(getattr(engine, name)) for name in sets},
         }
-    return json.dumps(document, indent=2, sort_keys=True).encode() + b"\n"
+    said = {key: value for key, value in document.items() if value is not None}
+    return json.dumps(said, indent=2, sort_keys=True).encode() + b"\n"
 
 
 def _plain(volume: Volume) -> dict[str, object]:
@@ -182,31 +160,14 @@ def _file_system(volume: dict[str, object], place: Place) -> FileSystemShape:
     for key in sorted({key for known in PARAMETERS.values() for key in known} & document.keys()):
         read = jsondoc.text if key == "profile" else jsondoc.integer
         parameters[key] = read(document, key, place)
-    at = place.key("features")
-    features = jsondoc.array(document.get("features", []), at, longest=_MOST_FEATURES)
-    for index, feature in enumerate(features):
-        if not isinstance(feature, str):
-            raise at.key(index).fault("must be a string")
+    features = _strings(document, "features", place, longest=_MOST_FEATURES)
     if kind in PARAMETERS:
         try:
             check_parameters(kind, parameters)
         except LayerscanError as error:
             raise place.fault(str(error)) from None
     known = {key: parameters[key] for key in PARAMETERS.get(kind, ()) if key in parameters}
-    return FileSystemShape(kind, known, tuple(map(str, features)))
-
-
-def _volume_name(
-    document: dict[str, object],
-    key: str,
-    volumes: Mapping[str, Volume],
-    place: Place,
-    default: str | None = None,
-) -> str:
-    name = jsondoc.text(document, key, place, default)
-    if name not in volumes:
-        raise place.key(key).fault(f"there is no {quoted(name)} in volumes")
-    return name
+    return FileSystemShape(kind, known, tuple(features))
 
 
 def _architecture(document: dict[str, object], place: Place) -> str | None:
@@ -218,24 +179,33 @@ def _architecture(document: dict[str, object], place: Place) -> str | None:
     return architecture
 
 
-def _digests(document: dict[str, object], key: str, place: Place) -> list[str]:
+def _strings(
+    document: dict[str, object],
+    key: str,
+    place: Place,
+    *,
+    longest: int,
+    what: str = "must be a string",
+    fits: Callable[[str], bool] = lambda _: True,
+) -> list[str]:
+    """The strings in an array, none where it is absent; one that does not fit is a fault."""
     at = place.key(key)
-    entries = jsondoc.array(document.get(key, []), at, longest=_MOST_DIGESTS)
     found = []
-    for index, entry in enumerate(entries):
-        if not isinstance(entry, str) or not digests.is_digest(entry):
-            raise at.key(index).fault(digests.NO_DIGEST)
+    for index, entry in enumerate(jsondoc.array(document.get(key, []), at, longest=longest)):
+        if not isinstance(entry, str) or not fits(entry):
+            raise at.key(index).fault(what)
         found.append(entry)
     return found
 
 
+def _digests(document: dict[str, object], key: str, place: Place) -> list[str]:
+    no, fits = digests.NO_DIGEST, digests.is_digest
+    return _strings(document, key, place, longest=_MOST_DIGESTS, what=no, fits=fits)
+
+
 def _installed(document: dict[str, object], place: Place) -> tuple[str, ...]:
-    at = place.key("installed")
-    entries = jsondoc.array(document.get("installed", []), at, longest=_MOST_INSTALLED)
-    for index, entry in enumerate(entries):
-        if not isinstance(entry, str) or not entry:
-            raise at.key(index).fault("must be the path of a file")
-    return tuple(map(str, entries))
+    what, most = "must be the path of a file", _MOST_INSTALLED
+    return tuple(_strings(document, "installed", place, longest=most, what=what, fits=bool))
 
 
 def _partial(document: dict[str, object], place: Place) -> dict[str, int]:
@@ -255,10 +225,5 @@ def _engine(document: dict[str, object], place: Place) -> EngineLayers | None:
     keeps_blobs = jsondoc.member(engine, "keeps_blobs", at)
     if not isinstance(keeps_blobs, bool):
         raise at.key("keeps_blobs").fault("must be true or false")
-    return EngineLayers(
-        jsondoc.text(engine, "store", at),
-        keeps_blobs,
-        frozenset(_digests(engine, "chain_ids", at)),
-        frozenset(_digests(engine, "digests", at)),
-        frozenset(_digests(engine, "image_ids", at)),
-    )
+    sets = (frozenset(_digests(engine, k, at)) for k in ("chain_ids", "digests", "image_ids"))
+    return EngineLayers(jsondoc.text(engine, "store", at), keeps_blobs, *sets)

@@ -11,45 +11,29 @@ from typing import NamedTuple
 from layerscan import jsondoc, layersmeta
 from layerscan.apps.published import PublishedApp, load_metadata
 from layerscan.errors import DocumentError
-from layerscan.fit.figures import is_of_one
+from layerscan.fit.figures import is_of_one, lacks
 from layerscan.jsondoc import Place
 from layerscan.layersmeta import LayerMeta, LayersMeta
 from layerscan.oci.blobs import Blobs
-from layerscan.text import printable, quoted
 
 
 class Sums(NamedTuple):
-    """Layers, and bytes of them.
+    """Layers, and bytes of them."""
 
-    Attributes:
-        layers: how many.
-        archive_size: of their blobs, None where that is not known of each.
-        usage: disk that they take.
-        inodes: how many they need, None where that is not known of each.
-    """
-
-    layers: int
-    archive_size: int | None
-    usage: int
-    inodes: int | None
+    layers: int  # how many
+    archive_size: int | None  # of their blobs, None where that is not known of each
+    usage: int  # disk that they take
+    inodes: int | None  # how many they need, None where that is not known of each
 
 
 class Difference(NamedTuple):
-    """What an update changes, for one architecture.
-
-    Attributes:
-        architecture: the one.
-        kept: the layers that both have, by digest, with the new one's figures.
-        added: those that only the new one has.
-        removed: those that only the old one has.
-        inodes: how many each needs, by digest, so far as it is known.
-    """
+    """What an update changes, for one architecture."""
 
     architecture: str
-    kept: Mapping[str, LayerMeta]
-    added: Mapping[str, LayerMeta]
-    removed: Mapping[str, LayerMeta]
-    inodes: Mapping[str, int] = {}
+    kept: Mapping[str, LayerMeta]  # by digest: the layers of both, with the new one's figures
+    added: Mapping[str, LayerMeta]  # those that only the new one has
+    removed: Mapping[str, LayerMeta]  # those that only the old one has
+    inodes: Mapping[str, int] = {}  # how many each needs, by digest, so far as it is known
 
     @property
     def peak(self) -> Sums:
@@ -77,47 +61,29 @@ def _sum_if_known(figures: Sequence[int | None]) -> int | None:
 
 
 class Measured(NamedTuple):
-    """What the layers of an App cost, read as strictly as `merge` reads it.
+    """What the layers of an App cost, read as strictly as `merge` reads it."""
 
-    Attributes:
-        name: what to call it in messages.
-        metas: by architecture, or the one for whatever architecture.
-    """
-
-    name: str
-    metas: Mapping[str, LayersMeta] | LayersMeta
+    name: str  # what to call it in messages
+    metas: Mapping[str, LayersMeta] | LayersMeta  # by architecture, or for whatever one
 
     def meta(self, architecture: str) -> LayersMeta:
-        """What is known of one architecture.
-
-        Raises:
-            DocumentError: it has none.
-        """
+        """What is known of one architecture; DocumentError where that is nothing."""
         if isinstance(self.metas, LayersMeta):
             return self.metas
         if architecture not in self.metas:
-            known = ", ".join(map(quoted, self.metas)) or "none"
-            raise DocumentError(f"{printable(self.name)}: has no {architecture}; it has: {known}")
+            raise lacks(self.name, architecture, self.metas)
         return self.metas[architecture]
 
 
 def of_metadata(raw: bytes, source: str) -> Measured:
-    """What metadata alone says, of one architecture or of several.
-
-    Raises:
-        DocumentError: it is malformed.
-    """
+    """What metadata alone says, of one architecture or several; DocumentError if malformed."""
     document = jsondoc.mapping(jsondoc.decode(raw, source), Place(source))
     loads = layersmeta.loads if is_of_one(document) else layersmeta.loads_by_arch
     return Measured(source, loads(raw, source))
 
 
 def of_app(app: PublishedApp, documents: Blobs) -> Measured:
-    """What the metadata of an App says.
-
-    Raises:
-        LayerscanError: it has none, or that cannot be had or is malformed.
-    """
+    """What the metadata of an App says; LayerscanError where it has none of any use."""
     metas = load_metadata(app, documents)
     if metas is None:
         raise DocumentError(f"{app.source}: the App has no layers metadata")
@@ -125,11 +91,7 @@ def of_app(app: PublishedApp, documents: Blobs) -> Measured:
 
 
 def compare(old: Measured, new: Measured, architecture: str) -> Difference:
-    """What the update from `old` to `new` changes.
-
-    Raises:
-        DocumentError: one of them has no metadata of that architecture.
-    """
+    """What the update changes; DocumentError where one has no metadata of `architecture`."""
     old_meta, new_meta = old.meta(architecture), new.meta(architecture)
     before, after = old_meta.layers, new_meta.layers
     return Difference(
@@ -142,11 +104,7 @@ def compare(old: Measured, new: Measured, architecture: str) -> Difference:
 
 
 def common_architectures(old: Measured, new: Measured, asked: str | None) -> list[str]:
-    """The architectures to compare: the one that is asked for, or all that both have.
-
-    Raises:
-        DocumentError: there is none.
-    """
+    """The one that is asked for, or all that both have; DocumentError where there is none."""
     if asked is not None:
         return [asked]
     known = [one.metas for one in (old, new) if not isinstance(one.metas, LayersMeta)]

@@ -20,8 +20,7 @@ from layerscan.text import printable
 _SYS = "/sys"
 _LONGEST_NUMBER = 64
 
-_EXT = ("ext2", "ext3", "ext4")
-"""The file systems of which Linux' ext4 withholds clusters."""
+_EXT = ("ext2", "ext3", "ext4")  # the file systems of which Linux' ext4 withholds clusters
 
 _MOST_CLUSTERS = 4096
 _SHARE = 32
@@ -30,50 +29,28 @@ out what the file system has for itself: so it is taken to be no more than this 
 
 
 class Disk(NamedTuple):
-    """The file system of a folder.
+    """The file system of a folder."""
 
-    Attributes:
-        identity: what two folders have in common that share their free space.
-        fsid: ``f_fsid`` of statvfs(3), by which clients tell volumes apart.
-        mount_point: where it is mounted.
-        kind: its name: ``ext4``; empty where it is not known.
-        volume: its numbers.
-        unknown: what cannot be told of it.
-    """
-
-    identity: str
-    fsid: int
-    mount_point: str
-    kind: str
-    volume: Volume
-    unknown: tuple[str, ...]
+    identity: str  # what two folders have in common that share their free space
+    fsid: int  # ``f_fsid`` of statvfs(3), by which clients tell volumes apart
+    mount_point: str  # where it is mounted
+    volume: Volume  # its numbers
+    unknown: tuple[str, ...]  # what cannot be told of it
 
 
 def disk_of(path: str) -> Disk:
-    """The disk of the folder `path`.
-
-    Raises:
-        LayerscanError: it cannot be asked.
-    """
+    """The disk of the folder `path`; LayerscanError where it cannot be asked."""
     try:
         found = os.statvfs(path)
         place = place_of(path)
     except OSError as error:
         raise LayerscanError(f"{printable(path)}: {reason(error)}") from None
     withheld, doubt = _withheld(found, place)
-    volume = Volume(
-        found.f_bsize,
-        found.f_blocks,
-        found.f_bfree,
-        found.f_bavail,
-        withheld,
-        None if found.f_frsize == found.f_bsize else found.f_frsize,
-        *_inodes(found),
-        shape_of(place),
-    )
+    blocks = (found.f_bsize, found.f_blocks, found.f_bfree, found.f_bavail, withheld)
+    fragment_size = None if found.f_frsize == found.f_bsize else found.f_frsize
+    volume = Volume(*blocks, fragment_size, *_inodes(found), shape_of(place))
     unknown = (*place.unknown, *doubt)
-    front = place.front
-    return Disk(place.mount.number, found.f_fsid, front.point, place.mount.kind, volume, unknown)
+    return Disk(place.mount.number, found.f_fsid, place.front.point, volume, unknown)
 
 
 def _withheld(found: os.statvfs_result, place: DataPlace) -> tuple[int, tuple[str, ...]]:

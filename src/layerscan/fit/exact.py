@@ -7,36 +7,21 @@ each blob until its layer is unpacked, and how many of them there are at a time
 depends on how fast they come: so there is a least need and a largest.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from layerscan.errors import DocumentError
-from layerscan.fit.contents import AppContents, Blob, BlobKind, ImageContents
+from layerscan.fit import lacking, verdict
+from layerscan.fit.contents import AppContents, Blob, BlobKind
 from layerscan.fit.device import Device, Volume
 from layerscan.fit.figures import Figures
-from layerscan.fit.lacking import (
-    COMPRESSION,
-    LackingLayer,
-    LayerStack,
-    app_blobs,
-    distinct,
-    lacking_stacks,
-)
-from layerscan.fit.verdict import (
-    InodeNeed,
-    Limit,
-    Missing,
-    Others,
-    Rule,
-    Space,
-    Verdict,
-    Watermarks,
-)
+from layerscan.fit.lacking import LackingLayer, LayerStack, distinct
+from layerscan.fit.verdict import Limit, Missing, Rule, Space, Verdict
 from layerscan.prediction.stores.model import store_model
 from layerscan.stores.accounting import grown_once
 
 NAME = "exact"
-WATERMARKS = Watermarks(default=100, lowest=1, highest=100)
+WATERMARKS = verdict.Watermarks(default=100, lowest=1, highest=100)
 
 
 class _Need(NamedTuple):
@@ -50,42 +35,43 @@ class _Need(NamedTuple):
 def check(
     apps: Sequence[AppContents],
     device: Device,
-    *,
     architecture: str,
     limit: Limit,
+    *,
     is_root: bool = True,
     engine_pulls: bool = False,
 ) -> Verdict:
-    """What an update takes.
+    """What an update to Apps, with their images and configs, takes; or one to metadata.
 
-    Args:
-        apps: the Apps, with their images and configs, or metadata.
-        device: the device.
-        architecture: its architecture.
-        limit: how much of a disk may be used.
-        is_root: whether client and engine may use the blocks reserved for root.
-        engine_pulls: whether the engine pulls the images by itself, so that
-            their blobs do not go to the store root.
-
-    Raises:
-        LayerscanError: metadata alone that cannot be used.
+    With `is_root`, client and engine may use the blocks reserved for root. With
+    `engine_pulls`, the engine pulls the images by itself: their blobs do not go to the store.
+    Raises LayerscanError where metadata alone cannot be used.
     """
     rules: dict[str, Rule] = {}
-    notes = _unknown(device)
-    of_inodes = _unknown_inodes(device)
+    notes: list[str] = []
+    of_inodes: list[str] = []
+    unsaid = f"{device.source}: does not say"
+    if device.engine is None:
+        notes.append(f"{unsaid} what the engine has: every layer counts")
+    if None in (device.store.inodes, device.docker.inodes):
+        of_inodes.append(f"{unsaid} how many inodes are free: that is not checked")
     stacks: list[LayerStack] = []
-    blobs: dict[str, Blob] = {}
+    by_digest: dict[str, Blob] = {}
     for app in apps:
         figures = _figures(app, architecture, device, notes)
-        new = lacking_stacks(app, figures, device)
+        new = lacking.lacking_stacks(app, figures, device)
         guessed = sum(layer.estimated for stack in new for layer in stack.layers)
         if guessed and figures is not None:
             notes.append(f"{app.name}: its metadata leaves out {guessed} of its layers: estimated")
-        of_inodes += _uncounted_inodes(app, new, device)
+        unknown = sum(layer.inodes is None for layer in distinct(new))
+        if unknown and device.docker.inodes:
+            needed = f"how many inodes {unknown} of its layers need is not known"
+            of_inodes.append(f"{app.name}: {needed}: not counted")
         rules[app.name] = Rule.ESTIMATE if guessed else Rule.METADATA
         stacks += new
-        blobs |= app_blobs(app, figures)
-    store = _store_need(blobs.values(), device, engine_pulls=engine_pulls)
+        by_digest |= lacking.app_blobs(app, figures)
+    blobs = by_digest.values()
+    store = _store_need(blobs, device, engine_pulls=engine_pulls)
     docker = _engine_need(apps, stacks, device, engine_pulls=engine_pulls)
     return Verdict(
         NAME,
@@ -94,32 +80,10 @@ def check(
         rules,
         _spaces(store, docker, device, limit, is_root=is_root),
         (),
-        _missing(blobs.values(), stacks, device, engine_pulls=engine_pulls),
-        _others(blobs.values(), device),
+        _missing(blobs, stacks, device, engine_pulls=engine_pulls),
+        _others(blobs, device),
         (*notes, *of_inodes),
     )
-
-
-def _unknown(device: Device) -> list[str]:
-    """What is to be said of an engine of which nothing is known."""
-    if device.engine is not None:
-        return []
-    return [f"{device.source}: does not say what the engine has: every layer counts"]
-
-
-def _unknown_inodes(device: Device) -> list[str]:
-    """What is to be said if nobody knows how many inodes are free."""
-    if None not in (device.store.inodes, device.docker.inodes):
-        return []
-    return [f"{device.source}: does not say how many inodes are free: that is not checked"]
-
-
-def _uncounted_inodes(app: AppContents, stacks: Iterable[LayerStack], device: Device) -> list[str]:
-    """What is to be said if there is a limit, and nobody knows what layers need."""
-    unknown = sum(layer.inodes is None for layer in distinct(stacks))
-    if not (unknown and device.docker.inodes):
-        return []
-    return [f"{app.name}: how many inodes {unknown} of its layers need is not known: not counted"]
 
 
 def _figures(
@@ -137,7 +101,7 @@ def _figures(
         # Metadata that the user gave is all there is.
         if app.bundle is None:
             raise
-        notes.append(f"{error}; a layer is taken to need {COMPRESSION} times its blob")
+        notes.append(f"{error}; a layer is taken to need {lacking.COMPRESSION} times its blob")
         return None
     if figures.fs_block_size != device.docker.unit:
         measured = figures.fs_block_size or "an unknown number of"
@@ -159,15 +123,13 @@ def _store_need(blobs: Iterable[Blob], device: Device, *, engine_pulls: bool) ->
         if not device.has_blob(blob.digest, blob.size)
         and not (engine_pulls and blob.kind in _OF_IMAGES)
     ]
-    taken = sum(device.store.file(blob.size) - _there(blob, device) for blob in missing)
-    # What was fetched in part has its inode.
-    new = sum(not device.fetched(blob.digest, blob.reference) for blob in missing)
+    taken = new = 0
+    for blob in missing:
+        part = device.fetched(blob.digest, blob.reference)
+        taken += device.store.file(blob.size) - device.store.file(min(part, blob.size))
+        # What was fetched in part has its inode.
+        new += not part
     return _Need(taken, taken, new)
-
-
-def _there(blob: Blob, device: Device) -> int:
-    """Bytes of disk that the fetched part of a blob takes already."""
-    return device.store.file(min(device.fetched(blob.digest, blob.reference), blob.size))
 
 
 def _engine_need(
@@ -184,9 +146,12 @@ def _engine_need(
     keeps_blobs = device.engine is not None and device.engine.keeps_blobs
     model = store_model(device.store_kind)
     stays = sum(layer.usage for layer in layers)
-    stays += sum(
-        model.document_usage(_document_sizes(image), device.docker) for image in images.values()
-    )
+    inodes = sum(layer.inodes or 0 for layer in layers)
+    for image in images.values():
+        # Its config, its manifest, and the indexes that lead to it.
+        sizes = (image.config.size, *(blob.size for blob in reversed(image.documents)))
+        stays += model.document_usage(sizes, device.docker)
+        inodes += model.document_inodes(sizes, device.docker)
     if keeps_blobs:
         stays += _kept_blobs(layers, device)
     # Of a layer's part in what grows, its usage has it where no blobs are kept.
@@ -198,17 +163,8 @@ def _engine_need(
     waiting = _Need(0, 0)
     if engine_pulls and not keeps_blobs:
         waiting = _all_waiting(stacks, device.docker)
-    inodes = sum(layer.inodes or 0 for layer in layers)
-    inodes += sum(
-        model.document_inodes(_document_sizes(image), device.docker) for image in images.values()
-    )
     inodes += growth.first_inodes * bool(images)
     return _Need(stays + waiting.least, stays + grown + waiting.most, inodes + waiting.inodes)
-
-
-def _document_sizes(image: ImageContents) -> tuple[int, ...]:
-    """Bytes of an image's config, its manifest, and the indexes that lead to it."""
-    return (image.config.size, *(blob.size for blob in reversed(image.documents)))
 
 
 def _kept_blobs(layers: Iterable[LackingLayer], device: Device) -> int:
@@ -255,59 +211,51 @@ def _waiting(stack: LayerStack, volume: Volume) -> _Need:
 def _spaces(
     store: _Need, docker: _Need, device: Device, limit: Limit, *, is_root: bool
 ) -> tuple[Space, ...]:
-    needs = [(device.store_root, "store", store), (device.docker_root, "docker", docker)]
-    spaces = []
-    for name in dict.fromkeys(name for name, _, _ in needs):
-        volume = device.volumes[name]
-        here = [(purpose, need) for where, purpose, need in needs if where == name]
-        free_blocks = volume.available_blocks
-        if is_root:
-            free_blocks = max(volume.free_blocks - volume.withheld_blocks, 0)
-        free = volume.unit * free_blocks
-        reserved = limit.reserved
-        if reserved is None:
-            reserved = volume.unit * -(-volume.blocks * (100 - limit.watermark) // 100)
-        spaces.append(
-            Space(
-                name,
-                tuple(purpose for purpose, _ in here),
-                sum(need.most for _, need in here),
-                sum(need.least for _, need in here),
-                free,
-                reserved,
-                max(free - reserved, 0),
-                volume.unit * volume.blocks,
-                inodes=_inode_need(volume, (need for _, need in here)),
-            )
-        )
-    return tuple(spaces)
+    needs: dict[str, dict[str, _Need]] = {device.store_root: {"store": store}}
+    needs.setdefault(device.docker_root, {})["docker"] = docker
+    return tuple(
+        _space(name, here, device.volumes[name], limit, is_root=is_root)
+        for name, here in needs.items()
+    )
 
 
-def _inode_need(volume: Volume, needs: Iterable[_Need]) -> InodeNeed | None:
-    """The inodes that are needed on a volume, None where there is no limit that is known."""
-    if not volume.inodes:
-        return None
-    return InodeNeed(sum(need.inodes for need in needs), volume.free_inodes or 0)
+def _space(
+    name: str, needs: Mapping[str, _Need], volume: Volume, limit: Limit, *, is_root: bool
+) -> Space:
+    free_blocks = volume.available_blocks
+    if is_root:
+        free_blocks = max(volume.free_blocks - volume.withheld_blocks, 0)
+    free = volume.unit * free_blocks
+    reserved = limit.reserved
+    if reserved is None:
+        reserved = volume.unit * -(-volume.blocks * (100 - limit.watermark) // 100)
+    inodes = sum(need.inodes for need in needs.values())
+    return Space(
+        name,
+        tuple(needs),
+        sum(need.most for need in needs.values()),
+        sum(need.least for need in needs.values()),
+        free,
+        reserved,
+        max(free - reserved, 0),
+        volume.unit * volume.blocks,
+        inodes=verdict.InodeNeed(inodes, volume.free_inodes or 0) if volume.inodes else None,
+    )
 
 
 def _missing(
     blobs: Iterable[Blob], stacks: Sequence[LayerStack], device: Device, *, engine_pulls: bool
 ) -> tuple[Missing, ...]:
-    lacking: dict[str, tuple[int, bool]] = {}
+    needed: dict[str, tuple[int, bool]] = {}
     for layer in distinct(stacks):
-        usage, _ = lacking.get(layer.digest, (0, False))
-        lacking[layer.digest] = (usage + layer.usage, layer.estimated)
+        usage, _ = needed.get(layer.digest, (0, False))
+        needed[layer.digest] = (usage + layer.usage, layer.estimated)
     missing = []
-    for blob in blobs:
-        if blob.kind is not BlobKind.LAYER:
-            continue
-        usage, estimated = lacking.get(blob.digest, (0, False))
-        if engine_pulls:
-            to_fetch = blob.size if blob.digest in lacking else 0
-        else:
-            to_fetch = _to_fetch(blob, device)
-        if to_fetch or blob.digest in lacking:
-            missing.append(Missing(blob.digest, to_fetch, usage, estimated))
+    for blob in (one for one in blobs if one.kind is BlobKind.LAYER):
+        is_needed = blob.digest in needed
+        to_fetch = blob.size * is_needed if engine_pulls else _to_fetch(blob, device)
+        if to_fetch or is_needed:
+            missing.append(Missing(blob.digest, to_fetch, *needed.get(blob.digest, (0, False))))
     return tuple(sorted(missing))
 
 
@@ -318,10 +266,10 @@ def _to_fetch(blob: Blob, device: Device) -> int:
     return max(blob.size - device.fetched(blob.digest, blob.reference), 0)
 
 
-def _others(blobs: Iterable[Blob], device: Device) -> Others:
+def _others(blobs: Iterable[Blob], device: Device) -> verdict.Others:
     beside = [
         blob
         for blob in blobs
         if blob.kind is not BlobKind.LAYER and not device.has_blob(blob.digest, blob.size)
     ]
-    return Others(len(beside), sum(_to_fetch(blob, device) for blob in beside))
+    return verdict.Others(len(beside), sum(_to_fetch(blob, device) for blob in beside))

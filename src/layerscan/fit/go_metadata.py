@@ -16,9 +16,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from layerscan.errors import DocumentError
-from layerscan.fit.figures import is_of_one
+from layerscan.fit.figures import ClientLayer, Metadata, is_of_one, lacks
 from layerscan.jsondoc import MAX_INTEGER, Members, Place, decode_members
-from layerscan.text import printable, quoted
 
 # The letters beside ASCII's which fold to one of these (Unicode, simple case folding).
 _FOLDED = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ\u212a\u017f", "abcdefghijklmnopqrstuvwxyzks")
@@ -26,42 +25,19 @@ _FOLDED = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ\u212a\u017f", "abcdefghijklm
 _FIELDS = ("size", "usage", "archive_size")
 
 
-class GoLayer(NamedTuple):
-    """What the client reads of a layer.
-
-    Attributes:
-        usage: bytes of disk, as they stand there, below nothing, too; 0 if they do not.
-        archive_size: bytes of its blob, None where nothing says it; the client itself
-            does not use them.
-    """
-
-    usage: int = 0
-    archive_size: int | None = None
-
-
 class GoMetadata(NamedTuple):
-    """What the client reads of a document.
+    """What the client reads of a document: figures as they stand there, also below nothing."""
 
-    Attributes:
-        architectures: by name, for each its layers by digest.
-        fault: what is wrong with it, None for nothing.
-    """
+    architectures: Mapping[str, Mapping[str, ClientLayer]]  # by name, for each layers by digest
+    fault: DocumentError | None  # what is wrong with it, None for nothing
 
-    architectures: Mapping[str, Mapping[str, GoLayer]]
-    fault: DocumentError | None
-
-    def layers(self, architecture: str, source: str) -> Mapping[str, GoLayer]:
-        """The layers of `architecture`.
-
-        Raises:
-            DocumentError: nothing is there of it.
-        """
+    def layers(self, architecture: str, source: str) -> Mapping[str, ClientLayer]:
+        """The layers of `architecture`; DocumentError where nothing is there of it."""
         if architecture in self.architectures:
             return self.architectures[architecture]
         if self.fault is not None and not self.architectures:
             raise self.fault
-        known = ", ".join(map(quoted, sorted(self.architectures))) or "none"
-        raise DocumentError(f"{printable(source)}: has no {architecture}; it has: {known}")
+        raise lacks(source, architecture, self.architectures)
 
 
 def read(raw: bytes, source: str) -> GoMetadata:
@@ -71,24 +47,23 @@ def read(raw: bytes, source: str) -> GoMetadata:
     except DocumentError as error:
         return GoMetadata({}, error)
     decoder = _Decoder()
-    found: dict[str, Mapping[str, GoLayer]] = {}
+    found: dict[str, Mapping[str, ClientLayer]] = {}
     for name, value, at in decoder.members(document, Place(source)):
         found[name] = decoder.architecture(value, at)
     return GoMetadata(found, decoder.fault)
 
 
-def read_alone(raw: bytes, source: str, architecture: str) -> GoMetadata:
+def read_alone(metadata: Metadata, architecture: str) -> GoMetadata:
     """Read a document that a user gave: of several architectures, or of `architecture` alone.
 
-    Raises:
-        DocumentError: it is not JSON.
+    Raises DocumentError where it is not JSON.
     """
-    document = decode_members(raw, source)
+    document = decode_members(metadata.raw, metadata.source)
     keys = {key for key, _ in document} if isinstance(document, Members) else set()
     if not is_of_one(keys):
-        return read(raw, source)
-    decoder = _Decoder()
-    return GoMetadata({architecture: decoder.architecture(document, Place(source))}, decoder.fault)
+        return read(metadata.raw, metadata.source)
+    decoder, place = _Decoder(), Place(metadata.source)
+    return GoMetadata({architecture: decoder.architecture(document, place)}, decoder.fault)
 
 
 class _Decoder:
@@ -105,9 +80,9 @@ class _Decoder:
             self._wrong(place, "must be an object")
         return []
 
-    def architecture(self, value: object, place: Place) -> dict[str, GoLayer]:
+    def architecture(self, value: object, place: Place) -> dict[str, ClientLayer]:
         """The layers of one architecture."""
-        layers: dict[str, GoLayer] = {}
+        layers: dict[str, ClientLayer] = {}
         for key, inner, at in self.members(value, place):
             field = key.translate(_FOLDED)
             if field == "fs_block_size":
@@ -122,12 +97,12 @@ class _Decoder:
                 }
         return layers
 
-    def _layer(self, value: object, place: Place) -> GoLayer:
-        layer = GoLayer()
+    def _layer(self, value: object, place: Place) -> ClientLayer:
+        layer = ClientLayer()
         for key, inner, at in self.members(value, place):
             field = key.translate(_FOLDED)
             number = self._integer(inner, at) if field in _FIELDS else None
-            if number is not None and field in GoLayer._fields:
+            if number is not None and field in ClientLayer._fields:
                 layer = layer._replace(**{field: number})
         return layer
 

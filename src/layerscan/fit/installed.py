@@ -12,11 +12,7 @@ from layerscan.fit.device import Device
 
 
 def with_apps(device: Device, apps: Iterable[AppContents], architecture: str) -> Device:
-    """`device` with `apps`, or with the layers of metadata, installed.
-
-    Raises:
-        DocumentError: of an App, its layers are not known.
-    """
+    """`device` with `apps`, or with metadata's layers, installed; raises as `app_layers`."""
     blobs = dict(device.blobs)
     layers = set(device.installed)
     for app in apps:
@@ -27,11 +23,7 @@ def with_apps(device: Device, apps: Iterable[AppContents], architecture: str) ->
 
 
 def app_layers(app: AppContents, architecture: str) -> set[str]:
-    """The digests of an App's layers, by the best document that was read.
-
-    Raises:
-        DocumentError: none tells them.
-    """
+    """The digests of an App's layers, by the best document read; DocumentError without one."""
     if app.images is not None:
         return {blob.digest for blob in app.blobs().values() if blob.kind is BlobKind.LAYER}
     if app.layers_manifest is not None:

@@ -21,11 +21,9 @@ from layerscan.text import printable
 LARGEST_UNSIGNED = 2**64 - 1
 SMALLEST = -(2**63)
 
-_LONGEST_INTEGER = 20
-"""Characters of the longest integer of 64 bits, with its sign."""
+_LONGEST_INTEGER = 20  # characters of the longest integer of 64 bits, with its sign
 
-_DEEPEST = 400
-"""Values within each other that are followed: half of what jsoncpp follows."""
+_DEEPEST = 400  # values within each other that are followed: half of what jsoncpp follows
 
 _BLANK = re.compile(r"(?:[ \t\r\n]|/\*.*?\*/|//[^\r\n]*)*", re.DOTALL)
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]*)?")
@@ -34,11 +32,7 @@ _WORDS = {"null": None, "true": True, "false": False}
 
 
 def decode_until_fault(raw: bytes, source: str) -> object:
-    """What jsoncpp makes of `raw`.
-
-    Raises:
-        DocumentError: it is nested too deeply, or takes far more memory than its length.
-    """
+    """What jsoncpp makes of `raw`; DocumentError where that is far longer, or too deep."""
     refuse_too_dense(raw, source)
     text = raw.decode(errors="replace")
     try:
@@ -74,12 +68,7 @@ class _FaultError(Exception):
 
 
 class _UntilFault:
-    """Reads a text until its first fault.
-
-    Args:
-        text: the text.
-        source: what to call it in messages.
-    """
+    """Reads a text until its first fault."""
 
     def __init__(self, text: str, source: str) -> None:
         self._text = text

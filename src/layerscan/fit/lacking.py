@@ -9,24 +9,20 @@ from typing import NamedTuple
 
 from layerscan.fit.contents import AppContents, Blob, BlobKind
 from layerscan.fit.device import Device
-from layerscan.fit.figures import Figures
+from layerscan.fit.figures import Figures, archive_sizes
 
-COMPRESSION = 5
-"""How many times its blob a layer is taken to need where nothing is known of it."""
+COMPRESSION = 5  # how many times its blob a layer is taken to need where nothing is known of it
 
 
 class LackingLayer(NamedTuple):
-    """A layer that the engine lacks; `key` is its chain_id, or its digest if only that is known.
+    """A layer that the engine lacks."""
 
-    `inodes` is None where they are not known.
-    """
-
-    key: str
+    key: str  # its chain_id, or its digest if only that is known
     digest: str
     archive_size: int
     usage: int
     estimated: bool
-    inodes: int | None
+    inodes: int | None  # None where they are not known
 
 
 class LayerStack(NamedTuple):
@@ -39,17 +35,13 @@ class LayerStack(NamedTuple):
 def lacking_stacks(app: AppContents, figures: Figures | None, device: Device) -> list[LayerStack]:
     """The layers of an App that the engine lacks, image by image."""
     if app.images is None:
-        blobs = app_blobs(app, figures).values()
-        return [
-            LayerStack(_lacking(((blob, None) for blob in blobs), figures, device), ordered=False)
-        ]
-    return [
-        LayerStack(
-            _lacking(zip(image.layers, image.chain_ids, strict=True), figures, device),
-            ordered=True,
-        )
-        for image in app.images
-    ]
+        blobs = ((blob, None) for blob in app_blobs(app, figures).values())
+        return [LayerStack(_lacking(blobs, figures, device), ordered=False)]
+    stacks = []
+    for image in app.images:
+        layers = zip(image.layers, image.chain_ids, strict=True)
+        stacks.append(LayerStack(_lacking(layers, figures, device), ordered=True))
+    return stacks
 
 
 def _lacking(
@@ -84,9 +76,7 @@ def _engine_has(device: Device, digest: str, chain: str | None) -> bool:
         return True
     if device.engine is None:
         return False
-    if chain is None:
-        return digest in device.engine.digests
-    return chain in device.engine.chain_ids
+    return digest in device.engine.digests if chain is None else chain in device.engine.chain_ids
 
 
 def _layer(blob: Blob, key: str, figures: Figures | None) -> LackingLayer:
@@ -100,7 +90,5 @@ def app_blobs(app: AppContents, figures: Figures | None) -> dict[str, Blob]:
     """All blobs of an App, or the layers of its metadata where only that is known."""
     if app.images is not None or figures is None:
         return app.blobs()
-    return {
-        digest: Blob(digest, size, BlobKind.LAYER)
-        for digest, size in figures.archive_sizes().items()
-    }
+    sizes = archive_sizes(figures.layers, app.name)
+    return {digest: Blob(digest, size, BlobKind.LAYER) for digest, size in sizes.items()}

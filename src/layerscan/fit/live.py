@@ -8,6 +8,7 @@ above.
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 
 from layerscan import digest as digests
 from layerscan.errors import DocumentError, LayerscanError, StoreError
@@ -24,11 +25,9 @@ _MOST_BLOBS = 1_000_000
 _LONGEST_REFERENCE = 4096
 _CHUNK = 1 << 20
 
-_NOT_WHOLE = -1
-"""The length of a blob that is there by its name alone."""
+_NOT_WHOLE = -1  # the length of a blob that is there by its name alone
 
-_OWN_VARIANTS = ("v5", "v6")
-"""Of ARM, those of machines that do not run what is usual."""
+_OWN_VARIANTS = ("v5", "v6")  # of ARM, those of machines that do not run what is usual
 
 
 def this_device(
@@ -36,14 +35,9 @@ def this_device(
 ) -> Device:
     """This machine as it is now.
 
-    Args:
-        store_root: the folder where the client keeps blobs.
-        docker_root: the engine's data root.
-        client_store_root: that which the client was compiled with, None if it is the same.
-        is_exact: also find what the engine has, and say what cannot be told of the disks.
-
-    Raises:
-        LayerscanError: a folder is there, but cannot be looked at.
+    `client_store_root` is that which the client was compiled with, None if it is the same.
+    With `is_exact`, also find what the engine has, and say what cannot be told of the disks.
+    Raises LayerscanError where a folder is there, but cannot be looked at.
     """
     notes: list[str] = []
     roots = [os.path.abspath(path) for path in (store_root, docker_root)]
@@ -116,22 +110,21 @@ def _named(disks: list[Disk]) -> tuple[dict[str, Volume], list[str]]:
     volumes: dict[str, Volume] = {}
     known: dict[str, str] = {}
 
-    def add(disk: Disk, identity: str) -> str:
+    def add(disk: Disk) -> str:
         base = name = printable(disk.mount_point)
         number = 1
         while name in volumes:
             number += 1
             name = f"{base} ({number})"
         volumes[name] = disk.volume
-        known[identity] = name
+        known[disk.identity] = name
         return name
 
-    names = [known.get(disk.identity) or add(disk, disk.identity) for disk in disks]
-    store, docker = disks[2], disks[3]
-    if store.fsid == docker.fsid:
+    names = [known.get(disk.identity) or add(disk) for disk in disks]
+    if disks[2].fsid == disks[3].fsid:
         names[3] = names[2]
     elif names[3] == names[2]:
-        names[3] = add(docker, f"{docker.identity} as clients see it")
+        names[3] = add(disks[3])
     return volumes, names
 
 
@@ -140,9 +133,7 @@ def with_hashed_blobs(device: Device, store_root: str, wanted: Iterable[Blob]) -
 
     It reads so much of a blob as there should be. So one is there that has more at its
     end, and one is not that has been changed.
-
-    Raises:
-        LayerscanError: a blob cannot be read.
+    Raises LayerscanError where a blob cannot be read.
     """
     blobs = dict(device.blobs)
     for blob in wanted:
@@ -186,18 +177,15 @@ def _blobs(root: str) -> tuple[dict[str, int | None], dict[str, int]]:
 def _listed(blobs: str, algorithm: str) -> dict[str, int | None]:
     folder = os.path.join(blobs, algorithm)
     found: dict[str, int | None] = {}
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                digest = digests.from_blob_path(algorithm, entry.name)
-                if digest is None:
-                    continue
-                if len(found) == _MOST_BLOBS:
-                    raise DocumentError(f"{printable(folder)}: has more than {_MOST_BLOBS} blobs")
-                # What is no file has the name for one client, and no length for the other.
-                found[digest] = entry.stat().st_size if entry.is_file() else _NOT_WHOLE
-    except FileNotFoundError:
-        pass
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            digest = digests.from_blob_path(algorithm, entry.name)
+            if digest is None:
+                continue
+            if len(found) == _MOST_BLOBS:
+                raise DocumentError(f"{printable(folder)}: has more than {_MOST_BLOBS} blobs")
+            # What is no file has the name for one client, and no length for the other.
+            found[digest] = entry.stat().st_size if entry.is_file() else _NOT_WHOLE
     return found
 
 
@@ -220,18 +208,14 @@ def _ingested(root: str) -> dict[str, int]:
                     file, length = one.open("data")
             except Fault as fault:
                 # The client may be at work, and some of it is no blob at all.
-                if fault.gone or not _is_folder(ingest, entry):
+                inode = ingest.look(entry)
+                if fault.gone or inode is None or inode.kind != stat.S_IFDIR:
                     continue
                 raise
             os.close(file)
             if digests.is_digest(name.rpartition("@")[2]):
                 found[name] = length
     return found
-
-
-def _is_folder(within: Folder, name: str) -> bool:
-    entry = within.look(name)
-    return entry is not None and entry.kind == stat.S_IFDIR
 
 
 def _engine(root: str, notes: list[str]) -> EngineLayers | None:
@@ -248,16 +232,11 @@ def _engine(root: str, notes: list[str]) -> EngineLayers | None:
         notes.append(f"{store.root}: {store.unused}: its layers count as missing")
         return EngineLayers(store.kind, store.keeps_blobs, *[frozenset[str]()] * 3)
     notes += (f"{problem}: what cannot be read counts as missing" for problem in store.problems)
+    known = (digest for image in images for some in image.digests.values() for digest in some)
     return EngineLayers(
         store.kind,
         store.keeps_blobs,
         frozenset(layer.chain_id for image in images for layer in image.layers),
-        frozenset(
-            digest
-            for image in images
-            for known in image.digests.values()
-            for digest in known
-            if digest is not None
-        ),
+        frozenset(digest for digest in known if digest is not None),
         frozenset(image.image_id for image in images),
     )

@@ -26,22 +26,12 @@ class Policy(StrEnum):
     @property
     def watermarks(self) -> Watermarks:
         """Its watermarks."""
-        return {
-            Policy.AKTUALIZR_LITE: aktualizr_lite.WATERMARKS,
-            Policy.COMPOSECTL: composectl.WATERMARKS,
-            Policy.AKTUALIZR_LITE_SKOPEO: aktualizr_lite_skopeo.WATERMARKS,
-            Policy.EXACT: exact.WATERMARKS,
-        }[self]
+        return _NEEDS[self][0]
 
     @property
     def depth(self) -> Depth:
         """How much of an App it needs."""
-        return {
-            Policy.AKTUALIZR_LITE: Depth.IMAGES,
-            Policy.COMPOSECTL: Depth.IMAGES,
-            Policy.AKTUALIZR_LITE_SKOPEO: Depth.APP,
-            Policy.EXACT: Depth.CONFIGS,
-        }[self]
+        return _NEEDS[self][1]
 
     def matcher(self, architecture: str, variant: str = "") -> Matcher:
         """Which images of an index its client takes for `architecture`."""
@@ -54,27 +44,23 @@ class Policy(StrEnum):
         """Whether its client, which is composectl then, reads the blobs that are there."""
         return self in (Policy.AKTUALIZR_LITE, Policy.COMPOSECTL)
 
-    @property
-    def asks_engine(self) -> bool:
-        """Whether it needs to know what the engine has."""
-        return self is Policy.EXACT
+
+_NEEDS = {
+    Policy.AKTUALIZR_LITE: (aktualizr_lite.WATERMARKS, Depth.IMAGES),
+    Policy.COMPOSECTL: (composectl.WATERMARKS, Depth.IMAGES),
+    Policy.AKTUALIZR_LITE_SKOPEO: (aktualizr_lite_skopeo.WATERMARKS, Depth.APP),
+    Policy.EXACT: (exact.WATERMARKS, Depth.CONFIGS),
+}
 
 
 class UpdateConditions(NamedTuple):
-    """How the update runs.
+    """How the update runs."""
 
-    Attributes:
-        watermark: percent of a disk that may be used, None for the policy's default.
-        reserved: bytes that are set aside instead, None to go by the watermark.
-        is_root: whether the client may use the blocks that are reserved for root.
-            composectl always counts them.
-        engine_pulls: see ``exact``; the other policies do not know it.
-    """
-
-    watermark: int | None = None
-    reserved: int | None = None
+    watermark: int | None = None  # percent of a disk, None for the policy's default
+    reserved: int | None = None  # bytes that are set aside instead, None to go by the watermark
+    # Whether the client may use the blocks reserved for root. composectl always counts them.
     is_root: bool = True
-    engine_pulls: bool = False
+    engine_pulls: bool = False  # see ``exact``; the other policies do not know it
 
 
 def ask(
@@ -85,33 +71,22 @@ def ask(
     architecture: str,
     circumstances: UpdateConditions = UpdateConditions(),  # noqa: B008 - it cannot be changed
 ) -> Verdict:
-    """Ask a policy whether `apps` fit on `device`.
-
-    Raises:
-        LayerscanError: it cannot tell.
-    """
+    """Ask a policy whether `apps` fit on `device`; LayerscanError where it cannot tell."""
     limit = Limit(policy.watermarks.chosen(circumstances.watermark), circumstances.reserved)
     is_root = circumstances.is_root
     if policy is Policy.COMPOSECTL:
-        verdict = composectl.check(apps, device, architecture=architecture, limit=limit)
+        verdict = composectl.check(apps, device, architecture, limit)
     elif policy is Policy.AKTUALIZR_LITE:
-        verdict = aktualizr_lite.check(apps, device, architecture=architecture, limit=limit)
+        verdict = aktualizr_lite.check(apps, device, architecture, limit)
     elif policy is Policy.AKTUALIZR_LITE_SKOPEO:
-        verdict = aktualizr_lite_skopeo.check(
-            apps, device, architecture=architecture, limit=limit, is_root=is_root
-        )
+        verdict = aktualizr_lite_skopeo.check(apps, device, architecture, limit, is_root=is_root)
     else:
+        pulls = circumstances.engine_pulls
         verdict = exact.check(
-            apps,
-            device,
-            architecture=architecture,
-            limit=limit,
-            is_root=is_root,
-            engine_pulls=circumstances.engine_pulls,
+            apps, device, architecture, limit, is_root=is_root, engine_pulls=pulls
         )
-    return verdict._replace(
-        notes=(*verdict.notes, *_of_other_file_systems(apps, device, architecture))
-    )
+    notes = (*verdict.notes, *_of_other_file_systems(apps, device, architecture))
+    return verdict._replace(notes=notes)
 
 
 def _of_other_file_systems(

@@ -13,9 +13,10 @@ from layerscan.apps import published
 from layerscan.errors import DocumentError, LayerscanError
 from layerscan.fit.contents import AppContents
 from layerscan.fit.device import Device
-from layerscan.fit.figures import PredictedMetadata
+from layerscan.fit.figures import Metadata
 from layerscan.fit.policies import Policy
 from layerscan.fit.sources import FoundApp
+from layerscan.layersmeta import dumps_by_arch
 from layerscan.oci import Platform, platforms
 from layerscan.prediction.filesystems import FILE_SYSTEMS, file_system
 from layerscan.prediction.images import FoundImage, PredictionTarget, gather_images, predict_images
@@ -26,15 +27,10 @@ from layerscan.text import quoted
 
 
 class NamedFileSystem(NamedTuple):
-    """A file system by name, and what is not known of it.
+    """A file system by name, and what is not known of it."""
 
-    Attributes:
-        name: for `file_system`.
-        notes: what is to be said of a prediction for it, a line each.
-    """
-
-    name: str
-    notes: tuple[str, ...] = ()
+    name: str  # for `file_system`
+    notes: tuple[str, ...] = ()  # what is to be said of a prediction for it, a line each
 
 
 def model_of(
@@ -42,16 +38,10 @@ def model_of(
 ) -> PredictionTarget:
     """What to predict for: the layers of `device`, as `policy` counts them.
 
-    Args:
-        device: the device.
-        policy: who is asked.
-        fs: the file system that the engine's data root is on, with the device's blocks;
-            by default the one that the device says.
-        store: the kind of the engine's image store; by default the one that it has.
-
-    Raises:
-        LayerscanError: the file system cannot have the device's blocks, or there
-            is no model of it, or no such store.
+    By default its engine's data root is on the file system that the device says, and the
+    image store is that which it has.
+    Raises LayerscanError where the file system cannot have the device's blocks, or has no
+    model, or there is no such store.
     """
     model = store_model(store or device.store_kind)
     # Where a store keeps blobs, too, the policy counts these beside the usage.
@@ -62,11 +52,7 @@ def model_of(
 
 
 def file_system_of(device: Device) -> NamedFileSystem:
-    """The file system of a device's engine, ext4 where it is not known.
-
-    Raises:
-        LayerscanError: there is no model of it.
-    """
+    """That of a device's engine, ext4 if unknown; LayerscanError where it has no model."""
     source, shape = device.source, device.docker.file_system
     if shape is None:
         note = f"{source}: does not say its file system: taken to be {FILE_SYSTEMS[0]}"
@@ -92,17 +78,9 @@ def with_prediction(
     model: PredictionTarget,
     reading: ReadOptions,
 ) -> AppContents:
-    """`app` with metadata that is predicted, in place of its own.
+    """`app`, which is in `source`, with metadata that is predicted, in place of its own.
 
-    Args:
-        app: the App.
-        source: who has it and its images.
-        architecture: the one to predict for.
-        model: what to predict for.
-        reading: how to read the layers.
-
-    Raises:
-        LayerscanError: an image or a layer cannot be had, or is damaged.
+    Raises LayerscanError where an image or a layer cannot be had, or is damaged.
     """
     bundle = source.documents.fetch(source.app.bundle, limit=published.MAX_BUNDLE)
     names = published.bundle_images(bundle, f"{source.app.source}: bundle")
@@ -110,23 +88,18 @@ def with_prediction(
     with ExitStack() as opened:
         sources = [opened.enter_context(source.images.source(name)) for name in references]
         gathered = gather_images(sources, {architecture})
-        usual = tuple(
-            _usual(
-                [image for image in gathered.images if image.source is one],
-                architecture,
-                name.familiar,
-            )
-            for name, one in zip(references, sources, strict=True)
-        )
-        prediction = predict_images(gathered._replace(images=usual), model, reading)
+        usual = []
+        for name, one in zip(references, sources, strict=True):
+            found = [image for image in gathered.images if image.source is one]
+            usual.append(_usual(found, architecture, name.familiar))
+        prediction = predict_images(gathered._replace(images=tuple(usual)), model, reading)
     note = (
         f"{app.name}: its layers metadata is predicted, for {model.fs.name} and the store "
         f"{model.store.name}"
     )
+    raw = dumps_by_arch({architecture: prediction.document()})
     return app._replace(
-        metadata=PredictedMetadata(
-            prediction.document(), architecture, f"{app.name}: predicted layers metadata"
-        ),
+        metadata=Metadata(raw, f"{app.name}: predicted layers metadata"),
         metadata_fault=None,
         notes=(*app.notes, note, *prediction.notes),
     )

@@ -7,29 +7,27 @@ digest alone. Numbers are added up in 64 bits without a sign: one below nothing 
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import cast
 
 from layerscan.errors import DocumentError
-from layerscan.fit.figures import Metadata, PredictedMetadata, is_of_one
+from layerscan.fit.figures import Metadata, is_of_one, lacks
 from layerscan.fit.jsoncpp import LARGEST_UNSIGNED, SMALLEST, decode_until_fault
 from layerscan.fit.verdict import Missing
 from layerscan.jsondoc import MAX_INTEGER, Place
-from layerscan.text import printable, quoted
+from layerscan.text import printable
 
-COMPRESSION = 5
-"""How many times its blob a layer is taken to need where nothing is known of it."""
+COMPRESSION = 5  # how many times its blob a layer is taken to need where nothing is known of it
 
 _DIGEST = re.compile(r"sha256:.{64}", re.DOTALL)
 """All that the engine asks of a digest; it takes capitals for small letters."""
 
 _MODULUS = LARGEST_UNSIGNED + 1
 
-HasBlob = Callable[[str], bool]
-"""Whether a blob of that digest is there, by its name."""
+HasBlob = Callable[[str], bool]  # whether a blob of that digest is there, by its name
 
 
-def is_enough(metadata: Metadata | PredictedMetadata | None, architecture: str) -> bool:
+def is_enough(metadata: Metadata | None, architecture: str) -> bool:
     """Whether the engine makes do with `metadata`, whatever blobs are there."""
     if metadata is None:
         return False
@@ -41,34 +39,20 @@ def is_enough(metadata: Metadata | PredictedMetadata | None, architecture: str) 
 
 
 def precise(
-    metadata: Metadata | PredictedMetadata,
-    architecture: str,
-    has_blob: HasBlob,
-    *,
-    alone: bool = False,
+    metadata: Metadata, architecture: str, has_blob: HasBlob, *, alone: bool = False
 ) -> list[Missing]:
     """The layers that are missing, by an App's metadata.
 
-    Args:
-        metadata: the document.
-        architecture: the device's.
-        has_blob: which blobs are there.
-        alone: whether a user gave it; then it may be the document of one architecture.
-
-    Raises:
-        DocumentError: the engine does not use it.
+    If a user gave it `alone`, it may be the document of one architecture.
+    Raises DocumentError where the engine does not use it.
     """
-    if isinstance(metadata, PredictedMetadata):
-        figures = metadata.figures(architecture)
-        return [
-            Missing(digest, size, figures.layers[digest].usage, estimated=False)
-            for digest, size in figures.archive_sizes().items()
-            if not has_blob(digest)
-        ]
     place = Place(metadata.source)
     document = decode_until_fault(metadata.raw, metadata.source)
-    if not (alone and isinstance(document, dict) and is_of_one(document)):
-        document, place = _of_architecture(document, architecture, place)
+    members = document if isinstance(document, dict) else {}
+    if not (alone and is_of_one(members)):
+        if architecture not in members:
+            raise lacks(metadata.source, architecture, members)
+        document, place = members[architecture], place.key(architecture)
     at = place.key("layers")
     layers = _member(document, "layers", place)
     found = [
@@ -76,16 +60,11 @@ def precise(
         for key, layer in _items(layers)
         if not has_blob(digest := _digest(key, at.key(key)))
     ]
-    _refuse_overflow(found, metadata.source)
-    return _added(found)
+    return _added(found, metadata.source)
 
 
 def estimate(raw: bytes, source: str, has_blob: HasBlob) -> list[Missing]:
-    """The layers that are missing, by an App's layers manifest.
-
-    Raises:
-        DocumentError: the engine fails on it.
-    """
+    """The same by an App's layers manifest; DocumentError where the engine fails on it."""
     found = []
     for digest, layer, place in _manifest_layers(raw, source):
         if has_blob(digest):
@@ -94,8 +73,7 @@ def estimate(raw: bytes, source: str, has_blob: HasBlob) -> list[Missing]:
         if not _is_int64(size) or (number := int(cast("float", size))) < 0:
             raise place.key("size").fault(f"must be an integer from 0 to {MAX_INTEGER}")
         found.append(Missing(digest, number, COMPRESSION * number, estimated=True))
-    _refuse_overflow(found, source)
-    return _added(found)
+    return _added(found, source)
 
 
 def manifest_digests(raw: bytes, source: str) -> set[str]:
@@ -109,14 +87,6 @@ def _manifest_layers(raw: bytes, source: str) -> Iterator[tuple[str, object, Pla
     for key, layer in _items(layers):
         at = place.key("layers").key(key)
         yield _digest(_member(layer, "digest", at), at.key("digest")), layer, at
-
-
-def _of_architecture(document: object, architecture: str, place: Place) -> tuple[object, Place]:
-    if not isinstance(document, dict) or architecture not in document:
-        known = sorted(document) if isinstance(document, dict) else []
-        has = ", ".join(map(quoted, known)) or "none"
-        raise DocumentError(f"{printable(place.source)}: has no {architecture}; it has: {has}")
-    return document[architecture], place.key(architecture)
 
 
 def _member(value: object, key: str, place: Place) -> object:
@@ -170,25 +140,17 @@ def _as_int64(layer: object, key: str, place: Place) -> int:
     raise place.key(key).fault("cannot be made an integer of 64 bits")
 
 
-def _refuse_overflow(found: Iterable[Missing], source: str) -> None:
-    layers = list(found)
-    for total in (sum(one.archive_size for one in layers), sum(one.usage for one in layers)):
-        if total > LARGEST_UNSIGNED:
-            raise DocumentError(
-                f"{printable(source)}: its figures add up to more than {LARGEST_UNSIGNED}"
-            )
-
-
-def _added(found: Iterable[Missing]) -> list[Missing]:
+def _added(found: Sequence[Missing], source: str) -> list[Missing]:
     """Each digest once; of one that is there several times, the figures are added up."""
+    sums = (sum(one.archive_size for one in found), sum(one.usage for one in found))
+    if max(sums) > LARGEST_UNSIGNED:
+        raise DocumentError(
+            f"{printable(source)}: its figures add up to more than {LARGEST_UNSIGNED}"
+        )
     layers: dict[str, Missing] = {}
     for one in found:
-        known = layers.get(one.digest)
-        layers[one.digest] = one if known is None else _sum(known, one)
+        size, usage = one.archive_size, one.usage
+        if (known := layers.get(one.digest)) is not None:
+            size, usage = size + known.archive_size, usage + known.usage
+        layers[one.digest] = one._replace(archive_size=size, usage=usage)
     return list(layers.values())
-
-
-def _sum(one: Missing, other: Missing) -> Missing:
-    return one._replace(
-        archive_size=one.archive_size + other.archive_size, usage=one.usage + other.usage
-    )

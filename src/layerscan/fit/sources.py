@@ -12,7 +12,9 @@ from layerscan import reference as references
 from layerscan.apps.published import PublishedApp, loads_app
 from layerscan.digest import is_digest
 from layerscan.errors import DocumentError
-from layerscan.fit.contents import ImageDocuments
+from layerscan.fit.contents import AppContents, ImageDocuments, from_metadata
+from layerscan.jsondoc import read_file
+from layerscan.layersmeta import MAX_DOCUMENT
 from layerscan.oci import Descriptor
 from layerscan.oci.blobs import APP_MANIFEST_FILE, BlobFolder, Blobs, DryRunFolder
 from layerscan.reference import Reference
@@ -29,34 +31,24 @@ _LONGEST_APP_MANIFEST = 64 * 1024
 
 
 class FoundApp(NamedTuple):
-    """An App, and who has the rest of it.
+    """An App, and who has the rest of it."""
 
-    Attributes:
-        app: its manifest.
-        documents: who has what the manifest refers to.
-        images: who has the documents of its images.
-        repository: ``host/repository`` of it, empty where that is not known.
-    """
-
-    app: PublishedApp
-    documents: Blobs
-    images: ImageDocuments
-    repository: str = ""
+    app: PublishedApp  # its manifest
+    documents: Blobs  # who has what the manifest refers to
+    images: ImageDocuments  # who has the documents of its images
+    repository: str = ""  # ``host/repository`` of it, empty where that is not known
 
 
 class RegistryImages:
-    """Images in registries.
-
-    Args:
-        client: access to these.
-    """
+    """Images in registries."""
 
     def __init__(self, client: RegistryClient) -> None:
         self._client = client
 
     def root(self, reference: Reference) -> tuple[bytes, str | None]:
         """The manifest or index of an image, and its media type."""
-        fetched = self._client.repository(reference).manifest(_tag_or_digest(reference))
+        named = reference.digest or reference.tag or references.DEFAULT_TAG
+        fetched = self._client.repository(reference).manifest(named)
         return fetched.raw, fetched.media_type
 
     def documents(self, reference: Reference) -> Blobs:
@@ -69,11 +61,7 @@ class RegistryImages:
 
 
 class StoredImages:
-    """Images in a store of blobs.
-
-    Args:
-        folder: the store.
-    """
+    """Images in a store of blobs."""
 
     def __init__(self, folder: BlobFolder) -> None:
         self._folder = folder
@@ -113,17 +101,17 @@ def is_metadata(name: str) -> bool:
     return os.path.isfile(name) or name.endswith(".json")
 
 
+def from_file(path: str) -> AppContents:
+    """What a file of metadata alone says; DocumentError where it cannot be read."""
+    return from_metadata(read_file(path, MAX_DOCUMENT), path)
+
+
 def find_app(name: str, client: RegistryClient) -> FoundApp:
-    """Find an App.
+    """Find an App; LayerscanError where there is none of that name.
 
-    Args:
-        name: a reference; the folder of a dry run; or a folder with
-            ``blobs/sha256``, followed by ``@`` and the digest of the App
-            manifest if it has several Apps.
-        client: access to registries. The images of a dry run are there, too.
-
-    Raises:
-        LayerscanError: there is no App of that name.
+    The name is a reference; the folder of a dry run, whose images are in registries, too; or
+    a folder with ``blobs/sha256``, followed by ``@`` and the digest of the App manifest if
+    it has several Apps.
     """
     folder, at, digest = name.rpartition("@")
     if not (at and is_digest(digest) and os.path.isdir(folder)):
@@ -134,19 +122,9 @@ def find_app(name: str, client: RegistryClient) -> FoundApp:
             app = loads_app(dry_run.app_manifest(), os.path.join(folder, APP_MANIFEST_FILE))
             return FoundApp(app._replace(source=folder), dry_run, RegistryImages(client))
         return _stored(folder, digest)
-    reference = references.parse(name)
-    repository = client.repository(reference)
-    fetched = repository.manifest(_tag_or_digest(reference))
-    return FoundApp(
-        loads_app(fetched.raw, reference.familiar),
-        repository,
-        RegistryImages(client),
-        reference.repository,
-    )
-
-
-def _tag_or_digest(reference: Reference) -> str:
-    return reference.digest or reference.tag or references.DEFAULT_TAG
+    reference, images = references.parse(name), RegistryImages(client)
+    app = loads_app(images.root(reference)[0], reference.familiar)
+    return FoundApp(app, images.documents(reference), images, reference.repository)
 
 
 def _stored(root: str, digest: str) -> FoundApp:

@@ -26,11 +26,7 @@ class Watermarks(NamedTuple):
     highest: int
 
     def chosen(self, asked: int | None) -> int:
-        """The watermark to use where the user asked for `asked`, None for the default.
-
-        Raises:
-            LayerscanError: it is out of range.
-        """
+        """What the user asked for, None for the default; LayerscanError if out of range."""
         if asked is None:
             return self.default
         if not self.lowest <= asked <= self.highest:
@@ -41,27 +37,17 @@ class Watermarks(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """How much of a disk an update may use.
+    """How much of a disk an update may use."""
 
-    Attributes:
-        watermark: percent of the disk that may be used in all.
-        reserved: bytes that are set aside instead, None to go by the watermark.
-    """
-
-    watermark: int
-    reserved: int | None = None
+    watermark: int  # percent of the disk that may be used in all
+    reserved: int | None = None  # bytes that are set aside instead, None to go by the watermark
 
 
 class InodeNeed(NamedTuple):
-    """The inodes of a volume that has a limit.
+    """The inodes of a volume that has a limit."""
 
-    Attributes:
-        required: how many are needed, at least.
-        free: how many there are.
-    """
-
-    required: int
-    free: int
+    required: int  # how many are needed, at least
+    free: int  # how many there are
 
     @property
     def fits(self) -> bool:
@@ -70,32 +56,18 @@ class InodeNeed(NamedTuple):
 
 
 class Space(NamedTuple):
-    """What is needed of a volume, and what it has; all in bytes.
-
-    Attributes:
-        volume: its name.
-        purposes: what it is needed for: ``store``, ``docker`` or both.
-        required: what is needed.
-        least: what is needed in the best case, where that depends on how
-            things run; else the same as `required`.
-        free: what nobody uses.
-        reserved: what is set aside.
-        available: what may be used.
-        total: the whole volume.
-        app: the App that needs it, None where it is all of them together.
-        inodes: what is needed of these, and what there is; None where nobody looks.
-    """
+    """What is needed of a volume, and what it has; all in bytes."""
 
     volume: str
-    purposes: tuple[str, ...]
-    required: int
-    least: int
-    free: int
-    reserved: int
-    available: int
-    total: int
-    app: str | None = None
-    inodes: InodeNeed | None = None
+    purposes: tuple[str, ...]  # what it is needed for: ``store``, ``docker`` or both
+    required: int  # what is needed
+    least: int  # the same in the best case, where that depends on how things run
+    free: int  # what nobody uses
+    reserved: int  # what is set aside
+    available: int  # what may be used
+    total: int  # the whole volume
+    app: str | None = None  # the App that needs it, None where it is all of them together
+    inodes: InodeNeed | None = None  # None where nobody looks
 
     @property
     def fits(self) -> bool:
@@ -118,17 +90,11 @@ class Space(NamedTuple):
 
 
 class Bundle(NamedTuple):
-    """Whether an App's archive can be fetched and unpacked.
+    """Whether an App's archive can be fetched and unpacked."""
 
-    Attributes:
-        app: what the App is called.
-        required: bytes that the client sets aside for it.
-        available: bytes that may be used on the volume of the store root.
-    """
-
-    app: str
-    required: int
-    available: int
+    app: str  # what the App is called
+    required: int  # bytes that the client sets aside for it
+    available: int  # bytes that may be used on the volume of the store root
 
     @property
     def fits(self) -> bool:
@@ -137,64 +103,39 @@ class Bundle(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """A layer that the device lacks.
+    """A layer that the device lacks."""
 
-    Attributes:
-        digest: of its blob.
-        archive_size: bytes of the blob that are still to be fetched.
-        usage: bytes of disk that it takes unpacked; 0 if only its blob is missing.
-        estimated: whether `usage` is a guess, for want of metadata.
-    """
-
-    digest: str
-    archive_size: int
-    usage: int
-    estimated: bool
+    digest: str  # of its blob
+    archive_size: int  # bytes of the blob that are still to be fetched
+    usage: int  # bytes of disk that it takes unpacked; 0 if only its blob is missing
+    estimated: bool  # whether `usage` is a guess, for want of metadata
 
 
 class Others(NamedTuple):
-    """What is to be fetched beside layers: manifests, configs, bundles.
+    """What is to be fetched beside layers: manifests, configs, bundles."""
 
-    Attributes:
-        blobs: how many.
-        size: bytes of them.
-    """
-
-    blobs: int
-    size: int
+    blobs: int  # how many
+    size: int  # bytes of them
 
 
 class Verdict(NamedTuple):
-    """The answer.
+    """The answer."""
 
-    Attributes:
-        policy: by which rules.
-        architecture: for which architecture.
-        limit: how much of a disk may be used.
-        rules: how the need of each App was found; of Apps that were not looked at, nothing.
-        spaces: what is needed where.
-        bundles: of a policy that looks at them, the Apps' archives.
-        missing: the layers that the device lacks, by digest.
-        others: what else it lacks, None for a policy that does not look.
-        notes: what is to be told about it.
-    """
-
-    policy: str
-    architecture: str
-    limit: Limit
-    rules: Mapping[str, Rule]
-    spaces: tuple[Space, ...]
-    bundles: tuple[Bundle, ...]
-    missing: tuple[Missing, ...]
-    others: Others | None
-    notes: tuple[str, ...]
+    policy: str  # by which rules
+    architecture: str  # for which architecture
+    limit: Limit  # how much of a disk may be used
+    rules: Mapping[str, Rule]  # of each App that was looked at, how its need was found
+    spaces: tuple[Space, ...]  # what is needed where
+    bundles: tuple[Bundle, ...]  # of a policy that looks at them, the Apps' archives
+    missing: tuple[Missing, ...]  # the layers that the device lacks, by digest
+    others: Others | None  # what else it lacks, None for a policy that does not look
+    notes: tuple[str, ...]  # what is to be told about it
 
     @property
     def fits(self) -> bool:
         """Whether all of it fits."""
-        return all(space.fits for space in self.spaces) and all(
-            bundle.fits for bundle in self.bundles
-        )
+        fit = [one.fits for one in self.spaces] + [one.fits for one in self.bundles]
+        return all(fit)
 
     @property
     def download(self) -> int:
