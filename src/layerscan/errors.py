@@ -36,6 +36,10 @@ class ComposeError(LayerscanError):
     """A Compose App that cannot be read: its folder, file, YAML or variables."""
 
 
+class NoAppsError(ComposeError):
+    """A folder without a Compose App."""
+
+
 class SourceError(LayerscanError):
     """An image's source is not there, is damaged, or holds what cannot be unpacked."""
 

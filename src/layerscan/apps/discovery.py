@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from layerscan.apps.files import exists
-from layerscan.errors import ComposeError
+from layerscan.errors import ComposeError, NoAppsError
 from layerscan.text import printable
 
 COMPOSE_FILE = "docker-compose.yml"  # the one name of an App's Compose file
@@ -30,7 +30,8 @@ def discover(apps_root: str) -> list[App]:
     whose name ends in ``.disabled`` are skipped, those without that file too.
 
     Raises:
-        ComposeError: `apps_root` cannot be read or has no App, an App's
+        NoAppsError: `apps_root` has no App.
+        ComposeError: it cannot be read, an App's
             Compose file has the wrong name, or the App's own name has control
             characters or is no UTF-8.
     """
@@ -54,7 +55,7 @@ def discover(apps_root: str) -> list[App]:
         why = f"has no sub-folder with a {COMPOSE_FILE}"
         if exists(os.path.join(apps_root, COMPOSE_FILE)):
             why += "; it is itself an App, its parent is the Apps root"
-        raise ComposeError(f"{printable(apps_root)}: no Compose App: {why}")
+        raise NoAppsError(f"{printable(apps_root)}: no Compose App: {why}")
     return apps
 
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from layerscan.cli.options import Arguments
 
 
+FACTORY = "hub.foundries.io"
+
+
 def add_app_arguments(parser: "Arguments") -> None:
     """Declare ``--apps-root``, ``--tag`` and ``--factory-registry``."""
     parser.add_argument("-a", "--apps-root", metavar="DIR", help="those of the Compose Apps in DIR")
@@ -24,15 +27,20 @@ def add_factory_arguments(parser: "Arguments") -> None:
     parser.add_argument(
         "--factory-registry",
         metavar="HOST",
-        default="hub.foundries.io",
+        default=FACTORY,
         help="the registry of the factory's images (default: %(default)s)",
     )
 
 
 def warn_of_tag(options: argparse.Namespace) -> None:
-    """Warn of a tag that is for nothing."""
-    if options.tag is not None and options.apps_root is None:
-        complain("warning", "--tag is for the images of Apps: without --apps-root it does nothing")
+    """Warn of options that are for nothing."""
+    if options.apps_root is not None:
+        return
+    is_other = options.factory_registry != FACTORY
+    for name, given in (("tag", options.tag is not None), ("factory-registry", is_other)):
+        if given:
+            what = "is for the images of Apps: without --apps-root it does nothing"
+            complain("warning", f"--{name} {what}")
 
 
 def images_of_apps(options: argparse.Namespace) -> "list[AppImage]":

@@ -13,7 +13,7 @@ from layerscan.cli.options import (
 from layerscan.cli.output import check_outputs, complain, is_for_people, write_metadata
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
 from layerscan.cli.status import ExitStatus
-from layerscan.errors import LayerscanError
+from layerscan.errors import LayerscanError, NoAppsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +35,9 @@ EPILOG = """examples:
 """
 
 
+_MOST_NAMED = 3  # images in one warning
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     _add_store_arguments(parser)
@@ -50,8 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     lookup = parser.add_argument_group("registries")
     lookup.add_argument(
         "--resolve-digests",
-        action="store_true",
-        help="ask an image's registry for the digests of layers that the store does not know",
+        action=argparse.BooleanOptionalAction,
+        help="ask an image's registry for the digests of layers that the store does not know "
+        "(default: of images of Apps)",
     )
     add_registry_arguments(lookup)
 
@@ -128,8 +132,15 @@ def run(options: argparse.Namespace) -> int:
             look_up=look_up,
         )
     _tell(result, options)
-    _write(result, options)
-    return ExitStatus.PARTIAL if result.problems else ExitStatus.DONE
+    _tell_undigested(result, options)
+    is_partial = bool(result.problems) or (_is_required(options) and bool(result.undigested))
+    _write(result, options, is_partial=is_partial)
+    return ExitStatus.PARTIAL if is_partial else ExitStatus.DONE
+
+
+def _is_required(options: argparse.Namespace) -> bool:
+    """Whether a document that lacks layers of the images is not what was asked for."""
+    return options.out_file is not None and bool(options.image or options.apps_root is not None)
 
 
 @contextmanager
@@ -137,7 +148,7 @@ def _look_up(
     options: argparse.Namespace,
 ) -> "Iterator[Callable[[Sequence[Chosen]], Looked] | None]":
     """What completes the digests of images, None if that is not asked for."""
-    if not options.resolve_digests:
+    if not _resolves(options):
         yield None
         return
     from layerscan.registry import RegistryClient
@@ -148,10 +159,17 @@ def _look_up(
         yield lambda chosen: look_up(client, chosen, workers=registries.connections)
 
 
+def _resolves(options: argparse.Namespace) -> bool:
+    """Whether registries are asked: by default of the images of Apps, for their document."""
+    if options.resolve_digests is None:
+        return options.apps_root is not None and options.out_file is not None
+    return bool(options.resolve_digests)
+
+
 def _check(options: argparse.Namespace) -> None:
     check_outputs(options.out_file, options.format)
     warn_of_tag(options)
-    if options.insecure_registry and not options.resolve_digests:
+    if options.insecure_registry and not _resolves(options):
         complain("warning", "--insecure-registry does nothing without --resolve-digests")
     if options.all and (options.image or options.apps_root is not None):
         raise LayerscanError("--all is about every image: give it without --image and --apps-root")
@@ -164,7 +182,13 @@ def _wanted(options: argparse.Namespace) -> "tuple[Wanted, ...] | None":
     wanted = [want(text) for text in options.image]
     if options.apps_root is None and not wanted:
         return None
-    for image in images_of_apps(options):
+    try:
+        images = images_of_apps(options)
+    except NoAppsError as error:
+        # As for the script: the document is empty, and a CI run goes on.
+        complain("warning", str(error))
+        images = []
+    for image in images:
         text = f"{image.reference.familiar} (App {image.app}, service {image.service})"
         wanted.append(Wanted(text, image.reference, required=False))
     return tuple(wanted)
@@ -188,15 +212,35 @@ def _tell(result: "Scan", options: argparse.Namespace) -> None:
         complain("warning", note)
 
 
-def _write(result: "Scan", options: argparse.Namespace) -> None:
+def _tell_undigested(result: "Scan", options: argparse.Namespace) -> None:
+    """What the document lacks: an error where it was asked for, else a warning."""
+    if options.out_file is None or not result.undigested:
+        return
+    if _is_required(options):
+        complain("error", *map(str, result.undigested))
+    elif options.verbose or len(result.undigested) == 1:
+        complain("warning", *map(str, result.undigested))
+    else:
+        labels = [one.label for one in result.undigested]
+        more = len(labels) - _MOST_NAMED
+        named = ", ".join(labels[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        complain(
+            "warning",
+            f"{len(labels)} images have layers without a digest (never pushed, or pulled when they "
+            f"were here already?), left out of the document: {named}; -v says which layers",
+        )
+
+
+def _write(result: "Scan", options: argparse.Namespace, *, is_partial: bool) -> None:
     if options.out_file is None or options.format is not None:
         from layerscan.cli.report import of_scan, print_report
 
         print_report(of_scan(result), options.format)
     if options.out_file is None:
         return
-    if result.problems and not options.allow_partial:
-        not_written = f"{options.out_file} is not written, since something could not be read"
+    if is_partial and not options.allow_partial:
+        why = "something could not be read" if result.problems else "it would lack layers"
+        not_written = f"{options.out_file} is not written, since {why}"
         complain("error", f"{not_written}; --allow-partial writes what could")
         return
     write_metadata(options.out_file, result, by_arch=options.by_arch)

@@ -24,8 +24,6 @@ from layerscan.oci.readers import BlobReader
 from layerscan.reference import Reference
 from layerscan.sources.model import Source
 
-_INDEX_DIGEST = "org.foundries.app.bundle.index.digest"
-_INDEX_SIZE = "org.foundries.app.bundle.index.size"
 _LONGEST_SIZE = len(str(jsondoc.MAX_INTEGER))
 
 
@@ -199,8 +197,8 @@ def _metadata(app: PublishedApp, documents: Blobs) -> tuple[Metadata | None, str
 
 def _bundle_index(bundle: Descriptor) -> Sequence[Blob]:
     """The list of the bundle's files that composectl keeps, if the App has it."""
-    digest = bundle.annotations.get(_INDEX_DIGEST, "")
-    size = bundle.annotations.get(_INDEX_SIZE, "")
+    digest = bundle.annotations.get(published.INDEX_DIGEST, "")
+    size = bundle.annotations.get(published.INDEX_SIZE, "")
     is_number = size.isascii() and size.isdigit() and len(size) <= _LONGEST_SIZE
     if not (is_digest(digest) and is_number and int(size) <= jsondoc.MAX_INTEGER):
         return ()

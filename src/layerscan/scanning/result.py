@@ -32,6 +32,28 @@ class LayerCost(NamedTuple):
     inodes: int | None = None
 
 
+class Undigested(NamedTuple):
+    """Layers of an image that a document lacks, as no image of the scan gives them a digest.
+
+    Attributes:
+        label: what to call the image.
+        repositories: where it has a name.
+        diff_ids: of the layers, bottom up.
+    """
+
+    label: str
+    repositories: tuple[str, ...]
+    diff_ids: tuple[str, ...]
+
+    def __str__(self) -> str:
+        layers = "layer" if len(self.diff_ids) == 1 else f"{len(self.diff_ids)} layers"
+        where = f" in {' or '.join(self.repositories)}" if self.repositories else ""
+        return (
+            f"image {self.label}: {layers} without a digest{where} (never pushed, or pulled when "
+            f"it was here already?), left out of the document: {', '.join(self.diff_ids)}"
+        )
+
+
 class Scan(NamedTuple):
     """The result of a scan.
 
@@ -45,6 +67,7 @@ class Scan(NamedTuple):
         sharing: how many images of the store keep each layer, by chain_id;
             steps of a build whose outcome is there are not counted.
         images_in_store: how many images the store holds, with a name or not.
+        undigested: what a document lacks, by image.
         warnings: what the reader should know; the figures are right.
         problems: what could not be read; the figures lack it.
     """
@@ -57,6 +80,7 @@ class Scan(NamedTuple):
     image_usage: dict[str, int]
     sharing: dict[str, int]
     images_in_store: int
+    undigested: tuple[Undigested, ...]
     warnings: tuple[str, ...]
     problems: tuple[Problem, ...]
 

@@ -6,7 +6,7 @@ It prints nothing; what there is to say is in the result.
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from errno import EACCES, EPERM
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from layerscan.problem import Problem
 from layerscan.scanning.costs import image_usage, layer_inodes, layer_usage
 from layerscan.scanning.damage import found_damage
 from layerscan.scanning.disk import LayerDisk
-from layerscan.scanning.result import LayerCost, Scan
+from layerscan.scanning.result import LayerCost, Scan, Undigested
 from layerscan.scanning.selection import (
     Choice,
     Chosen,
@@ -123,7 +123,6 @@ class _Scanner:
         if look_up is not None:
             whole, warnings = look_up(whole)
             self.warnings += warnings
-        self._tell_undigested(whole)
         if self.accounting is Accounting.EXACT:
             self.warnings += filter(None, {cost.disk.unknown for cost in costs.values()})
         return Scan(
@@ -135,6 +134,7 @@ class _Scanner:
             image_usage={one.image.image_id: self.image_usage[one.image.image_id] for one in whole},
             sharing=_sharing(images, whole),
             images_in_store=len(images),
+            undigested=tuple(_undigested(whole)),
             warnings=tuple(self.warnings),
             problems=tuple(sorted({*self.store.problems, *self.problems})),
         )
@@ -276,20 +276,15 @@ class _Scanner:
             for label in dict.fromkeys(removed)
         ]
 
-    def _tell_undigested(self, chosen: Iterable[Chosen]) -> None:
-        """Name the layers that the document will lack, each image's by themselves."""
-        known = {layer.chain_id for one in chosen for layer, _ in one.digests()}
-        for one in chosen:
-            missing = [layer.diff_id for layer in one.image.layers if layer.chain_id not in known]
-            if missing:
-                layers = "layer" if len(missing) == 1 else f"{len(missing)} layers"
-                where = " or ".join(name for name in one.repositories if name)
-                self.warnings.append(
-                    f"image {one.label}: {layers} without a digest"
-                    + (f" in {where}" if where else "")
-                    + " (never pushed, or pulled when it was here already?), left out of the "
-                    f"document: {', '.join(missing)}"
-                )
+
+def _undigested(chosen: Sequence[Chosen]) -> Iterator[Undigested]:
+    """What the document will lack, each image's layers by themselves."""
+    known = {layer.chain_id for one in chosen for layer, _ in one.digests()}
+    for one in chosen:
+        missing = [layer.diff_id for layer in one.image.layers if layer.chain_id not in known]
+        if missing:
+            where = tuple(name for name in one.repositories if name)
+            yield Undigested(one.label, where, tuple(missing))
 
 
 def _sharing(images: Iterable[Image], chosen: Iterable[Chosen]) -> dict[str, int]:
