@@ -21,35 +21,24 @@ from layerscan.tar.tree import InodeKind, LayerTree, XattrNamespace
 if TYPE_CHECKING:
     from layerscan.prediction.filesystems.filesystem import FileSystem
 
+# Where inodes have their place from the start, and ``st_blocks`` says all.
 _ALL_IN_BLOCKS = ("ext2", "ext3", "ext4")
-"""Where inodes have their place from the start, and ``st_blocks`` says all."""
 
 _NAMESPACES = {
-    "user": XattrNamespace.USER,
-    "trusted": XattrNamespace.TRUSTED,
-    "security": XattrNamespace.SECURITY,
-}
-_ACLS = {
+    "user.": XattrNamespace.USER,
+    "trusted.": XattrNamespace.TRUSTED,
+    "security.": XattrNamespace.SECURITY,
+    # These are whole names.
     "system.posix_acl_access": XattrNamespace.ACL_ACCESS,
     "system.posix_acl_default": XattrNamespace.ACL_DEFAULT,
 }
 
 
 class LayerDisk:
-    """The file system of a layer's folder.
-
-    Args:
-        folder: the folder.
-
-    Attributes:
-        block_size: bytes of its blocks, ``f_bsize`` of statvfs(3).
-
-    Raises:
-        OSError: the folder cannot be looked at.
-    """
+    """The file system of a layer's folder."""
 
     def __init__(self, folder: str) -> None:
-        self.block_size = os.statvfs(folder).f_bsize
+        self.block_size = os.statvfs(folder).f_bsize  # bytes
         self._folder = folder
 
     @cached_property
@@ -80,16 +69,10 @@ class LayerDisk:
         return file_system(shape.name)
 
     def taken(self, blocks: int, content: str, inodes: int) -> int:
-        """Bytes that a layer's files take, with what their blocks leave out.
+        """Bytes that a layer's files take, with what their `blocks` leave out.
 
-        Args:
-            blocks: bytes by ``st_blocks``.
-            content: the folder of its files.
-            inodes: how many there are, the folder itself included.
-
-        Raises:
-            OSError: something in the folder cannot be read, or is gone.
-            MissingPackageError: there is no numpy, which the models have.
+        They are in the folder `content`, which is one of the `inodes`. Raises as
+        `tree_on_disk`.
         """
         if self._model is None:
             return blocks
@@ -101,9 +84,8 @@ class LayerDisk:
 def tree_on_disk(folder: str) -> LayerTree:
     """The tree of a layer that is on the disk, in no particular order.
 
-    Raises:
-        OSError: something in the folder cannot be read, or is gone.
-        MissingPackageError: there is no numpy.
+    Raises OSError where something in it cannot be read or is gone, and MissingPackageError
+    where there is no numpy.
     """
     with needed("numpy"):
         import numpy as np
@@ -167,9 +149,9 @@ def _kind(mode: int) -> InodeKind:
 
 def _namespace(name: str) -> tuple[XattrNamespace, int]:
     """The namespace of an attribute, and the bytes of its name behind that."""
-    if name in _ACLS:
-        return _ACLS[name], 0
-    first, _, rest = name.partition(".")
-    if first in _NAMESPACES:
-        return _NAMESPACES[first], len(os.fsencode(rest))
+    first, dot, rest = name.partition(".")
+    if name in _NAMESPACES:
+        return _NAMESPACES[name], 0
+    if first + dot in _NAMESPACES:
+        return _NAMESPACES[first + dot], len(os.fsencode(rest))
     return XattrNamespace.OTHER, len(os.fsencode(name))

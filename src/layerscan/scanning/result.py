@@ -19,52 +19,31 @@ from layerscan.walking.walker import Usage
 
 
 class LayerCost(NamedTuple):
-    """What one layer costs.
-
-    Attributes:
-        layer: the layer.
-        size: bytes of content: as the store recorded it, else as walked.
-        usage: bytes of disk, by the scan's accounting.
-        walked: what was found in the layer's folder.
-        disk: what that is on.
-        inodes: how many the layer makes the engine create; None by the docker rule.
-    """
+    """What one layer costs."""
 
     layer: Layer
-    size: int
-    usage: int
-    walked: Usage
-    disk: LayerDisk
-    inodes: int | None = None
+    size: int  # bytes of content: as the store recorded it, else as walked
+    usage: int  # bytes of disk, by the scan's accounting
+    walked: Usage  # what was found in the layer's folder
+    disk: LayerDisk  # what that is on
+    inodes: int | None = None  # that it makes the engine create; None by the docker rule
 
 
 class Scan(NamedTuple):
-    """The result of a scan.
-
-    Attributes:
-        store: the store that was scanned.
-        accounting: the rule of `usage`.
-        disk: the file system that the layers are on, or the store where there are none.
-        chosen: the images that the scan is about, each whole.
-        costs: what each layer costs, by chain_id.
-        image_usage: bytes that each image takes beside its layers, by image_id.
-        sharing: how many images of the store keep each layer, by chain_id;
-            steps of a build whose outcome is there are not counted.
-        images_in_store: how many images the store holds, with a name or not.
-        warnings: what the reader should know; the figures are right.
-        problems: what could not be read; the figures lack it.
-    """
+    """The result of a scan."""
 
     store: Store
-    accounting: Accounting
-    disk: LayerDisk
-    chosen: tuple[Chosen, ...]
-    costs: dict[str, LayerCost]
-    image_usage: dict[str, int]
+    accounting: Accounting  # the rule of `usage`
+    disk: LayerDisk  # what the layers are on, or the store where there are none
+    chosen: tuple[Chosen, ...]  # the images that the scan is about, each whole
+    costs: dict[str, LayerCost]  # by chain_id
+    image_usage: dict[str, int]  # bytes that each takes beside its layers, by image_id
+    # How many images of the store keep each layer, by chain_id; steps of a build whose
+    # outcome is there are not counted.
     sharing: dict[str, int]
-    images_in_store: int
-    warnings: tuple[str, ...]
-    problems: tuple[Problem, ...]
+    images_in_store: int  # with a name or not
+    warnings: tuple[str, ...]  # what the reader should know; the figures are right
+    problems: tuple[Problem, ...]  # what could not be read; the figures lack it
 
     @property
     def fs_block_size(self) -> int:
@@ -90,9 +69,7 @@ class Scan(NamedTuple):
     def documents(self) -> dict[str, LayersMeta]:
         """The layers metadata by architecture, as `layerscan.merge` gives it.
 
-        Raises:
-            LayerscanError: what an image's config gives as its architecture
-                can be no key of the document.
+        Raises LayerscanError where an image's architecture can be no key of the document.
         """
         check_architectures((one.label, one.image.architecture) for one in self.chosen)
         return {

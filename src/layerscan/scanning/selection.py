@@ -15,38 +15,24 @@ from layerscan.stores.model import Image, Layer
 
 _IMAGE_ID = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})", re.ASCII)
 
-_NAMES_TOLD = 5
-"""Of the names that come near one that is not there, how many are told."""
+_NAMES_TOLD = 5  # of those that come near one that is not there
 
 
 class Wanted(NamedTuple):
-    """An image that is asked for.
+    """An image that is asked for."""
 
-    Attributes:
-        text: how, for messages.
-        reference: as a reference, or None where `text` can only be an id.
-        required: it is an error if the store does not hold it.
-    """
-
-    text: str
-    reference: Reference | None
-    required: bool = True
+    text: str  # how, for messages
+    reference: Reference | None  # None where `text` can only be an id
+    required: bool = True  # it is an error if the store does not hold it
 
 
 class Selection(NamedTuple):
-    """What a scan is about.
+    """What a scan is about."""
 
-    Attributes:
-        wanted: the images asked for; None for all that have a name.
-        architecture: only images of this one, and those that do not say theirs.
-        dangling: with `wanted` None, also images without a name.
-        every_platform: where a name stands for images of several platforms,
-            all of them, not only the one of this machine's.
-    """
-
-    wanted: tuple[Wanted, ...] | None = None
-    architecture: str | None = None
-    dangling: bool = False
+    wanted: tuple[Wanted, ...] | None = None  # None for all that have a name
+    architecture: str | None = None  # only images of this one, and those that do not say theirs
+    dangling: bool = False  # with `wanted` None, also images without a name
+    # Where a name stands for images of several platforms: all, not only this machine's.
     every_platform: bool = False
 
     @property
@@ -56,16 +42,10 @@ class Selection(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """An image that a scan is about.
-
-    Attributes:
-        image: the image.
-        repositories: those whose digests count; ``""`` stands for an image
-            that has no name.
-    """
+    """An image that a scan is about."""
 
     image: Image
-    repositories: tuple[str, ...]
+    repositories: tuple[str, ...]  # whose digests count; "" for an image that has no name
 
     @property
     def label(self) -> str:
@@ -82,15 +62,10 @@ class Chosen(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The outcome of a selection.
+    """The outcome of a selection."""
 
-    Attributes:
-        chosen: the images, each once, by their labels.
-        absent: those that were asked for and are not there.
-    """
-
-    chosen: tuple[Chosen, ...]
-    absent: tuple[Wanted, ...]
+    chosen: tuple[Chosen, ...]  # each image once, by their labels
+    absent: tuple[Wanted, ...]  # what is not there
 
 
 def label(image: Image) -> str:
@@ -108,8 +83,7 @@ def label(image: Image) -> str:
 def want(text: str) -> Wanted:
     """Read `text` as an image reference of any form, or an image id.
 
-    Raises:
-        ReferenceSyntaxError: it is neither.
+    Raises ReferenceSyntaxError where it is neither.
     """
     try:
         return Wanted(text, reference.parse(text))
@@ -120,15 +94,10 @@ def want(text: str) -> Wanted:
 
 
 def choose(images: Sequence[Image], selection: Selection) -> Choice:
-    """The images of a store that `selection` is about.
+    """Those of all images of a store that `selection` is about.
 
-    Args:
-        images: all images of the store.
-        selection: what is asked for.
-
-    Raises:
-        LayerscanError: an image id names several images, or no image has the
-            architecture asked for while others are there.
+    Raises LayerscanError where an image id names several images, or no image has the
+    architecture asked for while others are there.
     """
     # By their places: of one config there may be two images, whose archives differ.
     repositories: dict[int, set[str]] = {}
@@ -158,19 +127,12 @@ def architectures(chosen: Iterable[Chosen]) -> list[str]:
 
 def absence(wanted: Wanted, images: Iterable[Image]) -> str:
     """That `wanted` is none of a store's `images`, and what they have that comes near it."""
-    there = _same_repository(wanted, images)
-    hint = f"; of that repository it holds {', '.join(there[:_NAMES_TOLD])}" if there else ""
-    return f"image {wanted.text} is not in the store{hint}"
-
-
-def _same_repository(wanted: Wanted, images: Iterable[Image]) -> list[str]:
-    """Names that the store has in the repository of `wanted`, as people type them."""
-    if wanted.reference is None:
-        return []
-    repository = wanted.reference.repository
-    return sorted(
+    repository = wanted.reference and wanted.reference.repository
+    there = sorted(
         name.familiar for image in images for name in image.names if name.repository == repository
     )
+    hint = f"; of that repository it holds {', '.join(there[:_NAMES_TOLD])}" if there else ""
+    return f"image {wanted.text} is not in the store{hint}"
 
 
 def _meant(image: Image, selection: Selection) -> list[Reference | str]:
