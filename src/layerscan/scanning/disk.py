@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 # Where inodes have their place from the start, and ``st_blocks`` says all.
 _ALL_IN_BLOCKS = ("ext2", "ext3", "ext4")
 
+_KINDS = {
+    stat.S_IFREG: InodeKind.FILE,
+    stat.S_IFDIR: InodeKind.DIRECTORY,
+    stat.S_IFLNK: InodeKind.SYMLINK,
+}
 _NAMESPACES = {
     "user.": XattrNamespace.USER,
     "trusted.": XattrNamespace.TRUSTED,
@@ -97,7 +102,7 @@ def tree_on_disk(folder: str) -> LayerTree:
 
     def add(path: str, status: os.stat_result) -> int:
         number = len(kinds)
-        kind = _kind(status.st_mode)
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), InodeKind.OTHER)
         kinds.append(kind)
         sizes.append(status.st_size if kind in (InodeKind.FILE, InodeKind.SYMLINK) else 0)
         for name in os.listxattr(path, follow_symlinks=False):
@@ -137,14 +142,6 @@ def tree_on_disk(folder: str) -> LayerTree:
         xattr_name_lengths=attributes[2],
         xattr_value_lengths=attributes[3],
     )
-
-
-def _kind(mode: int) -> InodeKind:
-    if stat.S_ISREG(mode):
-        return InodeKind.FILE
-    if stat.S_ISDIR(mode):
-        return InodeKind.DIRECTORY
-    return InodeKind.SYMLINK if stat.S_ISLNK(mode) else InodeKind.OTHER
 
 
 def _namespace(name: str) -> tuple[XattrNamespace, int]:

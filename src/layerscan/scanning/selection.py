@@ -35,11 +35,6 @@ class Selection(NamedTuple):
     # Where a name stands for images of several platforms: all, not only this machine's.
     every_platform: bool = False
 
-    @property
-    def takes_foreign(self) -> bool:
-        """Whether a name may mean an image that is not for this machine's platform."""
-        return self.every_platform or self.architecture is not None
-
 
 class Chosen(NamedTuple):
     """An image that a scan is about."""
@@ -49,8 +44,12 @@ class Chosen(NamedTuple):
 
     @property
     def label(self) -> str:
-        """What to call the image: its first name, or its short id."""
-        return label(self.image)
+        """What to call the image: its first name as people type it, or its short id."""
+        image = self.image
+        if image.names:
+            # A name by tag says more than one by digest, so it comes first.
+            return min(image.names, key=lambda name: (name.tag is None, name)).familiar
+        return next(iter(image.other_names), image.image_id.removeprefix("sha256:")[:12])
 
     def digests(self) -> Iterator[tuple[Layer, str]]:
         """The layers by their digests that count: one layer may have several, or none."""
@@ -66,18 +65,6 @@ class Choice(NamedTuple):
 
     chosen: tuple[Chosen, ...]  # each image once, by their labels
     absent: tuple[Wanted, ...]  # what is not there
-
-
-def label(image: Image) -> str:
-    """What to call `image`: its first name as people type it, or its short id.
-
-    A name by tag says more than one by digest, so it comes first.
-    """
-    if image.names:
-        return min(image.names, key=lambda name: (name.tag is None, name)).familiar
-    if image.other_names:
-        return image.other_names[0]
-    return image.image_id.removeprefix("sha256:")[:12]
 
 
 def want(text: str) -> Wanted:
@@ -138,7 +125,7 @@ def absence(wanted: Wanted, images: Iterable[Image]) -> str:
 def _meant(image: Image, selection: Selection) -> list[Reference | str]:
     """Those of an image's names that mean it."""
     names: list[Reference | str] = [*image.names, *image.other_names]
-    if selection.takes_foreign:
+    if selection.every_platform or selection.architecture is not None:
         return names
     return [name for name in names if name not in image.foreign_names]
 
@@ -161,10 +148,8 @@ class _ImagesByName:
                 self._by_name.setdefault(name, []).append(place)
 
     def find(self, wanted: Wanted) -> dict[int, set[str]]:
-        """The images meant, by their places, and the repositories whose digests count.
-
-        A name goes before an id.
-        """
+        """The images meant, by their places, and the repositories whose digests count."""
+        # A name goes before an id.
         if wanted.reference is not None:
             name = wanted.reference
             # A digest says it all; Docker does not compare the tag beside it.

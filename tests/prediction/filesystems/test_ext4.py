@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from layerscan.prediction.filesystems import file_system
 from layerscan.prediction.filesystems.ext4 import Ext4
-from layerscan.prediction.filesystems.ext4_extents import LONGEST_EXTENT, extent_blocks
+from layerscan.prediction.filesystems.ext4_folders import LONGEST_EXTENT, extent_blocks
 from layerscan.tar.tree import InodeKind, XattrNamespace
 from tests.builders.layer_trees import walked
 from tests.builders.model_case import (

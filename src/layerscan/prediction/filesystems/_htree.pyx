@@ -18,10 +18,8 @@ from libc.string cimport memset, strchr
 
 
 cdef enum:
-    # An entry is at least so long: 8 bytes and a name of 1 to 4.
-    SHORTEST_ENTRY = 12
-    # Bytes for entries in the largest block, and how many these are at the most.
-    MOST_ROOM = 65536
+    SHORTEST_ENTRY = 12  # 8 bytes and a name of 1 to 4
+    MOST_ROOM = 65536  # bytes for entries in the largest block
     MOST_IN_LEAF = 65536 // SHORTEST_ENTRY + 1
     NOTHING = -1
 
@@ -29,37 +27,27 @@ cdef enum:
 cdef struct Name:
     uint32_t hash
     int32_t length
-    # The one that came to the same leaf before it, or NOTHING.
-    int32_t before
+    int32_t before  # the one that came to the same leaf before it, or NOTHING
 
 
 cdef struct Leaf:
     uint32_t least_hash
-    int32_t used
-    int32_t count
-    int32_t newest
+    int32_t used, count, newest
 
 
-cdef struct Node:
-    # A block of the index: leaves in the order of their hashes.
+cdef struct Node:  # a block of the index
     uint32_t least_hash
     int32_t count
-    int32_t *leaves
+    int32_t *leaves  # in the order of their hashes
 
 
 cdef struct Index:
-    int32_t linear_room
-    int32_t leaf_room
-    int32_t half_block
-    int32_t root_limit
-    int32_t node_limit
+    int32_t linear_room, leaf_room, half_block, root_limit, node_limit
     Name *names
     Leaf *leaves
-    int32_t leaf_count
     Node *nodes
-    int32_t node_count
-    # With one level the only node is the root itself.
-    int32_t levels
+    int32_t leaf_count, node_count
+    int32_t levels  # with one, the only node is the root itself
     int32_t *node_space
     Name *sorting
 

@@ -26,8 +26,11 @@ from layerscan.prediction.filesystems.columns import (
     rounded_up,
     values_with_short_acls,
 )
-from layerscan.prediction.filesystems.ext4_extents import LONGEST_EXTENT, extent_blocks
-from layerscan.prediction.filesystems.ext4_folders import Folders
+from layerscan.prediction.filesystems.ext4_folders import (
+    LONGEST_EXTENT,
+    Folders,
+    extent_blocks,
+)
 from layerscan.prediction.filesystems.filesystem import FileSystem
 from layerscan.tar.tree import InodeKind, LayerTree
 

@@ -1,7 +1,8 @@
-"""Folders of ext4: how their entries fill blocks, and when there is an index.
+"""Folders of ext4: how their entries fill blocks, and when there is an index; lists of pieces.
 
 The layout is in the kernel's documentation "ext4 Data Structures and Algorithms",
-section "Directory Entries"; how an index grows, in ``fs/ext4/namei.c``.
+sections "Directory Entries" and, of pieces, "Extent Tree"; how an index grows, in
+``fs/ext4/namei.c``.
 """
 
 import numpy as np
@@ -9,7 +10,6 @@ from numpy.typing import NDArray
 
 from layerscan.prediction.filesystems._htree import indexed_blocks
 from layerscan.prediction.filesystems.columns import per_inode
-from layerscan.prediction.filesystems.ext4_extents import extent_blocks
 from layerscan.tar.tree import LayerTree
 
 # In bytes.
@@ -21,16 +21,28 @@ _INDEX_ENTRY, _INDEX_TAIL = 8, 8  # of an entry in a block of the index, and of 
 _ROOT_INFO = 8  # before the entries in the root of the index, after the dots
 _FAKE_ENTRY = 8  # before the entries in its other blocks
 _LONGEST_NAME = 255
+_EXTENT, _EXTENTS_HEADER = 12, 12  # of a piece in a block of the list, and before them
+
+LONGEST_EXTENT = 32_768  # blocks of the longest piece
+_IN_INODE = 4  # pieces that are listed in the inode itself, or blocks of the list
 
 # An index is grown several times for a mean, but over so many entries in all.
 _MOST_TRIALS = 16
 _ENTRIES_TRIED = 200_000
 
 
-class Folders:
-    """Counts what a tree's folders take on ext4 with blocks of `block_size` bytes.
+def extent_blocks(extents: NDArray[np.int64], block_size: int) -> NDArray[np.int64]:
+    """How many blocks list the pieces of each file or folder, which has so many."""
+    in_block = (block_size - _EXTENTS_HEADER) // _EXTENT
+    blocks = level = np.where(extents > _IN_INODE, -(-extents // in_block), 0)
+    while (level > _IN_INODE).any():
+        level = np.where(level > _IN_INODE, -(-level // in_block), 0)
+        blocks = blocks + level
+    return blocks
 
-    It is counted in units: blocks, or clusters where it has some.
+
+class Folders:
+    """Counts what a tree's folders take, in units: blocks, or clusters where there are some.
 
     - An entry takes 8 bytes and its name, rounded up to a multiple of 4.
     - Entries fill one block after ``.`` and ``..``, up to the tail for a checksum.
