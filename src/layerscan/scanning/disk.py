@@ -29,14 +29,6 @@ _KINDS = {
     stat.S_IFDIR: InodeKind.DIRECTORY,
     stat.S_IFLNK: InodeKind.SYMLINK,
 }
-_NAMESPACES = {
-    "user.": XattrNamespace.USER,
-    "trusted.": XattrNamespace.TRUSTED,
-    "security.": XattrNamespace.SECURITY,
-    # These are whole names.
-    "system.posix_acl_access": XattrNamespace.ACL_ACCESS,
-    "system.posix_acl_default": XattrNamespace.ACL_DEFAULT,
-}
 
 
 class LayerDisk:
@@ -106,7 +98,8 @@ def tree_on_disk(folder: str) -> LayerTree:
         kinds.append(kind)
         sizes.append(status.st_size if kind in (InodeKind.FILE, InodeKind.SYMLINK) else 0)
         for name in os.listxattr(path, follow_symlinks=False):
-            namespace, length = _namespace(name)
+            namespace = max(one for one in XattrNamespace if name.startswith(one.prefix))
+            length = len(os.fsencode(name)) - len(namespace.prefix)
             value = len(os.getxattr(path, name, follow_symlinks=False))
             xattrs.extend((number, namespace, length, value))
         return number
@@ -142,13 +135,3 @@ def tree_on_disk(folder: str) -> LayerTree:
         xattr_name_lengths=attributes[2],
         xattr_value_lengths=attributes[3],
     )
-
-
-def _namespace(name: str) -> tuple[XattrNamespace, int]:
-    """The namespace of an attribute, and the bytes of its name behind that."""
-    first, dot, rest = name.partition(".")
-    if name in _NAMESPACES:
-        return _NAMESPACES[name], 0
-    if first + dot in _NAMESPACES:
-        return _NAMESPACES[first + dot], len(os.fsencode(rest))
-    return XattrNamespace.OTHER, len(os.fsencode(name))

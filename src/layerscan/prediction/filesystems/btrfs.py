@@ -53,23 +53,11 @@ _FULL = (0.955, 0.82, 0.838, 0.857, 0.93, 0.955)
 _NAMES = (200, 500, 2000)
 _FULL_OF_NAMES = (0.8, 0.87, 0.955)
 
-_PREFIXES = {
-    XattrNamespace.OTHER: 0,
-    XattrNamespace.USER: len("user."),
-    XattrNamespace.TRUSTED: len("trusted."),
-    XattrNamespace.SECURITY: len("security."),
-    XattrNamespace.ACL_ACCESS: len("system.posix_acl_access"),
-    XattrNamespace.ACL_DEFAULT: len("system.posix_acl_default"),
-}
-
 
 class Btrfs(FileSystem):
-    """Btrfs on one device.
+    """Btrfs on one device, with leaves of `nodesize` bytes (``mkfs.btrfs -n``).
 
-    Args:
-        block_size: bytes of a sector: 4,096, those of a page on most kernels.
-        nodesize: bytes of a leaf (``mkfs.btrfs -n``).
-        profile: of metadata, ``dup`` or ``single`` (``mkfs.btrfs -m``).
+    A block is a sector: a page on most kernels. The `profile` is that of metadata (``-m``).
     """
 
     # Leaves are fuller one time than another, by what else the machine writes.
@@ -149,9 +137,7 @@ class Btrfs(FileSystem):
 
 def _xattrs(tree: LayerTree) -> NDArray[np.int64]:
     """Bytes of the item of each attribute."""
-    prefixes = np.zeros(len(XattrNamespace), dtype=np.int64)
-    for namespace, length in _PREFIXES.items():
-        prefixes[namespace] = length
+    prefixes = np.array([len(namespace.prefix) for namespace in XattrNamespace])
     names = prefixes[tree.xattr_namespaces] + tree.xattr_name_lengths
     return _XATTR + names + tree.xattr_value_lengths
 

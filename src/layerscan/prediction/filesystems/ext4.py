@@ -26,11 +26,7 @@ from layerscan.prediction.filesystems.columns import (
     rounded_up,
     values_with_short_acls,
 )
-from layerscan.prediction.filesystems.ext4_folders import (
-    LONGEST_EXTENT,
-    Folders,
-    extent_blocks,
-)
+from layerscan.prediction.filesystems.ext4_folders import LONGEST_EXTENT, Folders, extent_blocks
 from layerscan.prediction.filesystems.filesystem import FileSystem
 from layerscan.tar.tree import InodeKind, LayerTree
 
@@ -43,13 +39,10 @@ _INLINE_SYMLINK = 59  # the longest target that is in the inode: i_block has 60,
 
 
 class Ext4(FileSystem):
-    """ext4 with blocks of `block_size` bytes.
+    """ext4 with blocks of `block_size` bytes, and inodes of `inode` bytes (``mke2fs -I``).
 
-    Args:
-        block_size: in bytes.
-        cluster: bytes of what it gives out at a time, where that is more than a block
-            (``mke2fs -O bigalloc -C``); None for a block.
-        inode: bytes of an inode (``mke2fs -I``).
+    `cluster` are the bytes of what it gives out at a time, where that is more than a block
+    (``mke2fs -O bigalloc -C``).
     """
 
     def __init__(

@@ -7,22 +7,15 @@ here is how much of it is more than a block.
 from collections.abc import Sequence
 
 from layerscan.prediction.filesystems.filesystem import FileCosts, FileSystem
-from layerscan.prediction.stores.model import (
-    OVERLAY_LINK,
-    LayerFigures,
-    Position,
-    StoreModel,
-    overlay_kept,
-    overlay_lower,
-    stand_in,
-)
+from layerscan.prediction.stores import model
+from layerscan.prediction.stores.model import LayerFigures, Position
 from layerscan.stores.containers_storage.footprint import GROWTH, layer_paths
 from layerscan.tar.tarsplit import TarSplit
 
 _TAR_SPLIT = "/tar-split.gz"
 
 
-class ContainersStorageModel(StoreModel):
+class ContainersStorageModel(model.StoreModel):
     """The store of Podman, Buildah and CRI-O, with its overlay driver."""
 
     name = "containers-storage"
@@ -31,12 +24,12 @@ class ContainersStorageModel(StoreModel):
 
     def _folder(self, position: Position, fs: FileSystem) -> int:
         # Itself, `merged` and `work`; and `lower`, or at the bottom the folder `empty`.
-        beneath = overlay_lower(position, fs) if position.depth else fs.folder()
-        return 3 * fs.folder() + fs.file(len(OVERLAY_LINK)) + beneath
+        beneath = model.overlay_lower(position, fs) if position.depth else fs.folder()
+        return 3 * fs.folder() + fs.file(len(model.OVERLAY_LINK)) + beneath
 
     def _kept(self, layer: LayerFigures, position: Position, fs: FileSystem) -> list[int]:
-        paths = layer_paths(stand_in(position, _TAR_SPLIT), OVERLAY_LINK)
-        return overlay_kept(paths, layer, position, fs)
+        paths = layer_paths(model.stand_in(position, _TAR_SPLIT), model.OVERLAY_LINK)
+        return model.overlay_kept(paths, layer, position, fs)
 
     def _documents(self, documents: Sequence[int], fs: FileCosts) -> list[int]:
         # A folder with all documents, the manifest twice, and a list of no signatures.

@@ -7,20 +7,13 @@ much of it is more than a block.
 from collections.abc import Sequence
 
 from layerscan.prediction.filesystems.filesystem import FileCosts, FileSystem
-from layerscan.prediction.stores.model import (
-    OVERLAY_LINK,
-    LayerFigures,
-    Position,
-    StoreModel,
-    overlay_kept,
-    overlay_lower,
-    stand_in,
-)
+from layerscan.prediction.stores import model
+from layerscan.prediction.stores.model import LayerFigures, Position
 from layerscan.stores.overlay2.footprint import GROWTH, layer_paths
 from layerscan.tar.tarsplit import TarSplit
 
 
-class Overlay2Model(StoreModel):
+class Overlay2Model(model.StoreModel):
     """The store of Docker's overlay2 driver."""
 
     name = "overlay2"
@@ -30,15 +23,15 @@ class Overlay2Model(StoreModel):
     most_layers = 125
 
     def _folder(self, position: Position, fs: FileSystem) -> int:
-        taken = fs.folder() + fs.file(len(OVERLAY_LINK))
+        taken = fs.folder() + fs.file(len(model.OVERLAY_LINK))
         if position.depth:
-            taken += overlay_lower(position, fs) + fs.folder()
+            taken += model.overlay_lower(position, fs) + fs.folder()
         # A layer that another stands on has the empty file `committed`.
         return taken if position.is_top else taken + fs.file(0)
 
     def _kept(self, layer: LayerFigures, position: Position, fs: FileSystem) -> list[int]:
-        paths = layer_paths("", stand_in(position), OVERLAY_LINK, ())
-        return overlay_kept(paths, layer, position, fs)
+        paths = layer_paths("", model.stand_in(position), model.OVERLAY_LINK, ())
+        return model.overlay_kept(paths, layer, position, fs)
 
     def _documents(self, documents: Sequence[int], fs: FileCosts) -> list[int]:
         # The config is all that it keeps.
