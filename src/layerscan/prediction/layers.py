@@ -62,6 +62,7 @@ class LayerReader:
         self.fs = fs
         self.tar_split = store.tar_split
         self.reading = reading
+        self.cache = reading.cache or PredictionCache()
         self.conditions = CacheConditions(fs.name, str(store.tar_split))
         self.notes: list[str] = []
         self.total = 0
@@ -89,8 +90,7 @@ class LayerReader:
         of_layers = (
             f"{one.name}: {note}" for one in wanted for note in known[one.layer.digest].notes
         )
-        of_cache = self.reading.cache.notes if self.reading.cache is not None else ()
-        return figures, [*self.notes, *of_layers, *of_cache]
+        return figures, [*self.notes, *of_layers, *self.cache.notes]
 
     def _tell(self) -> None:
         if self.reading.on_progress is not None:
@@ -102,8 +102,7 @@ class LayerReader:
 
     def _known(self, layer: SourceLayer) -> KnownLayer | None:
         """What is known of a layer that was read before."""
-        cache = self.reading.cache
-        known = cache.find(layer, self.conditions) if cache is not None else None
+        known = self.cache.find(layer, self.conditions)
         return known if known and (known.is_whole or self.reading.with_toc) else None
 
     def _read(self, wanted: WantedLayer, cancel: threading.Event) -> KnownLayer:
@@ -128,8 +127,7 @@ class LayerReader:
             raise SourceError(
                 f"{wanted.name}: there is not enough memory for all that is in it"
             ) from None
-        if self.reading.cache is not None:
-            self.reading.cache.keep(wanted.layer, self.conditions, known)
+        self.cache.keep(wanted.layer, self.conditions, known)
         return known
 
     def _by_table(self, wanted: WantedLayer, cancel: threading.Event) -> LayerContent | None:

@@ -38,14 +38,13 @@ class Looked(NamedTuple):
 def look_up(client: RegistryClient, chosen: Sequence[Chosen], *, workers: int = 8) -> Looked:
     """Look up the digests that are unknown of images, in the repositories that count.
 
-    What cannot be looked up is a warning. A digest that the store knows stays. So many
-    `workers` look at a time.
+    What cannot be looked up is a warning. A digest that the store knows stays.
     """
     wanted = [
         (number, repository)
         for number, one in enumerate(chosen)
         for repository in one.repositories
-        if repository and _is_lacking(one.image, repository)
+        if repository and None in _known(one.image, repository)
     ]
     found = in_parallel(
         [partial(_find, client, chosen[number], repository) for number, repository in wanted],
@@ -57,21 +56,17 @@ def look_up(client: RegistryClient, chosen: Sequence[Chosen], *, workers: int = 
         if isinstance(outcome, str):
             warnings.append(outcome)
             continue
-        image = _completed(looked[number].image, repository, outcome)
-        looked[number] = looked[number]._replace(image=image)
+        image = looked[number].image
+        known = zip(_known(image, repository), outcome, strict=True)
+        digests = {**image.digests, repository: tuple(old or new for old, new in known)}
+        looked[number] = looked[number]._replace(image=image._replace(digests=digests))
     return Looked(tuple(looked), tuple(warnings))
 
 
-def _is_lacking(image: Image, repository: str) -> bool:
+def _known(image: Image, repository: str) -> tuple[str | None, ...]:
+    """The digest of each layer, None where the store does not know it."""
     known = image.digests.get(repository, ())
-    return len(known) < len(image.layers) or None in known
-
-
-def _completed(image: Image, repository: str, found: tuple[str, ...]) -> Image:
-    known = image.digests.get(repository, ())
-    padded = (*known, *(None,) * (len(found) - len(known)))
-    digests = tuple(old or new for old, new in zip(padded, found, strict=True))
-    return image._replace(digests={**image.digests, repository: digests})
+    return (*known, *(None,) * (len(image.layers) - len(known)))
 
 
 def _find(client: RegistryClient, one: Chosen, repository: str, _: object) -> tuple[str, ...] | str:

@@ -148,20 +148,18 @@ class _Scanner:
                 raise LayerscanError("; ".join([absence(wanted, images), *self.store.notes]))
         layers = [layer for one in choice.chosen for layer in one.image.layers]
         layers = [layer for layer in dict.fromkeys(layers) if layer not in self.costs]
-        for layer, walked in zip(layers, self._walk(layers), strict=True):
-            self._take(layer, walked)
-        for one in choice.chosen:
-            self._take_image(one.image)
-        return images, choice
-
-    def _walk(self, layers: list[Layer]) -> list[Usage]:
         on_progress = self.on_progress
-        return walk_many(
+        found = walk_many(
             [layer.folder for layer in layers],
             child=layers[0].content if layers else None,
             threads=self.threads,
             on_progress=on_progress and (lambda progress: on_progress(progress, len(layers))),
         )
+        for layer, walked in zip(layers, found, strict=True):
+            self._take(layer, walked)
+        for one in choice.chosen:
+            self._take_image(one.image)
+        return images, choice
 
     @contextmanager
     def _reading(self, identity: str) -> Iterator[None]:
