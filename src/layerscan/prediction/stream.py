@@ -195,18 +195,13 @@ def read_table(
         raise TableFault(str(fault)) from None
 
 
-class _End(NamedTuple):
-    """The end of what is read ahead, and what it ended with if that was an error."""
-
-    error: BaseException | None = None
-
-
 class Ahead(Generic[T]):
     """`items`, read ahead by a thread that alone runs and closes them; `stop` it in the end."""
 
     def __init__(self, items: Generator[T, None, None], name: str) -> None:
         self._items = items
-        self._read: SimpleQueue[T | _End] = SimpleQueue()
+        # What ended it comes last: an error, or StopIteration.
+        self._read: SimpleQueue[T | BaseException] = SimpleQueue()
         # Two of these are half as dear as one queue of bounded length.
         self._places: SimpleQueue[None] = SimpleQueue()
         for _ in range(_WAITING):
@@ -220,14 +215,12 @@ class Ahead(Generic[T]):
         return self
 
     def __next__(self) -> T:
-        item = _End() if self._has_ended else self._read.get()
-        if not isinstance(item, _End):
-            self._places.put(None)
-            return item
-        self._has_ended = True
-        if item.error is not None:
-            raise item.error
-        raise StopIteration
+        item = StopIteration() if self._has_ended else self._read.get()
+        if isinstance(item, BaseException):
+            self._has_ended = True
+            raise item
+        self._places.put(None)
+        return item
 
     @property
     def is_ready(self) -> bool:
@@ -238,10 +231,10 @@ class Ahead(Generic[T]):
         """End it; who waits for an item, or for a place for one, does so no longer."""
         self._is_stopped = True
         self._places.put(None)
-        self._read.put(_End())
+        self._read.put(StopIteration())
 
     def _run(self) -> None:
-        end = _End()
+        end: BaseException = StopIteration()
         try:
             with closing(self._items):
                 for item in self._items:
@@ -250,5 +243,5 @@ class Ahead(Generic[T]):
                         break
                     self._read.put(item)
         except BaseException as error:  # noqa: BLE001 - who reads it raises it
-            end = _End(error)
+            end = error
         self._read.put(end)

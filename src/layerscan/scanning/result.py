@@ -53,9 +53,8 @@ class Scan(NamedTuple):
     @property
     def file_system(self) -> str | None:
         """That file system's name by the exact rule, None by the docker rule or if not known."""
-        if self.accounting is Accounting.DOCKER or self.disk.shape is None:
-            return None
-        return self.disk.shape.name
+        shape = self.disk.shape if self.accounting is Accounting.EXACT else None
+        return shape.name if shape is not None else None
 
     @property
     def architectures(self) -> list[str]:
