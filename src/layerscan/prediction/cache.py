@@ -47,8 +47,7 @@ class KnownLayer(NamedTuple):
 class PredictionCache:
     """The figures, of this run alone or kept in `folder`, which is made; thread-safe.
 
-    Raises LayerscanError where the folder cannot be made, is none, or others may have led
-    there.
+    Raises LayerscanError where it cannot be made, is none, or others may have led there.
     """
 
     def __init__(self, folder: str | None = None) -> None:

@@ -179,17 +179,15 @@ def gather_images(
 
     listed = in_parallel([listing(source) for source in sources], workers=_MOST_LISTINGS)
     images: list[FoundImage] = []
-    lacking: list[str] = []
+    notes: list[str] = []
     for source, found in zip(sources, listed, strict=True):
         images += (FoundImage(source, image) for image in found)
-        there = {image.platform.architecture for image in found}
-        lacking += (
-            f"{printable(source.name)}: has no image for {architecture}"
-            for architecture in sorted({*(architectures or ())} - there)
-        )
+        lacking = set(architectures or ()) - {image.platform.architecture for image in found}
+        name = printable(source.name)
+        notes += (f"{name}: has no image for {architecture}" for architecture in sorted(lacking))
     # What a source notes, it knows when its images are listed.
-    notes = [note for source in sources for note in source.notes]
-    return GatheredImages(tuple(images), (*lacking, *notes))
+    notes += (note for source in sources for note in source.notes)
+    return GatheredImages(tuple(images), tuple(notes))
 
 
 def predict_images(

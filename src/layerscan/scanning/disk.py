@@ -66,10 +66,9 @@ class LayerDisk:
         return file_system(shape.name)
 
     def taken(self, blocks: int, content: str, inodes: int) -> int:
-        """Bytes that a layer's files take, with what their `blocks` leave out.
+        """Bytes that the files in `content` take, with what their `blocks` leave out.
 
-        They are in the folder `content`, which is one of the `inodes`. Raises as
-        `tree_on_disk`.
+        The folder itself is one of the `inodes`. Raises as `tree_on_disk`.
         """
         if self._model is None:
             return blocks

@@ -68,10 +68,7 @@ class Choice(NamedTuple):
 
 
 def want(text: str) -> Wanted:
-    """Read `text` as an image reference of any form, or an image id.
-
-    Raises ReferenceSyntaxError where it is neither.
-    """
+    """Read `text` as a reference of any form, or an image id; else a ReferenceSyntaxError."""
     try:
         return Wanted(text, reference.parse(text))
     except ReferenceSyntaxError:

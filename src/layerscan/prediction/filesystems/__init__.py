@@ -15,8 +15,7 @@ __all__ = ["FILE_SYSTEMS", "file_system"]
 def file_system(name: str, block_size: int | None = None) -> "FileSystem":
     """The model of the file system that `parse_file_system` reads of `name`.
 
-    A block has 4,096 bytes where neither says it. Raises MissingPackageError as well: the
-    models need numpy.
+    A block has 4,096 bytes where nothing says it. The models need numpy: MissingPackageError.
     """
     kind, named, _ = parse_file_system(name, block_size)
     with needed("numpy"):

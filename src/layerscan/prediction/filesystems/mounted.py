@@ -45,8 +45,7 @@ def shape_of(place: DataPlace) -> FileSystemShape | None:
 def cluster_blocks(folder: str, block: int) -> int:
     """Blocks of a cluster of ext4 (bigalloc): as many as a folder of one block takes.
 
-    The smallest number that the folder and those above it show, as one with an access
-    control list may take a cluster more; 1 where none has one block.
+    The least that this and those above show: an access control list may take another cluster.
     """
     seen = set()
     with suppress(OSError):
@@ -106,16 +105,15 @@ def _btrfs(place: DataPlace) -> FileSystemShape:
     kinds = [kind for kind, _, _ in struct.iter_unpack("=3Q", spaces[16:])][:count]
     metadata = [kind for kind in kinds if kind & _METADATA]
     parameters: dict[str, int | str] = {"block": sector, "nodesize": node}
-    features = []
-    if {kind & _PROFILES for kind in metadata} <= {0, _DUPLICATE}:
+    has_known_profile = {kind & _PROFILES for kind in metadata} <= {0, _DUPLICATE}
+    if has_known_profile:
         parameters["profile"] = "dup" if any(k & _DUPLICATE for k in metadata) else "single"
-    else:
-        features.append("profile")
-    if any(kind & _DATA for kind in metadata):
-        features.append("mixed")
-    if any(one.startswith("compress") for one in place.mount.options):
-        features.append("compress")
-    return FileSystemShape("btrfs", parameters, tuple(features))
+    features = {
+        "profile": not has_known_profile,
+        "mixed": any(kind & _DATA for kind in metadata),
+        "compress": any(one.startswith("compress") for one in place.mount.options),
+    }
+    return FileSystemShape("btrfs", parameters, tuple(one for one in features if features[one]))
 
 
 def _asked(folder: str, request: int, answer: bytearray) -> bytearray:

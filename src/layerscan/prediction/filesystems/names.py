@@ -93,7 +93,10 @@ def parse_file_system(name: str, block_size: int | None = None) -> FileSystemSha
             raise LayerscanError(f"{kind} cannot be given {part!r}, but {known}")
         if key in parameters:
             raise LayerscanError(f"file system {name!r}: {key} is given twice")
-        parameters[key] = _value(kind, key, value)
+        is_number = value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS
+        if key != "profile" and not is_number:
+            raise LayerscanError(f"{kind}: {key}={value!r} is not a number of bytes")
+        parameters[key] = value if key == "profile" else int(value)
     if block_size is not None and parameters.setdefault("block", block_size) != block_size:
         raise LayerscanError(f"file system {name!r} contradicts blocks of {block_size} bytes")
     check_parameters(kind, parameters)
@@ -111,11 +114,3 @@ def check_parameters(kind: str, parameters: _Parameters) -> None:
             raise LayerscanError(f"no {kind} has blocks of {value} bytes, but of {there_are}")
         beside = "" if key == "profile" else f" and blocks of {_block(parameters)} bytes"
         raise LayerscanError(f"no {kind} has {key}={value}{beside}; {key} can be {there_are}")
-
-
-def _value(kind: str, key: str, text: str) -> int | str:
-    if key == "profile":
-        return text
-    if not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS:
-        raise LayerscanError(f"{kind}: {key}={text!r} is not a number of bytes")
-    return int(text)
