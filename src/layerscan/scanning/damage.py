@@ -14,8 +14,6 @@ from layerscan.walking.walker import BLOCK, Usage
 _FILES_PER_BLOCK = 64
 _BLOCKS_PER_BLOCK = 4096
 
-_DAMAGED = "the layer was damaged or tampered with"
-
 
 def found_damage(layer: Layer, walked: Usage, block_size: int) -> list[str]:
     """What is wrong with the folder of `layer`, for the user; blocks there have so many bytes."""
@@ -30,19 +28,21 @@ def _difference(layer: Layer, content: Usage, block_size: int) -> str | None:
     """The first thing that differs from the record of `layer`."""
     if layer.recorded_size is not None and content.size != layer.recorded_size:
         return (
-            f"its files hold {content.size} bytes, the store recorded {layer.recorded_size}: "
-            f"{_DAMAGED}, or has paths too long for the engine"
+            f"its files hold {content.size} bytes, the store recorded {layer.recorded_size}: the "
+            "layer was damaged or tampered with, or has paths too long for the engine"
         )
     inodes = content.files + content.directories + content.symlinks + content.others
     if layer.recorded_inodes is not None and inodes != layer.recorded_inodes:
-        recorded = f"the store recorded {layer.recorded_inodes}"
-        return f"it has {inodes} files and folders, {recorded}: {_DAMAGED}"
+        return (
+            f"it has {inodes} files and folders, the store recorded {layer.recorded_inodes}: the "
+            "layer was damaged or tampered with"
+        )
     taken = content.blocks * BLOCK
     blocks = taken // block_size
     allowed = 1 + content.files // _FILES_PER_BLOCK + blocks // _BLOCKS_PER_BLOCK
     if layer.recorded_usage is None or abs(taken - layer.recorded_usage) <= allowed * block_size:
         return None
     return (
-        f"its files take {taken} bytes of disk, the store recorded {layer.recorded_usage}: "
-        f"{_DAMAGED}, or was copied from another file system"
+        f"its files take {taken} bytes of disk, the store recorded {layer.recorded_usage}: the "
+        "layer was damaged or tampered with, or was copied from another file system"
     )
