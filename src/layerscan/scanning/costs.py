@@ -55,14 +55,14 @@ def layer_inodes(layer: Layer, walked: Usage, accounting: Accounting, growth: Gr
     )
 
 
-def image_usage(image: Image, accounting: Accounting, *, cluster: int, growth: Growth) -> int:
+def image_usage(image: Image, accounting: Accounting, *, disk: LayerDisk, growth: Growth) -> int:
     """Bytes of disk that `image` takes beside its layers; 0 by the docker rule.
 
     Raises OSError where its metadata cannot be looked at.
     """
     if accounting is Accounting.DOCKER:
         return 0
-    return exact_image_usage(_taken(image.exact_paths), block_size=cluster, growth=growth)
+    return exact_image_usage(_taken(image.exact_paths), block_size=disk.cluster, growth=growth)
 
 
 def _taken(paths: Iterable[str]) -> Iterator[int]:

@@ -195,9 +195,9 @@ class _Scanner:
         return self.disks.setdefault(os.stat(folder).st_dev, LayerDisk(folder))
 
     def _take_image(self, image: Image) -> None:
-        cluster, growth = self.root_disk.cluster, self.store.growth
+        disk, growth = self.root_disk, self.store.growth
         with self._reading(image.image_id):
-            usage = image_usage(image, self.accounting, cluster=cluster, growth=growth)
+            usage = image_usage(image, self.accounting, disk=disk, growth=growth)
             # One config may be in two images, whose archives differ: the larger counts.
             known = self.image_usage.get(image.image_id, 0)
             self.image_usage[image.image_id] = max(usage, known)
