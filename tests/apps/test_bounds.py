@@ -15,9 +15,10 @@ from layerscan.errors import ComposeError, DocumentError
 from layerscan.files.safefs import Fault, Folder
 from layerscan.fit import device_file, sources
 from layerscan.prediction import cache as prediction_cache
-from layerscan.prediction.cache import KnownLayer
+from layerscan.prediction.cache import CacheConditions, KnownLayer, PredictionCache
 from layerscan.prediction.stores.model import LayerFigures
 from layerscan.publishing import publish
+from layerscan.sources.model import SourceLayer
 from tests.builders.bounds_case import refused_if
 from tests.builders.bundle_case import BUNDLE, with_compose_file
 from tests.builders.device_case import document as device_document
@@ -156,11 +157,15 @@ def test_figures_that_are_kept(tmp_path: Path, length: int) -> None:
 
 
 @pytest.mark.parametrize("number", [9, 10, 11])
-def test_notes_that_are_kept_of_a_layer(number: int) -> None:
+def test_notes_that_are_kept_of_a_layer(tmp_path: Path, number: int) -> None:
+    layer = SourceLayer(f"sha256:{'1' * 64}", f"sha256:{'2' * 64}", 5)
+    conditions = CacheConditions("ext4", "gzip")
     known = KnownLayer(LayerFigures(1, 2, 3, 4, 5, 6, 7), is_whole=True, notes=("n",) * number)
-    raw = prediction_cache._dumps({}, known)
-    with refused_if(number > 10, DocumentError, r"f: \$.notes: has more than 10 entries"):
-        assert prediction_cache._loads(raw, "f", {}) == known
+    PredictionCache(str(tmp_path)).keep(layer, conditions, known)
+    cache = PredictionCache(str(tmp_path))
+    assert cache.find(layer, conditions) == (known if number <= 10 else None)
+    refused = ["$.notes: has more than 10 entries" in note for note in cache.notes]
+    assert refused == [True] * (number > 10)
 
 
 @pytest.mark.parametrize("number", [1, 39, 40, 41])

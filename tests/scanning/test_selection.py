@@ -4,7 +4,7 @@ import pytest
 
 from layerscan.errors import LayerscanError, ReferenceSyntaxError
 from layerscan.reference import parse
-from layerscan.scanning.selection import Choice, Selection, absence, choose, label, want
+from layerscan.scanning.selection import Choice, Chosen, Selection, absence, choose, want
 from layerscan.stores.model import Image
 
 DIGEST = "sha256:" + "d" * 64
@@ -208,6 +208,9 @@ def test_nothing_asked_for_is_nothing_chosen() -> None:
 
 
 def test_label_is_a_name_by_tag_before_one_by_digest() -> None:
+    def label(of: Image) -> str:
+        return Chosen(of, ()).label
+
     assert label(NGINX) == "nginx:1.25"
     assert label(image("a", f"a@{DIGEST}", "z:1")) == "z:1"
     assert label(image("a", f"a@{DIGEST}")) == f"a@{DIGEST}"

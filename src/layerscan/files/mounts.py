@@ -66,7 +66,7 @@ def _mount(path: str) -> Mount | None:
     try:
         file = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            with open(f"/proc/self/fdinfo/{file}", encoding="ascii") as info:
+            with open(f"/proc/self/fdinfo/{file}", encoding="utf-8") as info:
                 wanted = dict(line.split(None, 1) for line in info if line.strip())["mnt_id:"]
         finally:
             os.close(file)

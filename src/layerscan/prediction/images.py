@@ -5,10 +5,10 @@ however many images have it. What fails ends it: a prediction is whole or it is
 none. It prints nothing; what there is to say is in the result.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from layerscan.digest import chain_id
+from layerscan.digest import chain_ids
 from layerscan.errors import SourceError
 from layerscan.layersmeta import LayerMeta, LayersMeta, check_architectures, of_images
 from layerscan.parallel import Task, in_parallel
@@ -27,24 +27,16 @@ from layerscan.sources.model import Source, SourceImage
 from layerscan.stores.accounting import Accounting
 from layerscan.text import printable
 
-_MOST_LISTINGS = 8
-"""How many sources are asked for their images at a time."""
+_MOST_LISTINGS = 8  # sources that are asked for their images at a time
 
 
 class PredictionTarget(NamedTuple):
-    """What layers are predicted for.
-
-    Attributes:
-        fs: the file system.
-        store: the image store.
-        accounting: the rule of `usage`.
-        notes: what is not known of it, a line each.
-    """
+    """What layers are predicted for."""
 
     fs: FileSystem
     store: StoreModel
-    accounting: Accounting
-    notes: tuple[str, ...] = ()
+    accounting: Accounting  # the rule of `usage`
+    notes: tuple[str, ...] = ()  # what is not known of it, a line each
 
 
 class FoundImage(NamedTuple):
@@ -55,69 +47,40 @@ class FoundImage(NamedTuple):
 
 
 class GatheredImages(NamedTuple):
-    """The images of several sources.
+    """The images of several sources."""
 
-    Attributes:
-        images: in the order of the sources.
-        notes: what the user should know of them, a line each.
-    """
-
-    images: tuple[FoundImage, ...]
-    notes: tuple[str, ...]
+    images: tuple[FoundImage, ...]  # in the order of the sources
+    notes: tuple[str, ...]  # what the user should know of them, a line each
 
 
 class PredictedLayer(NamedTuple):
-    """What one layer costs as a part of an image.
+    """What one layer costs as a part of an image."""
 
-    Attributes:
-        chain_id: identity of the layer on top of its parents.
-        diff_id: digest of its uncompressed tar.
-        digest: of its blob.
-        archive_size: bytes of its blob.
-        size: bytes of content.
-        usage: bytes of disk.
-        files: everything in it that is no directory, each inode once.
-        inodes: how many it makes the engine create.
-    """
-
-    chain_id: str
-    diff_id: str
-    digest: str
-    archive_size: int
-    size: int
-    usage: int
-    files: int
-    inodes: int
+    chain_id: str  # identity of the layer on top of its parents
+    diff_id: str  # digest of its uncompressed tar
+    digest: str  # of its blob
+    archive_size: int  # bytes of its blob
+    size: int  # bytes of content
+    usage: int  # bytes of disk
+    files: int  # everything in it that is no directory, each inode once
+    inodes: int  # how many it makes the engine create
 
 
 class PredictedImage(NamedTuple):
-    """What one image costs.
-
-    Attributes:
-        image: the image.
-        names: what it is called; several if several sources have it.
-        layers: bottom up.
-        usage: bytes of disk that it takes beside its layers.
-    """
+    """What one image costs."""
 
     image: SourceImage
-    names: tuple[str, ...]
-    layers: tuple[PredictedLayer, ...]
-    usage: int
+    names: tuple[str, ...]  # several if several sources have it
+    layers: tuple[PredictedLayer, ...]  # bottom up
+    usage: int  # bytes of disk that it takes beside its layers
 
 
 class Prediction(NamedTuple):
-    """The result of a prediction.
+    """The result of a prediction."""
 
-    Attributes:
-        model: what it is for.
-        images: each once, by their names.
-        notes: what the reader should know; the figures are right.
-    """
-
-    model: PredictionTarget
-    images: tuple[PredictedImage, ...]
-    notes: tuple[str, ...]
+    model: PredictionTarget  # what it is for
+    images: tuple[PredictedImage, ...]  # each once, by their names
+    notes: tuple[str, ...]  # what the reader should know; the figures are right
 
     @property
     def architectures(self) -> list[str]:
@@ -131,9 +94,7 @@ class Prediction(NamedTuple):
     def documents(self) -> dict[str, LayersMeta]:
         """The layers metadata by architecture, as `layerscan.merge` gives it.
 
-        Raises:
-            LayerscanError: what an image's config gives as its architecture
-                can be no key of the document.
+        Raises LayerscanError where an image's architecture can be no key of the document.
         """
         check_architectures((one.names[0], one.image.platform.architecture) for one in self.images)
         return {
@@ -172,11 +133,10 @@ def predict(
     Args:
         sources: where the images are.
         architectures: only images of one of these; None for all.
-        fs: the file system, or its name; see
-            `layerscan.prediction.filesystems.file_system`.
+        fs: the file system, or its name; see `layerscan.prediction.filesystems.file_system`.
         store: the image store, see `layerscan.prediction.stores.model.store_model`.
         accounting: the rule of `usage`, ``docker`` or ``exact``.
-        cache: see `ReadOptions`; so are the rest.
+        cache: figures that are known; see `ReadOptions`, as for the rest.
         workers: how many layers are read at a time.
         limit: the most bytes that a layer's tar may have.
         with_toc: whether the table of contents of a registry's layer is enough.
@@ -199,14 +159,9 @@ def predict(
 def gather_images(
     sources: Sequence[Source], architectures: Collection[str] | None = None
 ) -> GatheredImages:
-    """The images of `sources`, which are asked several at a time.
+    """The images of `sources`: only those of one of these architectures, None for all.
 
-    Args:
-        sources: where the images are.
-        architectures: only images of one of these; None for all.
-
-    Raises:
-        LayerscanError: one of them cannot be read, or has no such image.
+    Raises LayerscanError where a source cannot be read, or has no such image.
     """
 
     def listing(source: Source) -> Task[Sequence[SourceImage]]:
@@ -214,70 +169,46 @@ def gather_images(
 
     listed = in_parallel([listing(source) for source in sources], workers=_MOST_LISTINGS)
     images: list[FoundImage] = []
-    lacking: list[str] = []
+    notes: list[str] = []
     for source, found in zip(sources, listed, strict=True):
         images += (FoundImage(source, image) for image in found)
-        there = {image.platform.architecture for image in found}
-        lacking += (
-            f"{printable(source.name)}: has no image for {architecture}"
-            for architecture in sorted({*(architectures or ())} - there)
-        )
+        lacking = set(architectures or ()) - {image.platform.architecture for image in found}
+        name = printable(source.name)
+        notes += (f"{name}: has no image for {architecture}" for architecture in sorted(lacking))
     # What a source notes, it knows when its images are listed.
-    notes = [note for source in sources for note in source.notes]
-    return GatheredImages(tuple(images), (*lacking, *notes))
+    notes += (note for source in sources for note in source.notes)
+    return GatheredImages(tuple(images), tuple(notes))
 
 
 def predict_images(
     gathered: GatheredImages, model: PredictionTarget, reading: ReadOptions
 ) -> Prediction:
-    """Predict what the layers of images cost.
-
-    Args:
-        gathered: the images.
-        model: what to predict for.
-        reading: how to read the layers.
-
-    Raises:
-        LayerscanError: a layer cannot be had, or is damaged.
-    """
-    found = gathered.images
+    """Predict what the layers of images cost; a LayerscanError if one cannot be had."""
+    found, most_layers = gathered.images, model.store.most_layers
     figures, faults = LayerReader(model.fs, model.store, reading).figures(_wanted(found))
     images = _merged(_image(one.image, figures, model) for one in found)
-    notes = (*model.notes, *gathered.notes, *_too_many_layers(found, model.store), *faults)
+    too_many = (
+        f"image {one.image.name}: has {len(one.image.layers)} layers: Docker takes at most "
+        f"{most_layers}; have it built with fewer"
+        for one in found
+        if most_layers is not None and len(one.image.layers) > most_layers
+    )
+    notes = (*model.notes, *gathered.notes, *too_many, *faults)
     return Prediction(model, tuple(images), tuple(dict.fromkeys(notes)))
 
 
-def _too_many_layers(found: Iterable[FoundImage], store: StoreModel) -> Iterator[str]:
-    most = store.most_layers
-    for one in found:
-        layers = len(one.image.layers)
-        if most is not None and layers > most:
-            yield (
-                f"image {one.image.name}: has {layers} layers: Docker takes at most {most}; "
-                "have it built with fewer"
-            )
-
-
 def _wanted(found: Iterable[FoundImage]) -> list[WantedLayer]:
-    """The layers of images, each digest once.
-
-    Raises:
-        SourceError: two images say different things of one.
-    """
+    """The layers of images, each digest once; a SourceError if two images contradict."""
     wanted: dict[str, WantedLayer] = {}
     for one in found:
         for layer in one.image.layers:
-            known = wanted.setdefault(
-                layer.digest, WantedLayer(layer, one.source, f"image {one.image.name}")
-            )
-            if (known.layer.diff_id, known.layer.archive_size) != (
-                layer.diff_id,
-                layer.archive_size,
-            ):
+            now = WantedLayer(layer, one.source, f"image {one.image.name}")
+            known = wanted.setdefault(layer.digest, now)
+            before = known.layer
+            if (before.diff_id, before.archive_size) != (layer.diff_id, layer.archive_size):
                 raise SourceError(
-                    f"image {one.image.name}: layer {layer.digest}: has the diff_id "
-                    f"{layer.diff_id} and {layer.archive_size} bytes there, "
-                    f"{known.layer.diff_id} and {known.layer.archive_size} bytes in {known.owner}"
+                    f"{now.name}: has the diff_id {layer.diff_id} and {layer.archive_size} bytes "
+                    f"there, {before.diff_id} and {before.archive_size} bytes in {known.owner}"
                 )
     return list(wanted.values())
 
@@ -286,12 +217,13 @@ def _image(
     image: SourceImage, figures: Mapping[str, LayerFigures], model: PredictionTarget
 ) -> PredictedImage:
     layers: list[PredictedLayer] = []
-    for depth, layer in enumerate(image.layers):
+    chains = chain_ids(layer.diff_id for layer in image.layers)
+    for depth, (layer, chain_id) in enumerate(zip(image.layers, chains, strict=True)):
         found = figures[layer.digest]
         position = Position(depth, is_top=depth == len(image.layers) - 1)
         layers.append(
             PredictedLayer(
-                chain_id(layers[-1].chain_id if layers else None, layer.diff_id),
+                chain_id,
                 layer.diff_id,
                 layer.digest,
                 layer.archive_size,
@@ -308,12 +240,8 @@ def _image(
 def _name(image: SourceImage) -> str:
     """What an image is called without its platform, which an index gives it."""
     name, _, last = image.name.rpartition(": ")
-    system = image.platform.os or "linux"
-    return (
-        name
-        if name and f"{last}/".startswith(f"{system}/{image.platform.architecture}/")
-        else image.name
-    )
+    platform = f"{image.platform.os or 'linux'}/{image.platform.architecture}/"
+    return name if name and f"{last}/".startswith(platform) else image.name
 
 
 def _merged(images: Iterable[PredictedImage]) -> list[PredictedImage]:

@@ -20,72 +20,50 @@ from layerscan.sources.model import Source, SourceLayer
 from layerscan.sources.toc import TableFault, table_of_contents
 from layerscan.tar.tree import InodeKind
 
-MAX_LAYER = 64 << 30
-"""Bytes of the longest tar that is read, by default."""
-
-_MOST_WORKERS = 8
-"""As many as there are connections to registries, by default."""
+MAX_LAYER = 64 << 30  # bytes of the longest tar that is read, by default
+_MOST_WORKERS = 8  # as many as there are connections to registries, by default
 
 
 class ReadProgress(NamedTuple):
-    """How far the reading of layers has come.
+    """How far the reading of layers has come."""
 
-    Attributes:
-        done: bytes of blobs that were read, or need not be.
-        total: bytes of all blobs that are to be read.
-    """
-
-    done: int
-    total: int
+    done: int  # bytes of blobs that were read, or need not be
+    total: int  # bytes of all blobs that are to be read
 
 
 class ReadOptions(NamedTuple):
-    """How layers are read.
-
-    Attributes:
-        cache: figures that are known; None for none.
-        workers: how many layers are read at a time; None for one a core, at most 8.
-        limit: the most bytes that a layer's tar may have.
-        with_toc: whether the table of contents is enough where a layer of a registry
-            has one.
-        on_progress: called some ten times a second, in the thread that called.
-    """
+    """How layers are read."""
 
     cache: PredictionCache | None = None
-    workers: int | None = None
-    limit: int = MAX_LAYER
-    with_toc: bool = True
+    workers: int | None = None  # layers that are read at a time; None for one a core, at most 8
+    limit: int = MAX_LAYER  # the most bytes that a layer's tar may have
+    with_toc: bool = True  # whether the table of contents is enough where a registry has one
+    # Called some ten times a second, in the thread that called.
     on_progress: Callable[[ReadProgress], object] | None = None
 
 
 class WantedLayer(NamedTuple):
-    """A layer whose figures are wanted.
-
-    Attributes:
-        layer: the layer.
-        source: who has it.
-        owner: what to call the image that it is of.
-    """
+    """A layer whose figures are wanted."""
 
     layer: SourceLayer
     source: Source
-    owner: str
+    owner: str  # what to call the image that it is of
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        return f"{self.owner}: layer {self.layer.digest}"
 
 
 class LayerReader:
-    """One reading of layers.
-
-    Args:
-        fs: the file system that the figures are of.
-        store: the image store, which may want to know more.
-        reading: how to read.
-    """
+    """One reading of layers: their figures are of a file system and a kind of store."""
 
     def __init__(self, fs: FileSystem, store: StoreModel, reading: ReadOptions) -> None:
         self.fs = fs
         self.tar_split = store.tar_split
         self.reading = reading
-        self.circumstances = CacheConditions(fs.name, str(store.tar_split))
+        self.cache = reading.cache or PredictionCache()
+        self.conditions = CacheConditions(fs.name, str(store.tar_split))
         self.notes: list[str] = []
         self.total = 0
         self.done = 0
@@ -94,11 +72,8 @@ class LayerReader:
     def figures(self, wanted: Sequence[WantedLayer]) -> tuple[dict[str, LayerFigures], list[str]]:
         """The figures of each layer by its digest, and what the user should know of them.
 
-        Args:
-            wanted: each digest once.
-
-        Raises:
-            LayerscanError: a layer cannot be had, or is damaged.
+        Each digest is wanted once. Raises LayerscanError where a layer cannot be had, or is
+        damaged.
         """
         found = {one.layer.digest: self._known(one.layer) for one in wanted}
         known = {digest: one for digest, one in found.items() if one is not None}
@@ -113,12 +88,9 @@ class LayerReader:
         known.update((one.layer.digest, now) for one, now in zip(left, read, strict=True))
         figures = {digest: one.figures for digest, one in known.items()}
         of_layers = (
-            f"{one.owner}: layer {one.layer.digest}: {note}"
-            for one in wanted
-            for note in known[one.layer.digest].notes
+            f"{one.name}: {note}" for one in wanted for note in known[one.layer.digest].notes
         )
-        of_cache = self.reading.cache.notes if self.reading.cache is not None else ()
-        return figures, [*self.notes, *of_layers, *of_cache]
+        return figures, [*self.notes, *of_layers, *self.cache.notes]
 
     def _tell(self) -> None:
         if self.reading.on_progress is not None:
@@ -130,12 +102,8 @@ class LayerReader:
 
     def _known(self, layer: SourceLayer) -> KnownLayer | None:
         """What is known of a layer that was read before."""
-        if self.reading.cache is None:
-            return None
-        known = self.reading.cache.find(layer, self.circumstances)
-        if known is None or not (known.is_whole or self.reading.with_toc):
-            return None
-        return known
+        known = self.cache.find(layer, self.conditions)
+        return known if known and (known.is_whole or self.reading.with_toc) else None
 
     def _read(self, wanted: WantedLayer, cancel: threading.Event) -> KnownLayer:
         """What is known of a layer that is read now."""
@@ -157,11 +125,9 @@ class LayerReader:
             raise SourceError(f"{wanted.owner}: {error}") from None
         except MemoryError:
             raise SourceError(
-                f"{wanted.owner}: layer {wanted.layer.digest}: there is not enough memory for "
-                "all that is in it"
+                f"{wanted.name}: there is not enough memory for all that is in it"
             ) from None
-        if self.reading.cache is not None:
-            self.reading.cache.keep(wanted.layer, self.circumstances, known)
+        self.cache.keep(wanted.layer, self.conditions, known)
         return known
 
     def _by_table(self, wanted: WantedLayer, cancel: threading.Event) -> LayerContent | None:
@@ -172,8 +138,7 @@ class LayerReader:
                 return None
             content = read_table(table, tar_split=self.tar_split, cancel=cancel)
         except TableFault as fault:
-            where = f"{wanted.owner}: layer {wanted.layer.digest}"
-            self.notes.append(f"{where}: {fault}; all of it was read instead")
+            self.notes.append(f"{wanted.name}: {fault}; all of it was read instead")
             return None
         self._count(wanted.layer.archive_size)
         return content

@@ -9,9 +9,8 @@ from layerscan import digest as digests
 class SharedHash:
     """The hash of chunks, in the order in which one thread gives them.
 
-    Args:
-        digest: what the chunks should have: the hash is of its algorithm.
-        most: how many chunks may wait for the other thread; it bounds the memory.
+    It is of the algorithm of `digest`. At `most` so many chunks wait for the other thread,
+    which bounds the memory.
     """
 
     def __init__(self, digest: str, most: int) -> None:

@@ -25,21 +25,17 @@ from layerscan.tar.tree import LayerTree
 
 T = TypeVar("T")
 
+# Chunks that wait for another thread, at the most: some MiB.
 _WAITING = 16
-"""Chunks that wait for another thread, at the most: some MiB."""
-
+# Bytes of a tar after which what restores it is taken from the scanner: it may be longer.
 _DRAINED = 2 * 1024 * 1024
-"""Bytes of a tar after which what restores it is taken from the scanner: it may be longer."""
 
 
 class LayerContent(NamedTuple):
     """What a layer's stream makes.
 
-    Attributes:
-        tree: the files.
-        tar_split: bytes of the file that restores the tar; 0 where a store keeps none.
-        repeated: the first path that the tar has twice, fit for a message, where a
-            store keeps such a file; empty if there is none.
+    Where a store keeps a file that restores the tar, `tar_split` is its length in bytes, and
+    `repeated` the first path that the tar has twice, fit for a message.
     """
 
     tree: LayerTree
@@ -60,30 +56,19 @@ def read_layer(
     on_bytes: Callable[[int], object],
     cancel: threading.Event,
 ) -> LayerContent:
-    """Read a layer to its end.
+    """Read a layer to its end; its blob and its tar are verified.
 
-    Args:
-        source: who has it.
-        layer: the layer. Its blob and its tar are verified.
-        tar_split: how the store keeps the file that restores the tar.
-        limit: the most bytes that the tar may have.
-        on_bytes: called, from some thread, with how many more bytes of the blob came.
-        cancel: set where the reading is to stop.
-
-    Raises:
-        LayerscanError: the layer cannot be had, is damaged, or is nothing that an
-            engine can unpack.
-        StoppedError: `cancel` was set.
+    `limit` is the most bytes that the tar may have. `on_bytes` is called, from some thread,
+    with how many more bytes of the blob came. Raises LayerscanError where the layer cannot be
+    had, is damaged, or is nothing that an engine can unpack; StoppedError if `cancel` was set.
     """
-    where = f"layer {layer.digest}"
     _keep_freed_memory()
     hashing = SharedHash(layer.digest, _WAITING)
-    blob = _blob(source, layer, hashing, on_bytes)
-    tar = Ahead(_tar(blob, layer, limit, where), "decompress")
+    tar = Ahead(_tar(source, layer, hashing, on_bytes, limit), "decompress")
     try:
         return _scanned(tar, layer, hashing, cancel, tar_split=tar_split)
     except TarFault as fault:
-        raise SourceError(f"{where}: {fault}") from None
+        raise SourceError(f"layer {layer.digest}: {fault}") from None
     finally:
         tar.stop()
         join((tar.thread,))
@@ -99,40 +84,33 @@ def _keep_freed_memory() -> None:
     bytes(8 << 20)
 
 
-def _blob(
+def _tar(
     source: Source,
     layer: SourceLayer,
     hashing: SharedHash,
     on_bytes: Callable[[int], object],
+    limit: int,
 ) -> Generator[bytes, None, None]:
+    where = f"layer {layer.digest}"
     with source.layer(layer, hashing) as chunks:
-        for chunk in chunks:
-            on_bytes(len(chunk))
-            yield chunk
+        blob = _counted(chunks, on_bytes)
+        plain = _plain(blob, where) if _is_plain(layer) else blob
+        yield from decompressed(plain, limit=limit, where=where)
 
 
-def _tar(
-    blob: Generator[bytes, None, None], layer: SourceLayer, limit: int, where: str
-) -> Generator[bytes, None, None]:
-    with closing(blob):
-        chunks = _plain(blob, where) if _is_plain(layer) else blob
-        yield from decompressed(chunks, limit=limit, where=where)
+def _counted(chunks: Iterator[bytes], on_bytes: Callable[[int], object]) -> Iterator[bytes]:
+    for chunk in chunks:
+        on_bytes(len(chunk))
+        yield chunk
 
 
 def _is_plain(layer: SourceLayer) -> bool:
-    """Whether the blob is said to be the tar itself.
-
-    The source then verifies the tar with the blob, and nobody need hash it again.
-    """
+    """Whether the blob is said to be the tar itself, which need not be hashed again then."""
     return layer.digest == layer.diff_id
 
 
 def _plain(blob: Iterator[bytes], where: str) -> Iterator[bytes]:
-    """The blob, which must be no packed one: its tar would have another digest.
-
-    Raises:
-        SourceError: it is packed; from the iterator.
-    """
+    """The blob, which must be no packed one: its tar would have another digest."""
     head = b""
     for chunk in blob:
         if len(head) < LONGEST_MAGIC:
@@ -201,10 +179,7 @@ def read_table(
 ) -> LayerContent:
     """Read a layer's table of contents in its place. Nothing is verified.
 
-    Raises:
-        TableFault: the layer itself has to be read.
-        LayerscanError: the table cannot be had.
-        StoppedError: `cancel` was set.
+    Raises as `read_layer`, and TableFault where the layer itself has to be read.
     """
     scan = _LayerScan(tar_split=tar_split)
     try:
@@ -220,23 +195,13 @@ def read_table(
         raise TableFault(str(fault)) from None
 
 
-class _End(NamedTuple):
-    """The end of what is read ahead, and what it ended with if that was an error."""
-
-    error: BaseException | None = None
-
-
 class Ahead(Generic[T]):
-    """An iterator that a thread of its own reads ahead; `stop` it in the end.
-
-    Args:
-        items: what is read; that thread alone runs it, and closes it.
-        name: of the thread.
-    """
+    """`items`, read ahead by a thread that alone runs and closes them; `stop` it in the end."""
 
     def __init__(self, items: Generator[T, None, None], name: str) -> None:
         self._items = items
-        self._read: SimpleQueue[T | _End] = SimpleQueue()
+        # What ended it comes last: an error, or StopIteration.
+        self._read: SimpleQueue[T | BaseException] = SimpleQueue()
         # Two of these are half as dear as one queue of bounded length.
         self._places: SimpleQueue[None] = SimpleQueue()
         for _ in range(_WAITING):
@@ -250,14 +215,12 @@ class Ahead(Generic[T]):
         return self
 
     def __next__(self) -> T:
-        item = _End() if self._has_ended else self._read.get()
-        if not isinstance(item, _End):
-            self._places.put(None)
-            return item
-        self._has_ended = True
-        if item.error is not None:
-            raise item.error
-        raise StopIteration
+        item = StopIteration() if self._has_ended else self._read.get()
+        if isinstance(item, BaseException):
+            self._has_ended = True
+            raise item
+        self._places.put(None)
+        return item
 
     @property
     def is_ready(self) -> bool:
@@ -268,10 +231,10 @@ class Ahead(Generic[T]):
         """End it; who waits for an item, or for a place for one, does so no longer."""
         self._is_stopped = True
         self._places.put(None)
-        self._read.put(_End())
+        self._read.put(StopIteration())
 
     def _run(self) -> None:
-        end = _End()
+        end: BaseException = StopIteration()
         try:
             with closing(self._items):
                 for item in self._items:
@@ -280,5 +243,5 @@ class Ahead(Generic[T]):
                         break
                     self._read.put(item)
         except BaseException as error:  # noqa: BLE001 - who reads it raises it
-            end = _End(error)
+            end = error
         self._read.put(end)

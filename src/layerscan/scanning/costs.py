@@ -22,18 +22,9 @@ from layerscan.walking.walker import BLOCK, Usage
 def layer_usage(
     layer: Layer, walked: Usage, accounting: Accounting, *, disk: LayerDisk, growth: Growth
 ) -> int:
-    """Bytes of disk that `layer` takes.
+    """Bytes of disk that `layer` takes, of which the walk found so much in its folder.
 
-    Args:
-        layer: the layer.
-        walked: what the walk found in its folder.
-        accounting: by which rule.
-        disk: what its folder is on.
-        growth: of the store's shared files.
-
-    Raises:
-        OSError: a file of the layer's metadata cannot be looked at, or by the exact rule
-            something in it.
+    Raises OSError where its metadata cannot be looked at, or by the exact rule its content.
     """
     if accounting is Accounting.DOCKER:
         tar_split = sum(os.lstat(path).st_size for path in layer.metadata_files)
@@ -51,17 +42,9 @@ def layer_usage(
 
 
 def layer_inodes(layer: Layer, walked: Usage, accounting: Accounting, growth: Growth) -> int | None:
-    """How many inodes `layer` makes the engine create, None by the docker rule.
-
-    By that, nobody has asked the store what it keeps of the layer.
-
-    Args:
-        layer: the layer.
-        walked: what the walk found in its folder.
-        accounting: by which rule.
-        growth: of the store's shared files.
-    """
+    """How many inodes `layer` makes the engine create, None by the docker rule."""
     if accounting is Accounting.DOCKER:
+        # Nobody has asked the store what it keeps of the layer.
         return None
     content = walked.child or walked
     return exact_layer_inodes(
@@ -72,15 +55,14 @@ def layer_inodes(layer: Layer, walked: Usage, accounting: Accounting, growth: Gr
     )
 
 
-def image_usage(image: Image, accounting: Accounting, *, cluster: int, growth: Growth) -> int:
+def image_usage(image: Image, accounting: Accounting, *, disk: LayerDisk, growth: Growth) -> int:
     """Bytes of disk that `image` takes beside its layers; 0 by the docker rule.
 
-    Raises:
-        OSError: a file of the image's metadata cannot be looked at.
+    Raises OSError where its metadata cannot be looked at.
     """
     if accounting is Accounting.DOCKER:
         return 0
-    return exact_image_usage(_taken(image.exact_paths), block_size=cluster, growth=growth)
+    return exact_image_usage(_taken(image.exact_paths), block_size=disk.cluster, growth=growth)
 
 
 def _taken(paths: Iterable[str]) -> Iterator[int]:

@@ -8,34 +8,25 @@ lengths are not seen: no store records more.
 from layerscan.stores.model import Layer
 from layerscan.walking.walker import BLOCK, Usage
 
+# How many files, and how many of their blocks, may come to take one block more
+# or less when the file system writes them out: it then knows in how many pieces a
+# file is, and ext4 lists pieces beyond the fourth in a block of their own.
 _FILES_PER_BLOCK = 64
 _BLOCKS_PER_BLOCK = 4096
-"""How many files, and how many of their blocks, may come to take one block more
-or less when the file system writes them out: it then knows in how many pieces a
-file is, and ext4 lists pieces beyond the fourth in a block of their own."""
 
 
 def found_damage(layer: Layer, walked: Usage, block_size: int) -> list[str]:
-    """What is wrong with the folder of `layer`, for the user.
-
-    Args:
-        layer: the layer.
-        walked: what the walk found in its folder.
-        block_size: of the store's file system, in bytes.
-    """
-    difference = _difference(layer, walked, block_size)
-    found = [] if difference is None else [difference]
+    """What is wrong with the folder of `layer`, for the user; blocks there have so many bytes."""
+    difference = walked.child and _difference(layer, walked.child, block_size)
+    found = [difference] if difference else []
     # Engines mount images beside their content, where nothing is hidden.
     if walked.child is not None and walked.child.mounts:
         found.append("another file system is mounted in its folder and hides files")
     return found
 
 
-def _difference(layer: Layer, walked: Usage, block_size: int) -> str | None:
+def _difference(layer: Layer, content: Usage, block_size: int) -> str | None:
     """The first thing that differs from the record of `layer`."""
-    content = walked.child
-    if content is None:
-        return None
     if layer.recorded_size is not None and content.size != layer.recorded_size:
         return (
             f"its files hold {content.size} bytes, the store recorded {layer.recorded_size}: the "
@@ -48,13 +39,11 @@ def _difference(layer: Layer, walked: Usage, block_size: int) -> str | None:
             "layer was damaged or tampered with"
         )
     taken = content.blocks * BLOCK
-    if layer.recorded_usage is not None:
-        blocks = taken // block_size
-        allowed = 1 + content.files // _FILES_PER_BLOCK + blocks // _BLOCKS_PER_BLOCK
-        if abs(taken - layer.recorded_usage) > allowed * block_size:
-            return (
-                f"its files take {taken} bytes of disk, the store recorded "
-                f"{layer.recorded_usage}: the layer was damaged or tampered with, or was copied "
-                "from another file system"
-            )
-    return None
+    blocks = taken // block_size
+    allowed = 1 + content.files // _FILES_PER_BLOCK + blocks // _BLOCKS_PER_BLOCK
+    if layer.recorded_usage is None or abs(taken - layer.recorded_usage) <= allowed * block_size:
+        return None
+    return (
+        f"its files take {taken} bytes of disk, the store recorded {layer.recorded_usage}: the "
+        "layer was damaged or tampered with, or was copied from another file system"
+    )

@@ -21,35 +21,21 @@ from layerscan.tar.tree import InodeKind, LayerTree, XattrNamespace
 if TYPE_CHECKING:
     from layerscan.prediction.filesystems.filesystem import FileSystem
 
+# Where inodes have their place from the start, and ``st_blocks`` says all.
 _ALL_IN_BLOCKS = ("ext2", "ext3", "ext4")
-"""Where inodes have their place from the start, and ``st_blocks`` says all."""
 
-_NAMESPACES = {
-    "user": XattrNamespace.USER,
-    "trusted": XattrNamespace.TRUSTED,
-    "security": XattrNamespace.SECURITY,
-}
-_ACLS = {
-    "system.posix_acl_access": XattrNamespace.ACL_ACCESS,
-    "system.posix_acl_default": XattrNamespace.ACL_DEFAULT,
+_KINDS = {
+    stat.S_IFREG: InodeKind.FILE,
+    stat.S_IFDIR: InodeKind.DIRECTORY,
+    stat.S_IFLNK: InodeKind.SYMLINK,
 }
 
 
 class LayerDisk:
-    """The file system of a layer's folder.
-
-    Args:
-        folder: the folder.
-
-    Attributes:
-        block_size: bytes of its blocks, ``f_bsize`` of statvfs(3).
-
-    Raises:
-        OSError: the folder cannot be looked at.
-    """
+    """The file system of a layer's folder."""
 
     def __init__(self, folder: str) -> None:
-        self.block_size = os.statvfs(folder).f_bsize
+        self.block_size = os.statvfs(folder).f_bsize  # bytes
         self._folder = folder
 
     @cached_property
@@ -80,16 +66,9 @@ class LayerDisk:
         return file_system(shape.name)
 
     def taken(self, blocks: int, content: str, inodes: int) -> int:
-        """Bytes that a layer's files take, with what their blocks leave out.
+        """Bytes that the files in `content` take, with what their `blocks` leave out.
 
-        Args:
-            blocks: bytes by ``st_blocks``.
-            content: the folder of its files.
-            inodes: how many there are, the folder itself included.
-
-        Raises:
-            OSError: something in the folder cannot be read, or is gone.
-            MissingPackageError: there is no numpy, which the models have.
+        The folder itself is one of the `inodes`. Raises as `tree_on_disk`.
         """
         if self._model is None:
             return blocks
@@ -101,9 +80,8 @@ class LayerDisk:
 def tree_on_disk(folder: str) -> LayerTree:
     """The tree of a layer that is on the disk, in no particular order.
 
-    Raises:
-        OSError: something in the folder cannot be read, or is gone.
-        MissingPackageError: there is no numpy.
+    Raises OSError where something in it cannot be read or is gone, and MissingPackageError
+    where there is no numpy.
     """
     with needed("numpy"):
         import numpy as np
@@ -115,11 +93,12 @@ def tree_on_disk(folder: str) -> LayerTree:
 
     def add(path: str, status: os.stat_result) -> int:
         number = len(kinds)
-        kind = _kind(status.st_mode)
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), InodeKind.OTHER)
         kinds.append(kind)
         sizes.append(status.st_size if kind in (InodeKind.FILE, InodeKind.SYMLINK) else 0)
         for name in os.listxattr(path, follow_symlinks=False):
-            namespace, length = _namespace(name)
+            namespace = max(one for one in XattrNamespace if name.startswith(one.prefix))
+            length = len(os.fsencode(name)) - len(namespace.prefix)
             value = len(os.getxattr(path, name, follow_symlinks=False))
             xattrs.extend((number, namespace, length, value))
         return number
@@ -155,21 +134,3 @@ def tree_on_disk(folder: str) -> LayerTree:
         xattr_name_lengths=attributes[2],
         xattr_value_lengths=attributes[3],
     )
-
-
-def _kind(mode: int) -> InodeKind:
-    if stat.S_ISREG(mode):
-        return InodeKind.FILE
-    if stat.S_ISDIR(mode):
-        return InodeKind.DIRECTORY
-    return InodeKind.SYMLINK if stat.S_ISLNK(mode) else InodeKind.OTHER
-
-
-def _namespace(name: str) -> tuple[XattrNamespace, int]:
-    """The namespace of an attribute, and the bytes of its name behind that."""
-    if name in _ACLS:
-        return _ACLS[name], 0
-    first, _, rest = name.partition(".")
-    if first in _NAMESPACES:
-        return _NAMESPACES[first], len(os.fsencode(rest))
-    return XattrNamespace.OTHER, len(os.fsencode(name))

@@ -22,74 +22,55 @@ from layerscan.registry import RegistryClient, Repository
 from layerscan.scanning.selection import Chosen
 from layerscan.stores.model import Image
 
+# How many are tried of the names that an image has in one repository, and of the entries
+# of an index that may be the image.
 _MOST_NAMES = 4
-"""Of the names that an image has in one repository, how many are tried."""
-
 _MOST_CANDIDATES = 8
-"""Of the entries of an index that may be the image, how many are tried."""
 
 
 class Looked(NamedTuple):
-    """The outcome of a look-up.
+    """The outcome of a look-up."""
 
-    Attributes:
-        chosen: the images, with the digests that were found.
-        warnings: why others were not.
-    """
-
-    chosen: tuple[Chosen, ...]
-    warnings: tuple[str, ...]
-
-
-class _FoundDigests(NamedTuple):
-    """The digests of an image's layers in one repository, or why there are none."""
-
-    digests: tuple[str, ...] = ()
-    warning: str | None = None
+    chosen: tuple[Chosen, ...]  # with the digests that were found
+    warnings: tuple[str, ...]  # why others were not
 
 
 def look_up(client: RegistryClient, chosen: Sequence[Chosen], *, workers: int = 8) -> Looked:
     """Look up the digests that are unknown of images, in the repositories that count.
 
     What cannot be looked up is a warning. A digest that the store knows stays.
-
-    Args:
-        client: the registries.
-        chosen: the images.
-        workers: how many images are looked up at a time.
     """
     wanted = [
         (number, repository)
         for number, one in enumerate(chosen)
         for repository in one.repositories
-        if repository and _is_lacking(one.image, repository)
+        if repository and None in _known(one.image, repository)
     ]
     found = in_parallel(
         [partial(_find, client, chosen[number], repository) for number, repository in wanted],
         workers=workers,
     )
     looked = list(chosen)
+    warnings: list[str] = []
     for (number, repository), outcome in zip(wanted, found, strict=True):
-        image = _completed(looked[number].image, repository, outcome.digests)
-        looked[number] = looked[number]._replace(image=image)
-    return Looked(tuple(looked), tuple(one.warning for one in found if one.warning is not None))
+        if isinstance(outcome, str):
+            warnings.append(outcome)
+            continue
+        image = looked[number].image
+        known = zip(_known(image, repository), outcome, strict=True)
+        digests = {**image.digests, repository: tuple(old or new for old, new in known)}
+        looked[number] = looked[number]._replace(image=image._replace(digests=digests))
+    return Looked(tuple(looked), tuple(warnings))
 
 
-def _is_lacking(image: Image, repository: str) -> bool:
+def _known(image: Image, repository: str) -> tuple[str | None, ...]:
+    """The digest of each layer, None where the store does not know it."""
     known = image.digests.get(repository, ())
-    return len(known) < len(image.layers) or None in known
+    return (*known, *(None,) * (len(image.layers) - len(known)))
 
 
-def _completed(image: Image, repository: str, found: tuple[str, ...]) -> Image:
-    if not found:
-        return image
-    known = image.digests.get(repository, ())
-    padded = (*known, *(None,) * (len(found) - len(known)))
-    digests = tuple(old or new for old, new in zip(padded, found, strict=True))
-    return image._replace(digests={**image.digests, repository: digests})
-
-
-def _find(client: RegistryClient, one: Chosen, repository: str, _: object) -> _FoundDigests:
+def _find(client: RegistryClient, one: Chosen, repository: str, _: object) -> tuple[str, ...] | str:
+    """The digests of an image's layers in one repository, or why there are none."""
     # A name by digest cannot have moved to another image.
     names = sorted(
         (name for name in one.image.names if name.repository == repository),
@@ -106,10 +87,9 @@ def _find(client: RegistryClient, one: Chosen, repository: str, _: object) -> _F
             )
             continue
         if digests is not None:
-            return _FoundDigests(digests)
-    return _FoundDigests(
-        warning=failure
-        or f"image {one.label}: what {repository} has under its name is another image (rebuilt or "
+            return digests
+    return failure or (
+        f"image {one.label}: what {repository} has under its name is another image (rebuilt or "
         "retagged since?); its layers' digests are not taken"
     )
 
@@ -122,7 +102,8 @@ def _digests(repository: Repository, name: Reference, image: Image) -> tuple[str
     top = Descriptor(fetched.media_type, fetched.digest, len(fetched.raw))
     reader = BlobReader(repository, source)
     # An index may say another platform than the config does, by which a store knows it.
-    for matcher in (_Likely(image), _Unlikely(image)):
+    for likely in (True, False):
+        matcher = _ForImage(image, likely=likely)
         listing = list_images(top, reader, matcher, document=document, configs=None)
         for one in listing.images[:_MOST_CANDIDATES]:
             if _is_same(reader, one, image):
@@ -130,23 +111,17 @@ def _digests(repository: Repository, name: Reference, image: Image) -> tuple[str
     return None
 
 
-class _Likely(Matcher):
-    """Images for the platform of one that is in a store; see `Matcher`."""
+class _ForImage(Matcher):
+    """Images for the platform of one that is in a store, or for the other platforms."""
 
-    def __init__(self, image: Image) -> None:
+    def __init__(self, image: Image, *, likely: bool) -> None:
         self._platform = Platform(image.architecture, image.os or LINUX, image.variant)
+        self._likely = likely
 
     def takes(self, platform: Platform) -> bool:
         """Whether an image for `platform` may be it."""
-        return not self._platform.architecture or fits(platform, self._platform)
-
-
-class _Unlikely(_Likely):
-    """Images for the other platforms; see `Matcher`."""
-
-    def takes(self, platform: Platform) -> bool:
-        """Whether an image for `platform` may be it all the same."""
-        return not super().takes(platform)
+        is_likely = not self._platform.architecture or fits(platform, self._platform)
+        return is_likely is self._likely
 
 
 def _is_same(reader: Reader, found: IndexedImage, image: Image) -> bool:

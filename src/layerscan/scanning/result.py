@@ -13,23 +13,14 @@ from layerscan.walking.walker import Usage
 
 
 class LayerCost(NamedTuple):
-    """What one layer costs.
-
-    Attributes:
-        layer: the layer.
-        size: bytes of content: as the store recorded it, else as walked.
-        usage: bytes of disk, by the scan's accounting.
-        walked: what was found in the layer's folder.
-        disk: what that is on.
-        inodes: how many the layer makes the engine create; None by the docker rule.
-    """
+    """What one layer costs."""
 
     layer: Layer
-    size: int
-    usage: int
-    walked: Usage
-    disk: LayerDisk
-    inodes: int | None = None
+    size: int  # bytes of content: as the store recorded it, else as walked
+    usage: int  # bytes of disk, by the scan's accounting
+    walked: Usage  # what was found in the layer's folder
+    disk: LayerDisk  # what that is on
+    inodes: int | None = None  # that it makes the engine create; None by the docker rule
 
 
 class Undigested(NamedTuple):
@@ -55,34 +46,21 @@ class Undigested(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """The result of a scan.
-
-    Attributes:
-        store: the store that was scanned.
-        accounting: the rule of `usage`.
-        disk: the file system that the layers are on, or the store where there are none.
-        chosen: the images that the scan is about, each whole.
-        costs: what each layer costs, by chain_id.
-        image_usage: bytes that each image takes beside its layers, by image_id.
-        sharing: how many images of the store keep each layer, by chain_id;
-            steps of a build whose outcome is there are not counted.
-        images_in_store: how many images the store holds, with a name or not.
-        undigested: what a document lacks, by image.
-        warnings: what the reader should know; the figures are right.
-        problems: what could not be read; the figures lack it.
-    """
+    """The result of a scan."""
 
     store: Store
-    accounting: Accounting
-    disk: LayerDisk
-    chosen: tuple[Chosen, ...]
-    costs: dict[str, LayerCost]
-    image_usage: dict[str, int]
+    accounting: Accounting  # the rule of `usage`
+    disk: LayerDisk  # what the layers are on, or the store where there are none
+    chosen: tuple[Chosen, ...]  # the images that the scan is about, each whole
+    costs: dict[str, LayerCost]  # by chain_id
+    image_usage: dict[str, int]  # bytes that each takes beside its layers, by image_id
+    # How many images of the store keep each layer, by chain_id; steps of a build whose
+    # outcome is there are not counted.
     sharing: dict[str, int]
-    images_in_store: int
-    undigested: tuple[Undigested, ...]
-    warnings: tuple[str, ...]
-    problems: tuple[Problem, ...]
+    images_in_store: int  # with a name or not
+    undigested: tuple[Undigested, ...]  # what a document lacks, by image
+    warnings: tuple[str, ...]  # what the reader should know; the figures are right
+    problems: tuple[Problem, ...]  # what could not be read; the figures lack it
 
     @property
     def fs_block_size(self) -> int:
@@ -92,9 +70,8 @@ class Scan(NamedTuple):
     @property
     def file_system(self) -> str | None:
         """That file system's name by the exact rule, None by the docker rule or if not known."""
-        if self.accounting is Accounting.DOCKER or self.disk.shape is None:
-            return None
-        return self.disk.shape.name
+        shape = self.disk.shape if self.accounting is Accounting.EXACT else None
+        return shape.name if shape is not None else None
 
     @property
     def architectures(self) -> list[str]:
@@ -108,9 +85,7 @@ class Scan(NamedTuple):
     def documents(self) -> dict[str, LayersMeta]:
         """The layers metadata by architecture, as `layerscan.merge` gives it.
 
-        Raises:
-            LayerscanError: what an image's config gives as its architecture
-                can be no key of the document.
+        Raises LayerscanError where an image's architecture can be no key of the document.
         """
         check_architectures((one.label, one.image.architecture) for one in self.chosen)
         return {

@@ -6,7 +6,9 @@ It prints nothing; what there is to say is in the result.
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from errno import EACCES, EPERM
 from typing import TYPE_CHECKING
 
@@ -16,13 +18,7 @@ from layerscan.scanning.costs import image_usage, layer_inodes, layer_usage
 from layerscan.scanning.damage import found_damage
 from layerscan.scanning.disk import LayerDisk
 from layerscan.scanning.result import LayerCost, Scan, Undigested
-from layerscan.scanning.selection import (
-    Choice,
-    Chosen,
-    Selection,
-    absence,
-    choose,
-)
+from layerscan.scanning.selection import Choice, Chosen, Selection, absence, choose
 from layerscan.stores.accounting import Accounting
 from layerscan.stores.model import Image, Layer, Store
 from layerscan.text import printable_path
@@ -31,11 +27,8 @@ from layerscan.walking.walker import Progress, Usage, walk_many
 if TYPE_CHECKING:
     from layerscan.scanning.lookup import Looked
 
-_ATTEMPTS = 4
-"""How often a layer that changes under the walk is walked before it is given up."""
-
-_ERRORS_TOLD = 10
-"""How many unreadable files of one layer are named one by one."""
+_ATTEMPTS = 4  # walks of a layer that changes meanwhile, before it is given up
+_ERRORS_TOLD = 10  # unreadable files of one layer that are named one by one
 
 
 def scan(
@@ -56,12 +49,10 @@ def scan(
         threads: for the walk; default: by the cores and the work at hand.
         on_progress: called about ten times a second with how far the walk has
             come and how many layers there are to walk.
-        look_up: completes the digests of the images; default: they stay as the
-            store knows them.
+        look_up: completes the digests that the store does not know; default: nobody.
 
     Raises:
-        LayerscanError: an image that is required is not there, or the
-            selection fits no image.
+        LayerscanError: an image that is required is not there, or the selection fits none.
         TypeError: `store` is not a store, but its path say.
         ValueError: there is no such accounting.
     """
@@ -143,10 +134,7 @@ class _Scanner:
         """Read the store, and walk what has not been walked whole so far.
 
         An engine may pull and remove images meanwhile: then `changed` says what
-        has to be done once more.
-
-        Returns:
-            All images of the store, and those chosen.
+        has to be done once more. Gives all images of the store, and those chosen.
         """
         self.problems.clear()
         self.changed.clear()
@@ -157,30 +145,31 @@ class _Scanner:
         for wanted in choice.absent:
             if wanted.required:
                 # The store's notes may say why.
-                said = [absence(wanted, images), *self.store.notes]
-                raise LayerscanError("; ".join(said))
-        layers = list(
-            dict.fromkeys(
-                layer
-                for one in choice.chosen
-                for layer in one.image.layers
-                if layer not in self.costs
-            )
-        )
-        for layer, walked in zip(layers, self._walk(layers), strict=True):
-            self._take(layer, walked)
-        for one in choice.chosen:
-            self._take_image(one.image)
-        return images, choice
-
-    def _walk(self, layers: list[Layer]) -> list[Usage]:
+                raise LayerscanError("; ".join([absence(wanted, images), *self.store.notes]))
+        layers = [layer for one in choice.chosen for layer in one.image.layers]
+        layers = [layer for layer in dict.fromkeys(layers) if layer not in self.costs]
         on_progress = self.on_progress
-        return walk_many(
+        found = walk_many(
             [layer.folder for layer in layers],
             child=layers[0].content if layers else None,
             threads=self.threads,
             on_progress=on_progress and (lambda progress: on_progress(progress, len(layers))),
         )
+        for layer, walked in zip(layers, found, strict=True):
+            self._take(layer, walked)
+        for one in choice.chosen:
+            self._take_image(one.image)
+        return images, choice
+
+    @contextmanager
+    def _reading(self, identity: str) -> Iterator[None]:
+        """Tell what cannot be read of a layer or an image; what is gone has changed."""
+        try:
+            yield
+        except FileNotFoundError:
+            self.changed.add(identity)
+        except OSError as error:
+            self._tell(str(error.filename), str(error.strerror))
 
     def _take(self, layer: Layer, walked: Usage) -> None:
         """Keep what was found of a layer if it is whole.
@@ -189,80 +178,53 @@ class _Scanner:
         has the layer: an engine takes a layer off its records before it
         deletes the first file.
         """
-        try:
+        growth = self.store.growth
+        with self._reading(layer.chain_id):
             disk = self.root_disk if walked.child is None else self._disk(layer.folder)
-            usage = layer_usage(
-                layer,
-                walked,
-                self.accounting,
-                disk=disk,
-                growth=self.store.growth,
-            )
+            usage = layer_usage(layer, walked, self.accounting, disk=disk, growth=growth)
             if walked.vanished or not self.store.still_has(layer):
                 self.changed.add(layer.chain_id)
-                return
-        except FileNotFoundError:
-            self.changed.add(layer.chain_id)
-            return
-        except OSError as error:
-            self.problems.append(Problem(str(error.filename), str(error.strerror)))
-            return
-        if walked.errors or walked.child is None:
-            self._tell_errors(layer, walked)
-            return
-        size = walked.child.size if layer.recorded_size is None else layer.recorded_size
-        inodes = layer_inodes(layer, walked, self.accounting, self.store.growth)
-        self.costs[layer] = LayerCost(layer, size, usage, walked, disk, inodes)
+            elif walked.errors or walked.child is None:
+                self._tell_errors(layer, walked)
+            else:
+                size = walked.child.size if layer.recorded_size is None else layer.recorded_size
+                inodes = layer_inodes(layer, walked, self.accounting, growth)
+                self.costs[layer] = LayerCost(layer, size, usage, walked, disk, inodes)
 
     def _disk(self, folder: str) -> LayerDisk:
         return self.disks.setdefault(os.stat(folder).st_dev, LayerDisk(folder))
 
     def _take_image(self, image: Image) -> None:
-        try:
-            usage = image_usage(
-                image,
-                self.accounting,
-                cluster=self.root_disk.cluster,
-                growth=self.store.growth,
-            )
+        disk, growth = self.root_disk, self.store.growth
+        with self._reading(image.image_id):
+            usage = image_usage(image, self.accounting, disk=disk, growth=growth)
             # One config may be in two images, whose archives differ: the larger counts.
             known = self.image_usage.get(image.image_id, 0)
             self.image_usage[image.image_id] = max(usage, known)
-        except FileNotFoundError:
-            self.changed.add(image.image_id)
-        except OSError as error:
-            self.problems.append(Problem(str(error.filename), str(error.strerror)))
 
     def _is_whole(self, one: Chosen) -> bool:
         """Whether all of an image could be read; tells it if not."""
-        changed = {one.image.image_id} if one.image.image_id in self.changed else set()
-        changed.update(
-            layer.chain_id for layer in one.image.layers if layer.chain_id in self.changed
-        )
-        if changed:
-            self.problems.append(
-                Problem(f"image {one.label}", "kept changing while it was scanned: scan again")
-            )
+        image = one.image
+        if not self.changed.isdisjoint((image.image_id, *(one.chain_id for one in image.layers))):
+            self._tell(f"image {one.label}", "kept changing while it was scanned: scan again")
             return False
-        lost = [layer.chain_id for layer in one.image.layers if layer not in self.costs]
+        lost = [layer.chain_id for layer in image.layers if layer not in self.costs]
         if lost:
-            self.problems.append(
-                Problem(f"image {one.label}", f"is left out: layer {lost[0]} could not be read")
-            )
-        return not lost and one.image.image_id in self.image_usage
+            self._tell(f"image {one.label}", f"is left out: layer {lost[0]} could not be read")
+        return not lost and image.image_id in self.image_usage
+
+    def _tell(self, where: str, what: str) -> None:
+        self.problems.append(Problem(where, what))
 
     def _tell_errors(self, layer: Layer, walked: Usage) -> None:
         if not walked.errors:
-            self.problems.append(Problem(layer.folder, f"has no folder {layer.content}"))
+            self._tell(layer.folder, f"has no folder {layer.content}")
         for error in walked.errors[:_ERRORS_TOLD]:
             hint = "; use sudo" if error.errno in (EACCES, EPERM) else ""
-            path = printable_path(error.path)
-            self.problems.append(Problem(path, os.strerror(error.errno) + hint))
+            self._tell(printable_path(error.path), os.strerror(error.errno) + hint)
         untold = walked.error_count - _ERRORS_TOLD
         if untold > 0:
-            self.problems.append(
-                Problem(layer.folder, f"{untold:,} more entries of this layer cannot be read")
-            )
+            self._tell(layer.folder, f"{untold:,} more entries of this layer cannot be read")
 
     def _tell_removed(self, first: Choice, last: Choice) -> None:
         there = {one.image.image_id for one in last.chosen}
@@ -301,8 +263,6 @@ def _sharing(images: Iterable[Image], chosen: Iterable[Chosen]) -> dict[str, int
         if image.has_name or not image.layers or image.layers[-1].chain_id not in built
     }
     keeping.update((one.image.image_id, one.image) for one in chosen)
-    counts: dict[str, int] = {}
-    for image in keeping.values():
-        for chain in dict.fromkeys(layer.chain_id for layer in image.layers):
-            counts[chain] = counts.get(chain, 0) + 1
-    return counts
+    return Counter(
+        chain for image in keeping.values() for chain in {one.chain_id for one in image.layers}
+    )

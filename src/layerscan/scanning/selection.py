@@ -15,62 +15,41 @@ from layerscan.stores.model import Image, Layer
 
 _IMAGE_ID = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})", re.ASCII)
 
-_NAMES_TOLD = 5
-"""Of the names that come near one that is not there, how many are told."""
+_NAMES_TOLD = 5  # of those that come near one that is not there
 
 
 class Wanted(NamedTuple):
-    """An image that is asked for.
+    """An image that is asked for."""
 
-    Attributes:
-        text: how, for messages.
-        reference: as a reference, or None where `text` can only be an id.
-        required: it is an error if the store does not hold it.
-    """
-
-    text: str
-    reference: Reference | None
-    required: bool = True
+    text: str  # how, for messages
+    reference: Reference | None  # None where `text` can only be an id
+    required: bool = True  # it is an error if the store does not hold it
 
 
 class Selection(NamedTuple):
-    """What a scan is about.
+    """What a scan is about."""
 
-    Attributes:
-        wanted: the images asked for; None for all that have a name.
-        architecture: only images of this one, and those that do not say theirs.
-        dangling: with `wanted` None, also images without a name.
-        every_platform: where a name stands for images of several platforms,
-            all of them, not only the one of this machine's.
-    """
-
-    wanted: tuple[Wanted, ...] | None = None
-    architecture: str | None = None
-    dangling: bool = False
+    wanted: tuple[Wanted, ...] | None = None  # None for all that have a name
+    architecture: str | None = None  # only images of this one, and those that do not say theirs
+    dangling: bool = False  # with `wanted` None, also images without a name
+    # Where a name stands for images of several platforms: all, not only this machine's.
     every_platform: bool = False
-
-    @property
-    def takes_foreign(self) -> bool:
-        """Whether a name may mean an image that is not for this machine's platform."""
-        return self.every_platform or self.architecture is not None
 
 
 class Chosen(NamedTuple):
-    """An image that a scan is about.
-
-    Attributes:
-        image: the image.
-        repositories: those whose digests count; ``""`` stands for an image
-            that has no name.
-    """
+    """An image that a scan is about."""
 
     image: Image
-    repositories: tuple[str, ...]
+    repositories: tuple[str, ...]  # whose digests count; "" for an image that has no name
 
     @property
     def label(self) -> str:
-        """What to call the image: its first name, or its short id."""
-        return label(self.image)
+        """What to call the image: its first name as people type it, or its short id."""
+        image = self.image
+        if image.names:
+            # A name by tag says more than one by digest, so it comes first.
+            return min(image.names, key=lambda name: (name.tag is None, name)).familiar
+        return next(iter(image.other_names), image.image_id.removeprefix("sha256:")[:12])
 
     def digests(self) -> Iterator[tuple[Layer, str]]:
         """The layers by their digests that count: one layer may have several, or none."""
@@ -82,35 +61,14 @@ class Chosen(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The outcome of a selection.
+    """The outcome of a selection."""
 
-    Attributes:
-        chosen: the images, each once, by their labels.
-        absent: those that were asked for and are not there.
-    """
-
-    chosen: tuple[Chosen, ...]
-    absent: tuple[Wanted, ...]
-
-
-def label(image: Image) -> str:
-    """What to call `image`: its first name as people type it, or its short id.
-
-    A name by tag says more than one by digest, so it comes first.
-    """
-    if image.names:
-        return min(image.names, key=lambda name: (name.tag is None, name)).familiar
-    if image.other_names:
-        return image.other_names[0]
-    return image.image_id.removeprefix("sha256:")[:12]
+    chosen: tuple[Chosen, ...]  # each image once, by their labels
+    absent: tuple[Wanted, ...]  # what is not there
 
 
 def want(text: str) -> Wanted:
-    """Read `text` as an image reference of any form, or an image id.
-
-    Raises:
-        ReferenceSyntaxError: it is neither.
-    """
+    """Read `text` as a reference of any form, or an image id; else a ReferenceSyntaxError."""
     try:
         return Wanted(text, reference.parse(text))
     except ReferenceSyntaxError:
@@ -120,15 +78,10 @@ def want(text: str) -> Wanted:
 
 
 def choose(images: Sequence[Image], selection: Selection) -> Choice:
-    """The images of a store that `selection` is about.
+    """Those of all images of a store that `selection` is about.
 
-    Args:
-        images: all images of the store.
-        selection: what is asked for.
-
-    Raises:
-        LayerscanError: an image id names several images, or no image has the
-            architecture asked for while others are there.
+    Raises LayerscanError where an image id names several images, or no image has the
+    architecture asked for while others are there.
     """
     # By their places: of one config there may be two images, whose archives differ.
     repositories: dict[int, set[str]] = {}
@@ -158,25 +111,18 @@ def architectures(chosen: Iterable[Chosen]) -> list[str]:
 
 def absence(wanted: Wanted, images: Iterable[Image]) -> str:
     """That `wanted` is none of a store's `images`, and what they have that comes near it."""
-    there = _same_repository(wanted, images)
-    hint = f"; of that repository it holds {', '.join(there[:_NAMES_TOLD])}" if there else ""
-    return f"image {wanted.text} is not in the store{hint}"
-
-
-def _same_repository(wanted: Wanted, images: Iterable[Image]) -> list[str]:
-    """Names that the store has in the repository of `wanted`, as people type them."""
-    if wanted.reference is None:
-        return []
-    repository = wanted.reference.repository
-    return sorted(
+    repository = wanted.reference and wanted.reference.repository
+    there = sorted(
         name.familiar for image in images for name in image.names if name.repository == repository
     )
+    hint = f"; of that repository it holds {', '.join(there[:_NAMES_TOLD])}" if there else ""
+    return f"image {wanted.text} is not in the store{hint}"
 
 
 def _meant(image: Image, selection: Selection) -> list[Reference | str]:
     """Those of an image's names that mean it."""
     names: list[Reference | str] = [*image.names, *image.other_names]
-    if selection.takes_foreign:
+    if selection.every_platform or selection.architecture is not None:
         return names
     return [name for name in names if name not in image.foreign_names]
 
@@ -199,10 +145,8 @@ class _ImagesByName:
                 self._by_name.setdefault(name, []).append(place)
 
     def find(self, wanted: Wanted) -> dict[int, set[str]]:
-        """The images meant, by their places, and the repositories whose digests count.
-
-        A name goes before an id.
-        """
+        """The images meant, by their places, and the repositories whose digests count."""
+        # A name goes before an id.
         if wanted.reference is not None:
             name = wanted.reference
             # A digest says it all; Docker does not compare the tag beside it.

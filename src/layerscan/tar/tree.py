@@ -34,6 +34,12 @@ class XattrNamespace(IntEnum):
     ACL_DEFAULT = 5
     """``system.posix_acl_default``, the whole name."""
 
+    @property
+    def prefix(self) -> str:
+        """What names in it begin with; empty for those in no other."""
+        acls = ("system.posix_acl_access", "system.posix_acl_default")
+        return ("", "user.", "trusted.", "security.", *acls)[self]
+
 
 class LayerTree(NamedTuple):
     """The tree of one unpacked layer. Inode 0 is its root folder, which has no name.

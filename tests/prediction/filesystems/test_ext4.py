@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from layerscan.prediction.filesystems import file_system
 from layerscan.prediction.filesystems.ext4 import Ext4
-from layerscan.prediction.filesystems.ext4_extents import LONGEST_EXTENT, extent_blocks
+from layerscan.prediction.filesystems.ext4_folders import LONGEST_EXTENT, extent_blocks
 from layerscan.tar.tree import InodeKind, XattrNamespace
 from tests.builders.layer_trees import walked
 from tests.builders.model_case import (
@@ -243,15 +243,12 @@ def test_list_of_pieces_of_a_file() -> None:
 
 def test_parts_agree_with_the_tree() -> None:
     for model in modelled():
-        block_size = model.block_size
         sizes = (0, 1, 59, 60, 5000, 100_000)
         tree = folder_tree([3] * len(sizes))
-        for kind, part in ((InodeKind.FILE, model.file), (InodeKind.SYMLINK, model.symlink)):
-            kinds = np.array([InodeKind.DIRECTORY, *[kind] * len(sizes)], dtype=np.uint8)
-            whole = tree._replace(kinds=kinds, sizes=np.array([0, *sizes]))
-            parts = [part(size) for size in sizes if kind is InodeKind.FILE or size < block_size]
-            told = model.inodes(whole)[1 : 1 + len(parts)]
-            assert told.tolist() == parts
+        files = tree._replace(sizes=np.array([0, *sizes]))
+        assert model.inodes(files)[1:].tolist() == [model.file(size) for size in sizes]
+        links = folder_tree([3] * 2, kind=InodeKind.SYMLINK)._replace(sizes=np.array([0, 59, 60]))
+        assert model.inodes(links)[1:].tolist() == [0, model.unit]
         assert model.folder() == model.tree(folder_tree([]))
         assert model.overhead(tree) == 0
 

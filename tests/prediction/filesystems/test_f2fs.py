@@ -92,10 +92,10 @@ def test_access_control_lists_are_short() -> None:
 def test_parts_agree_with_the_tree() -> None:
     model = F2fs()
     sizes = (0, 1, 3488, 3489, 4095, 10_000_000)
-    for kind, part in ((InodeKind.FILE, model.file), (InodeKind.SYMLINK, model.symlink)):
-        tree = folder_tree([3] * len(sizes), kind=kind)._replace(sizes=np.array([0, *sizes]))
-        own = [size for size in sizes if kind is InodeKind.FILE or size <= 4095]
-        assert model.inodes(tree)[1 : 1 + len(own)].tolist() == [part(size) for size in own]
+    files = folder_tree([3] * len(sizes))._replace(sizes=np.array([0, *sizes]))
+    assert model.inodes(files)[1:].tolist() == [model.file(size) for size in sizes]
+    links = folder_tree([3] * 2, kind=InodeKind.SYMLINK)._replace(sizes=np.array([0, 3488, 3489]))
+    assert model.inodes(links)[1:].tolist() == [0, 4096]
     assert model.folder() == model.tree(folder_tree([]))
 
 

@@ -202,9 +202,11 @@ def test_inodes_of_many_files(disk: Disk) -> None:
 def test_parts_agree_with_the_tree() -> None:
     for model in map(named, SHAPES):
         sizes = (0, 1, 336, 337, 848, 849, 1000, 1023)
-        for kind, part in ((InodeKind.FILE, model.file), (InodeKind.SYMLINK, model.symlink)):
-            tree = folder_tree([3] * len(sizes), kind=kind)._replace(sizes=np.array([0, *sizes]))
-            assert model.inodes(tree)[1:].tolist() == [part(size) for size in sizes]
+        files = folder_tree([3] * len(sizes))._replace(sizes=np.array([0, *sizes]))
+        assert model.inodes(files)[1:].tolist() == [model.file(size) for size in sizes]
+        borders = np.array([0, model._literal, model._literal + 1])
+        links = folder_tree([3] * 2, kind=InodeKind.SYMLINK)._replace(sizes=borders)
+        assert model.inodes(links)[1:].tolist() == [0, model.block_size]
         assert model.folder() == model.tree(folder_tree([]))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerscan.errors import LayerscanError
+from layerscan.prediction.filesystems.filesystem import FileSystem
 from layerscan.prediction.stores.model import LayerFigures, Position, store_model
 from layerscan.stores.accounting import Accounting, grown_once
 from layerscan.stores.containerd import footprint as containerd_footprint
@@ -19,6 +20,9 @@ from layerscan.stores.overlay2 import footprint as overlay2_footprint
 from layerscan.tar.tarsplit import TarSplit
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from layerscan.stores.model import Growth
     from layerscan.tar.tree import LayerTree
 
@@ -33,18 +37,14 @@ ONLY = Position(0, is_top=True)
 EMPTY = LayerFigures(0, 0, 0, 0, 0, 0, 0)
 
 
-class Telling:
+class Telling(FileSystem):
     """A file system whose figures tell what they are made of."""
 
     name = "telling"
     block_size = unit = BLOCK
-    margin = 0.0
 
-    def tree(self, tree: LayerTree) -> int:
+    def inodes(self, tree: LayerTree) -> NDArray[np.int64]:
         raise AssertionError(f"the tree is in the figures: {tree}")
-
-    def overhead_of(self, inodes: int) -> int | None:
-        raise AssertionError(inodes)
 
     def overhead(self, tree: LayerTree) -> int:
         raise AssertionError(f"so is its overhead: {tree}")
@@ -57,9 +57,6 @@ class Telling:
 
     def folder(self) -> int:
         return FOLDER
-
-    def symlink(self, length: int) -> int:
-        return length
 
 
 class Inline(Telling):

@@ -13,18 +13,9 @@ __all__ = ["FILE_SYSTEMS", "file_system"]
 
 
 def file_system(name: str, block_size: int | None = None) -> "FileSystem":
-    """The model of a file system.
+    """The model of the file system that `parse_file_system` reads of `name`.
 
-    Args:
-        name: one of `FILE_SYSTEMS`, and how ``mkfs`` made it where that is not by
-            default: ``ext4,block=1024,cluster=16384,inode=128``, ``xfs,inode=1024``,
-            ``btrfs,nodesize=4096,profile=single``.
-        block_size: bytes of a block; by default what the name says, or 4,096.
-
-    Raises:
-        LayerscanError: there is no such file system, or `name` and `block_size`
-            contradict each other.
-        MissingPackageError: there is no numpy.
+    A block has 4,096 bytes where nothing says it. The models need numpy: MissingPackageError.
     """
     kind, named, _ = parse_file_system(name, block_size)
     with needed("numpy"):

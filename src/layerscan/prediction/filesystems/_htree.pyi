@@ -20,8 +20,7 @@ def indexed_blocks(
     Args:
         lengths: bytes of each entry, at least 12, folder by folder, each in the
             order in which they are made. No folder is without any.
-        starts: where each folder's entries start in `lengths`, and the end of the
-            last: one more than there are folders.
+        starts: where each folder's entries start in `lengths`, and the last ends.
         means: receives the mean number of blocks of each folder.
         linear_room: bytes for entries while the folder has one block.
         leaf_room: bytes for entries in a leaf of the index, at most 65,536.
@@ -33,6 +32,5 @@ def indexed_blocks(
     Raises:
         BufferError: an array is not contiguous, or `means` cannot be written.
         MemoryError: there is none for the largest folder, some 25 bytes a name.
-        ValueError: `starts` do not fit, these are no measures of a folder, or an array
-            has other numbers.
+        ValueError: what is given cannot be.
     """

@@ -1,6 +1,5 @@
 # cython: subinterpreters_compatible=shared_gil
-"""How many blocks an indexed folder of ext4 has: the growth of its index, followed
-entry by entry, in C and without the GIL.
+"""The growth of the index of a folder of ext4, entry by entry, in C and without the GIL.
 
 The rules are those of the kernel, `layerscan.prediction.filesystems.ext4_folders` has them with
 their source. A folder of more than one block keeps its entries in leaves, each
@@ -19,10 +18,8 @@ from libc.string cimport memset, strchr
 
 
 cdef enum:
-    # An entry is at least so long: 8 bytes and a name of 1 to 4.
-    SHORTEST_ENTRY = 12
-    # Bytes for entries in the largest block, and how many these are at the most.
-    MOST_ROOM = 65536
+    SHORTEST_ENTRY = 12  # 8 bytes and a name of 1 to 4
+    MOST_ROOM = 65536  # bytes for entries in the largest block
     MOST_IN_LEAF = 65536 // SHORTEST_ENTRY + 1
     NOTHING = -1
 
@@ -30,37 +27,27 @@ cdef enum:
 cdef struct Name:
     uint32_t hash
     int32_t length
-    # The one that came to the same leaf before it, or NOTHING.
-    int32_t before
+    int32_t before  # the one that came to the same leaf before it, or NOTHING
 
 
 cdef struct Leaf:
     uint32_t least_hash
-    int32_t used
-    int32_t count
-    int32_t newest
+    int32_t used, count, newest
 
 
-cdef struct Node:
-    # A block of the index: leaves in the order of their hashes.
+cdef struct Node:  # a block of the index
     uint32_t least_hash
     int32_t count
-    int32_t *leaves
+    int32_t *leaves  # in the order of their hashes
 
 
 cdef struct Index:
-    int32_t linear_room
-    int32_t leaf_room
-    int32_t half_block
-    int32_t root_limit
-    int32_t node_limit
+    int32_t linear_room, leaf_room, half_block, root_limit, node_limit
     Name *names
     Leaf *leaves
-    int32_t leaf_count
     Node *nodes
-    int32_t node_count
-    # With one level the only node is the root itself.
-    int32_t levels
+    int32_t leaf_count, node_count
+    int32_t levels  # with one, the only node is the root itself
     int32_t *node_space
     Name *sorting
 
@@ -74,12 +61,10 @@ cdef int index_allocate(Index *index, size_t most_names) noexcept nogil:
     index.nodes = <Node *>malloc(most_nodes * sizeof(Node))
     index.node_space = <int32_t *>malloc(most_nodes * index.node_limit * sizeof(int32_t))
     index.sorting = <Name *>malloc(MOST_IN_LEAF * sizeof(Name))
-    if (
+    return -1 if (
         index.names == NULL or index.leaves == NULL or index.nodes == NULL
         or index.node_space == NULL or index.sorting == NULL
-    ):
-        return -1
-    return 0
+    ) else 0
 
 
 cdef void index_free(Index *index) noexcept nogil:
@@ -295,14 +280,8 @@ cdef Py_ssize_t take(
 ) except -1:
     """Take the memory of an array of numbers until `view` is released. Returns how many.
 
-    Typed memoryviews do this as well, and are most of what Cython then makes.
-
-    Args:
-        array: the array.
-        view: receives where its numbers are.
-        formats: what they may be, in letters of the struct module.
-        size: bytes of each.
-        flags: PyBUF_WRITABLE where they are to be written.
+    Their `formats` are letters of the struct module, and `size` the bytes of each. Typed
+    memoryviews do this as well, and are most of what Cython then makes.
     """
     PyObject_GetBuffer(array, view, PyBUF_FORMAT | PyBUF_ND | flags)
     if view.ndim != 1 or view.itemsize != size or strchr(formats, view.format[0]) == NULL:
@@ -311,16 +290,8 @@ cdef Py_ssize_t take(
 
 
 def indexed_blocks(
-    lengths,
-    starts,
-    means,
-    *,
-    int linear_room,
-    int leaf_room,
-    int block_size,
-    int root_limit,
-    int node_limit,
-    int trials,
+    lengths, starts, means, *,
+    int linear_room, int leaf_room, int block_size, int root_limit, int node_limit, int trials,
 ):
     cdef Index index
     cdef Py_buffer views[3]

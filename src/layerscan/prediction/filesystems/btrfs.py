@@ -15,80 +15,53 @@ What comes in between later, a file's extent when its data is written out, halve
 some of them. In smaller nodes inline files leave more of the end empty.
 """
 
-from typing import ClassVar
-
 import numpy as np
 from numpy.typing import NDArray
 
-from layerscan.prediction.filesystems.columns import (
-    large_xattrs,
-    per_inode,
-    rounded_up,
-    xattr_lengths,
-)
+from layerscan.prediction.filesystems.columns import large_xattrs, per_inode, rounded_up
+from layerscan.prediction.filesystems.filesystem import FileSystem
 from layerscan.tar.tree import InodeKind, LayerTree, XattrNamespace
 
 _BLOCK = 4096
 _USUAL_NODE = 16384
 _NODE_HEADER = 101
-_COPIES = {"single": 1, "dup": 2}
-"""Of each leaf, by the profile of metadata."""
+_COPIES = {"single": 1, "dup": 2}  # of each leaf, by the profile of metadata
 
 _MAX_INLINE = 2048
 _MAX_EXTENT = 128 << 20
-
+# Bytes of an item's header, which all of the following have beside their own.
 _ITEM = 25
-"""Bytes of an item's header, which all of the following have beside their own."""
-
 _INODE = _ITEM + 160
+# A name itself is in three items: a reference, and two of its folder.
 _NAME = (_ITEM + 10) + 2 * (_ITEM + 30)
-"""Of a name, which itself is in three items: a reference, and two of its folder."""
-
+# Where another name of the same inode in the same folder has made the reference.
 _FURTHER_NAME = 10 + 2 * (_ITEM + 30)
-"""Where another name of the same inode in the same folder has made the reference."""
-
 _XATTR = _ITEM + 30
 _INLINE = _ITEM + 21
 _EXTENT = _ITEM + 53
 _EXTENT_RECORD = _ITEM + 53
 _NODE_RECORD = _ITEM + 33
 _CHECKSUM = 4
-
 _EXTENTS_FULL = 0.9
 _CHECKSUMS_FULL = 0.92
+# How full leaves are, by the share of bytes in them that came later.
 _LATER = (0.0, 0.1, 0.5, 0.65, 0.8, 1.0)
 _FULL = (0.955, 0.82, 0.838, 0.857, 0.93, 0.955)
-"""How full leaves are, by the share of bytes in them that came later."""
-
+# How full they are at the most, by the names in a folder, on average. Names are put in
+# where their folder is, before the inodes of what is in it. What comes later fills that
+# up: the more there is of it, the less this counts.
 _NAMES = (200, 500, 2000)
 _FULL_OF_NAMES = (0.8, 0.87, 0.955)
-"""How full they are at the most, by the names in a folder, on average.
-
-Names are put in where their folder is, before the inodes of what is in it. What
-comes later fills that up: the more there is of it, the less this counts.
-"""
-
-_PREFIXES = {
-    XattrNamespace.OTHER: 0,
-    XattrNamespace.USER: len("user."),
-    XattrNamespace.TRUSTED: len("trusted."),
-    XattrNamespace.SECURITY: len("security."),
-    XattrNamespace.ACL_ACCESS: len("system.posix_acl_access"),
-    XattrNamespace.ACL_DEFAULT: len("system.posix_acl_default"),
-}
 
 
-class Btrfs:
-    """Btrfs on one device.
+class Btrfs(FileSystem):
+    """Btrfs on one device, with leaves of `nodesize` bytes (``mkfs.btrfs -n``).
 
-    Args:
-        block_size: bytes of a sector: 4,096, those of a page on most kernels.
-        nodesize: bytes of a leaf (``mkfs.btrfs -n``).
-        profile: of metadata, ``dup`` or ``single`` (``mkfs.btrfs -m``).
+    A block is a sector: a page on most kernels. The `profile` is that of metadata (``-m``).
     """
 
     # Leaves are fuller one time than another, by what else the machine writes.
-    margin: ClassVar[float] = 0.001
+    margin = 0.001
 
     def __init__(
         self, block_size: int = _BLOCK, *, nodesize: int = _USUAL_NODE, profile: str = "dup"
@@ -96,16 +69,8 @@ class Btrfs:
         self.block_size = self.unit = block_size
         self._node = nodesize
         self._room = nodesize - _NODE_HEADER
-        self._profile = profile
-
-    @property
-    def name(self) -> str:
-        """As ``--fs`` takes it, with all that the figures depend on."""
-        return f"btrfs,block={self.block_size},nodesize={self._node},profile={self._profile}"
-
-    def tree(self, tree: LayerTree) -> int:
-        """Bytes by ``st_blocks`` of all inodes of an unpacked layer, its root included."""
-        return int(self.inodes(tree).sum())
+        self._copies = _COPIES[profile]
+        self.name = f"btrfs,block={block_size},nodesize={nodesize},profile={profile}"
 
     def inodes(self, tree: LayerTree) -> NDArray[np.int64]:
         """Bytes by ``st_blocks`` of each inode. Shape (inodes,)."""
@@ -134,26 +99,15 @@ class Btrfs:
         leaves /= self._room
         leaves *= 1 + _NODE_RECORD / _EXTENTS_FULL / self._room
         unused = int(rounded_up(inline, _BLOCK).sum()) + int(rounded_up(targets, _BLOCK).sum())
-        return round(leaves * self._node * _COPIES[self._profile]) - unused
-
-    def overhead_of(self, inodes: int) -> None:
-        """Their number alone does not say it."""
+        return round(leaves * self._node * self._copies) - unused
 
     def refused(self, tree: LayerTree) -> str:
-        """What of the tree cannot be on it; see `FileSystem.refused`."""
+        """That an attribute is too large."""
         return large_xattrs(_xattrs(tree), self._room)
 
-    def file(self, size: int) -> int:
-        """Bytes by ``st_blocks`` of a file of `size` bytes."""
-        return -(-size // _BLOCK) * _BLOCK
-
     def folder(self) -> int:
-        """Bytes by ``st_blocks`` of a folder: none, whatever is in it."""
+        """None, whatever is in it."""
         return 0
-
-    def symlink(self, length: int) -> int:
-        """Bytes by ``st_blocks`` of a symlink whose target has `length` bytes."""
-        return self.file(length)
 
     def _left_empty(self, items: NDArray[np.int64]) -> float:
         """How much of leaves stays empty since inline files are not split, in bytes.
@@ -183,11 +137,9 @@ class Btrfs:
 
 def _xattrs(tree: LayerTree) -> NDArray[np.int64]:
     """Bytes of the item of each attribute."""
-    prefixes = np.zeros(len(XattrNamespace), dtype=np.int64)
-    for namespace, length in _PREFIXES.items():
-        prefixes[namespace] = length
-    items = _XATTR + prefixes[tree.xattr_namespaces] + xattr_lengths(tree)
-    return items + tree.xattr_value_lengths
+    prefixes = np.array([len(namespace.prefix) for namespace in XattrNamespace])
+    names = prefixes[tree.xattr_namespaces] + tree.xattr_name_lengths
+    return _XATTR + names + tree.xattr_value_lengths
 
 
 def _further_names(tree: LayerTree) -> int:

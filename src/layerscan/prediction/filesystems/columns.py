@@ -9,11 +9,10 @@ from layerscan.tar.tree import InodeKind, LayerTree, XattrNamespace
 
 _Integer = TypeVar("_Integer", np.int32, np.int64)
 
-_ACL_HEADER = 4
-_ACL_ENTRY = 8
+_ACL_HEADER, _ACL_ENTRY = 4, 8
 _ID = 4
+# For the owner, the group, the mask and others; nearly always all four.
 _ENTRIES_WITHOUT_ID = 4
-"""Entries of an ACL for the owner, the group, the mask and others; nearly always all four."""
 
 
 def per_inode(
@@ -39,11 +38,6 @@ def values_with_short_acls(tree: LayerTree) -> NDArray[np.int64]:
     return values
 
 
-def xattr_lengths(tree: LayerTree) -> NDArray[np.int64]:
-    """Bytes of each attribute's name without its namespace."""
-    return tree.xattr_name_lengths.astype(np.int64)
-
-
 def long_target(tree: LayerTree, most: int) -> str:
     """In words, that the target of a symlink is longer than `most` bytes; empty if none is."""
     longest = int(tree.sizes[tree.kinds == InodeKind.SYMLINK].max(initial=0))
@@ -60,15 +54,11 @@ def large_xattrs(taken: NDArray[np.int64], room: int) -> str:
     return f"extended attributes take {largest_taken} bytes, and there is room for {room}"
 
 
-def smallest(inodes: NDArray[np.int32], values: NDArray[_Integer], count: int) -> NDArray[np.int64]:
-    """The least of `values` for each of `count` inodes; the largest number where it has none."""
-    least = np.full(count, np.iinfo(np.int64).max)
+def extremes(
+    inodes: NDArray[np.int32], values: NDArray[_Integer], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The least and the largest of `values`, which are above 0, for each of `count` inodes."""
+    least, most = np.full(count, np.iinfo(np.int64).max), np.zeros(count, dtype=np.int64)
     np.minimum.at(least, inodes, values)
-    return least
-
-
-def largest(inodes: NDArray[np.int32], values: NDArray[_Integer], count: int) -> NDArray[np.int64]:
-    """The largest of `values` for each of `count` inodes; 0 where it has none."""
-    most = np.zeros(count, dtype=np.int64)
     np.maximum.at(most, inodes, values)
-    return most
+    return least, most

@@ -16,8 +16,6 @@ pulls by Docker onto fresh disks, is what that document leaves open:
   the cluster of the last one while there is room.
 """
 
-from typing import ClassVar
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,71 +25,50 @@ from layerscan.prediction.filesystems.columns import (
     per_inode,
     rounded_up,
     values_with_short_acls,
-    xattr_lengths,
 )
-from layerscan.prediction.filesystems.ext4_extents import LONGEST_EXTENT, extent_blocks
-from layerscan.prediction.filesystems.ext4_folders import Folders
+from layerscan.prediction.filesystems.ext4_folders import LONGEST_EXTENT, Folders, extent_blocks
+from layerscan.prediction.filesystems.filesystem import FileSystem
 from layerscan.tar.tree import InodeKind, LayerTree
 
-_FIXED_PART = 128
-_EXTRA_PART = 32
-"""Bytes of an inode before its attributes: the old layout, then ``i_extra_isize``."""
-
-_XATTR_MAGIC = 4
-_XATTR_END = 4
-
-_XATTR_HEADER = 32
-"""Bytes of a block of attributes before the first."""
-
-_XATTR_ENTRY = 16
-"""Bytes of an attribute before its name; name and value fill multiples of 4."""
-
-_INLINE_SYMLINK = 59
-"""Bytes of the longest target that is in the inode: ``i_block`` has 60, one is a NUL."""
+# In bytes. Before its attributes, an inode has the old layout, then i_extra_isize.
+_FIXED_PART, _EXTRA_PART = 128, 32
+_XATTR_MAGIC, _XATTR_END = 4, 4
+_XATTR_HEADER = 32  # of a block of attributes, before the first
+_XATTR_ENTRY = 16  # of an attribute before its name; name and value fill multiples of 4
+_INLINE_SYMLINK = 59  # the longest target that is in the inode: i_block has 60, one is a NUL
 
 
-class Ext4:
-    """ext4 with blocks of `block_size` bytes.
+class Ext4(FileSystem):
+    """ext4 with blocks of `block_size` bytes, and inodes of `inode` bytes (``mke2fs -I``).
 
-    Args:
-        block_size: in bytes.
-        cluster: bytes of what it gives out at a time, where that is more than a block
-            (``mke2fs -O bigalloc -C``); None for a block.
-        inode: bytes of an inode (``mke2fs -I``).
+    `cluster` are the bytes of what it gives out at a time, where that is more than a block
+    (``mke2fs -O bigalloc -C``).
     """
-
-    margin: ClassVar[float] = 0.0
 
     def __init__(
         self, block_size: int = 4096, *, cluster: int | None = None, inode: int = 256
     ) -> None:
         self.block_size = block_size
         self.unit = cluster or block_size
-        self._inode = inode
         # Attributes go into the inode behind all else, and what does not fit to one block.
         taken = _FIXED_PART + _EXTRA_PART + _XATTR_MAGIC + _XATTR_END
         self._xattr_room = max(0, inode - taken)
         self._folders = Folders(block_size, self.unit)
-
-    @property
-    def name(self) -> str:
-        """As ``--fs`` takes it, with all that the figures depend on."""
-        cluster = f"cluster={self.unit}," if self.unit != self.block_size else ""
-        return f"ext4,block={self.block_size},{cluster}inode={self._inode}"
+        clusters = f"cluster={self.unit}," if self.unit != block_size else ""
+        self.name = f"ext4,block={block_size},{clusters}inode={inode}"
 
     def tree(self, tree: LayerTree) -> int:
-        """Bytes by ``st_blocks`` of all inodes of an unpacked layer, its root included."""
+        """The same of all its inodes: whole blocks."""
         return round(float(self.inodes(tree).sum()) / self.unit) * self.unit
 
     def inodes(self, tree: LayerTree) -> NDArray[np.float64]:
-        """Mean bytes by ``st_blocks`` of each inode. Shape (inodes,).
-
-        Of all but large folders it is certain.
-        """
+        """Mean bytes by ``st_blocks`` of each inode; of all but large folders it is certain."""
         units = rounded_up(tree.sizes, self.unit) // self.unit
         is_folder, is_symlink = tree.kinds == InodeKind.DIRECTORY, tree.kinds == InodeKind.SYMLINK
         units[is_symlink & (tree.sizes <= _INLINE_SYMLINK)] = 0
-        units += self._extent_blocks(tree.sizes) + self._xattr_blocks(tree)
+        # What does not fit into the inode takes a block.
+        has_block = _xattrs_of_inodes(tree) > self._xattr_room
+        units += self._extent_blocks(tree.sizes) + has_block
         # The blocks of files are chosen later, when they are written out.
         at_once = is_folder | ((tree.kinds != InodeKind.FILE) & (units > 0))
         folders = self._folders.units(tree, at_once)
@@ -99,15 +76,15 @@ class Ext4:
         return (folders + units) * self.unit
 
     def overhead(self, tree: LayerTree) -> int:  # noqa: ARG002 - all alike
-        """Nothing: see the module."""
+        """Nothing: inodes have their place from the start."""
         return 0
 
     def overhead_of(self, inodes: int) -> int:  # noqa: ARG002 - all alike
-        """Nothing."""
+        """The same."""
         return 0
 
     def refused(self, tree: LayerTree) -> str:
-        """What of the tree cannot be on it; see `FileSystem.refused`."""
+        """That a symlink's target is too long, or attributes take too much."""
         room = self.block_size - _XATTR_HEADER - _XATTR_END
         return (
             # With a NUL, in one block.
@@ -118,30 +95,21 @@ class Ext4:
 
     def file(self, size: int) -> int:
         """Bytes by ``st_blocks`` of a file of `size` bytes."""
-        listed = int(self._extent_blocks(np.array([size]))[0])
-        return (-(-size // self.unit) + listed) * self.unit
+        return super().file(size) + int(self._extent_blocks(np.array([size]))[0]) * self.unit
 
     def folder(self) -> int:
-        """Bytes by ``st_blocks`` of a folder with few names or none."""
+        """One block."""
         return self.unit
-
-    def symlink(self, length: int) -> int:
-        """Bytes by ``st_blocks`` of a symlink whose target has `length` bytes."""
-        return 0 if length <= _INLINE_SYMLINK else self.unit
 
     def _extent_blocks(self, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
         """How many blocks have the list of a file's pieces, which are as long as they can be."""
         return extent_blocks(-(-sizes // (LONGEST_EXTENT * self.block_size)), self.block_size)
 
-    def _xattr_blocks(self, tree: LayerTree) -> NDArray[np.int64]:
-        """For each inode 1 if it has a block of attributes, else 0."""
-        return (_xattrs_of_inodes(tree) > self._xattr_room).astype(np.int64)
-
 
 def _xattrs(tree: LayerTree) -> NDArray[np.int64]:
     """Bytes of each attribute."""
-    names, values = xattr_lengths(tree), values_with_short_acls(tree)
-    return _XATTR_ENTRY + rounded_up(names, 4) + rounded_up(values, 4)
+    names, values = rounded_up(tree.xattr_name_lengths, 4), values_with_short_acls(tree)
+    return _XATTR_ENTRY + names + rounded_up(values, 4)
 
 
 def _xattrs_of_inodes(tree: LayerTree) -> NDArray[np.int64]:

@@ -1,7 +1,8 @@
-"""Folders of ext4: how their entries fill blocks, and when there is an index.
+"""Folders of ext4: how their entries fill blocks, and when there is an index; lists of pieces.
 
 The layout is in the kernel's documentation "ext4 Data Structures and Algorithms",
-section "Directory Entries"; how an index grows, in ``fs/ext4/namei.c``.
+sections "Directory Entries" and, of pieces, "Extent Tree"; how an index grows, in
+``fs/ext4/namei.c``.
 """
 
 import numpy as np
@@ -9,40 +10,39 @@ from numpy.typing import NDArray
 
 from layerscan.prediction.filesystems._htree import indexed_blocks
 from layerscan.prediction.filesystems.columns import per_inode
-from layerscan.prediction.filesystems.ext4_extents import extent_blocks
 from layerscan.tar.tree import LayerTree
 
-_ENTRY_HEADER = 8
-"""Bytes of an entry before its name: inode, lengths, kind."""
-
-_ALIGNMENT = 4
-"""An entry's length is a multiple of so many bytes."""
-
-_DOTS = 12 + 12
-"""Bytes of the entries ``.`` and ``..``, in a folder's first block only."""
-
-_TAIL = 12
-"""Bytes at the end of each block of entries for its checksum (``metadata_csum``)."""
-
-_INDEX_ENTRY = 8
-_INDEX_TAIL = 8
-"""Bytes of an entry in a block of the index, and of the block's checksum."""
-
-_ROOT_INFO = 8
-_FAKE_ENTRY = 8
-"""Bytes before the entries in the root of the index, after the dots, and in other blocks."""
-
+# In bytes.
+_ENTRY_HEADER = 8  # of an entry before its name: inode, lengths, kind
+_ALIGNMENT = 4  # of entries: their lengths are multiples of it
+_DOTS = 12 + 12  # of the entries "." and "..", in a folder's first block only
+_TAIL = 12  # of each block of entries, for its checksum (metadata_csum)
+_INDEX_ENTRY, _INDEX_TAIL = 8, 8  # of an entry in a block of the index, and of its checksum
+_ROOT_INFO = 8  # before the entries in the root of the index, after the dots
+_FAKE_ENTRY = 8  # before the entries in its other blocks
 _LONGEST_NAME = 255
+_EXTENT, _EXTENTS_HEADER = 12, 12  # of a piece in a block of the list, and before them
 
-_ENTRIES_TRIED = 200_000
+LONGEST_EXTENT = 32_768  # blocks of the longest piece
+_IN_INODE = 4  # pieces that are listed in the inode itself, or blocks of the list
+
+# An index is grown several times for a mean, but over so many entries in all.
 _MOST_TRIALS = 16
-"""An index is grown several times for a mean, but over so many entries in all."""
+_ENTRIES_TRIED = 200_000
+
+
+def extent_blocks(extents: NDArray[np.int64], block_size: int) -> NDArray[np.int64]:
+    """How many blocks list the pieces of each file or folder, which has so many."""
+    in_block = (block_size - _EXTENTS_HEADER) // _EXTENT
+    blocks = level = np.where(extents > _IN_INODE, -(-extents // in_block), 0)
+    while (level > _IN_INODE).any():
+        level = np.where(level > _IN_INODE, -(-level // in_block), 0)
+        blocks = blocks + level
+    return blocks
 
 
 class Folders:
-    """Counts what a tree's folders take on ext4 with blocks of `block_size` bytes.
-
-    It is counted in units: blocks, or clusters where it has some.
+    """Counts what a tree's folders take, in units: blocks, or clusters where there are some.
 
     - An entry takes 8 bytes and its name, rounded up to a multiple of 4.
     - Entries fill one block after ``.`` and ``..``, up to the tail for a checksum.
@@ -67,9 +67,7 @@ class Folders:
     def units(self, tree: LayerTree, at_once: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Mean number of units of each inode, were it a folder. Shape (inodes,).
 
-        Args:
-            tree: the tree.
-            at_once: which inodes take blocks when they are made. Shape (inodes,).
+        `at_once` says which inodes take blocks when they are made. Shape (inodes,).
         """
         inodes = len(tree.kinds)
         lengths = np.clip(tree.name_lengths, 1, _LONGEST_NAME)
@@ -111,9 +109,7 @@ def _names_of(
 ) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
     """The names in each of some folders, in the order in which they are made.
 
-    Returns:
-        Indices of the names, folder by folder, and where in them each folder starts;
-        one more where they end.
+    As indices, folder by folder; and where in them each folder starts, and the last ends.
     """
     is_large = np.zeros(inodes, dtype=bool)
     is_large[large] = True
@@ -129,12 +125,8 @@ def _extents(
     """In how many pieces each folder lies.
 
     A folder's units come one by one, as its names do. The next one lies behind the
-    last unless another inode has taken that place meanwhile.
-
-    Args:
-        units: of each folder.
-        taken: for each name, how many inodes had taken blocks until it came.
-        starts: where the names of each folder start; one more where they end.
+    last unless another inode has taken that place meanwhile: `taken` has for each name
+    how many inodes had taken blocks until it came.
     """
     whose = np.repeat(np.arange(len(units)), units)
     number = np.arange(len(whose)) - np.repeat(np.cumsum(units) - units, units)

@@ -11,27 +11,24 @@ that each inode is. What is inside of that counts as well, in units of 512 bytes
 """
 
 import math
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from layerscan.prediction.filesystems.columns import (
+    extremes,
     large_xattrs,
-    largest,
     per_inode,
     rounded_up,
-    smallest,
     values_with_short_acls,
-    xattr_lengths,
 )
+from layerscan.prediction.filesystems.filesystem import FileSystem
 from layerscan.tar.tree import InodeKind, LayerTree
 
 _BLOCK = 4096
 _SECTOR = 512
-_INLINE_ADDRESSES = 923 - 50
-"""Addresses in an inode; 50 more give their room to attributes."""
-
+_INLINE_ADDRESSES = 923 - 50  # of an inode; 50 more give their room to attributes
 _MAX_INLINE = 4 * (_INLINE_ADDRESSES - 1)
 _ADDRESSES = 1018
 _DIRECT = 2
@@ -39,32 +36,19 @@ _INDIRECT = 2
 _XATTR_HEADER = 24
 _XATTR_ENTRY = 4
 _MAX_INLINE_XATTRS = 200
-
-_SLOT = 8
-"""Bytes of a name in each slot of a folder."""
-
+_SLOT = 8  # bytes of a name in each slot of a folder
 _DOTS = 2
 _INLINE_SLOTS = 182
 _BLOCK_SLOTS = 214
 _BUCKET_BLOCKS = 2
 
 
-class F2fs:
+class F2fs(FileSystem):
     """F2FS with blocks of `block_size` bytes: 4,096, those of a page on most machines."""
-
-    margin: ClassVar[float] = 0.0
 
     def __init__(self, block_size: int = _BLOCK) -> None:
         self.block_size = self.unit = block_size
-
-    @property
-    def name(self) -> str:
-        """As ``--fs`` takes it."""
-        return f"f2fs,block={self.block_size}"
-
-    def tree(self, tree: LayerTree) -> int:
-        """Bytes by ``st_blocks`` of all inodes of an unpacked layer, its root included."""
-        return int(self.inodes(tree).sum())
+        self.name = f"f2fs,block={block_size}"
 
     def inodes(self, tree: LayerTree) -> NDArray[np.int64]:
         """Bytes by ``st_blocks`` of each inode. Shape (inodes,)."""
@@ -74,11 +58,8 @@ class F2fs:
         """Bytes of the inodes, a block each, less what ``st_blocks`` has of them already."""
         return len(tree.kinds) * _BLOCK - int(self._inside(tree).sum())
 
-    def overhead_of(self, inodes: int) -> None:
-        """Their number alone does not say it."""
-
     def refused(self, tree: LayerTree) -> str:
-        """What of the tree cannot be on it; see `FileSystem.refused`."""
+        """That attributes take too much."""
         # Inside of the inode, and in one block with a footer of 24 bytes.
         return large_xattrs(_xattrs(tree), _MAX_INLINE_XATTRS + _BLOCK - 24)
 
@@ -91,10 +72,6 @@ class F2fs:
     def folder(self) -> int:
         """Bytes by ``st_blocks`` of a folder with few names or none."""
         return -(-_MAX_INLINE // _SECTOR) * _SECTOR
-
-    def symlink(self, length: int) -> int:
-        """Bytes by ``st_blocks`` of a symlink whose target has `length` bytes."""
-        return 0 if length <= _MAX_INLINE else _BLOCK
 
     def _inside(self, tree: LayerTree) -> NDArray[np.int64]:
         """What counts of each inode's own block."""
@@ -111,8 +88,7 @@ class F2fs:
         large = np.flatnonzero((tree.kinds == InodeKind.DIRECTORY) & (slots > _INLINE_SLOTS))
         if len(large):
             own = _name_slots(tree)
-            least = smallest(tree.name_directories, own, len(slots))
-            most = largest(tree.name_directories, own, len(slots))
+            least, most = extremes(tree.name_directories, own, len(slots))
             names = np.bincount(tree.name_directories, minlength=len(slots))
             for inode in large:
                 mean = (int(slots[inode]) - _DOTS) / int(names[inode])
@@ -127,16 +103,10 @@ class F2fs:
 
 
 class _Overflow(NamedTuple):
-    """What the names are like that find no place before a level of a folder.
+    """What the names are like that find no place before a level of a folder."""
 
-    Attributes:
-        any: how likely there are some for a bucket of it.
-        mean: how many those are, where there are some.
-        variance: the same.
-    """
-
-    any: float
-    mean: float
+    any: float  # how likely there are some for a bucket of it
+    mean: float  # how many those are, where there are some
     variance: float
 
     def above(self, limit: float) -> float:
@@ -204,5 +174,5 @@ def _name_slots(tree: LayerTree) -> NDArray[np.int64]:
 
 def _xattrs(tree: LayerTree) -> NDArray[np.int64]:
     """Bytes of each inode's attributes."""
-    one = rounded_up(_XATTR_ENTRY + xattr_lengths(tree) + values_with_short_acls(tree), 4)
+    one = rounded_up(_XATTR_ENTRY + tree.xattr_name_lengths + values_with_short_acls(tree), 4)
     return _XATTR_HEADER + per_inode(tree.xattr_inodes, one, len(tree.kinds))

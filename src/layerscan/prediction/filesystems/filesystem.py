@@ -1,8 +1,13 @@
 """What every model of a file system gives: the space that things take on it."""
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Protocol
 
 from layerscan.tar.tree import LayerTree
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class FileCosts(Protocol):
@@ -19,24 +24,26 @@ class FileCosts(Protocol):
         """Bytes by ``st_blocks`` of a folder with few names or none."""
 
 
-class FileSystem(FileCosts, Protocol):
-    """A file system as arithmetic."""
+class FileSystem(ABC):
+    """A file system as arithmetic; a kind of `FileCosts`."""
 
-    @property
-    def name(self) -> str:
-        """As ``--fs`` takes it, with all that the figures depend on; see `names`."""
+    name: str  # as --fs takes it, with all that the figures depend on
+    block_size: int  # bytes of a block, what statvfs(3) gives as f_bsize
+    unit: int  # bytes of the least that it gives out
+    margin = 0.0  # by which share of what it says the truth may be more: the exact rule adds it
 
-    @property
-    def margin(self) -> float:
-        """By which share of what it says the truth may be more; the exact rule adds it."""
+    @abstractmethod
+    def inodes(self, tree: LayerTree) -> "NDArray[np.int64] | NDArray[np.float64]":
+        """Bytes by ``st_blocks`` of each inode of an unpacked layer. Shape (inodes,).
 
-    @property
-    def block_size(self) -> int:
-        """Bytes of a block, what statvfs(3) gives as ``f_bsize``."""
+        A mean where it depends on what no model can know.
+        """
 
     def tree(self, tree: LayerTree) -> int:
-        """Bytes by ``st_blocks`` of all inodes of an unpacked layer, its root included."""
+        """Bytes by ``st_blocks`` of all its inodes, its root included."""
+        return int(self.inodes(tree).sum())
 
+    @abstractmethod
     def overhead(self, tree: LayerTree) -> int:
         """Bytes that the tree takes beside these: what no ``st_blocks`` shows.
 
@@ -45,9 +52,11 @@ class FileSystem(FileCosts, Protocol):
         not taken, as on btrfs for small files.
         """
 
-    def overhead_of(self, inodes: int) -> int | None:
+    def overhead_of(self, inodes: int) -> int | None:  # noqa: ARG002 - for those that can tell
         """`overhead` of as many inodes, None where it takes more than their number to know it."""
+        return None
 
+    @abstractmethod
     def refused(self, tree: LayerTree) -> str:
         """What the tree has that this file system cannot hold, in words; empty for nothing.
 
@@ -55,5 +64,10 @@ class FileSystem(FileCosts, Protocol):
         things, nothing is said.
         """
 
-    def symlink(self, length: int) -> int:
-        """Bytes by ``st_blocks`` of a symlink whose target has `length` bytes."""
+    def file(self, size: int) -> int:
+        """Bytes by ``st_blocks`` of a file of `size` bytes."""
+        return -(-size // self.unit) * self.unit
+
+    @abstractmethod
+    def folder(self) -> int:
+        """Bytes by ``st_blocks`` of a folder with few names or none."""

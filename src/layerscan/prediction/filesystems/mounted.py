@@ -15,15 +15,10 @@ from layerscan.files.mounts import DataPlace
 from layerscan.prediction.filesystems.names import FileSystemShape
 
 _XFS_GEOMETRY = 0x80705864
-_BTRFS_INFO = 0x8400941F
-_BTRFS_SPACES = 0xC0109414
+_BTRFS_INFO, _BTRFS_SPACES = 0x8400941F, 0xC0109414
 _MOST_SPACES = 64
-
-_METADATA = 1 << 2
-_DATA = 1 << 0
+_DATA, _METADATA, _DUPLICATE = 1 << 0, 1 << 2, 1 << 5
 _PROFILES = 0x7F8
-_DUPLICATE = 1 << 5
-
 _EXT4_MAGIC = 0xEF53
 _INLINE_DATA = 0x8000
 
@@ -31,8 +26,7 @@ _INLINE_DATA = 0x8000
 def shape_of(place: DataPlace) -> FileSystemShape | None:
     """What is known of the file system that `place` is on; None if not even the kind is.
 
-    `FileSystemShape.features` has what no model knows: ``inline_data`` of ext4, ``compress``
-    and mixed or other profiles of btrfs.
+    No model knows ``inline_data`` of ext4, ``compress`` and mixed or other profiles of btrfs.
     """
     kind = place.mount.kind
     if not kind or kind == "overlay":
@@ -51,8 +45,7 @@ def shape_of(place: DataPlace) -> FileSystemShape | None:
 def cluster_blocks(folder: str, block: int) -> int:
     """Blocks of a cluster of ext4 (bigalloc): as many as a folder of one block takes.
 
-    The smallest number that the folder and those above it show, as one with an access
-    control list may take a cluster more; 1 where none has one block.
+    The least that this and those above show: an access control list may take another cluster.
     """
     seen = set()
     with suppress(OSError):
@@ -109,19 +102,18 @@ def _btrfs(place: DataPlace) -> FileSystemShape:
     struct.pack_into("=Q", spaces, 0, _MOST_SPACES)
     _asked(place.folder, _BTRFS_SPACES, spaces)
     count = min(struct.unpack_from("=Q", spaces, 8)[0], _MOST_SPACES)
-    kinds = [struct.unpack_from("=Q", spaces, 16 + 24 * at)[0] for at in range(count)]
+    kinds = [kind for kind, _, _ in struct.iter_unpack("=3Q", spaces[16:])][:count]
     metadata = [kind for kind in kinds if kind & _METADATA]
     parameters: dict[str, int | str] = {"block": sector, "nodesize": node}
-    features = []
-    if {kind & _PROFILES for kind in metadata} <= {0, _DUPLICATE}:
+    has_known_profile = {kind & _PROFILES for kind in metadata} <= {0, _DUPLICATE}
+    if has_known_profile:
         parameters["profile"] = "dup" if any(k & _DUPLICATE for k in metadata) else "single"
-    else:
-        features.append("profile")
-    if any(kind & _DATA for kind in metadata):
-        features.append("mixed")
-    if any(one.startswith("compress") for one in place.mount.options):
-        features.append("compress")
-    return FileSystemShape("btrfs", parameters, tuple(features))
+    features = {
+        "profile": not has_known_profile,
+        "mixed": any(kind & _DATA for kind in metadata),
+        "compress": any(one.startswith("compress") for one in place.mount.options),
+    }
+    return FileSystemShape("btrfs", parameters, tuple(one for one in features if features[one]))
 
 
 def _asked(folder: str, request: int, answer: bytearray) -> bytearray:

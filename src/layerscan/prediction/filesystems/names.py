@@ -24,6 +24,7 @@ def _powers(least: int, most: int) -> tuple[int, ...]:
     return tuple(1 << power for power in range(least.bit_length() - 1, most.bit_length()))
 
 
+# By kind and key: the values that mkfs takes with the other parameters given.
 PARAMETERS: dict[str, dict[str, Callable[[_Parameters], _Choices]]] = {
     "ext4": {
         # No block may be larger than the machine's pages, with kernels before 6.19.
@@ -46,23 +47,16 @@ PARAMETERS: dict[str, dict[str, Callable[[_Parameters], _Choices]]] = {
     # Blocks are those of a page, on most machines.
     "f2fs": {"block": lambda _: (4096,)},
 }
-"""By kind and key: the values that ``mkfs`` takes with the other parameters given."""
 
 FILE_SYSTEMS = tuple(PARAMETERS)
 
 
 class FileSystemShape(NamedTuple):
-    """A file system by its kind and how ``mkfs`` made it.
+    """A file system by its kind and how ``mkfs`` made it."""
 
-    Attributes:
-        kind: what it is called; one of `FILE_SYSTEMS` where there is a model of it.
-        parameters: what is known of how ``mkfs`` made it: sizes in bytes, and ``profile``.
-        features: what it has that no model knows.
-    """
-
-    kind: str
-    parameters: Mapping[str, int | str]
-    features: tuple[str, ...] = ()
+    kind: str  # one of `FILE_SYSTEMS` where there is a model of it
+    parameters: Mapping[str, int | str]  # so far as they are known: bytes, and the profile
+    features: tuple[str, ...] = ()  # that no model knows
 
     @property
     def name(self) -> str:
@@ -82,14 +76,11 @@ class FileSystemShape(NamedTuple):
 
 
 def parse_file_system(name: str, block_size: int | None = None) -> FileSystemShape:
-    """What a file system's name says.
+    """What a file system's name says: a kind, and behind commas what ``mkfs`` was told.
 
-    Args:
-        name: a kind and, each behind a comma, what ``mkfs`` was told: ``key=value``.
-        block_size: bytes of its blocks, as they are given elsewhere; None if they are not.
-
-    Raises:
-        LayerscanError: there is no such file system; a line that says what is wrong.
+    ``ext4,block=1024,cluster=16384,inode=128``, ``btrfs,nodesize=4096,profile=single``.
+    `block_size` is for what says the bytes of its blocks elsewhere. Raises LayerscanError
+    where no file system is so, or the two contradict each other.
     """
     kind, *parts = name.split(",")
     if kind not in PARAMETERS:
@@ -102,7 +93,10 @@ def parse_file_system(name: str, block_size: int | None = None) -> FileSystemSha
             raise LayerscanError(f"{kind} cannot be given {part!r}, but {known}")
         if key in parameters:
             raise LayerscanError(f"file system {name!r}: {key} is given twice")
-        parameters[key] = _value(kind, key, value)
+        is_number = value.isascii() and value.isdigit() and len(value) <= _MOST_DIGITS
+        if key != "profile" and not is_number:
+            raise LayerscanError(f"{kind}: {key}={value!r} is not a number of bytes")
+        parameters[key] = value if key == "profile" else int(value)
     if block_size is not None and parameters.setdefault("block", block_size) != block_size:
         raise LayerscanError(f"file system {name!r} contradicts blocks of {block_size} bytes")
     check_parameters(kind, parameters)
@@ -110,30 +104,13 @@ def parse_file_system(name: str, block_size: int | None = None) -> FileSystemSha
 
 
 def check_parameters(kind: str, parameters: _Parameters) -> None:
-    """Refuse parameters that no file system of the kind can have.
-
-    Raises:
-        LayerscanError: a line that says what is wrong.
-    """
+    """Raise LayerscanError for parameters that no file system of the kind can have."""
     for key, choices in PARAMETERS[kind].items():
-        if key in parameters:
-            _check(kind, key, parameters, choices(parameters))
-
-
-def _value(kind: str, key: str, text: str) -> int | str:
-    if key == "profile":
-        return text
-    if not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS:
-        raise LayerscanError(f"{kind}: {key}={text!r} is not a number of bytes")
-    return int(text)
-
-
-def _check(kind: str, key: str, parameters: _Parameters, choices: _Choices) -> None:
-    value = parameters[key]
-    if value in choices:
-        return
-    there_are = ", ".join(map(str, choices))
-    if key == "block":
-        raise LayerscanError(f"no {kind} has blocks of {value} bytes, but of {there_are}")
-    beside = "" if key == "profile" else f" and blocks of {_block(parameters)} bytes"
-    raise LayerscanError(f"no {kind} has {key}={value}{beside}; {key} can be {there_are}")
+        value, possible = parameters.get(key), choices(parameters)
+        if value is None or value in possible:
+            continue
+        there_are = ", ".join(map(str, possible))
+        if key == "block":
+            raise LayerscanError(f"no {kind} has blocks of {value} bytes, but of {there_are}")
+        beside = "" if key == "profile" else f" and blocks of {_block(parameters)} bytes"
+        raise LayerscanError(f"no {kind} has {key}={value}{beside}; {key} can be {there_are}")

@@ -13,78 +13,46 @@ on Linux 6.18, is what that document leaves open:
   file is closed. So a file takes its length, rounded up to blocks.
 - Hashes spread the names of a folder evenly over its leaf blocks. Each of these
   is halved when it is full.
-
 - Files lie in a few pieces, so that the inode has room for their list. Folders
   grow bit by bit, while other things are written: one of many blocks lies in
   pieces of some two, and takes a block for their list.
 """
 
 import math
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from layerscan.prediction.filesystems.columns import (
-    largest,
-    long_target,
-    per_inode,
-    rounded_up,
-    smallest,
-    xattr_lengths,
-)
+from layerscan.prediction.filesystems.columns import extremes, long_target, per_inode, rounded_up
+from layerscan.prediction.filesystems.filesystem import FileSystem
 from layerscan.tar.tree import InodeKind, LayerTree, XattrNamespace
 
-_CORE = 176
-"""Bytes of an inode before what its data and its attributes share."""
-
-_DATA_FORK = 192
-"""How many of them are for data where there is room for attributes as well."""
-
-_EXTENTS = _DATA_FORK // 16
-"""How many pieces an inode lists; of more there is a list in a block of its own."""
-
+# In bytes.
+_CORE = 176  # of an inode, before what its data and its attributes share
+_DATA_FORK = 192  # of these, for data where there is room for attributes as well
 _LEAST_DATA_FORK = 56
 _LARGEST_SHORT_XATTR = 254
-_HEADER = 64
-"""Bytes at the start of any block of a folder."""
-
-_LONGEST_TARGET = 1023
-"""Bytes of a target: XFS_SYMLINK_MAXLEN, less a NUL."""
-
-_MAPPED_HEADER = 56
-"""Bytes at the start of each block of a symlink's target, or of an attribute's value."""
-
+_HEADER = 64  # of any block of a folder
+_LONGEST_TARGET = 1023  # XFS_SYMLINK_MAXLEN, less a NUL
+_MAPPED_HEADER = 56  # of each block of a symlink's target, or of an attribute's value
 _XATTR_LEAF_HEADER = 80
-_HASH = 8
-"""Bytes of a name in the blocks that find names by their hash."""
-
+_HASH = 8  # of a name, in the blocks that find names by their hash
 _DOTS = 2 * 16
-_RECORD = 16
-"""Bytes that a chunk of 64 inodes takes in the B-tree of inodes."""
+_RECORD = 16  # of a chunk of inodes, in the B-tree of inodes
 
-_CHUNK = 64
+_CHUNK = 64  # inodes
+_EXTENTS = _DATA_FORK // 16  # pieces that an inode lists; of more a block of its own has the list
 
 
-class Xfs:
+class Xfs(FileSystem):
     """XFS with blocks of `block_size` bytes, and inodes of `inode` bytes."""
-
-    margin: ClassVar[float] = 0.0
 
     def __init__(self, block_size: int = 4096, *, inode: int = 512) -> None:
         self.block_size = self.unit = block_size
         self._inode = inode
         self._literal = inode - _CORE
         self._folder_block = max(4096, block_size)
-
-    @property
-    def name(self) -> str:
-        """As ``--fs`` takes it, with all that the figures depend on."""
-        return f"xfs,block={self.block_size},inode={self._inode}"
-
-    def tree(self, tree: LayerTree) -> int:
-        """Bytes by ``st_blocks`` of all inodes of an unpacked layer, its root included."""
-        return int(self.inodes(tree).sum())
+        self.name = f"xfs,block={block_size},inode={inode}"
 
     def inodes(self, tree: LayerTree) -> NDArray[np.int64]:
         """Bytes by ``st_blocks`` of each inode. Shape (inodes,)."""
@@ -104,11 +72,10 @@ class Xfs:
         return usage
 
     def overhead(self, tree: LayerTree) -> int:
-        """Bytes of the inodes.
+        """Bytes of the inodes, of which 64 are made at a time: each one's part of that.
 
-        They are made 64 at a time, for all layers together: what is counted is
-        each one's part. The other B-trees of XFS grow within room that it has
-        set aside, and that never counts as free.
+        The other B-trees of XFS grow within room that it has set aside, and that
+        never counts as free.
         """
         return self.overhead_of(len(tree.kinds))
 
@@ -117,20 +84,12 @@ class Xfs:
         return inodes * self._inode + inodes * _RECORD // _CHUNK
 
     def refused(self, tree: LayerTree) -> str:
-        """What of the tree cannot be on it; see `FileSystem.refused`."""
+        """That a symlink's target is too long."""
         return long_target(tree, _LONGEST_TARGET)
 
-    def file(self, size: int) -> int:
-        """Bytes by ``st_blocks`` of a file of `size` bytes."""
-        return -(-size // self.block_size) * self.block_size
-
     def folder(self) -> int:
-        """Bytes by ``st_blocks`` of a folder with few names or none: its inode has them."""
+        """None: its inode has the names."""
         return 0
-
-    def symlink(self, length: int) -> int:
-        """Bytes by ``st_blocks`` of a symlink whose target has `length` bytes."""
-        return 0 if length <= self._literal else int(self._mapped(np.array([length]))[0])
 
     def _mapped(self, lengths: NDArray[np.int64]) -> NDArray[np.int64]:
         room = self.block_size - _MAPPED_HEADER
@@ -139,7 +98,8 @@ class Xfs:
     def _xattrs(self, tree: LayerTree) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """For each inode: bytes of its attributes inside of it, and of blocks with them."""
         inodes, namespaces = tree.xattr_inodes, tree.xattr_namespaces
-        names, values = xattr_lengths(tree), tree.xattr_value_lengths.astype(np.int64)
+        names = tree.xattr_name_lengths.astype(np.int64)
+        values = tree.xattr_value_lengths.astype(np.int64)
         acls = namespaces >= XattrNamespace.ACL_ACCESS
         # Named SGI_ACL_FILE and SGI_ACL_DEFAULT, and 12 bytes an entry in place of 8.
         names[acls] = np.where(namespaces[acls] == XattrNamespace.ACL_ACCESS, 12, 15)
@@ -177,8 +137,7 @@ class Xfs:
         one_block = _HEADER + data + _HASH * (names + 2) + 8
         large = np.flatnonzero((short > room) & (one_block > self._folder_block))
         if len(large):
-            least = smallest(tree.name_directories, entries, count)
-            most = largest(tree.name_directories, entries, count)
+            least, most = extremes(tree.name_directories, entries, count)
             for inode in large:
                 blocks = self._data_blocks(int(data[inode]), int(least[inode]), int(most[inode]))
                 blocks += self._index_blocks(int(names[inode]) + 2, blocks)

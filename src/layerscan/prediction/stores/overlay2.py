@@ -4,49 +4,36 @@ What the exact rule counts, `layerscan.stores.overlay2.footprint` lists; here is
 much of it is more than a block.
 """
 
-import os
-from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from collections.abc import Sequence
 
 from layerscan.prediction.filesystems.filesystem import FileCosts, FileSystem
-from layerscan.prediction.stores.model import (
-    OVERLAY_LINK,
-    LayerFigures,
-    Position,
-    StoreModel,
-    overlay_lower,
-    stand_in,
-)
-from layerscan.stores.model import Growth
+from layerscan.prediction.stores import model
+from layerscan.prediction.stores.model import LayerFigures, Position
 from layerscan.stores.overlay2.footprint import GROWTH, layer_paths
 from layerscan.tar.tarsplit import TarSplit
 
 
-class Overlay2Model(StoreModel):
+class Overlay2Model(model.StoreModel):
     """The store of Docker's overlay2 driver."""
 
-    name: ClassVar[str] = "overlay2"
-    tar_split: ClassVar[TarSplit] = TarSplit.GZIP
-    growth: ClassVar[Growth] = GROWTH
+    name = "overlay2"
+    tar_split = TarSplit.GZIP
+    growth = GROWTH
     # maxLayerDepth in Docker's layer store; what is more is "max depth exceeded".
-    most_layers: ClassVar[int | None] = 125
+    most_layers = 125
 
     def _folder(self, position: Position, fs: FileSystem) -> int:
-        taken = fs.folder() + fs.file(len(OVERLAY_LINK))
+        taken = fs.folder() + fs.file(len(model.OVERLAY_LINK))
         if position.depth:
-            taken += overlay_lower(position, fs) + fs.folder()
+            taken += model.overlay_lower(position, fs) + fs.folder()
         # A layer that another stands on has the empty file `committed`.
         return taken if position.is_top else taken + fs.file(0)
 
-    def _kept(self, layer: LayerFigures, position: Position, fs: FileSystem) -> Iterable[int]:
-        larger = {
-            "tar-split.json.gz": fs.file(layer.tar_split),
-            "lower": overlay_lower(position, fs),
-        }
-        for path in layer_paths("", stand_in(position), OVERLAY_LINK, ()):
-            yield larger.get(os.path.basename(path), 0)
+    def _kept(self, layer: LayerFigures, position: Position, fs: FileSystem) -> list[int]:
+        paths = layer_paths("", model.stand_in(position), model.OVERLAY_LINK, ())
+        return model.overlay_kept(paths, layer, position, fs)
 
-    def _documents(self, documents: Sequence[int], fs: FileCosts) -> Iterable[int]:
+    def _documents(self, documents: Sequence[int], fs: FileCosts) -> list[int]:
         # The config is all that it keeps.
         return [fs.file(documents[0])]
 
