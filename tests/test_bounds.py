@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 KIBIBYTE, MEBIBYTE, GIBIBYTE = 1 << 10, 1 << 20, 1 << 30
 
 FIGURES = {
-    "apps.archive._LONGEST_STORED": 65_535,
     "apps.bundle.DEEPEST": 100,
     "apps.bundle.LONGEST_IGNORE_FILE": 256 * KIBIBYTE,
     "apps.bundle.MOST_FILES": 100_000,
@@ -185,7 +184,7 @@ def test_times_in_records_of_layers(length: int) -> None:
 @pytest.mark.parametrize("size", [0, MOST - 1, MOST, MOST + 1, 10 * MOST])
 def test_the_size_of_an_apps_index(size: int) -> None:
     digest = f"sha256:{'1' * 64}"
-    named = {contents._INDEX_DIGEST: digest, contents._INDEX_SIZE: str(size)}
+    named = {published.INDEX_DIGEST: digest, published.INDEX_SIZE: str(size)}
     found = contents._bundle_index(Descriptor("x", digest, 1, annotations=named))
     assert [blob.size for blob in found] == [size] * (size <= MOST)
 

@@ -29,17 +29,11 @@ _ARCHITECTURE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 
 
 class LayerMeta(NamedTuple):
-    """What one layer costs, in bytes; the rules are those of docs/explanation/accounting.md.
+    """What one layer costs, in bytes; the rules are those of docs/explanation/accounting.md."""
 
-    Attributes:
-        size: content of its files, without block rounding.
-        usage: what it takes of the disk, with block rounding.
-        archive_size: of its compressed blob, None where it is unknown.
-    """
-
-    size: int
-    usage: int
-    archive_size: int | None = None
+    size: int  # content of its files, without block rounding
+    usage: int  # what it takes of the disk, with block rounding
+    archive_size: int | None = None  # of its compressed blob, None where it is unknown
 
 
 class LayersMeta(NamedTuple):

@@ -130,7 +130,7 @@ def test_without_arguments_the_store_found_is_scanned(
     out, err = capsys.readouterr()
     assert out.split(maxsplit=1)[0] == "SIZE"
     assert out.endswith(f"in overlay2 store {fleet.store.root}\n")
-    assert err.splitlines() == [SEVERAL, fleet.never_pushed]
+    assert err.splitlines() == [SEVERAL]
 
 
 def test_number_of_threads_is_that_of_the_walk(

@@ -167,7 +167,7 @@ def test_digests_that_cannot_be_read(fleet: Fleet) -> None:
     result = scan(fleet, "-i", "nginx:1.25", "-o", "-", "--allow-partial")
     assert result.status == 3
     missing, damaged = result.lines
-    assert missing == warning(undigested("nginx:1.25", "docker.io/library/nginx", fleet.db.diff_id))
+    assert missing == error(undigested("nginx:1.25", "docker.io/library/nginx", fleet.db.diff_id))
     assert damaged.startswith(error(f"{path}: "))
     assert list(json.loads(result.out)["layers"]) == [blob_digest(fleet.base.diff_id)]
 

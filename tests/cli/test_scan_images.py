@@ -68,7 +68,50 @@ def test_images_without_a_name_only_with_all(built: StoreBuilder) -> None:
     result = scan(built, "--all")
     short = image_id.removeprefix("sha256:")[:12]
     assert short in result.text
+    # What a document would lack is told where one is written.
+    assert result.lines == []
+    result = scan(built, "--all", "-o", "-")
     assert result.lines == [warning(undigested(short, "", layer.diff_id))]
+
+
+def test_many_images_that_a_document_lacks_layers_of_are_one_warning(built: StoreBuilder) -> None:
+    layers = {f"{name}:1": built.layer(None, File(name)) for name in "abcde"}
+    for name, layer in layers.items():
+        built.image([layer], names=[name])
+    result = scan(built, "-o", "-")
+    (line,) = result.lines
+    assert line == warning(
+        "5 images have layers without a digest (never pushed, or pulled when they were here "
+        "already?), left out of the document: a:1, b:1, c:1 and 2 more; -v says which layers"
+    )
+    assert result.status == 0
+    each = scan(built, "-o", "-", "-v")
+    assert each.lines == [
+        warning(undigested(name, f"docker.io/library/{name[0]}", layer.diff_id))
+        for name, layer in layers.items()
+    ]
+
+
+def test_nothing_is_written_that_lacks_what_was_asked_for(
+    built: StoreBuilder, tmp_path: Path
+) -> None:
+    layer = built.layer(None, File("a"))
+    built.image([layer], names=["a:1"])
+    out = tmp_path / "out"
+    said = error(undigested("a:1", "docker.io/library/a", layer.diff_id))
+    unwritten = f"{out} is not written, since it would lack layers; --allow-partial writes what"
+    result = scan(built, "-i", "a:1", "-o", out)
+    assert (result.status, result.lines) == (3, [said, error(f"{unwritten} could")])
+    assert not out.exists()
+    result = scan(built, "-i", "a:1", "-o", out, "--allow-partial")
+    assert (result.status, result.lines) == (3, [said])
+    assert json.loads(out.read_bytes())["layers"] == {}
+    # So it is with an App that the store has, if registries may not be asked.
+    apps = put(tmp_path / "apps", {"a/docker-compose.yml": "services: {a: {image: 'a:1'}}"})
+    result = scan(built, "-a", apps, "--no-resolve-digests", "-o", out)
+    assert (result.status, result.lines[0]) == (3, said)
+    # Without a document nobody lacks anything.
+    assert scan(built, "-i", "a:1").status == 0
 
 
 # Compose Apps.
@@ -123,10 +166,13 @@ def test_factory_registry_is_the_one_given(fleet: Fleet, tmp_path: Path) -> None
 
 def test_apps_that_cannot_be_read(fleet: Fleet, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    for name in ("none", "empty"):
-        result = scan(fleet.store, "-a", tmp_path / name)
-        assert (result.status, result.out, len(result.lines)) == (2, b"", 1)
-        assert result.lines[0].startswith(error(f"{tmp_path / name}: "))
+    result = scan(fleet.store, "-a", tmp_path / "none")
+    assert (result.status, result.out, len(result.lines)) == (2, b"", 1)
+    assert result.lines[0].startswith(error(f"{tmp_path / 'none'}: "))
+    # Where there are no Apps, the document is empty, as the script's is.
+    result = scan(fleet.store, "-a", tmp_path / "empty", "-o", "-")
+    assert (result.status, json.loads(result.out)) == (0, document(fleet.store))
+    assert result.lines[0].startswith(warning(f"{tmp_path / 'empty'}: no Compose App: "))
     apps = put(tmp_path / "bad", {"a/docker-compose.yml": "services: {a: {image: 'b'}, a: ["})
     result = scan(fleet.store, "-a", apps)
     assert (result.status, result.out, len(result.lines)) == (2, b"", 1)

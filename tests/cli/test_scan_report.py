@@ -94,7 +94,10 @@ def test_json_report_in_full(fleet: Fleet) -> None:
 @pytest.mark.parametrize("arguments", [["--format", "table"], ["--format", "json"]])
 def test_report_beside_the_file(fleet: Fleet, tmp_path: Path, arguments: list[str]) -> None:
     command = ["scan", "-d", fleet.store.root]
-    assert run(*command, "-o", tmp_path / "out", *arguments) == run(*command, *arguments)
+    beside, alone = run(*command, "-o", tmp_path / "out", *arguments), run(*command, *arguments)
+    assert (beside.out, beside.status) == (alone.out, alone.status)
+    # What the document lacks is told with it.
+    assert beside.lines == [*alone.lines, fleet.never_pushed]
     assert (tmp_path / "out").read_bytes() == run(*command, "-o", "-").out
 
 

@@ -26,17 +26,11 @@ _LARGEST_SIZE = 0o77777777777
 
 
 class BundleEntry(NamedTuple):
-    """An entry of the archive, but for its content: `size` bytes of a file, else none.
+    """An entry of the archive, but for its content: `size` bytes of a file, else none."""
 
-    Attributes:
-        name: its path, relative, of ``/`` and names.
-        kind: `FILE`, `SYMLINK` or `FOLDER`.
-        mode: its permission bits.
-    """
-
-    name: str
-    kind: bytes
-    mode: int
+    name: str  # its path, relative, of ``/`` and names
+    kind: bytes  # `FILE`, `SYMLINK` or `FOLDER`
+    mode: int  # its permission bits
     size: int = 0
     link: str = ""
 

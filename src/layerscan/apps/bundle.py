@@ -27,15 +27,8 @@ from layerscan.text import printable
 
 BUNDLE_TYPE = "application/octet-stream"
 
-COMPOSE_OVERRIDES = (
-    "compose.yaml",
-    "compose.yml",
-    *(
-        f"{stem}.override.{ending}"
-        for stem in ("docker-compose", "compose")
-        for ending in ("yml", "yaml")
-    ),
-)
+_OVERRIDES = ("docker-compose.override", "compose.override", "compose")
+COMPOSE_OVERRIDES = [f"{stem}.{ending}" for stem in _OVERRIDES for ending in ("yml", "yaml")]
 """What docker compose takes in place of an App's Compose file, or above it."""
 
 _COMPOSE_VARIABLE = "COMPOSE_FILE"

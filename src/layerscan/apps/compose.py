@@ -38,20 +38,13 @@ class Service(NamedTuple):
 
 
 class ComposeFile(NamedTuple):
-    """A Compose file.
-
-    Attributes:
-        entries: what it has under ``services``.
-        services: the images of those that it does not reset, sorted by name.
-        include: the line where it includes other files, None if it does not.
-        is_yaml_1_1: whether it says that it is YAML 1.1 (``%YAML``).
-    """
+    """A Compose file."""
 
     root: Mapping
-    entries: Mapping
-    services: list[Service]
-    include: int | None
-    is_yaml_1_1: bool
+    entries: Mapping  # what it has under ``services``
+    services: list[Service]  # the images of those that it does not reset, sorted by name
+    include: int | None  # the line where it includes other files, None if it does not
+    is_yaml_1_1: bool  # whether it says that it is YAML 1.1 (``%YAML``)
 
 
 def read_services(text: str, source: str) -> list[Service]:

@@ -28,12 +28,8 @@ def discover(apps_root: str) -> list[App]:
 
     An App is a sub-folder that has a ``docker-compose.yml``. Sub-folders
     whose name ends in ``.disabled`` are skipped, those without that file too.
-
-    Raises:
-        NoAppsError: `apps_root` has no App.
-        ComposeError: it cannot be read, an App's
-            Compose file has the wrong name, or the App's own name has control
-            characters or is no UTF-8.
+    NoAppsError where there is none; ComposeError where the root cannot be read, a Compose
+    file has the wrong name, or an App's own has control characters or is no UTF-8.
     """
     try:
         names = sorted(os.listdir(apps_root))

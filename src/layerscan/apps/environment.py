@@ -28,14 +28,11 @@ _LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 class Environment(NamedTuple):
-    """The values of the variables that an App's Compose file can use.
-
-    Attributes:
-        unset: by name of a variable from the ``.env`` those variables, set
-            nowhere, for which its value has empty text.
-    """
+    """The values of the variables that an App's Compose file can use."""
 
     values: Mapping[str, str]
+    # by name of a variable from the ``.env`` those variables, set nowhere, for which its value has
+    # empty text
     unset: Mapping[str, tuple[str, ...]]
 
     def unset_behind(self, variables: tuple[str, ...]) -> tuple[str, ...]:

@@ -23,16 +23,10 @@ def exists(path: str) -> bool:
 
 
 def read_text(path: str, *, root: str, longest: int) -> str:
-    """Content of the UTF-8 file `path`, without a byte order mark.
+    """Content of the UTF-8 file `path`, which may be a symlink, without a byte order mark.
 
-    Args:
-        path: the file; may be a symlink or lie below one.
-        root: the Apps root, which the file must not lie outside of.
-        longest: most bytes that it may have.
-
-    Raises:
-        ComposeError: it is missing, unreadable, outside `root`, no regular
-            file, too long or no UTF-8.
+    ComposeError where it is missing, unreadable, outside of the Apps root `root`, no regular
+    file, of more than `longest` bytes, or no UTF-8.
     """
     try:
         return _read(path, root, longest).decode("utf-8-sig")

@@ -20,17 +20,11 @@ LONGEST_COMPOSE_FILE = 1024 * 1024  # bytes of the longest Compose file that is 
 
 
 class ServiceImage(NamedTuple):
-    """The image that a service names.
+    """The image that a service names."""
 
-    Attributes:
-        image: its name with the variables put in.
-        where: file, line and service, for messages about it.
-        unset: variables that are set nowhere and gave empty text in `image`.
-    """
-
-    image: str
-    where: str
-    unset: tuple[str, ...]
+    image: str  # its name with the variables put in
+    where: str  # file, line and service, for messages about it
+    unset: tuple[str, ...]  # variables that are set nowhere and gave empty text in `image`
 
 
 class AppImage(NamedTuple):

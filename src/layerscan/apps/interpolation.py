@@ -25,31 +25,20 @@ _BRACE = re.compile(r"[{}]")
 
 
 class Interpolated(NamedTuple):
-    """A text whose variables were replaced.
-
-    Attributes:
-        variables: those that were looked up, in the order of their first use.
-        unset: those of them that are set nowhere and gave empty text, of which
-            Compose warns.
-    """
+    """A text whose variables were replaced."""
 
     text: str
-    variables: tuple[str, ...]
+    variables: tuple[str, ...]  # those that were looked up, in the order of their first use
+    # those of them that are set nowhere and gave empty text, of which Compose warns
     unset: tuple[str, ...]
 
 
 def interpolate(text: str, variables: Mapping[str, str]) -> Interpolated:
-    """Replace the variables in `text`.
+    """Replace the `variables` in `text`: ``$NAME``, ``${NAME}`` and ``${NAME:-default}``.
 
-    Args:
-        text: ``$NAME``, ``${NAME}`` and ``${NAME`` with one of ``:-default``,
-            ``-default``, ``:?message``, ``?message``, ``:+other``, ``+other``
-            before the ``}`` are replaced, ``$$`` is a dollar sign.
-        variables: the values. They are put in as they are.
-
-    Raises:
-        ComposeError: an expression is malformed, a required variable is not
-            set, or the result would be longer than `LONGEST_RESULT`.
+    Likewise ``-default``, ``:?message``, ``?message``, ``:+other``, ``+other``; ``$$`` is a
+    dollar sign. ComposeError where an expression is malformed, a required variable is not
+    set, or the result would be longer than `LONGEST_RESULT`.
     """
     run = _Interpolation(text, variables)
     run.expand(0, len(text), depth=0)

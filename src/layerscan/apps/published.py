@@ -42,22 +42,16 @@ _CHUNK = 64 * 1024
 
 
 class PublishedApp(NamedTuple):
-    """An App manifest.
+    """An App manifest."""
 
-    Attributes:
-        source: where it is from, for messages.
-        digest: of `raw`, the document.
-        bundle: the App's files.
-        metadata: what its layers cost; None if it was published without, or with a
-            version of it that no client reads.
-        layers_manifests: by architecture; empty where the registry took none.
-    """
-
-    source: str
+    source: str  # where it is from, for messages
     raw: bytes
-    digest: str
-    bundle: Descriptor
+    digest: str  # of `raw`, the document
+    bundle: Descriptor  # the App's files
+    # what its layers cost; None if it was published without, or with a version of it that no client
+    # reads
     metadata: Descriptor | None
+    # by architecture; empty where the registry took none
     layers_manifests: Mapping[str, Descriptor]
 
 

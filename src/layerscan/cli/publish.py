@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 from layerscan.cli.app_options import add_factory_arguments
 from layerscan.cli.model_options import add_model_arguments, add_reading_arguments, model, reading
 from layerscan.cli.options import add_format_argument, asked_architectures
-from layerscan.cli.output import check_out_file, complain, is_for_people, print_json, write_data
+from layerscan.cli.output import (
+    check_out_file,
+    complain,
+    is_for_people,
+    print_json,
+    write_data,
+    write_digests,
+)
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
 from layerscan.cli.status import ExitStatus
 from layerscan.errors import LayerscanError
@@ -296,7 +303,7 @@ def _tell(
     else:
         write_data("-", lines.encode())
     if published and options.digest_file is not None:
-        write_data(options.digest_file, lines.encode())
+        write_digests(options.digest_file, lines.encode())
     if not failed:
         return ExitStatus.DONE
     return ExitStatus.PARTIAL if published else ExitStatus.BAD_INPUT

@@ -132,7 +132,6 @@ def run(options: argparse.Namespace) -> int:
             look_up=look_up,
         )
     _tell(result, options)
-    _tell_undigested(result, options)
     is_partial = bool(result.problems) or (_is_required(options) and bool(result.undigested))
     _write(result, options, is_partial=is_partial)
     return ExitStatus.PARTIAL if is_partial else ExitStatus.DONE
@@ -200,6 +199,7 @@ def _tell(result: "Scan", options: argparse.Namespace) -> None:
         several = f"the images are of several architectures: {', '.join(architectures)}"
         complain("warning", f"{several}; choose one with --arch, or tell them apart with --by-arch")
     complain("warning", *result.warnings)
+    _tell_undigested(result, options)
     complain("error", *map(str, result.problems))
     if not result.chosen and not result.problems:
         asked = options.image or options.apps_root or options.arch

@@ -16,19 +16,12 @@ _DEEPEST = 8
 
 
 class Mount(NamedTuple):
-    """A line of the table of mounts.
+    """A line of the table of mounts."""
 
-    Attributes:
-        number: of the superblock: ``8:1``; the same for all mounts of it.
-        point: where it is mounted.
-        kind: of the file system.
-        options: of the superblock.
-    """
-
-    number: str
-    point: str
-    kind: str
-    options: tuple[str, ...]
+    number: str  # of the superblock: ``8:1``; the same for all mounts of it
+    point: str  # where it is mounted
+    kind: str  # of the file system
+    options: tuple[str, ...]  # of the superblock
 
 
 class DataPlace(NamedTuple):

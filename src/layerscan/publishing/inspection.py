@@ -44,19 +44,13 @@ class AppContent(NamedTuple):
 
 
 class ImageContent(NamedTuple):
-    """One image: what a single manifest says.
-
-    Attributes:
-        platform: what it runs on, as its config says, or what refers to it;
-            None where neither does.
-        image_id: digest of its config; None for a layers manifest, which has none.
-        layers: bottom up.
-    """
+    """One image: what a single manifest says."""
 
     manifest: Descriptor
+    # what it runs on, as its config says, or what refers to it; None where neither does
     platform: Platform | None
-    image_id: str | None
-    layers: tuple[Descriptor, ...]
+    image_id: str | None  # digest of its config; None for a layers manifest, which has none
+    layers: tuple[Descriptor, ...]  # bottom up
 
     @property
     def archive_size(self) -> int:

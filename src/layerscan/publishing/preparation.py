@@ -32,25 +32,17 @@ _LAYERS_MANIFEST = "layers-manifest-*.json"
 
 
 class Settings(NamedTuple):
-    """What holds for all Apps of a run.
+    """What holds for all Apps of a run."""
 
-    Attributes:
-        metadata: what layers cost by architecture; None for no metadata at all.
-        environment: the process's, for Compose files.
-        tag: the tag that CI gave to the factory's images.
-        architectures: the only ones wanted, None for all that there are.
-        pinned_images: digests of images that a Compose file names without one,
-            by the reference that it has there.
-        allow_missing_meta: publish without metadata where some of it is missing.
-    """
-
+    # what layers cost by architecture; None for no metadata at all
     metadata: Mapping[str, LayersMeta] | None
-    environment: Mapping[str, str]
-    tag: str | None = None
+    environment: Mapping[str, str]  # the process's, for Compose files
+    tag: str | None = None  # the tag that CI gave to the factory's images
     factory_registry: str = FACTORY_REGISTRY
-    architectures: frozenset[str] | None = None
+    architectures: frozenset[str] | None = None  # the only ones wanted, None for all that there are
+    # digests of images that a Compose file names without one, by the reference that it has there
     pinned_images: Mapping[Reference, str] = {}
-    allow_missing_meta: bool = False
+    allow_missing_meta: bool = False  # publish without metadata where some of it is missing
 
 
 class Prepared(NamedTuple):

@@ -28,20 +28,14 @@ _MANIFESTS_AT_A_TIME = 4
 
 
 class ResolvedImage(NamedTuple):
-    """An image in a registry.
+    """An image in a registry."""
 
-    Attributes:
-        asked: its reference as it was asked for.
-        pinned: the same repository with the digest of the manifest or index.
-        images: by architecture, in the index's order; several where it has several
-            variants of one architecture.
-        has: the architectures that there are, wanted or not, sorted.
-    """
-
-    asked: Reference
-    pinned: Reference
+    asked: Reference  # its reference as it was asked for
+    pinned: Reference  # the same repository with the digest of the manifest or index
+    # by architecture, in the index's order; several where it has several variants of one
+    # architecture
     images: Mapping[str, tuple[IndexedImage, ...]]
-    has: tuple[str, ...]
+    has: tuple[str, ...]  # the architectures that there are, wanted or not, sorted
     notes: tuple[str, ...]
 
 

@@ -24,17 +24,11 @@ class LayerCost(NamedTuple):
 
 
 class Undigested(NamedTuple):
-    """Layers of an image that a document lacks, as no image of the scan gives them a digest.
+    """Layers of an image that a document lacks, as no image of the scan gives them a digest."""
 
-    Attributes:
-        label: what to call the image.
-        repositories: where it has a name.
-        diff_ids: of the layers, bottom up.
-    """
-
-    label: str
-    repositories: tuple[str, ...]
-    diff_ids: tuple[str, ...]
+    label: str  # what to call the image
+    repositories: tuple[str, ...]  # where it has a name
+    diff_ids: tuple[str, ...]  # of the layers, bottom up
 
     def __str__(self) -> str:
         layers = "layer" if len(self.diff_ids) == 1 else f"{len(self.diff_ids)} layers"

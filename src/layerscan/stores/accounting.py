@@ -51,13 +51,7 @@ def exact_image_usage(beside: Iterable[int], *, block_size: int, growth: Growth)
 
 
 def grown_once(growth: Growth, block_size: int, *, is_first: bool) -> int:
-    """Bytes by which shared files grow once for images that are pulled together.
-
-    Args:
-        growth: of the store's shared files.
-        block_size: bytes of the least that the file system gives out.
-        is_first: whether the store has no image yet.
-    """
+    """Bytes by which shared files grow once for images, the first of a store or not."""
     grown = growth.image_blocks * block_size
     return grown + (growth.first_bytes + growth.first_blocks * block_size) * is_first
 

@@ -12,36 +12,26 @@ from layerscan.reference import Reference
 
 
 class Layer(NamedTuple):
-    """One layer as the store keeps it. Equal chain_id, equal layer.
+    """One layer as the store keeps it. Equal chain_id, equal layer."""
 
-    Attributes:
-        chain_id: identity of the layer on top of its parents, ``sha256:<hex>``.
-        diff_id: digest of its uncompressed tar, ``sha256:<hex>``.
-        parent: chain_id of the layer beneath, None at the bottom.
-        folder: absolute path of the folder that holds all of the layer's data.
-        content: name of the sub-folder of `folder` that holds the layer's files.
-        metadata_files: absolute paths of the files whose ``st_size`` the docker
-            accounting rule adds to the usage of `folder`.
-        exact_paths: absolute paths of the files and folders that an engine keeps because
-            of this layer beside `content`, there or not; exact accounting counts the
-            blocks of each by itself, and one at the least.
-        recorded_size: `size` in bytes on record, by Docker's rule, or None; so are the others.
-        recorded_usage: bytes of disk of `content`: ``st_blocks`` times 512, when unpacked.
-        recorded_inodes: how many inodes these were, `content` itself included.
-        recorded_tar: length in bytes of the layer's uncompressed tar.
-    """
-
-    chain_id: str
-    diff_id: str
-    parent: str | None
-    folder: str
-    content: str
+    chain_id: str  # identity of the layer on top of its parents, ``sha256:<hex>``
+    diff_id: str  # digest of its uncompressed tar, ``sha256:<hex>``
+    parent: str | None  # chain_id of the layer beneath, None at the bottom
+    folder: str  # absolute path of the folder that holds all of the layer's data
+    content: str  # name of the sub-folder of `folder` that holds the layer's files
+    # absolute paths of the files whose ``st_size`` the docker accounting rule adds to the usage of
+    # `folder`
     metadata_files: tuple[str, ...] = ()
+    # absolute paths of the files and folders that an engine keeps because of this layer beside
+    # `content`, there or not; exact accounting counts the blocks of each by itself, and one at the
+    # least
     exact_paths: tuple[str, ...] = ()
+    # `size` in bytes on record, by Docker's rule, or None; so are the others
     recorded_size: int | None = None
+    # bytes of disk of `content`: ``st_blocks`` times 512, when unpacked
     recorded_usage: int | None = None
-    recorded_inodes: int | None = None
-    recorded_tar: int | None = None
+    recorded_inodes: int | None = None  # how many inodes these were, `content` itself included
+    recorded_tar: int | None = None  # length in bytes of the layer's uncompressed tar
 
 
 class Image(NamedTuple):

@@ -46,29 +46,22 @@ class LayerTree(NamedTuple):
 
     Inodes, names and attributes each are in the order in which unpacking makes
     them; what a later entry of the stream replaces is not there.
-
-    Attributes:
-        kinds: a `InodeKind` for each inode.
-        sizes: ``st_size`` of each inode in bytes: a file's length, that of a symlink's
-            target, 0 for everything else.
-        name_directories: for each name the inode of the folder that it is in.
-        name_inodes: for each name the inode that it is of; hard links have several.
-        name_lengths: bytes of each name.
-        xattr_inodes: for each extended attribute its inode.
-        xattr_namespaces: a `XattrNamespace` for each. No ACL says only what the mode says.
-        xattr_name_lengths: bytes of each name after its namespace and the dot, 0 for ACLs.
-        xattr_value_lengths: bytes of each value.
     """
 
-    kinds: "NDArray[np.uint8]"
+    kinds: "NDArray[np.uint8]"  # a `InodeKind` for each inode
+    # ``st_size`` of each inode in bytes: a file's length, that of a symlink's target, 0 for
+    # everything else
     sizes: "NDArray[np.int64]"
-    name_directories: "NDArray[np.int32]"
+    name_directories: "NDArray[np.int32]"  # for each name the inode of the folder that it is in
+    # for each name the inode that it is of; hard links have several
     name_inodes: "NDArray[np.int32]"
-    name_lengths: "NDArray[np.int32]"
-    xattr_inodes: "NDArray[np.int32]"
+    name_lengths: "NDArray[np.int32]"  # bytes of each name
+    xattr_inodes: "NDArray[np.int32]"  # for each extended attribute its inode
+    # a `XattrNamespace` for each. No ACL says only what the mode says.
     xattr_namespaces: "NDArray[np.uint8]"
+    # bytes of each name after its namespace and the dot, 0 for ACLs
     xattr_name_lengths: "NDArray[np.int32]"
-    xattr_value_lengths: "NDArray[np.int32]"
+    xattr_value_lengths: "NDArray[np.int32]"  # bytes of each value
 
     @property
     def size(self) -> int:

@@ -26,13 +26,10 @@ AnyPath: TypeAlias = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 class WalkError(NamedTuple):
-    """An entry that could not be read, and why, as in errno(3).
+    """An entry that could not be read, and why, as in errno(3)."""
 
-    Attributes:
-        path: the root as it was given, and the way down from it; the bytes of
-            the file system, which need be no UTF-8.
-    """
-
+    # the root as it was given, and the way down from it; the bytes of the file system, which need
+    # be no UTF-8
     path: bytes
     errno: int
 
