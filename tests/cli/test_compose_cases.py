@@ -66,6 +66,25 @@ def test_a_volume_that_is_an_image_is_pinned_and_counted(bench: Bench) -> None:
     assert len(json.loads(done.out)["images"]) == 2
 
 
+def test_a_volume_counts_for_who_sees_it(bench: Bench, tmp_path: Path) -> None:
+    folder = app_of(bench, "image-volume")
+    out = ("--dry-run", "--out-dir", tmp_path / "out")
+    assert publish(bench, folder, *out).status == 0
+    disk = dict.fromkeys(("blocks", "free_blocks", "available_blocks"), 1 << 20)
+    volumes = {"/": disk | {"block_size": 4096}}
+    device = {"volumes": volumes, "store_root": "/", "docker_root": "/", "blobs": []}
+    (tmp_path / "device.json").write_text(json.dumps(device))
+    of_device = ("--device", tmp_path / "device.json", "--arch", "amd64", "--format", "json")
+    layers = {}
+    for policy in ("composectl", "aktualizr-lite", "exact"):
+        done = run("check", "--app", tmp_path / "out" / "a", "--policy", policy, *of_device)
+        report = json.loads(done.out)
+        layers[policy] = len(report["missing_layers"])
+        said = [line for line in report["warnings"] if "web volume 0 is not counted" in line]
+        assert len(said) == (policy != "exact")
+    assert layers == {"composectl": 2, "aktualizr-lite": 2, "exact": 3}
+
+
 def test_a_service_with_a_provider_has_no_image(bench: Bench) -> None:
     assert published(bench, app_of(bench, "provider")) == {"web": "x/img"}
 

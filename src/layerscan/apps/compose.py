@@ -34,7 +34,6 @@ class Service(NamedTuple):
     name: str
     image: str
     line: int
-    is_volume: bool = False
 
 
 class ComposeFile(NamedTuple):
@@ -116,6 +115,11 @@ def volume_name(service: str, number: int) -> str:
     return f"{service} volume {number}"
 
 
+def is_volume(name: str) -> bool:
+    """Whether an image of that name is a volume; no service has a blank in its name."""
+    return " " in name
+
+
 def _images(key: Scalar, service: Node, source: str) -> Iterator[Service]:
     """The images that a service has."""
     name = key.text
@@ -134,7 +138,7 @@ def _images(key: Scalar, service: Node, source: str) -> Iterator[Service]:
         if not (isinstance(found, Scalar) and _is_string(found)):
             what = f"{what}: a volume that is an image must have it as its source"
             raise fault_at(source, volume.line, what)
-        yield Service(volume_name(name, number), found.text, found.line, is_volume=True)
+        yield Service(volume_name(name, number), found.text, found.line)
 
 
 def _image(name: str, mapping: Mapping, line: int, source: str) -> Service:

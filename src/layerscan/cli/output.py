@@ -125,7 +125,7 @@ def write_data(path: str, data: bytes) -> None:
 
 
 def write_digests(path: str, data: bytes) -> None:
-    """The same, but into the very file that is there: a CI run may read it by a descriptor."""
+    """The same, but into the very file that is there: a CI run may have it open."""
     from layerscan.files.writing import write_in_place
 
     with _told(path):

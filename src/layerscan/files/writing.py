@@ -152,10 +152,7 @@ def write_special(path: str, data: bytes) -> None:
 
 
 def write_in_place(path: str, data: bytes) -> bool:
-    """Write `data` into the very file of the caller's that is there; whether there is one.
-
-    Who has it open reads what is written.
-    """
+    """Write `data` into the very file of the caller's that is there; whether there is one."""
     with located(path) as (folder, name):
         there = _stat(folder, name)
         if there is None or not stat.S_ISREG(there.st_mode) or there.st_uid != os.geteuid():

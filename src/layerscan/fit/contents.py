@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from layerscan import jsondoc, oci
 from layerscan.apps import published
+from layerscan.apps.compose import is_volume
 from layerscan.apps.published import PublishedApp
 from layerscan.digest import chain_ids, is_digest
 from layerscan.errors import DocumentError, NotInRegistryError
@@ -160,6 +161,9 @@ def read_app(
         return contents._replace(layers_manifest=documents.fetch(listed, limit=oci.MAX_MANIFEST))
     bundle = documents.fetch(app.bundle, limit=published.MAX_BUNDLE)
     names = published.bundle_images(bundle, f"{app.source}: bundle")
+    passed = [] if depth >= Depth.CONFIGS else [name for name in names if is_volume(name)]
+    unseen = [f"{app.source}: {name} is not counted, as the client does" for name in passed]
+    names = {name: image for name, image in names.items() if name not in passed}
     # Of an image that several services have, the last service's place counts.
     references = list(dict.fromkeys(reversed(names.values())))[::-1]
     matching = matcher or ForLinux({architecture})
@@ -167,7 +171,7 @@ def read_app(
     return contents._replace(
         images=tuple(image for found, _, _ in read for image in found),
         bare_indexes=tuple(index for _, bare, _ in read for index in bare),
-        notes=tuple(note for _, _, notes in read for note in notes),
+        notes=(*unseen, *(note for _, _, notes in read for note in notes)),
     )
 
 

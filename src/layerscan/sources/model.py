@@ -39,11 +39,9 @@ class SourceImage(NamedTuple):
 class Source(ABC):
     """Where images are; thread-safe, and used in a ``with``."""
 
-    name: str
-    """What the user called it."""
+    name: str  # what the user called it
 
-    notes: Sequence[str] = ()
-    """What the user should know of it after `images`, a line each."""
+    notes: Sequence[str] = ()  # what the user should know of it after `images`, a line each
 
     @abstractmethod
     def images(self, architectures: Collection[str] | None = None) -> Sequence[SourceImage]:

@@ -54,14 +54,10 @@ class FoundStore(NamedTuple):
 
     kind: str
     place: StorePlace
-    store: "Store | None"
-    """It, opened; None where there is none or it cannot be opened."""
-    reason: str = ""
-    """Why it is None, naming the place."""
-    absent: str = ""
-    """If there is nothing of it, what was looked for in the folder."""
-    denied: bool = False
-    """Whether this user may not look into it."""
+    store: "Store | None"  # it, opened; None where there is none or it cannot be opened
+    reason: str = ""  # why it is None, naming the place
+    absent: str = ""  # if there is nothing of it, what was looked for in the folder
+    denied: bool = False  # whether this user may not look into it
 
     @property
     def root(self) -> str:

@@ -24,10 +24,8 @@ class DockerSettings(NamedTuple):
     data_root: str
     graph_root: str
     """Where its graph driver's images are: in the data root, or below it with userns-remap."""
-    no_overlay2: str = ""
-    """Why it does not use overlay2's images, empty if it may."""
-    no_containerd: str = ""
-    """Why it does not use containerd's."""
+    no_overlay2: str = ""  # why it does not use overlay2's images, empty if it may
+    no_containerd: str = ""  # why it does not use containerd's
 
 
 def docker_settings(config: str, default_root: str) -> DockerSettings:

@@ -9,14 +9,10 @@ AUTO = "auto"
 class StoreKind(NamedTuple):
     """A kind of image store."""
 
-    store: str
-    """Module and class in this package that reads it."""
-    places: str
-    """The function of ``places`` that says where its engines keep it."""
-    marks: tuple[str, ...]
-    """Paths in such a store's folder of which one is there."""
-    takes: tuple[str, ...] = ()
-    """Names of the options that it takes beside `exact`."""
+    store: str  # module and class in this package that reads it
+    places: str  # the function of ``places`` that says where its engines keep it
+    marks: tuple[str, ...]  # paths in such a store's folder of which one is there
+    takes: tuple[str, ...] = ()  # names of the options that it takes beside `exact`
 
 
 KINDS = {

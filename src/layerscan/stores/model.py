@@ -105,8 +105,7 @@ class Store(Protocol):
     def root(self) -> str:
         """Absolute path of the store's folder, symbolic links resolved."""
 
-    unused: str
-    """Why its engine does not use it, by the engine's settings; empty if it may."""
+    unused: str  # why its engine does not use it, by the engine's settings; empty if it may
 
     @property
     def growth(self) -> Growth:

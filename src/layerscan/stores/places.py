@@ -37,16 +37,13 @@ class StorePlace(NamedTuple):
     """A place where a store may be."""
 
     root: str
-    engine: str
-    """Whose it is, for people."""
+    engine: str  # whose it is, for people
     own: bool = True
     """Whether the engines of this user use it: only then it is scanned without being named."""
-    additional: tuple[str, ...] = ()
-    """Folders of further stores that only give it images."""
+    additional: tuple[str, ...] = ()  # folders of further stores that only give it images
     snapshotter: str | None = None
     """The folder of containerd's snapshotter, if it is not in the root."""
-    unused: str = ""
-    """Why its engine does not use it, by its settings; empty if it may."""
+    unused: str = ""  # why its engine does not use it, by its settings; empty if it may
 
 
 def docker_root() -> str:

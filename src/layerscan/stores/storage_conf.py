@@ -44,8 +44,7 @@ class Location(NamedTuple):
 
     root: str
     additional: tuple[str, ...] = ()
-    unused: str = ""
-    """Why no images of the overlay driver are used there; empty if they may be."""
+    unused: str = ""  # why no images of the overlay driver are used there; empty if they may be
 
 
 class _StorageSettings(NamedTuple):

@@ -39,14 +39,11 @@ class AbsentFaultError(AbsentError):
 class Variant(NamedTuple):
     """An image for one platform, as its documents say it: layers are bottom up."""
 
-    config_digest: str
-    """Its image id."""
+    config_digest: str  # its image id
     platform: Platform
     diff_ids: tuple[str, ...]
-    layers: tuple[str, ...]
-    """Their digests."""
-    documents: tuple[str, ...]
-    """Digests of the indexes, manifest and config that lead to it."""
+    layers: tuple[str, ...]  # their digests
+    documents: tuple[str, ...]  # digests of the indexes, manifest and config that lead to it
     chain_ids: tuple[str, ...]
 
 

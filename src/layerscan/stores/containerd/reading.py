@@ -33,8 +33,7 @@ class _Names(NamedTuple):
 
     label: str
     references: tuple[Reference, ...] = ()
-    others: tuple[str, ...] = ()
-    """It itself, printable, if it is no full reference."""
+    others: tuple[str, ...] = ()  # it itself, printable, if it is no full reference
 
 
 class ContainerdReading(Reading):

@@ -46,14 +46,10 @@ class Target(NamedTuple):
 class Snapshot(NamedTuple):
     """A layer of an image as the snapshotter has it."""
 
-    folder: str
-    """Its name."""
-    parent: bytes
-    """Key of the snapshot beneath, empty at the bottom."""
-    inodes: int
-    """How many it had when it was committed."""
-    usage: int
-    """Bytes of disk that they took."""
+    folder: str  # its name
+    parent: bytes  # key of the snapshot beneath, empty at the bottom
+    inodes: int  # how many it had when it was committed
+    usage: int  # bytes of disk that they took
 
 
 class Namespace:

@@ -32,10 +32,8 @@ class StoredDocuments(NamedTuple):
     manifests: dict[str, tuple[str, ...]]
     """By their digests, the digests of its layers, bottom up; first, the one that the image
     was made from last."""
-    digests: tuple[str, ...]
-    """Of the manifests and indexes that it was pulled by."""
-    faults: tuple[Fault, ...]
-    """What is wrong with manifests that it can do without."""
+    digests: tuple[str, ...]  # of the manifests and indexes that it was pulled by
+    faults: tuple[Fault, ...]  # what is wrong with manifests that it can do without
 
     def layer_digests(self, index: int, preferred: str | None) -> list[str]:
         """The digests of layer `index` in the manifests, that of the one `preferred` first.

@@ -39,15 +39,11 @@ class _RecordedImage(NamedTuple):
     label: str
     record: ImageRecord
     documents: StoredDocuments
-    folder: str
-    """Absolute path of that of its documents."""
-    stack: list[LayerRecord]
-    """Its layers, bottom up, as `chains`."""
+    folder: str  # absolute path of that of its documents
+    stack: list[LayerRecord]  # its layers, bottom up, as `chains`
     chains: list[str]
-    given: tuple[Reference, ...]
-    """The names on record."""
-    by_digest: tuple[Reference, ...]
-    """The same repositories with the digests it was pulled by."""
+    given: tuple[Reference, ...]  # the names on record
+    by_digest: tuple[Reference, ...]  # the same repositories with the digests it was pulled by
 
     @property
     def names(self) -> tuple[Reference, ...]:

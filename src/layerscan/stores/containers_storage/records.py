@@ -38,50 +38,38 @@ class LayerRecord(NamedTuple):
     """A layer as the store has it on record. Its id, 64 hex digits, is the name of its folder."""
 
     layer_id: str
-    parent: str | None
-    """Id of the layer beneath, None at the bottom."""
-    diff_id: str | None
-    """None of containers, and of layers that were not pulled as a whole."""
-    digest: str | None
-    """Of what it was made from: the compressed archive, or the uncompressed tar."""
-    tar_size: int | None
-    """Length in bytes of the uncompressed tar, None if not known."""
-    incomplete: bool
-    """It is being made or removed, or that was interrupted."""
+    parent: str | None  # id of the layer beneath, None at the bottom
+    diff_id: str | None  # none of containers, and of layers that were not pulled as a whole
+    digest: str | None  # of what it was made from: the compressed archive, or the uncompressed tar
+    tar_size: int | None  # length in bytes of the uncompressed tar, None if not known
+    incomplete: bool  # it is being made or removed, or that was interrupted
     partial: bool
     """It was put together from the parts that were missing here: of its tar nothing is known."""
-    mapped: bool
-    """It is a copy for other user ids."""
-    created: str
-    """When, as it is written there: a layer that was made anew differs."""
+    mapped: bool  # it is a copy for other user ids
+    created: str  # when, as it is written there: a layer that was made anew differs
 
 
 class ImageRecord(NamedTuple):
     """An image as the store has it on record."""
 
-    record_id: str
-    """64 hex digits, the name of the folder of its documents."""
+    record_id: str  # 64 hex digits, the name of the folder of its documents
     names: tuple[str, ...]
     tops: tuple[str, ...]
     """Ids of its top layer: the image's own, then copies for other user ids. Empty for an
     image without layers, and for a list of images."""
-    documents: tuple[str, ...]
-    """Their names."""
-    digests: dict[str, str]
-    """Of the documents, where they are on record, by name."""
+    documents: tuple[str, ...]  # their names
+    digests: dict[str, str]  # of the documents, where they are on record, by name
 
 
 class StorageRecords(NamedTuple):
     """What the lists of the store in the folder `root` say."""
 
     root: str
-    identity: tuple[FolderEntry | None, ...]
-    """Differs if one of the lists was changed meanwhile."""
+    identity: tuple[FolderEntry | None, ...]  # differs if one of the lists was changed meanwhile
     images: tuple[ImageRecord, ...]
     layers: dict[str, LayerRecord | Fault]
     """By id; in place of one whose record is damaged, the reason."""
-    faults: tuple[Fault, ...]
-    """What is wrong with records that no id can be given to."""
+    faults: tuple[Fault, ...]  # what is wrong with records that no id can be given to
 
 
 def read_identity(root: Folder) -> tuple[FolderEntry | None, ...]:

@@ -28,10 +28,8 @@ class KnownDigests(NamedTuple):
 
     by_repository: Mapping[str, str] = {}
     """The last one recorded in each, by its full name (``docker.io/library/nginx``)."""
-    digests: tuple[str, ...] = ()
-    """All of them, in the order in which they were recorded."""
-    newest: str | None = None
-    """The last one recorded, whatever the repository."""
+    digests: tuple[str, ...] = ()  # all of them, in the order in which they were recorded
+    newest: str | None = None  # the last one recorded, whatever the repository
 
 
 def read_digests(by_diff_id: Folder, diff_id: str) -> KnownDigests:
