@@ -69,8 +69,26 @@ def repository(
         yield client.repository(parse(f"{address}/{path}"))
 
 
+def _to_a_tunnel(near: socket.socket) -> bool:
+    while b"\r\n\r\n" not in near.recv(1 << 16):
+        pass
+    near.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    return True
+
+
+def only_over_tls(near: socket.socket) -> bool:
+    """Answers plain HTTP as servers of Go do that speak TLS."""
+    if near.recv(1, socket.MSG_PEEK) == b"\x16":
+        return True
+    near.recv(1 << 16)
+    said = b"Client sent an HTTP request to an HTTPS server.\n"
+    near.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n" + said)
+    near.close()
+    return False
+
+
 @contextmanager
-def tunnels(target: str) -> Iterator[str]:
+def tunnels(target: str, taken: Callable[[socket.socket], bool] = _to_a_tunnel) -> Iterator[str]:
     """The address of a proxy that takes whoever asks for a tunnel to `target`, host and port."""
     host, _, port = target.rpartition(":")
     with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -81,9 +99,8 @@ def tunnels(target: str) -> Iterator[str]:
                     near = listening.accept()[0]
                 except OSError:
                     return
-                while b"\r\n\r\n" not in near.recv(1 << 16):
-                    pass
-                near.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                if not taken(near):
+                    continue
                 far = socket.create_connection((host, int(port)))
                 for pair in ((near, far), (far, near)):
                     threading.Thread(target=_pass_on, args=pair, daemon=True).start()

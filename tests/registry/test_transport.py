@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from layerscan.digest import sha256
 from layerscan.errors import LayerscanError, RegistryError
 from layerscan.oci import OCI_MANIFEST
 from layerscan.reference import parse
@@ -18,10 +19,12 @@ from tests.builders.registry_case import (
     described,
     fault,
     log_in,
+    only_over_tls,
     opened,
     remote,
     repository,
     secure,
+    tunnels,
 )
 from tests.builders.registry_faults import Changed, Status, flipped
 from tests.builders.registry_server import OpenRegistry
@@ -175,6 +178,14 @@ def test_an_authority_of_ones_own_is_trusted(
     with repository(secure) as repo:
         assert repo.manifest("7").raw == MANIFEST
         assert repo.push_blob(described(BLOB), opened(BLOB))
+
+
+def test_this_machines_own_registry_may_speak_tls(secure: OpenRegistry) -> None:
+    with tunnels(secure.address, only_over_tls) as address, RegistryClient() as client:
+        repo = client.repository(parse(f"{address}/acme/web:7"))
+        assert repo.manifest("7").raw == MANIFEST
+        assert repo.push_blob(described(BLOB), opened(BLOB))
+    assert secure.blobs("acme/web") == {sha256(BLOB): BLOB}
 
 
 def test_an_insecure_registry_is_taken_with_any_certificate_and_without_one(

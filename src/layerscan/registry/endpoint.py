@@ -104,6 +104,16 @@ class Endpoint:
             used = self._auth.current(request.scopes) if is_own else None
             certificates = self._certificates if is_own else self._certificates.abroad()
             answer = opened.enter_context(self._transport.send(request, used, certificates))
+            said = None
+            if answer.status == HTTPStatus.BAD_REQUEST and request.url.startswith("http:"):
+                said = read_error(answer.response)
+                if is_own and b"HTTPS" in said:
+                    # This machine's own, and it speaks TLS: servers of Go and nginx say so. As
+                    # for engines, any certificate is then good enough.
+                    opened.close()
+                    said, self._scheme = None, "https"
+                    request = request._replace(url=request.url.replace("http:", "https:", 1))
+                    answer = opened.enter_context(self._transport.send(request, used, certificates))
             if answer.status == HTTPStatus.UNAUTHORIZED and answer.is_home and is_own:
                 body = read_error(answer.response)
                 # The token service may need the very connection.
@@ -113,7 +123,8 @@ class Endpoint:
                     raise self._fault(request, answer, body)
                 answer = opened.enter_context(self._send(request, fresh))
             if answer.status not in request.accepted:
-                raise self._fault(request, answer, read_error(answer.response))
+                body = read_error(answer.response) if said is None else said
+                raise self._fault(request, answer, body)
             yield answer
 
     @contextmanager

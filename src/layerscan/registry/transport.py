@@ -198,7 +198,10 @@ class Transport:
         name = url.netloc.decode("ascii", "replace").rpartition("@")[2]
         kind = _ConnectionKind(
             # Without TLS there is nothing to verify, and reading the authorities takes time.
-            verified=is_tls and name not in self.options.insecure,
+            # On this machine itself nobody is in between.
+            verified=is_tls
+            and name not in self.options.insecure
+            and (certificates.are_any or not is_loopback(url.host)),
             # No proxy has any business with this machine's own addresses.
             direct=is_loopback(url.host),
             certificates=certificates if is_tls and certificates.are_any else _NO_CERTIFICATES,
