@@ -37,7 +37,7 @@ class _Tally:
     def add(self, st: os.stat_result) -> bool:
         """Count one entry, its inode only if it is new here. Whether it was."""
         kind = stat.S_IFMT(st.st_mode)
-        inode = (st.st_dev, st.st_ino)
+        inode = _identity(st)
         if self.in_order or (kind != stat.S_IFDIR and st.st_nlink > 1):
             if inode in self.seen:
                 self.duplicates += kind != stat.S_IFDIR
@@ -62,6 +62,10 @@ class _Tally:
             self.holes, self.directory_size,
             self.duplicates, self.mounts, self.vanished, self.errors,
         )  # fmt: skip
+
+
+def _identity(st: os.stat_result) -> tuple[int, int]:
+    return st.st_dev, st.st_ino
 
 
 class _Tree:
@@ -89,6 +93,7 @@ class _Tree:
         except OSError as error:
             return (_errno(error), self.whole.facts(), None, [])
         self.device = st.st_dev
+        self.folders: dict[tuple[bytes, ...], tuple[int, int]] = {(): _identity(st)}
         is_new = self.whole.add(st)
         tick(1)
         if not is_new:
@@ -151,8 +156,14 @@ class _Tree:
             for tally in tallies:
                 tally.mounts += 1
             return
+        above = (self.folders[entry[:depth]] for depth in range(len(entry)))
+        if stat.S_ISDIR(st.st_mode) and _identity(st) in above:
+            for tally in tallies:
+                tally.duplicates += 1
+            return
         is_new = [tally.add(st) for tally in tallies]
         if stat.S_ISDIR(st.st_mode) and is_new[0]:
+            self.folders[entry] = _identity(st)
             pending.append(entry)
 
     def _report(self, entry: tuple[bytes, ...], error: OSError) -> None:

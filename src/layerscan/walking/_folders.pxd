@@ -27,6 +27,12 @@ from layerscan.walking._rows cimport Rows
 from layerscan.walking._tally cimport Tally
 
 
+cdef enum:
+    # How many folders above a folder may be the folder itself: more than the longest
+    # path that the kernel takes in one call has.
+    CYCLE = 2048
+
+
 cdef struct Fault:
     Fault *next
     int error
@@ -132,6 +138,20 @@ cdef inline Folder *new_folder(
         memcpy(folder + 1, name, length)
         folder.name = <const char *>(folder + 1)
     return folder
+
+
+cdef inline bint is_cycle(const Folder *parent, const Stat *st) noexcept nogil:
+    """Whether the directory found in `parent` is `parent` or one above it.
+
+    A mount puts a folder below itself, and so does what a FUSE server makes up.
+    """
+    cdef size_t looked_at = 0
+    while parent != NULL and looked_at < CYCLE:
+        if parent.ino == st.stx_ino and parent.dev == device(st):
+            return True
+        parent = parent.parent
+        looked_at += 1
+    return False
 
 
 cdef inline void unpark(Walk *w, Folder *folder) noexcept nogil:

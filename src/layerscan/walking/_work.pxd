@@ -12,7 +12,7 @@ from libc.string cimport memset
 
 from layerscan.walking._faults cimport give_up, report
 from layerscan.walking._folders cimport (
-    Folder, Tree, Walk, device, end_tree, enter, is_child, leave, new_folder,
+    Folder, Tree, Walk, device, end_tree, enter, is_child, is_cycle, leave, new_folder,
 )
 from layerscan.walking._inodes cimport IN_CHILD, IN_TREE, inode_set_add
 from layerscan.walking._linux cimport (
@@ -146,6 +146,10 @@ cdef inline Folder *measure_entry(
         if device(&st) != tree.dev and not w.cross_mounts:
             s.whole.mounts += 1
             s.child.mounts += in_child
+            return NULL
+        if is_cycle(folder, &st):
+            s.whole.duplicates += 1
+            s.child.duplicates += in_child
             return NULL
         if w.in_order and is_counted(w, tree, &st):
             return NULL

@@ -58,7 +58,8 @@ class Usage(NamedTuple):
             what `blocks` would gain if they were copied as zeros.
         directory_size: sum of ``st_size`` in bytes of the directories, which
             is in no other figure; what it says is the file system's own affair.
-        duplicates: further names of inodes that are counted already.
+        duplicates: further names of inodes that are counted already; a directory
+            is one where it lies below itself, by a mount or on a FUSE file system.
         mounts: directories on which another file system is mounted; neither
             entered nor counted.
         vanished: entries that were gone when the walk came to them. The other
