@@ -62,7 +62,7 @@ FIGURES = {
     "apps.yamltree.LONGEST_TEXT": 8 * MEBIBYTE,
     "apps.yamltree.MOST_NODES": 200_000,
     "fit.device_file.MAX_DEVICE": 64 * MEBIBYTE,
-    "fit.device_file._MOST_DIGESTS": 1_000_000,
+    "jsondoc.MOST_STRINGS": 1_000_000,
     "fit.device_file._MOST_INSTALLED": 1000,
     "fit.device_file._MOST_VOLUMES": 100,
     "fit.disks._LONGEST_NUMBER": 64,
@@ -164,7 +164,7 @@ def test_text_in_messages(length: int) -> None:
 @pytest.mark.parametrize("number", [63, 64, 65])
 def test_additional_stores(number: int) -> None:
     listed = {"additionalimagestores": [f"/{store}" for store in range(number)]}
-    with refused_if(number > 64, match="has more than 64 additionalimagestores"):
+    with refused_if(number > 64, match="additionalimagestores: has more than 64 entries"):
         settings = storage_conf._settings({"storage": {"options": listed}}, "x")
         assert len(settings.additional) == number
 

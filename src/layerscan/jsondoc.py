@@ -16,8 +16,9 @@ from layerscan.errors import DocumentError
 from layerscan.text import printable, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+MOST_STRINGS = 1_000_000
 MAX_INTEGER = 2**63 - 1  # the largest integer: what other programs' signed 64-bit fields hold
 _LONGEST_INTEGER = len(str(-MAX_INTEGER))
 
@@ -220,6 +221,28 @@ def array(value: object, place: Place, *, longest: int) -> list[object]:
     if len(value) > longest:
         raise place.fault(f"has more than {longest} entries")
     return value
+
+
+def strings(
+    document: dict[str, object],
+    key: str,
+    place: Place,
+    *,
+    longest: int = MOST_STRINGS,
+    what: str = "must be a string",
+    fits: "Callable[[str], bool]" = lambda _: True,
+) -> tuple[str, ...]:
+    """The strings in the array under `key`, none where it is absent.
+
+    Of one that does not fit, the fault says `what` it must be.
+    """
+    at = place.key(key)
+    found = []
+    for index, entry in enumerate(array(document.get(key, []), at, longest=longest)):
+        if not isinstance(entry, str) or not fits(entry):
+            raise at.key(index).fault(what)
+        found.append(entry)
+    return tuple(found)
 
 
 def member(document: dict[str, object], key: str, place: Place) -> object:

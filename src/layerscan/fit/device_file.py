@@ -6,7 +6,6 @@ it does not know, it passes over.
 
 import json
 import os
-from collections.abc import Callable
 from typing import NamedTuple
 
 from layerscan import digest as digests
@@ -20,7 +19,6 @@ from layerscan.text import quoted
 MAX_DEVICE = 64 * 1024 * 1024  # bytes of the longest device file that is read
 
 _MOST_VOLUMES = 100
-_MOST_DIGESTS = 1_000_000
 _MOST_INSTALLED = 1_000
 _MOST_FEATURES = 100
 
@@ -160,14 +158,14 @@ def _file_system(volume: dict[str, object], place: Place) -> FileSystemShape:
     for key in sorted({key for known in PARAMETERS.values() for key in known} & document.keys()):
         read = jsondoc.text if key == "profile" else jsondoc.integer
         parameters[key] = read(document, key, place)
-    features = _strings(document, "features", place, longest=_MOST_FEATURES)
+    features = jsondoc.strings(document, "features", place, longest=_MOST_FEATURES)
     if kind in PARAMETERS:
         try:
             check_parameters(kind, parameters)
         except LayerscanError as error:
             raise place.fault(str(error)) from None
     known = {key: parameters[key] for key in PARAMETERS.get(kind, ()) if key in parameters}
-    return FileSystemShape(kind, known, tuple(features))
+    return FileSystemShape(kind, known, features)
 
 
 def _architecture(document: dict[str, object], place: Place) -> str | None:
@@ -179,33 +177,14 @@ def _architecture(document: dict[str, object], place: Place) -> str | None:
     return architecture
 
 
-def _strings(
-    document: dict[str, object],
-    key: str,
-    place: Place,
-    *,
-    longest: int,
-    what: str = "must be a string",
-    fits: Callable[[str], bool] = lambda _: True,
-) -> list[str]:
-    """The strings in an array, none where it is absent; one that does not fit is a fault."""
-    at = place.key(key)
-    found = []
-    for index, entry in enumerate(jsondoc.array(document.get(key, []), at, longest=longest)):
-        if not isinstance(entry, str) or not fits(entry):
-            raise at.key(index).fault(what)
-        found.append(entry)
-    return found
-
-
-def _digests(document: dict[str, object], key: str, place: Place) -> list[str]:
+def _digests(document: dict[str, object], key: str, place: Place) -> tuple[str, ...]:
     no, fits = digests.NO_DIGEST, digests.is_digest
-    return _strings(document, key, place, longest=_MOST_DIGESTS, what=no, fits=fits)
+    return jsondoc.strings(document, key, place, what=no, fits=fits)
 
 
 def _installed(document: dict[str, object], place: Place) -> tuple[str, ...]:
     what, most = "must be the path of a file", _MOST_INSTALLED
-    return tuple(_strings(document, "installed", place, longest=most, what=what, fits=bool))
+    return jsondoc.strings(document, "installed", place, longest=most, what=what, fits=bool)
 
 
 def _partial(document: dict[str, object], place: Place) -> dict[str, int]:

@@ -139,14 +139,9 @@ def loads_config(raw: bytes, source: str) -> Config:
     document = jsondoc.mapping(jsondoc.decode(raw, source, as_go=True), place)
     at = place.key("rootfs")
     rootfs = jsondoc.mapping(jsondoc.member(document, "rootfs", place), at)
-    at_ids = at.key("diff_ids")
     # An image without layers may have none there.
-    entries = rootfs.get("diff_ids", [])
-    ids = jsondoc.array(entries, at_ids, longest=_MOST_ENTRIES)
-    diff_ids = tuple(filter(digests.is_digest, ids))
-    if len(diff_ids) != len(ids):
-        wrong = next(index for index, one in enumerate(ids) if not digests.is_digest(one))
-        raise at_ids.key(wrong).fault(digests.NO_DIGEST)
+    no, fits = digests.NO_DIGEST, digests.is_digest
+    diff_ids = jsondoc.strings(rootfs, "diff_ids", at, longest=_MOST_ENTRIES, what=no, fits=fits)
     platform = Platform(*(jsondoc.text(document, key, place, "") for key in Platform._fields))
     return Config(platform, diff_ids)
 

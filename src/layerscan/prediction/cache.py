@@ -160,14 +160,8 @@ def _loads(raw: bytes, source: str, identity: dict[str, object]) -> KnownLayer:
     is_whole = jsondoc.member(document, "is_whole", place)
     if not isinstance(is_whole, bool):
         raise place.key("is_whole").fault("must be true or false")
-    at = place.key("notes")
-    told = jsondoc.array(jsondoc.member(document, "notes", place), at, longest=_MOST_NOTES)
-    notes: list[str] = []
-    for number, note in enumerate(told):
-        if not isinstance(note, str):
-            raise at.key(number).fault("must be a string")
-        notes.append(printable(note))
-    return KnownLayer(LayerFigures(*figures), is_whole, tuple(notes))
+    notes = jsondoc.strings(document, "notes", place, longest=_MOST_NOTES)
+    return KnownLayer(LayerFigures(*figures), is_whole, tuple(map(printable, notes)))
 
 
 def _read(folder: int, name: str, path: str) -> bytes:

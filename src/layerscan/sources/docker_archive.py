@@ -165,17 +165,9 @@ def _entry(value: object, at: Place) -> _SavedImage:
     document = jsondoc.mapping(value, at)
     return _SavedImage(
         jsondoc.text(document, "Config", at),
-        _texts(document.get("RepoTags", []), at.key("RepoTags")),
-        _texts(document.get("Layers", []), at.key("Layers")),
+        jsondoc.strings(document, "RepoTags", at, longest=_MOST_NAMES),
+        jsondoc.strings(document, "Layers", at, longest=_MOST_NAMES),
     )
-
-
-def _texts(value: object, at: Place) -> tuple[str, ...]:
-    entries = jsondoc.array(value, at, longest=_MOST_NAMES)
-    for number, entry in enumerate(entries):
-        if not isinstance(entry, str):
-            raise at.key(number).fault("must be a string")
-    return tuple(map(str, entries))
 
 
 def _full(tag: str) -> str | None:

@@ -36,14 +36,6 @@ def require_tar_split(folder: Folder, name: str) -> None:
         raise Fault(folder.where(name), what)
 
 
-def strings(document: dict[str, object], key: str, place: jsondoc.Place) -> tuple[str, ...]:
-    """The list of texts under `key`, empty where there is none; else a `DocumentError`."""
-    values = document.get(key, [])
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise place.key(key).fault("must be an array of strings")
-    return tuple(values)
-
-
 def read_settings(path: str) -> bytes | None:
     """A file of settings, None where there is none; a `StoreError` if it cannot be read."""
     # An administrator's file, not the store's: it may be a symbolic link.

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from layerscan import jsondoc
 from layerscan.errors import DocumentError, StoreError
 from layerscan.jsondoc import Place
-from layerscan.stores.engine_files import parse_toml, read_absolute, read_settings, strings
+from layerscan.stores.engine_files import parse_toml, read_absolute, read_settings
 from layerscan.text import shown
 
 SYSTEM_CONFIGS = ("/etc/containers/storage.conf", "/usr/share/containers/storage.conf")
@@ -183,9 +183,8 @@ def _settings(document: dict[str, object], path: str) -> _StorageSettings:
     try:
         storage = jsondoc.mapping(document.get("storage", {}), place)
         options = jsondoc.mapping(storage.get("options", {}), at)
-        additional = strings(options, "additionalimagestores", at)
-        if len(additional) > _MOST_ADDITIONAL:
-            raise at.fault(f"has more than {_MOST_ADDITIONAL} additionalimagestores")
+        most = _MOST_ADDITIONAL
+        additional = jsondoc.strings(options, "additionalimagestores", at, longest=most)
         # The place of the images, if it is another than that of the containers.
         image_store = jsondoc.text(storage, "imagestore", place, "")
         return _StorageSettings(

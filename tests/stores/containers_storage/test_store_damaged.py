@@ -186,10 +186,10 @@ def test_incomplete_layer_of_an_image(case: Case) -> None:
     [
         ("id", "../..", "$.id: is no id of 64 hex digits"),
         ("layer", "/etc", "$.layer: is no id of 64 hex digits"),
-        ("names", "x", "$.names: must be an array of strings"),
-        ("names", [1], "$.names: must be an array of strings"),
+        ("names", "x", "$.names: must be an array"),
+        ("names", [1], "$.names[0]: must be a string"),
         ("mapped-layers", ["../x"], '$["mapped-layers"]: is no id of 64 hex digits'),
-        ("big-data-names", {"a": 1}, '$["big-data-names"]: must be an array of strings'),
+        ("big-data-names", {"a": 1}, '$["big-data-names"]: must be an array'),
         ("big-data-digests", [1], '$["big-data-digests"]: must be an object'),
     ],
 )

@@ -16,7 +16,7 @@ from layerscan import jsondoc
 from layerscan.errors import DocumentError
 from layerscan.files.safefs import Fault, Folder, FolderEntry
 from layerscan.jsondoc import Place
-from layerscan.stores.engine_files import fault_of, parse_json, strings
+from layerscan.stores.engine_files import fault_of, parse_json
 
 DRIVER = "overlay"
 IMAGES = f"{DRIVER}-images"
@@ -190,15 +190,15 @@ def _layer(document: dict[str, object], layer_id: str, place: Place) -> LayerRec
 def _image(value: object, place: Place) -> ImageRecord:
     document = jsondoc.mapping(value, place)
     tops = [_id(document, "layer", place)] if "layer" in document else []
-    tops += strings(document, "mapped-layers", place)
+    tops += jsondoc.strings(document, "mapped-layers", place)
     if not all(map(digests.is_hex, tops)):
         raise place.key("mapped-layers").fault(_NO_ID)
     known = jsondoc.mapping(document.get("big-data-digests", {}), place.key("big-data-digests"))
     return ImageRecord(
         record_id=_id(document, "id", place),
-        names=strings(document, "names", place),
+        names=jsondoc.strings(document, "names", place),
         tops=tuple(dict.fromkeys(tops)),
-        documents=strings(document, "big-data-names", place),
+        documents=jsondoc.strings(document, "big-data-names", place),
         digests={name: digest for name, digest in known.items() if digests.is_digest(digest)},
     )
 
