@@ -40,6 +40,7 @@ KNOWN_WARNING = re.compile(
     r"layerscan: warning: (the images are of several architectures: "
     r"|image \S+ was removed or renamed while the scan ran: left out$"
     r"|image \S+: (layer|\d+ layers) without a digest.*, left out of the document: sha256:"
+    r"|\d+ images have layers without a digest .*, left out of the document: "
     # Docker's own fault, see test_engine_scan.
     r"|layer sha256:[0-9a-f]{64}: its files hold 5 bytes, the store recorded 0: )"
 )
@@ -84,7 +85,7 @@ class Seen:
     def add_process(self, data_root: str, out: Path) -> None:
         """Scan as a whole process."""
         result = run("scan", "-d", data_root, "--format", "json", "-o", out)
-        assert result.status == 0, result.lines
+        assert result.status == 0, "\n".join(result.lines)
         self.unknown_lines += [line for line in result.lines if not KNOWN_WARNING.match(line)]
         report = json.loads(result.out)
         for layer in report["layers"]:
@@ -338,5 +339,5 @@ def test_layer_that_is_mounted_in_its_own_folder_is_not_counted_twice(stage: Sta
     cost = result.costs[chain_id]
     assert cost.walked.mounts == 1
     assert Figures(cost.size, cost.usage) == truth
-    (line,) = (line for line in result.warnings if "mounted" in line)
-    assert chain_id in line
+    # Nothing of its content is hidden.
+    assert not [line for line in result.warnings if "mounted" in line]

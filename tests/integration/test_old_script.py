@@ -117,8 +117,12 @@ def test_scan_goes_on_where_the_script_ended_with_a_traceback(
     with pytest.raises(FileNotFoundError):
         old_script(data_root, [alone, name])
     out = tmp_path / "layers_meta.json"
-    result = run("-d", data_root, "--image", alone, "--image", name, "-o", out)
-    assert result.status == 0
-    (line,) = result.lines
+    asked = ("-d", data_root, "--image", alone, "--image", name, "-o", out)
+    result = run(*asked)
+    assert result.status == 3
+    line, not_written = result.lines
     assert f"image {alone}: layer without a digest in {alone.rpartition(':')[0]} (" in line
+    assert not_written.endswith("would lack layers; --allow-partial writes what could")
+    assert not out.exists()
+    assert run(*asked, "--allow-partial").status == 3
     assert json.loads(out.read_bytes()) == old_script(data_root, [name])

@@ -112,7 +112,8 @@ def pulled(
         loop.ext4(str(folder), SIZE, "-b", str(block_size)) as disk,
         RegistryClient() as client,
     ):
-        roots = {kind: os.path.join(disk, kind) for kind in STORES}
+        # Beside Docker's root is that of its own containerd.
+        roots = {kind: os.path.join(disk, kind, "root") for kind in STORES}
         with (
             Docker(roots["overlay2"]) as docker,
             Containerd(roots["containerd"]) as containerd,

@@ -6,10 +6,12 @@ were pushed; nothing of layerscan is asked for it.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import subprocess
+import tarfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.engine
 
-EMPTY = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+EMPTY = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 
 
 @dataclass
@@ -138,16 +140,30 @@ def test_an_app_is_byte_for_byte_what_skopeo_gets(fleet: Fleet, published: str) 
     assert run("inspect", "--raw", fleet.at("fleet/shop:1")).out == content
     app = json.loads(content)
     bundle, metadata = app["layers"]
+    of_index = bundle["annotations"]["org.foundries.app.bundle.index.digest"]
+    listed = fleet.registry.get(f"fleet/shop/blobs/{of_index}")
+    with tarfile.open(fileobj=io.BytesIO(fleet.blob("fleet/shop", bundle))) as tar:
+        files = {one.name: tar.extractfile(one) for one in tar if one.isfile()}
+        hashes = {name: sha256(file.read()) for name, file in files.items() if file}
+    assert json.loads(listed) == hashes
     assert app == {
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "artifactType": "application/vnd.fio+compose-app",
         "config": {
-            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "mediaType": "application/vnd.oci.empty.v1+json",
             "digest": EMPTY,
-            "size": 0,
+            "size": 2,
         },
         "layers": [
-            {"mediaType": "application/octet-stream", **_named(bundle)},
+            {
+                "mediaType": "application/octet-stream",
+                **_named(bundle),
+                "annotations": {
+                    "org.foundries.app.bundle.index.digest": sha256(listed),
+                    "org.foundries.app.bundle.index.size": str(len(listed)),
+                },
+            },
             {
                 "mediaType": "application/json",
                 **_named(metadata),

@@ -19,7 +19,7 @@ import pytest
 from layerscan.scanning.scanner import scan
 from layerscan.scanning.selection import Selection
 from layerscan.stores import open_store
-from tests.cli_runner import run, undigested, warning
+from tests.cli_runner import error, run, undigested, warning
 from tests.conftest import build_base, require_programs
 from tests.engines import docker as docker_engine
 from tests.engines import registry as registry_engine
@@ -78,9 +78,13 @@ class Stage:
         assert (result.status, [line for line in result.lines if "error" in line]) == (0, [])
         return result
 
-    def document(self, out: Path, *arguments: str) -> dict[str, Any]:
-        """Run ``scan -o``; the document."""
-        self.scan("-o", str(out), *arguments)
+    def document(self, out: Path, *arguments: str, whole: bool = True) -> dict[str, Any]:
+        """Run ``scan -o``; the document, the `whole` of it or what there is."""
+        if whole:
+            self.scan("-o", str(out), *arguments)
+        else:
+            partial = ("-o", out, "--allow-partial", *arguments)
+            assert run("scan", "-d", self.data_root, *partial).status == 3
         found: dict[str, Any] = json.loads(out.read_bytes())
         return found
 
@@ -145,7 +149,7 @@ def test_document_is_what_du_and_the_store_and_the_registry_say(
 
 
 def test_only_what_has_no_digest_is_warned_of(stage: Stage, tmp_path: Path) -> None:
-    lines = stage.scan("-o", str(tmp_path / "meta.json")).lines
+    lines = stage.scan("-o", str(tmp_path / "meta.json"), "-v").lines
     assert [line for line in lines if not KNOWN_WARNING.match(line)] == []
     # What these stand on has a digest in other images' repositories.
     hub = "docker.io/library/draft"
@@ -156,8 +160,10 @@ def test_only_what_has_no_digest_is_warned_of(stage: Stage, tmp_path: Path) -> N
         (image,) = stage.truth.inspect(name)
         assert warning(undigested(name, where, image.diff_ids[-1])) in lines
     (draft,) = stage.truth.inspect(stage.draft)
-    alone = stage.scan("-o", str(tmp_path / "meta.json"), "--image", stage.draft).lines
-    assert alone == [warning(undigested(stage.draft, hub, *draft.diff_ids))]
+    out = tmp_path / "alone.json"
+    alone = run("scan", "-d", stage.data_root, "-o", out, "--image", stage.draft)
+    assert (alone.status, out.exists()) == (3, False)
+    assert alone.lines[0] == error(undigested(stage.draft, hub, *draft.diff_ids))
     for name in (stage.odd, stage.left, stage.right, stage.deep, stage.holes, stage.pinned):
         assert not [line for line in lines if f"image {name}:" in line]
 
@@ -225,7 +231,7 @@ def test_all_shows_the_dangling_image_and_takes_its_digests_from_anywhere(
 
     assert stage.dangling not in images()
     assert images("--all")[stage.dangling] == []
-    found = stage.document(tmp_path / "meta.json", "--image", stage.dangling)
+    found = stage.document(tmp_path / "meta.json", "--image", stage.dangling, whole=False)
     (image,) = stage.truth.inspect(stage.dangling)
     shared = {
         digest
@@ -293,8 +299,8 @@ def test_exact_accounting_has_the_same_layers_and_takes_no_less_than_their_parts
 ) -> None:
     docker = stage.document(tmp_path / "docker.json")
     exact = stage.document(tmp_path / "exact.json", "--accounting", "exact")
-    # How many inodes a layer needs is told by the exact rule alone.
-    assert exact.keys() == {*docker.keys(), "inodes"}
+    # How many inodes a layer needs, and for which file system, is told by the exact rule alone.
+    assert exact.keys() == {*docker.keys(), "file_system", "inodes"}
     assert exact["inodes"].keys() == exact["layers"].keys()
     assert {digest: layer["size"] for digest, layer in exact["layers"].items()} == {
         digest: layer["size"] for digest, layer in docker["layers"].items()
@@ -337,10 +343,13 @@ def test_apps_are_scanned_the_way_the_replaced_script_was_called(
     out = tmp_path / "layers_meta.json"
     store = ("--docker-data-root", stage.data_root)
     factory = ("--tag", "7", "--factory-registry", address)
-    result = run("--apps-root", apps, *factory, *store, "--out-file", out)
-    assert (result.status, result.out) == (0, b"")
-    never_pushed, absent = sorted(result.lines, key=lambda line: "is not in the store" in line)
+    asked = ("--apps-root", apps, *factory, *store, "--no-resolve-digests", "--out-file", out)
+    result = run(*asked)
+    assert (result.status, result.out, out.exists()) == (3, b"", False)
+    absent, never_pushed, not_written = result.lines
     assert f"image {stage.draft}: layer without a digest in docker.io/library/dr" in never_pushed
+    assert not_written.startswith(error(f"{out} is not written"))
+    assert run(*asked, "--allow-partial").status == 3
     assert absent == warning(
         f"image {address}/acme/not-built:7 (App tools, service lost) is not in the store: "
         "not built for this architecture? skipped"
