@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +21,6 @@ from tests.requirements import require, require_root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from layerscan.fit.device import Device
 
@@ -252,3 +252,47 @@ def test_symlink_to_a_folder_is_one(tmp_path: Path) -> None:
     device = live.this_device(str(tmp_path), str(tmp_path / "link"), is_exact=False)
     assert device.docker_root == device.store_root
     require(not device.notes, f"{tmp_path} is on an odd file system")
+
+
+def _fill_metadata(folder: str) -> None:
+    """Many files that btrfs keeps in its trees."""
+    os.mkdir(f"{folder}/files")
+    for number in range(18_000):
+        Path(f"{folder}/files/{number}").write_bytes(b"x" * 1800)
+    os.sync()
+
+
+def test_btrfs_without_room_for_metadata(tmp_path: Path) -> None:
+    require_root()
+    require_programs(*loop.BTRFS_PROGRAMS)
+    with loop.btrfs(str(tmp_path / "disk"), 1 << 30) as disk:
+        fresh = disk_of(disk).volume
+        assert fresh.free_blocks - fresh.withheld_blocks == fresh.available_blocks
+        _fill_metadata(disk)
+        # statvfs(3) says that the files took nothing.
+        found = disk_of(disk).volume
+        assert found.available_blocks == fresh.available_blocks
+        writable = (found.free_blocks - found.withheld_blocks) * found.unit
+        aside = found.available_blocks * found.unit - writable
+        assert 0 <= aside - (1 << 30) // 10 < found.unit
+        with open(f"{disk}/large", "wb") as file:
+            # What is set aside for metadata is left: the files still fit.
+            os.posix_fallocate(file.fileno(), 0, writable - (20 << 20))
+            for number in range(100):
+                Path(f"{disk}/files/more{number}").write_bytes(b"x" * 1800)
+            os.unlink(file.name)
+
+
+def test_btrfs_that_nothing_can_be_written_to(tmp_path: Path) -> None:
+    require_root()
+    require_programs(*loop.BTRFS_PROGRAMS)
+    with loop.btrfs(str(tmp_path / "disk"), 1 << 30) as disk:
+        _fill_metadata(disk)
+        # All that is in no chunk yet becomes data's.
+        with open(f"{disk}/large", "wb") as file, suppress(OSError):
+            os.posix_fallocate(file.fileno(), 0, disk_of(disk).volume.available_blocks * 4096)
+        found = disk_of(disk).volume
+        assert found.available_blocks > 0
+        with pytest.raises(OSError, match="No space left"):
+            os.mkdir(f"{disk}/files/one")
+        assert found.free_blocks == found.withheld_blocks

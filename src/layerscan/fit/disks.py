@@ -7,6 +7,7 @@ superblock, whatever subvolume or folder is mounted (proc(5), "mountinfo").
 """
 
 import os
+from contextlib import suppress
 from typing import NamedTuple
 
 from layerscan.errors import LayerscanError
@@ -14,7 +15,7 @@ from layerscan.files.mounts import DataPlace, Mount, place_of
 from layerscan.files.safefs import reason
 from layerscan.fit.device import Volume
 from layerscan.jsondoc import MAX_INTEGER
-from layerscan.prediction.filesystems.mounted import cluster_blocks, shape_of
+from layerscan.prediction.filesystems.mounted import btrfs_writable, cluster_blocks, shape_of
 from layerscan.text import printable
 
 _SYS = "/sys"
@@ -58,6 +59,11 @@ def _withheld(found: os.statvfs_result, place: DataPlace) -> tuple[int, tuple[st
     mount = place.mount
     if mount.kind == "btrfs":
         # f_bfree has what only other profiles, or metadata, can use.
+        unit = found.f_frsize
+        with suppress(OSError):
+            total, available = found.f_blocks * unit, found.f_bavail * unit
+            writable = btrfs_writable(place.folder, total, available) // unit
+            return max(found.f_bfree - writable, 0), ()
         return max(found.f_bfree - found.f_bavail, 0), ()
     if mount.kind and mount.kind not in (*_EXT, "overlay"):
         return 0, ()

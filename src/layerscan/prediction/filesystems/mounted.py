@@ -17,7 +17,10 @@ from layerscan.prediction.filesystems.names import FileSystemShape
 _XFS_GEOMETRY = 0x80705864
 _BTRFS_INFO, _BTRFS_SPACES = 0x8400941F, 0xC0109414
 _MOST_SPACES = 64
-_DATA, _METADATA, _DUPLICATE = 1 << 0, 1 << 2, 1 << 5
+_DATA, _METADATA, _DUPLICATE, _RESERVE = 1 << 0, 1 << 2, 1 << 5, 1 << 49
+_CHUNK, _LARGE_CHUNK, _LARGE_DISK = 256 << 20, 1 << 30, 50 << 30  # of metadata
+_SHARE = 32
+_NODES_SET_ASIDE = 256  # for the steps of a transaction, each of which may split a path of them
 _PROFILES = 0x7F8
 _EXT4_MAGIC = 0xEF53
 _INLINE_DATA = 0x8000
@@ -96,14 +99,8 @@ def _xfs(folder: str) -> FileSystemShape:
 
 
 def _btrfs(place: DataPlace) -> FileSystemShape:
-    info = _asked(place.folder, _BTRFS_INFO, bytearray(1024))
-    node, sector = struct.unpack_from("=II", info, 32)
-    spaces = bytearray(16 + 24 * _MOST_SPACES)
-    struct.pack_into("=Q", spaces, 0, _MOST_SPACES)
-    _asked(place.folder, _BTRFS_SPACES, spaces)
-    count = min(struct.unpack_from("=Q", spaces, 8)[0], _MOST_SPACES)
-    kinds = [kind for kind, _, _ in struct.iter_unpack("=3Q", spaces[16:])][:count]
-    metadata = [kind for kind in kinds if kind & _METADATA]
+    node, sector = _btrfs_sizes(place.folder)
+    metadata = [kind for kind, _, _ in _btrfs_spaces(place.folder) if kind & _METADATA]
     parameters: dict[str, int | str] = {"block": sector, "nodesize": node}
     has_known_profile = {kind & _PROFILES for kind in metadata} <= {0, _DUPLICATE}
     if has_known_profile:
@@ -114,6 +111,44 @@ def _btrfs(place: DataPlace) -> FileSystemShape:
         "compress": any(one.startswith("compress") for one in place.mount.options),
     }
     return FileSystemShape("btrfs", parameters, tuple(one for one in features if features[one]))
+
+
+def btrfs_writable(folder: str, total: int, available: int) -> int:
+    """Bytes that can be written of those `available`, of `total`, as statvfs(3) tells them.
+
+    It counts all that is in no chunk yet as room for data. But files need metadata too: where
+    its chunks have less room than a `_SHARE` of that, the next one is taken off.
+    """
+    node, _ = _btrfs_sizes(folder)
+    room, data, copies = -node * _NODES_SET_ASIDE, 0, 1
+    for kind, size, used in _btrfs_spaces(folder):
+        if kind & _RESERVE:
+            room -= size
+        elif kind & _METADATA:
+            room += size - used
+            copies = 2 if kind & _DUPLICATE else 1
+        elif kind & _DATA:
+            data += size - used
+    if room >= available // _SHARE:
+        return available
+    largest = (_LARGE_CHUNK if total > _LARGE_DISK else _CHUNK) * copies
+    chunk = min(largest, total // 10, max(available - data, 0))
+    return available - chunk if room + chunk > 0 else 0
+
+
+def _btrfs_sizes(folder: str) -> tuple[int, int]:
+    """Bytes of a node and of a sector."""
+    found = struct.unpack_from("=II", _asked(folder, _BTRFS_INFO, bytearray(1024)), 32)
+    return int(found[0]), int(found[1])
+
+
+def _btrfs_spaces(folder: str) -> list[tuple[int, int, int]]:
+    """What the chunks of each kind hold, and how much of that is used, in bytes."""
+    spaces = bytearray(16 + 24 * _MOST_SPACES)
+    struct.pack_into("=Q", spaces, 0, _MOST_SPACES)
+    _asked(folder, _BTRFS_SPACES, spaces)
+    count = min(struct.unpack_from("=Q", spaces, 8)[0], _MOST_SPACES)
+    return [struct.unpack_from("=3Q", spaces, 16 + 24 * number) for number in range(count)]
 
 
 def _asked(folder: str, request: int, answer: bytearray) -> bytearray:
