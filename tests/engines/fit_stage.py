@@ -151,15 +151,17 @@ class Stage:
         return found
 
 
-def check(device: Device, app: str, *more: str) -> tuple[int, dict[str, Any]]:
-    """What `check` says: its exit status, and the volume of the engine."""
+def check(
+    device: Device, app: str, *more: str, purpose: str = "docker"
+) -> tuple[int, dict[str, Any]]:
+    """What `check` says: its exit status, and the volume of the engine for that `purpose`."""
     done = run(
         *("check", "--policy", "exact", "--format", "json", "--app", app),
         *("--docker-root", device.root, *more),
     )
     assert done.status in (0, 1), done.lines
     report = json.loads(done.out)
-    (volume,) = (one for one in report["volumes"] if "docker" in one["purposes"])
+    (volume,) = (one for one in report["volumes"] if purpose in one["purposes"])
     return done.status, volume
 
 

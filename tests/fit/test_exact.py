@@ -274,6 +274,30 @@ def test_engine_that_pulls_metadata_alone() -> None:
     assert docker.least == 40_960 + 12_288
 
 
+def test_content_of_layers_counts_on_the_disk_where_it_is() -> None:
+    app = read_app(app_of(ONE, TWO))
+    together = ask(app, two(engine=engine()))
+    where = two(engine=engine())
+    apart = where._replace(volumes={**where.volumes, "three": volume(1 << 20)}, layers_root="three")
+    verdict = ask(app, apart)
+    usage = ONE.usage + TWO.usage
+    assert [space.purposes for space in verdict.spaces] == [("store",), ("docker",), ("layers",)]
+    store, docker, layers = needs(verdict)
+    assert (store, layers) == (needs(together)[0], usage)
+    # The record of each layer is in eight files and folders.
+    assert docker == needs(together)[1] - usage + 2 * 8 * BLOCK
+    full = {**apart.volumes, "three": volume(usage // BLOCK - 1)}
+    assert not ask(app, apart._replace(volumes=full)).fits
+    # Blobs that wait do not become room for what is on another disk.
+    pulled = ask(app, apart, engine_pulls=True)
+    assert needs(pulled)[1] == docker + up(ONE.archive_size) + up(TWO.archive_size)
+    keeping = apart._replace(engine=engine(keeps_blobs=True))
+    blobs = up(ONE.archive_size) + up(TWO.archive_size)
+    databases = needs(ask(app, two(engine=engine(keeps_blobs=True))))[1] - usage
+    assert needs(ask(app, keeping))[1:] == [databases, usage]
+    assert databases > blobs
+
+
 def test_engine_that_pulls_and_keeps_blobs_needs_no_more() -> None:
     app = read_app(app_of(ONE, TWO))
     keeping = two(engine=engine(keeps_blobs=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import subprocess
 from hashlib import sha256
 from typing import IO, TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from layerscan.files.mounts import place_of
 from layerscan.fit import disks, live
 from layerscan.fit.contents import Blob, BlobKind
 from layerscan.fit.device import Device, EngineLayers
+from layerscan.prediction.filesystems.names import FileSystemShape
 from tests.builders.fit_apps import Layer
 from tests.builders.overlay2 import StoreBuilder, blob_digest
 from tests.builders.tree import File
@@ -182,6 +184,23 @@ def test_engine_is_read_through_its_store(tmp_path: Path) -> None:
         image_ids=frozenset([image]),
     )
     assert here(tmp_path).engine is None
+
+
+@pytest.mark.root
+def test_layers_on_a_disk_of_their_own(tmp_path: Path) -> None:
+    require_root()
+    root = tmp_path / "docker"
+    (root / "overlay2").mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "none", root / "overlay2"], check=True)
+    try:
+        StoreBuilder(root).layer(None, File("a", size=10))
+        device = here(tmp_path, is_exact=True)
+        assert device.layers_root == str(root / "overlay2")
+        assert device.layers.file_system == FileSystemShape("tmpfs", {})
+        assert here(tmp_path).layers_root is None
+    finally:
+        subprocess.run(["umount", root / "overlay2"], check=True)
+    assert here(tmp_path, is_exact=True).layers_root is None
 
 
 def test_engine_that_cannot_be_read_is_told(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -125,3 +127,49 @@ def test_edge(stage: Stage, disk: tuple[str, Device], image: str, tmp_path: Path
     finally:
         device.empty()
         engine.run("image", "prune", "--all", "--force")
+
+
+@contextmanager
+def _layers_apart(folder: Path) -> Iterator[tuple[Device, Device]]:
+    """A device whose engine has its layers on a disk of their own; as either of the two disks."""
+    root = f"{folder}/disk/docker"
+    with loop.ext4(f"{folder}/disk", DISK // 2) as disk:
+        # As systemd has all mounts. Of another, Docker would mount its root anew, without this.
+        subprocess.run(["mount", "--make-shared", disk], check=True)
+        with loop.ext4(f"{root}/overlay2", DISK // 2) as layers, Docker(root) as engine:
+            yield Device(disk, engine, root), Device(layers, engine, root)
+
+
+@pytest.mark.parametrize("image", ["many small files", "one large layer"])
+def test_edge_where_layers_are_on_a_disk_of_their_own(
+    stage: Stage, tmp_path: Path, image: str
+) -> None:
+    require_root()
+    require_programs(*loop.PROGRAMS)
+    wanted = IMAGES[image]
+    with _layers_apart(tmp_path / "device") as disks:
+        app = stage.app(wanted)
+        options = ("--engine-pulls", "--store-root", str(tmp_path / "store"))
+        first = {
+            purpose: check(disk, app, *options, purpose=purpose)[1]
+            for purpose, disk in zip(("docker", "layers"), disks, strict=True)
+        }
+        assert first["docker"]["volume"] != first["layers"]["volume"]
+        for purpose, disk in zip(("docker", "layers"), disks, strict=True):
+            required = first[purpose]["required"]["bytes"]
+            kept = disk.free() - first[purpose]["free"]["bytes"]
+            # The bound for what the engine records of a layer is not a near one.
+            short = first[purpose]["required_at_least"]["bytes"] * 9 // 10 - ALLOWED_BYTES
+            if short > 0:
+                fill(disk, short, kept)
+                assert check(disk, app, *options, purpose=purpose)[0] == 1
+                assert not pulls(disk, stage.named(wanted))
+                disk.empty()
+            fill(disk, required, kept)
+            assert check(disk, app, *options, purpose=purpose)[0] == 0
+            print(f"{image}, {purpose}: {required:,}, {disk.free() - kept:,} free")
+            assert pulls(disk, stage.named(wanted))
+            print(f"{disk.free() - kept:,} left")
+            disk.empty()
+            assert isinstance(disk.engine, Docker)
+            disk.engine.run("image", "prune", "--all", "--force")

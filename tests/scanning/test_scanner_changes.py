@@ -40,6 +40,7 @@ class ScriptedStore:
     gone: Callable[[Layer], bool] = lambda _: False
     vanishing: list[list[str]] = field(default_factory=list)
     unused: str = ""
+    layers_root: str = ""
     readings: int = 0
     kind: str = "scripted"
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from layerscan.fit.verdict import Bundle, Space, Verdict
 
-_PURPOSES = {"store": "blobs", "docker": "layers"}
+_PURPOSES = {"store": "blobs", "docker": "layers", "layers": "content of layers"}
 
 
 def _plain(verdict: "Verdict", device: str, warnings: "Sequence[str]") -> dict[str, object]:

@@ -72,6 +72,8 @@ class Device(NamedTuple):
     docker_parent: str
     # That above the store root which the client was compiled with, None where it is the same.
     client_store_root: str | None = None
+    # That of the layers' content, None where it is the engine's.
+    layers_root: str | None = None
     # Bytes of each blob in the store root, None where only its being there is known.
     blobs: Mapping[str, int | None] = {}
     # Bytes that are there of blobs that were fetched in part: by ``host/repository@digest``, or
@@ -100,6 +102,11 @@ class Device(NamedTuple):
     def docker(self) -> Volume:
         """The file system of the engine's data root."""
         return self.volumes[self.docker_root]
+
+    @property
+    def layers(self) -> Volume:
+        """The file system of the layers' content."""
+        return self.volumes[self.layers_root or self.docker_root]
 
     @property
     def client_block_size(self) -> int:

@@ -62,6 +62,7 @@ def loads(raw: bytes, source: str) -> Described:
         store_parent=volume("store_root_parent", store_root),
         docker_parent=volume("docker_root_parent", docker_root),
         client_store_root=volume("client_store_root") if "client_store_root" in document else None,
+        layers_root=volume("layers_root") if "layers_root" in document else None,
         blobs=dict.fromkeys(_digests(document, "blobs", place)),
         partial=_partial(document, place),
         engine=_engine(document, place),
@@ -81,6 +82,7 @@ def dumps(device: Device) -> bytes:
         "store_root_parent": None if stores == device.store_root else stores,
         "docker_root_parent": None if engines == device.docker_root else engines,
         "client_store_root": device.client_store_root,
+        "layers_root": device.layers_root,
         "blobs": sorted(device.blobs),
         "partial": dict(device.partial) or None,
     }

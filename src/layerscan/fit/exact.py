@@ -53,7 +53,7 @@ def check(
     unsaid = f"{device.source}: does not say"
     if device.engine is None:
         notes.append(f"{unsaid} what the engine has: every layer counts")
-    if None in (device.store.inodes, device.docker.inodes):
+    if None in (device.store.inodes, device.docker.inodes, device.layers.inodes):
         of_inodes.append(f"{unsaid} how many inodes are free: that is not checked")
     stacks: list[LayerStack] = []
     by_digest: dict[str, Blob] = {}
@@ -64,7 +64,7 @@ def check(
         if guessed and figures is not None:
             notes.append(f"{app.name}: its metadata leaves out {guessed} of its layers: estimated")
         unknown = sum(layer.inodes is None for layer in distinct(new))
-        if unknown and device.docker.inodes:
+        if unknown and device.layers.inodes:
             needed = f"how many inodes {unknown} of its layers need is not known"
             of_inodes.append(f"{app.name}: {needed}: not counted")
         rules[app.name] = Rule.ESTIMATE if guessed else Rule.METADATA
@@ -72,13 +72,13 @@ def check(
         by_digest |= lacking.app_blobs(app, figures)
     blobs = by_digest.values()
     store = _store_need(blobs, device, engine_pulls=engine_pulls)
-    docker = _engine_need(apps, stacks, device, engine_pulls=engine_pulls)
+    engine = _engine_needs(apps, stacks, device, engine_pulls=engine_pulls)
     return Verdict(
         NAME,
         architecture,
         limit,
         rules,
-        _spaces(store, docker, device, limit, is_root=is_root),
+        _spaces(store, engine, device, limit, is_root=is_root),
         (),
         _missing(blobs, stacks, device, engine_pulls=engine_pulls),
         _others(blobs, device),
@@ -103,11 +103,11 @@ def _figures(
             raise
         notes.append(f"{error}; a layer is taken to need {lacking.COMPRESSION} times its blob")
         return None
-    if figures.fs_block_size != device.docker.unit:
+    if figures.fs_block_size != device.layers.unit:
         measured = figures.fs_block_size or "an unknown number of"
         notes.append(
             f"{app.name}: usage was measured with blocks of {measured} bytes, the device has "
-            f"{device.docker.unit}: what layers take there is an estimate"
+            f"{device.layers.unit}: what layers take there is an estimate"
         )
     return figures
 
@@ -132,10 +132,16 @@ def _store_need(blobs: Iterable[Blob], device: Device, *, engine_pulls: bool) ->
     return _Need(taken, taken, new)
 
 
-def _engine_need(
+_RECORD = 128
+"""Bytes that Docker's and Podman's record of a layer has for an inode; 86 to 105 of them were
+measured, compressed. It is in so many files and folders:"""
+_RECORD_FILES = 8
+
+
+def _engine_needs(
     apps: Sequence[AppContents], stacks: Sequence[LayerStack], device: Device, *, engine_pulls: bool
-) -> _Need:
-    """What is needed on the volume of the engine's data root."""
+) -> dict[str, _Need]:
+    """What is needed for the engine, by the purpose of the volume."""
     images = {
         image.config.digest: image
         for app in apps
@@ -145,8 +151,16 @@ def _engine_need(
     layers = distinct(stacks)
     keeps_blobs = device.engine is not None and device.engine.keeps_blobs
     model = store_model(device.store_kind)
+    needs = {}
     stays = sum(layer.usage for layer in layers)
     inodes = sum(layer.inodes or 0 for layer in layers)
+    if device.layers_root not in (None, device.docker_root):
+        needs["layers"] = _Need(stays, stays, inodes)
+        # A layer's usage has its record too, but not how much of it that is.
+        records = len(layers) * _RECORD_FILES * device.docker.cluster + inodes * _RECORD
+        stays = 0 if keeps_blobs else records
+        inodes = len(layers) * _RECORD_FILES
+        stacks = [stack.without_usage() for stack in stacks]
     for image in images.values():
         # Its config, its manifest, and the indexes that lead to it.
         sizes = (image.config.size, *(blob.size for blob in reversed(image.documents)))
@@ -164,7 +178,9 @@ def _engine_need(
     if engine_pulls and not keeps_blobs:
         waiting = _all_waiting(stacks, device.docker)
     inodes += growth.first_inodes * bool(images)
-    return _Need(stays + waiting.least, stays + grown + waiting.most, inodes + waiting.inodes)
+    inodes += waiting.inodes
+    needs["docker"] = _Need(stays + waiting.least, stays + grown + waiting.most, inodes)
+    return needs
 
 
 def _kept_blobs(layers: Iterable[LackingLayer], device: Device) -> int:
@@ -209,10 +225,12 @@ def _waiting(stack: LayerStack, volume: Volume) -> _Need:
 
 
 def _spaces(
-    store: _Need, docker: _Need, device: Device, limit: Limit, *, is_root: bool
+    store: _Need, engine: Mapping[str, _Need], device: Device, limit: Limit, *, is_root: bool
 ) -> tuple[Space, ...]:
     needs: dict[str, dict[str, _Need]] = {device.store_root: {"store": store}}
-    needs.setdefault(device.docker_root, {})["docker"] = docker
+    needs.setdefault(device.docker_root, {})["docker"] = engine["docker"]
+    if device.layers_root and "layers" in engine:
+        needs.setdefault(device.layers_root, {})["layers"] = engine["layers"]
     return tuple(
         _space(name, here, device.volumes[name], limit, is_root=is_root)
         for name, here in needs.items()

@@ -31,6 +31,10 @@ class LayerStack(NamedTuple):
     layers: tuple[LackingLayer, ...]
     ordered: bool
 
+    def without_usage(self) -> "LayerStack":
+        """The same where what layers take is on another disk."""
+        return self._replace(layers=tuple(layer._replace(usage=0) for layer in self.layers))
+
 
 def lacking_stacks(app: AppContents, figures: Figures | None, device: Device) -> list[LayerStack]:
     """The layers of an App that the engine lacks, image by image."""

@@ -50,10 +50,13 @@ def this_device(
         disks.append(disk_of(above))
         if place in roots:
             notes += _notes(place, above, disks[-1], is_exact=is_exact)
+    engine, layers_root = _engine(roots[1], notes) if is_exact else (None, None)
+    if layers_root is not None:
+        disks.append(disk_of(_nearest(layers_root)))
     volumes, names = _named(disks)
     blobs, partial = _blobs(roots[0])
     machine = platforms.this_machine()
-    engine = _engine(roots[1], notes) if is_exact else None
+    apart = layers_root is not None and names[-1] != names[1]
     return Device(
         source="this machine",
         architecture=machine.architecture if is_architecture(machine.architecture) else None,
@@ -63,6 +66,7 @@ def this_device(
         store_parent=names[2],
         docker_parent=names[3],
         client_store_root=None if client_store_root is None else names[4],
+        layers_root=names[-1] if apart else None,
         blobs=blobs,
         partial=partial,
         engine=engine,
@@ -218,25 +222,27 @@ def _ingested(root: str) -> dict[str, int]:
     return found
 
 
-def _engine(root: str, notes: list[str]) -> EngineLayers | None:
+def _engine(root: str, notes: list[str]) -> tuple[EngineLayers | None, str | None]:
+    """What the engine has, and in which folder the content of its layers is."""
     if not os.path.isdir(root):
         # Told already: nothing is there.
-        return None
+        return None, None
     try:
         store = open_store(root=root)
         images = store.images()
     except StoreError as error:
         notes.append(f"{error}: what the engine has is not known")
-        return None
+        return None, None
     if store.unused:
         notes.append(f"{store.root}: {store.unused}: its layers count as missing")
-        return EngineLayers(store.kind, store.keeps_blobs, *[frozenset[str]()] * 3)
+        return EngineLayers(store.kind, store.keeps_blobs, *[frozenset[str]()] * 3), None
     notes += (f"{problem}: what cannot be read counts as missing" for problem in store.problems)
     known = (digest for image in images for some in image.digests.values() for digest in some)
-    return EngineLayers(
+    engine = EngineLayers(
         store.kind,
         store.keeps_blobs,
         frozenset(layer.chain_id for image in images for layer in image.layers),
         frozenset(digest for digest in known if digest is not None),
         frozenset(image.image_id for image in images),
     )
+    return engine, store.layers_root

@@ -93,7 +93,7 @@ def _of_other_file_systems(
     apps: Sequence[AppContents], device: Device, architecture: str
 ) -> Iterator[str]:
     """What is to be said of metadata that is for another file system than the device has."""
-    there = device.docker.file_system
+    there = device.layers.file_system
     if there is None:
         return
     for app in apps:

@@ -48,15 +48,15 @@ def model_of(
     is_exact = policy is Policy.EXACT and not (device.engine and device.engine.keeps_blobs)
     accounting = Accounting.EXACT if is_exact else Accounting.DOCKER
     name, notes = fs or file_system_of(device)
-    return PredictionTarget(file_system(name, device.docker.unit), model, accounting, notes)
+    return PredictionTarget(file_system(name, device.layers.unit), model, accounting, notes)
 
 
 def file_system_of(device: Device) -> NamedFileSystem:
     """That of a device's engine, ext4 if unknown; LayerscanError where it has no model."""
-    source, shape = device.source, device.docker.file_system
+    source, shape = device.source, device.layers.file_system
     if shape is None:
         note = f"{source}: does not say its file system: taken to be {FILE_SYSTEMS[0]}"
-        return NamedFileSystem(f"{FILE_SYSTEMS[0]},block={device.docker.unit}", (note,))
+        return NamedFileSystem(f"{FILE_SYSTEMS[0]},block={device.layers.unit}", (note,))
     if shape.kind not in FILE_SYSTEMS:
         raise LayerscanError(
             f"{source}: its engine is on {quoted(shape.kind)}, of which nothing can be predicted; "

@@ -59,7 +59,7 @@ class Space(NamedTuple):
     """What is needed of a volume, and what it has; all in bytes."""
 
     volume: str
-    purposes: tuple[str, ...]  # what it is needed for: ``store``, ``docker`` or both
+    purposes: tuple[str, ...]  # what it is needed for: ``store``, ``docker``, ``layers``
     required: int  # what is needed
     least: int  # the same in the best case, where that depends on how things run
     free: int  # what nobody uses

@@ -105,6 +105,7 @@ class Store(Protocol):
     def root(self) -> str:
         """Absolute path of the store's folder, symbolic links resolved."""
 
+    layers_root: str  # absolute path of the folder with the content of its layers
     unused: str  # why its engine does not use it, by the engine's settings; empty if it may
 
     @property

@@ -5,6 +5,7 @@ that are lost with it, and where something is missing the store is read again.
 """
 
 import gc
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -85,8 +86,9 @@ class StoreBase:
     layers and images are found, too: about twice the system calls.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, layers: str) -> None:
         self.root = root
+        self.layers_root = os.path.join(root, layers)
         self.problems: Sequence[Problem] = ()
         self.vanished: Sequence[str] = ()
         self.unused = ""

@@ -16,6 +16,7 @@ from layerscan.stores.containerd.reading import ContainerdReading
 from layerscan.stores.containerd.records import (
     METADATA,
     METADATA_FILE,
+    SNAPSHOTTER,
     ContainerdRecords,
     Snapshots,
 )
@@ -60,7 +61,7 @@ class ContainerdStore(StoreBase):
         snapshotter: str | None = None,
     ) -> None:
         self._platform = None if platform is None else parse_platform(platform)
-        super().__init__(_check(real_folder(root)))
+        super().__init__(_check(real_folder(root)), snapshotter or SNAPSHOTTER)
         self._exact = exact
         self._asked = namespace
         self.namespace = namespace

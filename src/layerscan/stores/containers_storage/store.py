@@ -12,6 +12,7 @@ from layerscan.files.safefs import Fault, Folder
 from layerscan.stores.containers_storage.footprint import GROWTH
 from layerscan.stores.containers_storage.reading import StorageReading
 from layerscan.stores.containers_storage.records import (
+    DRIVER,
     IMAGES,
     LAYERS,
     StorageRecords,
@@ -40,7 +41,7 @@ class ContainersStorageStore(StoreBase):
     keeps_blobs = False
 
     def __init__(self, root: str, *, additional: Sequence[str] = (), exact: bool = False) -> None:
-        super().__init__(real_folder(root))
+        super().__init__(real_folder(root), DRIVER)
         self._roots = (self.root, *map(os.path.realpath, additional))
         self._exact = exact
         self._stamps: dict[str, tuple[object, ...]] = {}

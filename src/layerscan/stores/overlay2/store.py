@@ -34,7 +34,7 @@ class Overlay2Store(StoreBase):
     keeps_blobs = False
 
     def __init__(self, root: str, *, exact: bool = False) -> None:
-        super().__init__(real_folder(root))
+        super().__init__(real_folder(root), _DRIVER)
         self._exact = exact
         hint = _check(self.root)
         self.empty_note = f"{self.root}: the {_DRIVER} image store has no images{hint}"
