@@ -33,6 +33,7 @@ class Containerd(Engine):
     Args:
         root: where it keeps its images; it outlives this. By default a
             temporary folder, removed by `stop`.
+        config: path of its settings, which then say where.
 
     Attributes:
         root: absolute path of that folder, once started.
@@ -41,9 +42,10 @@ class Containerd(Engine):
     programs = PROGRAMS
     prefix = "lsctrd-"
 
-    def __init__(self, root: str | None = None) -> None:
+    def __init__(self, root: str | None = None, *, config: str | None = None) -> None:
         super().__init__()
         self._given_root = root
+        self._config = config
         self.root = ""
 
     @property
@@ -54,16 +56,13 @@ class Containerd(Engine):
     def _begin(self, cleanup: contextlib.ExitStack) -> None:
         self.root = os.path.realpath(self._given_root or f"{self._state}/root")
         cleanup.callback(unmount_below, self.root)
-        config = f"{self._state}/config.toml"
-        with open(config, "w", encoding="utf-8") as out:
-            out.write(CONFIG)
-        argv = [
-            "containerd",
-            *("--config", config),
-            *("--address", self.socket),
-            *("--root", self.root),
-            *("--state", f"{self._state}/state"),
-        ]
+        config = self._config or f"{self._state}/config.toml"
+        argv = ["containerd", "--config", config, "--address", self.socket]
+        argv += ["--state", f"{self._state}/state"]
+        if self._config is None:
+            argv += ["--root", self.root]
+            with open(config, "w", encoding="utf-8") as out:
+                out.write(CONFIG)
         self._run_daemon(argv, cleanup, self._answers)
 
     def _answers(self) -> bool:

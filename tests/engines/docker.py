@@ -17,6 +17,7 @@ import os
 import shutil
 import signal
 import time
+from typing import TYPE_CHECKING
 
 from tests.engines.engine import (
     POLL_SECONDS,
@@ -27,6 +28,9 @@ from tests.engines.engine import (
     succeeds,
     unmount_below,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PROGRAMS = ("containerd", "dockerd", "docker", "runc", "setpriv")
 
@@ -85,7 +89,6 @@ class DockerEngine(Engine):
             "dockerd",
             *("--host", self.host),
             *("--pidfile", f"{self._state}/docker.pid"),
-            *("--data-root", self.data_root),
             *("--exec-root", f"{self._state}/exec"),
             *("--bridge", "none"),
             "--iptables=false",
@@ -119,14 +122,24 @@ class Docker(DockerEngine):
         data_root: where the engine keeps its images; no other engine may use
             it meanwhile, and it outlives this one. Beside it is containerd's. By default
             in a temporary folder, removed by `stop`.
+        config: path of its settings, a daemon.json that has the data root and the driver.
+        prefix: of the daemon's command.
     """
 
     programs = PROGRAMS
     prefix = "lsdocker-"
 
-    def __init__(self, data_root: str | None = None) -> None:
+    def __init__(
+        self,
+        data_root: str | None = None,
+        *,
+        config: str | None = None,
+        prefix: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         self._given_data_root = data_root
+        self._config = config
+        self._prefix = prefix
 
     def _begin(self, cleanup: contextlib.ExitStack) -> None:
         state = self._state
@@ -145,7 +158,10 @@ class Docker(DockerEngine):
             *("--state", f"{state}/ctrd-state"),
         ]
         self._run_daemon(containerd, cleanup, lambda: os.path.exists(socket), log="containerd.log")
-        dockerd = self._dockerd("--storage-driver", "overlay2", "--containerd", socket)
+        where = ["--data-root", self.data_root, "--storage-driver", "overlay2"]
+        if self._config is not None:
+            where = ["--config-file", self._config]
+        dockerd = [*self._prefix, *self._dockerd(*where, "--containerd", socket)]
         self._run_daemon(dockerd, cleanup, self._answers, log="dockerd.log")
 
     def build(self, context: str, tag: str, *, buildkit: bool = False) -> str:

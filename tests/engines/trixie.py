@@ -65,5 +65,6 @@ class TrixieDocker(DockerEngine):
         with open(config, "w", encoding="utf-8") as out:
             json.dump({"features": {"containerd-snapshotter": True}}, out)
         enter = ("unshare", "--mount", "sh", "-c", ENTER, "enter", root, self._state)
-        daemon = [*enter, *self._dockerd("--config-file", config)]
+        where = ("--data-root", self.data_root, "--config-file", config)
+        daemon = [*enter, *self._dockerd(*where)]
         self._run_daemon(daemon, cleanup, self._answers)

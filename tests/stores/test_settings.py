@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 from typing import TYPE_CHECKING
 
 import pytest
@@ -87,11 +88,19 @@ def test_docker_that_keeps_its_images_itself(
 
 @pytest.mark.parametrize(
     ("remap", "folder"),
-    [("default", "165536.231072"), ("me", "100000.100000"), ("me:dockremap", "100000.231072")],
+    [
+        ("default", "165536.231072"),
+        ("me", "100000.100000"),
+        ("me:dockremap", "100000.100000"),
+        ("nobody", "7.8"),
+    ],
 )
 def test_docker_that_maps_root_to_a_user(machine: Machine, remap: str, folder: str) -> None:
-    machine.write(machine.path("etc/subuid"), "me:100000:65536\ndockremap:165536:65536\n")
-    machine.write(machine.path("etc/subgid"), "dockremap:231072:65536\nme:100000:65536\n")
+    # Docker looks for the number of a user before the name.
+    number = pwd.getpwnam("nobody").pw_uid
+    common = f"nobody:1:1\n{number}:"
+    machine.write(machine.path("etc/subuid"), f"me:100000:65536\ndockremap:165536:9\n{common}7:9\n")
+    machine.write(machine.path("etc/subgid"), f"dockremap:231072:65536\nme:100000:9\n{common}8:9\n")
     daemon_json(machine, **{"userns-remap": remap})
     docker(machine.docker, images=2)
     inside = docker(os.path.join(machine.docker, folder)).root

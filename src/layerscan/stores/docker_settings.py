@@ -5,6 +5,7 @@ Owns daemon.json so far (dockerd(8)), and the files that say whom a daemon maps 
 """
 
 import os
+from contextlib import suppress
 from typing import NamedTuple
 
 from layerscan import jsondoc
@@ -58,17 +59,26 @@ def docker_settings(config: str, default_root: str) -> DockerSettings:
 
 def _remapped(root: str, remap: str) -> str:
     """The folder below the data root of a daemon that maps root to the user of `remap`."""
-    user, _, group = remap.partition(":")
-    names = [_REMAPPED if name == "default" else name for name in (user, group or user)]
-    ids = [_first_id(path, name) for path, name in zip(SUBORDINATES, names, strict=True)]
+    # Loaded here: few have users mapped.
+    import pwd
+
+    # The user's ids are taken for groups, too: a group that is given must just be there.
+    user = remap.partition(":")[0]
+    name = _REMAPPED if user == "default" else user
+    owners = [name]
+    with suppress(KeyError):
+        found = pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
+        owners = [str(found.pw_uid), found.pw_name]
+    ids = [_first_id(path, owners) for path in SUBORDINATES]
     return root if None in ids else os.path.join(root, f"{ids[0]}.{ids[1]}")
 
 
-def _first_id(path: str, name: str) -> int | None:
-    """The first id that is subordinate to `name`, None where none is."""
+def _first_id(path: str, owners: list[str]) -> int | None:
+    """The first id that is subordinate to the first of `owners` that has any, else None."""
+    firsts: dict[str, int] = {}
     for line in (read_settings(path) or b"").decode(errors="replace").splitlines():
         owner, _, rest = line.partition(":")
         first = rest.partition(":")[0]
-        if owner == name and first.isascii() and first.isdigit():
-            return int(first[:10])
-    return None
+        if first.isascii() and first.isdigit():
+            firsts.setdefault(owner, int(first[:10]))
+    return next((firsts[owner] for owner in owners if owner in firsts), None)
