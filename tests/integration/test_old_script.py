@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.cli_runner import run
+from tests.conftest import require_programs
 from tests.engines.images import ODDITIES, Image, siblings, write_context
+from tests.engines.skopeo import raw, skopeo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tests.engines.docker import Docker
     from tests.engines.registry import Registry
@@ -27,8 +29,12 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.engine, pytest.mark.root]
 
 
-def old_script(data_root: Path, images: Iterable[str]) -> dict[str, Any]:
+def old_script(
+    data_root: Path, images: Iterable[str], pushed: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, Any]:
     """The layers metadata of `images`: every image and layer one after the other.
+
+    Of those that are in `pushed`, the script asked the registry for the layers' digests.
 
     Raises:
         FileNotFoundError, StopIteration: a layer was never pushed, or not to
@@ -42,15 +48,19 @@ def old_script(data_root: Path, images: Iterable[str]) -> dict[str, Any]:
         image_id = repositories[repository][image].removeprefix("sha256:")
         config = json.loads((store / "imagedb/content/sha256" / image_id).read_text())
         chain_id = ""
-        for diff_id in config["rootfs"]["diff_ids"]:
+        for number, diff_id in enumerate(config["rootfs"]["diff_ids"]):
             both = f"{chain_id} {diff_id}".encode()
             chain_id = f"sha256:{hashlib.sha256(both).hexdigest()}" if chain_id else diff_id
             record = store / "layerdb/sha256" / chain_id.removeprefix("sha256:")
             known = store / "distribution/v2metadata-by-diffid/sha256" / diff_id[len("sha256:") :]
-            digest = next(
-                entry["Digest"]
-                for entry in reversed(json.loads(known.read_text()))
-                if entry["SourceRepository"] == repository
+            digest = (
+                pushed[image][number]
+                if pushed and image in pushed
+                else next(
+                    entry["Digest"]
+                    for entry in reversed(json.loads(known.read_text()))
+                    if entry["SourceRepository"] == repository
+                )
             )
             folder = data_root / "overlay2" / (record / "cache-id").read_text()
             tar_split = (record / "tar-split.json.gz").stat().st_size
@@ -104,6 +114,59 @@ def test_apps_of_a_factory_give_the_document_that_the_script_gave(
         result = run(*options, "--factory-registry", registry.address, "--out-file", out)
         assert (result.status, result.out, result.lines) == (0, b"", [])
         assert json.loads(out.read_bytes()) == expected
+
+
+def test_images_that_another_tool_pushed_have_the_digests_of_the_registry(
+    docker: Docker, registry: Registry, base_image: str, tmp_path: Path
+) -> None:
+    require_programs("skopeo")
+    here, there = siblings("here", "there", base=base_image)
+    names = push(docker, registry, [here], tmp_path)
+    name = f"{registry.address}/factory/there:1043"
+    docker.build(write_context(there, tmp_path / "there"), name)
+    docker.run("save", "--output", str(tmp_path / "there.tar"), name)
+    skopeo(
+        "copy",
+        "--dest-tls-verify=false",
+        f"docker-archive:{tmp_path}/there.tar",
+        f"docker://{name}",
+    )
+    os.sync()
+    write_app(tmp_path / "apps" / "one", [*names, name])
+    data_root = Path(docker.data_root)
+    digests = [layer["digest"] for layer in json.loads(raw(name))["layers"]]
+    out = tmp_path / "layers_meta.json"
+    result = run("-d", data_root, "-a", tmp_path / "apps", "-t", "1043", "-o", out)
+    assert (result.status, result.out, result.lines) == (0, b"", [])
+    assert json.loads(out.read_bytes()) == old_script(data_root, [*names, name], {name: digests})
+
+
+def test_images_of_apps_that_were_never_pushed_are_not_left_out_silently(
+    docker: Docker, registry: Registry, base_image: str, tmp_path: Path
+) -> None:
+    (image,) = siblings("nowhere", base=base_image)
+    name = f"{registry.address}/factory/nowhere:1043"
+    docker.build(write_context(image, tmp_path / "nowhere"), name)
+    write_app(tmp_path / "apps" / "one", [name])
+    out = tmp_path / "layers_meta.json"
+    out.write_text("as it was")
+    result = run("-d", docker.data_root, "-a", tmp_path / "apps", "-t", "1043", "-o", out)
+    # The script ended with a traceback.
+    assert (result.status, result.out, out.read_text()) == (3, b"", "as it was")
+    looked_up, lacking, not_written = result.lines
+    assert f"image {name}: its layers' digests cannot be looked up in" in looked_up
+    assert lacking.startswith(f"layerscan: error: image {name}: ")
+    assert "--allow-partial writes what could" in not_written
+
+
+def test_no_apps_give_an_empty_document(docker: Docker, tmp_path: Path) -> None:
+    (tmp_path / "apps").mkdir()
+    out = tmp_path / "layers_meta.json"
+    data_root = Path(docker.data_root)
+    result = run("-d", data_root, "-a", tmp_path / "apps", "-t", "1043", "-o", out)
+    assert (result.status, result.out) == (0, b"")
+    assert all(line.startswith("layerscan: warning: ") for line in result.lines)
+    assert json.loads(out.read_bytes()) == old_script(data_root, [])
 
 
 def test_scan_goes_on_where_the_script_ended_with_a_traceback(
