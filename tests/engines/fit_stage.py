@@ -16,7 +16,7 @@ from layerscan.stores import open_store
 from layerscan.stores.accounting import Accounting
 from tests.builders.documents import OCTETS, descriptor
 from tests.builders.fit_apps import JSON, app_manifest, bundle
-from tests.builders.tree import File, many
+from tests.builders.tree import File, Symlink, many
 from tests.cli_runner import run
 from tests.engines.containerd import Containerd
 from tests.engines.engine import EngineError
@@ -47,6 +47,16 @@ IMAGES = {
         ),
     ),
     "twenty layers": tower(20, base=""),
+    "files, links and a library": Image(
+        "mixed",
+        (
+            add(
+                *many("a", 300, size=20_000, seed=11),
+                *(Symlink(f"l{number}", "a/f00000") for number in range(200)),
+            ),
+            add(File("lib", size=12 * MEBIBYTE, seed=12)),
+        ),
+    ),
 }
 
 
@@ -94,6 +104,8 @@ class Device:
     def empty(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.remove(self.filling)
+            # btrfs has the room again once that is on the disk.
+            os.sync()
 
 
 @dataclass(frozen=True)
