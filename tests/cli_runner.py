@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import IO
+from unittest import mock
 
 import layerscan
 from layerscan import cli
@@ -123,12 +124,19 @@ def shell(script: str, *arguments: object) -> Result:
     return Result(done.returncode, done.stdout, done.stderr.decode().splitlines())
 
 
-def run_here(*arguments: object) -> Result:
-    """Run the program in this process, for tests that need nothing of a process of its own."""
+def run_here(*arguments: object, env: Mapping[str, str] | None = None) -> Result:
+    """Run the program in this process, for tests that need nothing of a process of its own.
+
+    That takes a fifth of the time, in which an interpreter would start.
+    """
     out, err = (io.TextIOWrapper(io.BytesIO(), write_through=True) for _ in range(2))
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        with redirect_stdout(out), redirect_stderr(err):
+        with (
+            mock.patch.dict(os.environ, environment(**(env or {})), clear=True),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
             try:
                 status = cli.main([str(argument) for argument in arguments])
             except SystemExit as end:

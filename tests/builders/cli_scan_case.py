@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from tests.builders.overlay2 import BuiltLayer, StoreBuilder, blob_digest
-from tests.cli_runner import Fleet, Result, expected_usage, run, warning
+from tests.cli_runner import Fleet, Result, expected_usage, run_here, warning
 
 SEVERAL = warning(
     "the images are of several architectures: amd64, arm64; choose one with --arch, or tell them "
@@ -30,7 +30,7 @@ def built(tmp_path: Path) -> StoreBuilder:
 
 
 def scan(store: StoreBuilder, *arguments: object, env: dict[str, str] | None = None) -> Result:
-    return run("scan", "-d", store.root, *arguments, env=env)
+    return run_here("scan", "-d", store.root, *arguments, env=env)
 
 
 def document(store: StoreBuilder, *layers: BuiltLayer) -> dict[str, Any]:

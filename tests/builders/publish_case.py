@@ -12,7 +12,7 @@ from tests.builders.compose_apps import put
 from tests.builders.images import Image, Index, Layer, attestation
 from tests.builders.registry_server import OpenRegistry
 from tests.builders.tree import File, Symlink, made_up
-from tests.cli_runner import Result, run
+from tests.cli_runner import Result, run_here
 
 
 @cache
@@ -80,7 +80,7 @@ class Bench:
         return f"{self.registry.address}/{name}"
 
     def publish(self, *arguments: object, app: Iterable[str] = ("shop",), to: str = "") -> Result:
-        return run(
+        return run_here(
             "publish",
             *(self.apps / name for name in app),
             *("--target", self.target(to) if to else self.target()),

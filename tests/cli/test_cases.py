@@ -14,7 +14,8 @@ import pytest
 
 from tests.builders.fit_apps import Layer
 from tests.builders.fit_case import app_of
-from tests.cli_runner import Result, run
+from tests.cli_runner import Result
+from tests.cli_runner import run_here as run
 
 CASES = Path(__file__).parents[1] / "cases"
 IMAGES = CASES / "images"

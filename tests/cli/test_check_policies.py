@@ -11,7 +11,8 @@ from layerscan.digest import sha256 as digest_of
 from tests.builders.fit_apps import App, Layer, encode, metadata_of
 from tests.builders.fit_case import ARCH, app_of
 from tests.cli.test_check import NO_MORE, SKOPEO, refused, report, write_device, write_metadata
-from tests.cli_runner import run, warning
+from tests.cli_runner import run_here as run
+from tests.cli_runner import warning
 
 if TYPE_CHECKING:
     from pathlib import Path

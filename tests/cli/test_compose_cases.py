@@ -11,7 +11,8 @@ import pytest
 
 from layerscan.apps.published import bundle_images
 from tests.builders.publish_case import Bench, image_of
-from tests.cli_runner import Result, error, run, warning
+from tests.cli_runner import Result, error, warning
+from tests.cli_runner import run_here as run
 
 if TYPE_CHECKING:
     from tests.builders.registry_server import OpenRegistry

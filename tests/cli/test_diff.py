@@ -18,7 +18,8 @@ from tests.builders.fit_apps import App, Layer, encode, metadata_of
 from tests.builders.fit_case import ARCH, app_of
 from tests.builders.overlay2 import StoreBuilder
 from tests.builders.tree import File
-from tests.cli_runner import error, run, warning
+from tests.cli_runner import error, warning
+from tests.cli_runner import run_here as run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ from tests.builders import images
 from tests.builders.fit_apps import App, Layer, encode
 from tests.builders.images import Image, Index
 from tests.builders.publish_case import WEB, Bench
-from tests.cli_runner import run
+from tests.cli_runner import run_here as run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,8 @@ import jsonschema
 import pytest
 
 from layerscan.digest import NO_DIGEST
-from tests.cli_runner import Result, error, open_to_all, run, run_as_nobody
+from tests.cli_runner import Result, error, open_to_all, run_as_nobody
+from tests.cli_runner import run_here as run
 from tests.requirements import require_root
 
 ONE, TWO, THREE = (f"sha256:{digit * 64}" for digit in "123")

@@ -18,7 +18,8 @@ from tests.builders.publish_case import (
     requests_after,
 )
 from tests.builders.registry_server import OpenRegistry
-from tests.cli_runner import Result, error, run
+from tests.cli_runner import Result, error
+from tests.cli_runner import run_here as run
 
 
 @pytest.fixture

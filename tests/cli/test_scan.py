@@ -12,7 +12,8 @@ from tests.builders.cli_scan_case import SEVERAL, built, document, fleet, scan, 
 from tests.builders.compose_apps import put
 from tests.builders.machine import Machine
 from tests.builders.overlay2 import StoreBuilder
-from tests.cli_runner import Fleet, error, run
+from tests.cli_runner import Fleet, error
+from tests.cli_runner import run_here as run
 
 __all__ = ["built", "fleet"]  # fixtures
 

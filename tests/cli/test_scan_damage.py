@@ -17,10 +17,12 @@ from tests.cli_runner import (
     error,
     let_all_read,
     open_to_all,
-    run,
     run_as_nobody,
     undigested,
     warning,
+)
+from tests.cli_runner import (
+    run_here as run,
 )
 from tests.requirements import require_root
 

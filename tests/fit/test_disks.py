@@ -262,6 +262,7 @@ def _fill_metadata(folder: str) -> None:
     os.sync()
 
 
+@pytest.mark.slow
 def test_btrfs_without_room_for_metadata(tmp_path: Path) -> None:
     require_root()
     require_programs(*loop.BTRFS_PROGRAMS)
@@ -283,6 +284,7 @@ def test_btrfs_without_room_for_metadata(tmp_path: Path) -> None:
             os.unlink(file.name)
 
 
+@pytest.mark.slow
 def test_btrfs_that_nothing_can_be_written_to(tmp_path: Path) -> None:
     require_root()
     require_programs(*loop.BTRFS_PROGRAMS)

@@ -19,6 +19,9 @@ from benchmarks.layouts import GZIP, ZSTD, Layout
 from benchmarks.stores import Documents, Store
 from tests.requirements import require
 
+# They run the benchmarks' contestants: who changes neither need not wait for them.
+pytestmark = pytest.mark.slow
+
 TREES = [Tree(shape, 1500) for shape in ("wide", "flat", "deep", "linked")]
 
 

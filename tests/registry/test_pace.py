@@ -135,6 +135,7 @@ def test_a_document_has_a_deadline(
         assert "is not here after" in said
 
 
+@pytest.mark.slow
 def test_a_body_that_ends_short_on_an_open_connection_ends(
     open_registry: OpenRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
