@@ -71,7 +71,8 @@ def look(workplaces: Sequence[Workplace]) -> list[Seen]:
             _FILE.write_text(json.dumps([asdict(each) for each in known.values()]))
         return seen
 
-    files = [f"tests/{path.name}" for path in sorted((PROJECT / "tests").glob("test_*.py"))]
+    tests = sorted((PROJECT / "tests").rglob("test_*.py"))
+    files = [str(path.relative_to(PROJECT)) for path in tests]
     with ThreadPoolExecutor(len(workplaces)) as threads:
         found = list(threads.map(one, files))
     return [seen for seen in found if not seen.trouble]
