@@ -34,6 +34,8 @@ def test_records_for_all_entries_are_passed_over() -> None:
 def test_the_old_kinds_of_headers() -> None:
     assert kinds(header(b"old/", type=b"\0", magic=tars.V7)) == [InodeKind.DIRECTORY]
     assert kinds(header(b"old", type=b"\0", magic=tars.V7)) == [InodeKind.FILE]
+    # What the oldest format has there is no prefix.
+    assert lengths(header(b"name", magic=tars.V7, rest={345: b"noprefix"})) == [4]
     assert lengths(header(b"name", prefix=b"a/prefix")) == [1, 6, 4]
     star = {508: b"tar\0", 476: tars.number(1, 12), 488: tars.number(2, 12)}
     assert lengths(header(b"name", prefix=b"star", rest=star)) == [4, 4]

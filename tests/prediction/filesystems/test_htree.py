@@ -89,6 +89,12 @@ def test_what_is_no_folder_is_refused(starts: list[int], wrong: dict[str, int]) 
         )
 
 
+def test_starts_of_more_folders_than_there_are_means_are_refused() -> None:
+    starts = np.array([0, 1, 1], dtype=np.int64)
+    with pytest.raises(ValueError, match="starts do not fit"):
+        indexed_blocks(ARRAYS[0], starts, ARRAYS[2], trials=1, **measures(4096))
+
+
 ARRAYS = (np.array([12], np.int32), np.array([0, 1], np.int64), np.empty(1))
 
 
