@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from layerscan.errors import NotInRegistryError, RegistryError
 from tests.builders.registry_case import USERS, described, fault, log_in, repository
-from tests.builders.registry_faults import Cut, Endless, Fault, Headers, Status
+from tests.builders.registry_faults import Changed, Cut, Endless, Fault, Headers, Status
 from tests.builders.registry_server import OpenRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BLOB = bytes(range(256)) * 1000
 
@@ -67,6 +72,24 @@ def test_other_parts_are_refused(open_registry: OpenRegistry, wrong: Fault, word
     with repository(open_registry) as repo:
         kind = NotInRegistryError if "BLOB_UNKNOWN" in words else RegistryError
         assert words in fault(lambda: repo.part(blob, 5, 4), kind)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda part: part[:3], "the registry sends 3 bytes of the 4 asked for (tried 5 times)"),
+        (lambda part: part + b"x", "the registry sends more than the 4 bytes that are read"),
+    ],
+)
+def test_a_part_of_another_length_is_refused(
+    open_registry: OpenRegistry, change: Callable[[bytes], bytes], words: str
+) -> None:
+    blob = open_registry.put_blob("acme/web", BLOB)
+    open_registry.fail("GET", "/blobs/", Changed(change), times=9)
+    with repository(open_registry) as repo:
+        said = fault(lambda: repo.part(blob, 5, 4))
+    assert said == f"{repo.name}@{blob.digest}: {words}"
 
 
 def test_a_server_need_not_know_the_whole_length(open_registry: OpenRegistry) -> None:

@@ -1,6 +1,7 @@
 """Proxies of the environment: which hosts are asked over one, and whose fault is whose."""
 
 import socket
+import ssl
 import sys
 from functools import partial
 
@@ -9,6 +10,8 @@ import pytest
 from layerscan.oci import OCI_MANIFEST
 from layerscan.registry.faults import ProxyError
 from tests.builders.registry_case import MANIFEST, fault, remote, repository, secure, tunnels
+from tests.builders.registry_certificates_case import context_of
+from tests.builders.registry_faults import Status
 from tests.builders.registry_server import OpenRegistry
 
 __all__ = ["remote", "secure"]  # fixtures
@@ -42,6 +45,20 @@ def test_the_proxy_of_the_environment_is_used(proxied: OpenRegistry) -> None:
     assert "secret" not in said
     # Asking again would not help.
     assert proxied.requests()[2:] == ["CONNECT registry.example:443"]
+
+
+@pytest.mark.parametrize(
+    ("status", "attempts"), [(403, 1), (407, 1), (429, 5), (500, 5), (501, 1), (503, 5)]
+)
+def test_only_a_proxy_that_has_trouble_is_asked_again(
+    proxied: OpenRegistry, status: int, attempts: int
+) -> None:
+    proxied.fail("CONNECT", "", Status(status), times=99)
+    with repository("registry.example") as repo:
+        said = fault(lambda: repo.manifest("7"))
+    assert f"it refuses the connection: {status} " in said
+    assert said.endswith(" (tried 5 times)") == (attempts == 5)
+    assert proxied.requests() == ["CONNECT registry.example:443"] * attempts
 
 
 @pytest.fixture
@@ -83,6 +100,28 @@ def test_the_certificate_of_a_proxy_is_not_taken_for_the_registrys(
     said = refused_by_proxy(secure.address)
     assert said.startswith("its certificate is not trusted: self-signed cert")
     assert said.endswith(f"; {NAMED}, and SSL_CERT_FILE a file with authorities")
+
+
+@pytest.mark.usefixtures("proxied")
+@pytest.mark.parametrize(
+    ("alert", "tries"),
+    [
+        (ssl.AlertDescription.ALERT_DESCRIPTION_UNRECOGNIZED_NAME, 1),
+        (ssl.AlertDescription.ALERT_DESCRIPTION_INTERNAL_ERROR, 5),
+    ],
+)
+def test_an_alert_of_a_proxy_ends_it_unless_it_is_about_its_own_trouble(
+    secure: OpenRegistry, monkeypatch: pytest.MonkeyPatch, alert: ssl.AlertDescription, tries: int
+) -> None:
+    # Names are asked for where the host is no address.
+    proxy = secure.address.replace("127.0.0.1", "localhost")
+    monkeypatch.setenv("https_proxy", f"https://user:proxy-secret@{proxy}")
+    context_of(secure).sni_callback = lambda *_: alert
+    with repository("registry.example") as repo:
+        said = fault(lambda: repo.manifest("7"))
+    assert said.startswith(f"registry.example: the proxy {proxy} cannot be used: TLS failed: ")
+    assert said.removesuffix(" (tried 5 times)").endswith(f"; {NAMED}")
+    assert secure.connections == tries
 
 
 @pytest.mark.usefixtures("proxied")

@@ -9,7 +9,7 @@ from layerscan.digest import sha256
 from layerscan.errors import LayerscanError, RegistryError
 from layerscan.oci import OCI_MANIFEST
 from layerscan.reference import parse
-from layerscan.registry import RegistryClient, RegistryOptions, faults
+from layerscan.registry import RegistryClient, RegistryOptions, faults, transport
 from layerscan.registry.faults import Peer, told
 from layerscan.registry.options import registry_host
 from layerscan.registry.transport import MOST_REDIRECTS, follow, is_loopback, origin
@@ -336,6 +336,20 @@ def test_no_text_leads_out_of_the_repository(open_registry: OpenRegistry) -> Non
     with repository(open_registry) as repo:
         fault(lambda: repo.manifest("../../../x?y#z"))
     assert open_registry.requests() == ["GET /v2/acme/web/manifests/..%2F..%2F..%2Fx%3Fy%23z"]
+
+
+def test_who_gets_no_connection_is_told(
+    open_registry: OpenRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "_SLOT_SECONDS", 0.01)
+    blob = open_registry.put_blob("acme/web", BLOB)
+    with RegistryClient(RegistryOptions(connections=1)) as client:
+        repo = client.repository(parse(f"{open_registry.address}/acme/web"))
+        with repo.stream(blob) as chunks:
+            assert next(chunks)
+            said = fault(lambda: repo.has(blob))
+        assert said == f"{open_registry.address}: all 1 connections are in use"
+        assert repo.has(blob)
 
 
 def test_options_are_shared_by_all_repositories(open_registry: OpenRegistry) -> None:
