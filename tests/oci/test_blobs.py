@@ -76,6 +76,32 @@ def test_a_blob_that_is_not_what_it_should_be(tmp_path: Path, blobs: Path) -> No
     assert fault(folder) == f"{path}: is no regular file"
 
 
+def test_a_blob_of_the_longest_that_is_read(tmp_path: Path, blobs: Path) -> None:
+    (blobs / hex_of(BLOB)).write_bytes(BLOB)
+    folder = BlobFolder(str(tmp_path))
+    assert folder.fetch(DESCRIPTOR, limit=len(BLOB)) == BLOB
+    assert fault(folder, limit=len(BLOB) - 1).endswith(": is longer than 6 bytes")
+    # By its descriptor: the file is not even looked at.
+    longer = DESCRIPTOR._replace(size=LIMIT + 1)
+    assert fault(folder, longer).endswith(f": is longer than {LIMIT} bytes")
+
+
+def test_what_was_read_is_closed(tmp_path: Path, blobs: Path) -> None:
+    path = blobs / hex_of(BLOB)
+    path.write_bytes(BLOB)
+    assert BlobFolder(str(tmp_path)).fetch(DESCRIPTOR, limit=LIMIT) == BLOB
+    opened = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    assert path.resolve() not in [link.resolve() for link in opened]
+
+
+def test_what_cannot_be_read_is_told() -> None:
+    # A regular file whose first bytes cannot be read.
+    with pytest.raises(DocumentError, match=r"^/proc/self/mem: cannot be read: "):
+        documents._read("/proc/self/mem", LIMIT)
+    with pytest.raises(DocumentError, match="cannot be read: embedded null byte"):
+        documents.open_file("a\0b")
+
+
 @pytest.mark.parametrize("digest", ["", "sha256:", "sha256:../../x", "sha512:" + "0" * 64])
 def test_a_digest_never_leads_out(tmp_path: Path, digest: str) -> None:
     folder = BlobFolder(str(tmp_path))

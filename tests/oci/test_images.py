@@ -252,6 +252,56 @@ def test_other_systems_are_not_for_linux(shelf: Shelf) -> None:
     assert (platforms(listing), reasons(listing)) == ([], [Why.PLATFORM] * 2)
 
 
+def test_what_there_is_for_messages(shelf: Shelf) -> None:
+    windows, bare = Platform("arm64", "windows"), Platform("riscv64")
+    found = [shelf.image(one)._replace(platform=one) for one in (AMD64, windows, bare)]
+    gone = Descriptor(OCI_MANIFEST, sha256(b"gone"), 1, Platform("s390x", "linux"))
+    gone_too = gone._replace(platform=Platform("arm", "linux", "v7"))
+    listing = shelf.listed(shelf.index(*found, gone, gone_too), {"riscv64", "s390x", "arm"})
+    assert listing.platforms == ["linux/amd64", "riscv64", "windows/arm64"]
+    assert listing.architectures == {"amd64", "riscv64"}
+    assert (
+        listing.has == "linux/amd64, riscv64, windows/arm64; not there: linux/arm/v7, linux/s390x"
+    )
+    assert shelf.listed(shelf.index(found[0])).has == "linux/amd64"
+    assert shelf.listed(shelf.index()).has == "none"
+
+
+@pytest.mark.parametrize("system", ["linux", "", "windows"])
+def test_what_is_passed_over_beside_images_for_linux_is_noted(shelf: Shelf, system: str) -> None:
+    platform = Platform("arm64", system)
+    artifact = shelf.image(platform, artifact_type="application/x")._replace(platform=platform)
+    attestation = shelf.image(platform)._replace(
+        platform=platform, annotations={"vnd.docker.reference.type": "attestation-manifest"}
+    )
+    listing = shelf.listed(shelf.index(shelf.image(AMD64), artifact, attestation))
+    name = f"web: {system}/arm64" if system else "web: arm64"
+    assert listing.notes("web") == [
+        f'{name}: is an artifact of type "application/x", no image: passed over',
+        f"{name}: is an attestation: passed over",
+    ] * (system != "windows")
+
+
+def test_an_image_for_linux_by_its_config_is_the_one_that_the_index_says(shelf: Shelf) -> None:
+    for says, config, differs in [
+        (Platform("amd64"), AMD64, False),
+        (AMD64, AMD64._replace(variant="v2"), False),
+        (AMD64, Platform(""), False),
+        (AMD64, ARM64, True),
+        (AMD64, Platform("amd64", "windows"), True),
+    ]:
+        top = shelf.index(shelf.image(config)._replace(platform=says))
+        (image,) = list_images(top, shelf, ForLinux(), configs=True).images
+        assert bool(image.note) == differs
+        assert image.platform == says
+
+
+def test_the_error_of_too_many_names_what_was_asked_for(shelf: Shelf) -> None:
+    top = shelf.index(shelf.index(*(shelf.image(AMD64) for _ in range(201))))
+    with pytest.raises(TooManyError, match=f"^{top.digest}: has more than 200 images"):
+        shelf.listed(top)
+
+
 # An architecture that nothing says.
 
 
@@ -265,7 +315,9 @@ def test_an_image_may_say_no_architecture(shelf: Shelf) -> None:
 
 def test_one_that_says_it_goes_before_one_that_does_not(shelf: Shelf) -> None:
     top = shelf.index(shelf.image(Platform("")), shelf.image(ARM64)._replace(platform=ARM64))
-    assert platforms(shelf.listed(top, {"arm64"})) == ["arm64/linux"]
+    said = shelf.listed(top, {"arm64"})
+    assert platforms(said) == ["arm64/linux"]
+    assert [one[1:3] for one in said.passed_over] == [(Why.PLATFORM, "does not say what it is for")]
     assert platforms(shelf.listed(top, {"amd64"})) == ["amd64"]
 
 
