@@ -18,6 +18,8 @@ from tests.builders.registry_faults import Drop, Headers, Status
 from tests.builders.registry_server import OpenRegistry
 from tests.cli_runner import PROGRAM, Result, environment, error, interruptible, run
 
+DIGEST = f"sha256:{'1' * 64}"
+
 
 @pytest.fixture
 def bench(open_registry: OpenRegistry, tmp_path: Path) -> Bench:
@@ -70,6 +72,31 @@ def test_usage_errors(bench: Bench, arguments: list[str], message: str) -> None:
     result = run("publish", *given, "--target", "registry.example/x", *meta)
     assert (result.status, result.out, len(result.lines)) == (2, b"", 1)
     assert result.lines[0].startswith(error(message.replace("{apps}", str(bench.apps))))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--target", f"registry.example/x@{DIGEST}"],
+            f"--target registry.example/x@{DIGEST}: takes a tag; the digest is what comes of it",
+        ),
+        (
+            ["--pinned-image", f"x:1@{DIGEST}", "--pinned-image", f"x:1@{DIGEST[:-1]}0"],
+            f"--pinned-image x:1@{DIGEST[:-1]}0: x:1 has another digest above",
+        ),
+    ],
+)
+def test_digests_that_cannot_be_meant(bench: Bench, arguments: list[str], message: str) -> None:
+    assert bench.publish(*arguments).lines == [error(message)]
+    assert bench.registry.seen == []
+
+
+def test_a_digest_that_is_given_twice_is_one(bench: Bench) -> None:
+    twice = ["--pinned-image", f"x@{DIGEST}"] * 2
+    result = bench.publish(*twice)
+    assert result.status == 0
+    assert "--pinned-image x: no service has that image" in result.lines[0]
 
 
 @pytest.mark.parametrize("target", ["x y", "registry.example/{other}", "registry.example/X"])
@@ -226,6 +253,28 @@ def test_a_registry_that_looks_for_the_layers_of_layers_manifests(bench: Bench) 
     result = bench.publish()
     assert result.status == 0
     assert "takes no layers manifests: published without them" in result.lines[0]
+
+
+@pytest.mark.parametrize("status", [400, 405, 415, 422])
+def test_a_registry_says_in_several_ways_that_it_takes_no_layers_manifests(
+    bench: Bench, status: int
+) -> None:
+    refused = Status(status, code="UNSUPPORTED", message="no")
+    bench.registry.fail("PUT", "/manifests/sha256:", refused)
+    result = bench.publish()
+    assert result.status == 0
+    assert "takes no layers manifests: published without them" in result.lines[0]
+    assert "manifests" not in bench.document(result.text.strip())
+
+
+@pytest.mark.parametrize("code", ["NAME_INVALID", "NAME_UNKNOWN", "TAG_INVALID", "DIGEST_INVALID"])
+def test_what_is_wrong_with_a_name_is_no_refusal_of_layers_manifests(
+    bench: Bench, code: str
+) -> None:
+    bench.registry.fail("PUT", "/manifests/sha256:", Status(400, code=code, message="no"))
+    (line,) = bench.publish().lines
+    assert line.endswith(f": the registry answers 400 (Bad Request): {code}: no")
+    assert no_app(bench)
 
 
 def test_a_tag_that_cannot_be_moved_is_no_refusal_of_layers_manifests(bench: Bench) -> None:
