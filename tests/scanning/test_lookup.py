@@ -128,7 +128,29 @@ def test_each_repository_is_looked_at_and_a_name_by_digest_first(
     assert open_registry.requests("acme") == [f"GET /v2/acme/web/manifests/{pinned.digest}"]
 
 
+@pytest.mark.parametrize("number", [4, 5])
+def test_four_names_of_an_image_are_tried(open_registry: OpenRegistry, number: int) -> None:
+    image_of(*DIFF_IDS).put(open_registry, f"acme/web:{number}")
+    one = an_image(open_registry, *(f"acme/web:{tag}" for tag in range(1, number + 1)))
+    if number == 4:
+        assert found(one) == [EXPECTED]
+    else:
+        assert "acme/web:4: not found in the registry (404)" in refused(one)
+
+
 # Indexes.
+
+
+@pytest.mark.parametrize("number", [8, 9])
+def test_eight_images_of_an_index_are_tried(open_registry: OpenRegistry, number: int) -> None:
+    others = [image_of(*DIFF_IDS[::-1], comment=str(one)) for one in range(1, number)]
+    images.Index((*others, image_of(*DIFF_IDS))).put(open_registry, "acme/web:1")
+    one = an_image(open_registry, "acme/web:1")
+    if number == 8:
+        assert found(one) == [EXPECTED]
+    else:
+        assert "is another image" in refused(one)
+
 
 AMD64 = {"architecture": "amd64", "os": "linux"}
 

@@ -1,5 +1,6 @@
 """A scan of layers of which something cannot be read."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -12,7 +13,8 @@ from layerscan.problem import Problem
 from layerscan.scanning import scanner
 from layerscan.scanning.scanner import scan
 from layerscan.stores import open_store
-from layerscan.walking.walker import Usage, walk_many
+from layerscan.stores.model import Image, Layer
+from layerscan.walking.walker import Usage, WalkError, walk_many
 from tests.builders.scanner_case import TwoImages, there
 from tests.builders.user import as_nobody
 from tests.cli_runner import let_all_read, open_to_all
@@ -61,12 +63,60 @@ def test_of_many_unreadable_files_some_are_named_and_the_rest_counted(
     assert lost == ["image one:1", "image two:1"]
 
 
+@pytest.mark.parametrize(
+    ("number", "more"), [(9, ""), (10, ""), (11, "1"), (12, "2"), (1010, "1,000")]
+)
+@pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.EPERM])
+def test_ten_unreadable_files_of_a_layer_are_named(
+    there: TwoImages, monkeypatch: pytest.MonkeyPatch, number: int, more: str, code: int
+) -> None:
+    what = os.strerror(code) + ("" if code == errno.EIO else "; use sudo")
+    folder = there.built.folder_path(there.one)
+    paths = [f"{folder}/diff/{one:04}" for one in range(number)]
+    errors = tuple(WalkError(os.fsencode(path), code) for path in paths)
+
+    def failing(folders: Sequence[str], **options: object) -> list[Usage]:
+        found = walk_many(folders, **options)  # type: ignore[arg-type]
+        broken = found[folders.index(folder)]
+        found[folders.index(folder)] = broken._replace(errors=errors, error_count=number)
+        return found
+
+    monkeypatch.setattr(scanner, "walk_many", failing)
+    *told, lost = scan(open_store(root=there.built.root)).problems
+    assert lost.where == "image one:1"
+    rest = f"{more} more entries of this layer cannot be read"
+    counted = [Problem(folder, rest)] if more else []
+    assert told == [*counted, *(Problem(path, what) for path in paths[:10])]
+
+
 def test_names_of_unreadable_files_are_escaped(readable: TwoImages) -> None:
     diff = os.fsencode(readable.built.folder_path(readable.one, "diff"))
     os.mkdir(diff + b"/\x1b[31m\n\xff", mode=0)
     problems = as_nobody(lambda: scan(open_store(root=readable.built.root)).problems)
     assert problems[0].where == os.fsdecode(diff) + r"/\x1b[31m\n\xff"
     assert str(problems[0]).isprintable()
+
+
+@pytest.mark.parametrize("beside", ["layer", "image"])
+def test_what_the_store_has_beside_a_layer_or_an_image_may_not_be_looked_at(
+    there: TwoImages, monkeypatch: pytest.MonkeyPatch, beside: str
+) -> None:
+    real = getattr(scanner, f"{beside}_usage")
+
+    def refused(one: Layer | Image, *args: object, **options: object) -> int:
+        of_layer = isinstance(one, Layer) and one.chain_id == there.one.chain_id
+        if of_layer or (isinstance(one, Image) and one.names[0].path.endswith("/one")):
+            raise PermissionError(errno.EACCES, "Permission denied", "/x/beside")
+        usage: int = real(one, *args, **options)
+        return usage
+
+    monkeypatch.setattr(scanner, f"{beside}_usage", refused)
+    result = scan(open_store(root=there.built.root))
+    assert [one.label for one in result.chosen] == ["two:1"]
+    denied = Problem("/x/beside", "Permission denied")
+    lost = f"is left out: layer {there.one.chain_id} could not be read"
+    expected = [denied, Problem("image one:1", lost)] if beside == "layer" else [denied]
+    assert sorted(result.problems) == sorted(expected)
 
 
 @pytest.mark.root

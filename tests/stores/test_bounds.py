@@ -37,6 +37,21 @@ def test_names_of_images(length: int) -> None:
         assert target == ("n" * length, DIGEST, "type")
 
 
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ("a", "a"),
+        ("ba", "a, b"),
+        ("cba", "a, b, c"),
+        ("cabac", "a, b, c"),
+        ("dcba", "a, b, c and 1 more"),
+        ("edcba", "a, b, c and 2 more"),
+    ],
+)
+def test_labels_of_images_that_are_lost(labels: str, told: str) -> None:
+    assert readings.some(labels) == told
+
+
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_layers_of_an_image(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(readings, "_MOST_LAYERS", 2)

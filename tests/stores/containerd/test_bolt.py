@@ -290,13 +290,28 @@ def test_transaction_that_ends_meanwhile_is_read(
         assert found.is_newest()
 
 
-def test_database_that_never_rests(tmp_path: Path, after_reading: AfterReading) -> None:
+def test_database_that_never_rests(
+    tmp_path: Path, after_reading: AfterReading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(bolt, "sleep", pauses.append)
     txids = iter(range(6, 1000))
     after_reading(lambda: (tmp_path / NAME).write_bytes(database({}, txid=next(txids))))
     never = pytest.raises(Fault, match="kept changing while it was read")
     with never as caught, read(tmp_path, database({}, txid=5)):
         pass
     assert caught.value.gone
+    # Twenty times, with what a commit takes in between.
+    assert next(txids) == 6 + 20
+    assert pauses == [0.002] * 20
+
+
+def test_copy_is_what_it_was_whatever_becomes_of_the_file(tmp_path: Path) -> None:
+    with read(tmp_path, database({b"a": b"1"}, txid=5), copied=True) as found:
+        (tmp_path / NAME).write_bytes(database({b"a": b"2"}, txid=6))
+        assert not found.is_newest()
+        found.check_unmoved()
+        assert plain(found.root) == {b"a": b"1"}
 
 
 def test_pages_read_one_by_one_are_checked_afterwards(tmp_path: Path) -> None:

@@ -143,6 +143,21 @@ def test_index_in_an_index(built: ContainerdBuilder) -> None:
     assert names(read(built)) == [["app:1"]]
 
 
+def test_platform_of_an_index_that_is_no_text(built: ContainerdBuilder) -> None:
+    layer = stack(built, "base")[0]
+    manifest = built.manifest([layer])
+    built.fetch(layer)
+    built.unpack(layer)
+    manifest.platform = {"architecture": "a\nb", "os": "linux"}
+    inner = built.index([manifest])
+    built.name("docker.io/library/app:1", built.index([inner]))
+    store = opened(built)
+    assert store.images() == []
+    assert [(one.where, one.what) for one in store.problems] == [
+        (built.blob_path(inner.digest), "names a platform that is not text; left out: app:1")
+    ]
+
+
 def test_what_is_no_image_is_passed_over(built: ContainerdBuilder) -> None:
     chart = built.manifest(stack(built, "chart"))
     with open(built.blob_path(chart.digest), "rb") as file:

@@ -12,6 +12,7 @@ from layerscan.errors import StoreError
 from layerscan.files.safefs import Fault
 from layerscan.scanning.scanner import scan
 from layerscan.stores import readings
+from layerscan.stores.containerd.bolt import Database
 from layerscan.stores.containerd.reading import ContainerdReading
 from layerscan.stores.containerd.records import ContainerdRecords, Snapshots
 from layerscan.stores.containerd.store import ContainerdStore
@@ -197,23 +198,53 @@ def test_databases_are_read_again_until_they_are_of_one_moment(
     assert len(readings_done) == 3
 
 
+@pytest.mark.parametrize(("moved", "times"), [(0, 1), (3, 4), (4, 5), (9, 5)])
+def test_both_databases_are_read_five_times_to_be_of_one_moment(
+    built: ContainerdBuilder, monkeypatch: pytest.MonkeyPatch, moved: int, times: int
+) -> None:
+    two_images(built)
+    store = opened(built)
+    asked: list[int] = []
+
+    def is_newest(_: Database) -> bool:
+        asked.append(len(os.listdir("/proc/self/fd")))
+        return len(asked) > moved
+
+    monkeypatch.setattr(Database, "is_newest", is_newest)
+    # What is of two moments is read all the same, if nothing is missing in it.
+    assert len(store.images()) == 2
+    assert store.problems == ()
+    assert len(asked) == times
+    # What was opened in vain is closed before the next time.
+    assert len(set(asked)) == 1
+
+
+@pytest.mark.parametrize("which", ["meta", "snapshots"])
 def test_database_that_never_rests(
-    built: ContainerdBuilder, monkeypatch: pytest.MonkeyPatch
+    built: ContainerdBuilder, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
     two_images(built)
     store = opened(built)
     monkeypatch.setattr("layerscan.stores.containerd.bolt._LONGEST_COPY", 0)
-    monkeypatch.setattr(readings, "sleep", lambda _: None)
+    pauses: list[float] = []
+    monkeypatch.setattr(readings, "sleep", pauses.append)
     check = ContainerdRecords.check_unmoved
 
+    moved, other = built.meta_path(), built.snapshots_path()
+    if which == "snapshots":
+        moved, other = other, moved
+
     def moving(self: ContainerdRecords) -> None:
+        os.rename(other, f"{other}.kept")
         built.write()
+        os.rename(f"{other}.kept", other)
         check(self)
 
     monkeypatch.setattr(ContainerdRecords, "check_unmoved", moving)
     assert store.images() == []
     what = "kept changing while it was read; left out: one:1, two:1"
-    assert [str(problem) for problem in store.problems] == [f"{built.meta_path()}: {what}"]
+    assert [str(problem) for problem in store.problems] == [f"{moved}: {what}"]
+    assert pauses == [0.05, 0.1, 0.2]
 
 
 def test_store_that_may_not_be_read() -> None:

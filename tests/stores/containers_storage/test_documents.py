@@ -179,6 +179,16 @@ def test_damaged_link_matters_to_exact_accounting_only(case: Case, content: byte
     assert problem.what.endswith(ONE)
 
 
+@pytest.mark.parametrize("length", [4095, 4096, 4097])
+def test_link_up_to_its_longest(case: Case, length: int) -> None:
+    path = Path(case.store.folder_path(case.one, "link"))
+    path.write_bytes(path.read_bytes().ljust(length))
+    if length > 4096:
+        check(case, {path: f"is longer than 4096 bytes{ONE}"}, {"two"}, exact=True)
+    else:
+        check(case, {}, {"one", "two"}, exact=True)
+
+
 def test_additional_store_that_cannot_be_used(case: Case, tmp_path: Path) -> None:
     store = ContainersStorageStore(case.store.root, additional=[str(tmp_path / "none")])
     assert len(store.images()) == 2

@@ -209,6 +209,10 @@ def test_incomplete_layer_that_no_image_needs_is_noted(built: StoreBuilder) -> N
         f"that was interrupted: {half.layer_id[:12]}"
     )
     assert len(read(built, notes=(note,))) == 1
+    more = built.layer(base, File("more"), record={"flags": {"incomplete": True}})
+    ids = ", ".join(sorted(layer.layer_id[:12] for layer in (half, more)))
+    both = note.replace("a layer", "2 layers").replace(half.layer_id[:12], ids)
+    assert len(read(built, notes=(both,))) == 1
 
 
 def test_flags_that_are_not_known_mean_nothing(built: StoreBuilder) -> None:
