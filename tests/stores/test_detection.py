@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from layerscan.errors import LayerscanError, StoreError
-from layerscan.stores import detection, open_store, places
+from layerscan.stores import detection, list_stores, open_store, places
 from tests.builders.detected_case import containerd, docker, storage
 from tests.builders.machine import Machine
 from tests.builders.user import as_nobody
@@ -283,6 +283,21 @@ def test_folder_that_cannot_be_looked_into_is_opened_if_it_may_be(
         assert f"{machine.docker}: permission denied; use sudo" in fails()
     else:
         assert opened() == ("overlay2", machine.docker)
+
+
+def test_only_a_list_is_of_everyone(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+
+    def found(*, everyone: bool) -> list[places.StorePlace]:
+        asked.append(everyone)
+        return []
+
+    monkeypatch.setattr(places, "docker", found)
+    open_store("overlay2", docker(machine.docker).root)
+    fails("overlay2")
+    assert asked == [False, False]
+    list_stores()
+    assert asked == [False, False, True]
 
 
 def test_only_the_store_that_is_read_is_loaded(machine: Machine) -> None:

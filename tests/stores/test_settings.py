@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from layerscan.fit import live
 from layerscan.stores import list_stores, open_store, places, storage_conf
 from layerscan.stores.containerd_settings import containerd_settings
 from layerscan.stores.docker_settings import docker_settings
+from tests.builders.bounds_case import refused_if
 from tests.builders.detected_case import containerd, docker, storage
 
 if TYPE_CHECKING:
@@ -112,6 +114,23 @@ def test_docker_that_maps_root_to_a_user(machine: Machine, remap: str, folder: s
     assert open_store().root == machine.docker
 
 
+def test_user_to_map_root_to_that_is_given_by_number(machine: Machine) -> None:
+    machine.write(machine.path("etc/subuid"), "nobody:5:9\n")
+    machine.write(machine.path("etc/subgid"), "nobody:6:9\n")
+    daemon_json(machine, **{"userns-remap": str(pwd.getpwnam("nobody").pw_uid)})
+    inside = docker(os.path.join(machine.docker, "5.6")).root
+    assert open_store().root == inside
+
+
+@pytest.mark.parametrize("line", ["me", "me:", "me::1", "me:x:1", "me:\u00b2:1", "you:1:1", ""])
+def test_subordinate_ids_are_in_the_first_line_that_has_one(machine: Machine, line: str) -> None:
+    for name in ("etc/subuid", "etc/subgid"):
+        machine.write(machine.path(name), f"{line}\nme:4294967294:1\nme:7:1\n")
+    path = daemon_json(machine, **{"userns-remap": "me"})
+    found = docker_settings(path, machine.docker).graph_root
+    assert found == f"{machine.docker}/4294967294.4294967294"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -145,7 +164,55 @@ def test_rootless_docker_and_that_of_snap(
     assert elsewhere in [place.root for place in places.docker() if place.own]
 
 
+def test_folders_of_a_user_that_variables_name(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_DATA_HOME", machine.path("data"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", machine.path("config"))
+    os.makedirs(machine.path("data/docker"))
+    os.makedirs(machine.path("data/containerd"))
+    assert [place.root for place in places.docker()][1:] == [machine.path("data/docker")]
+    assert [place.root for place in places.containerd()][1:] == [machine.path("data/containerd")]
+    os.makedirs(machine.path("elsewhere"))
+    settings = json.dumps({"data-root": machine.path("elsewhere")})
+    machine.write(machine.path("config/docker/daemon.json"), settings)
+    assert [place.root for place in places.docker()][1:] == [machine.path("elsewhere")]
+
+
+def test_what_is_not_there_of_a_user_or_a_distribution_is_no_place(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert [place.root for place in places.docker()] == [machine.docker]
+    assert [place.root for place in places.containerd()] == [machine.containerd]
+    rootless = machine.path("home/.local/share/containerd")
+    os.makedirs(rootless)
+    assert [(place.root, place.engine, place.own) for place in places.containerd()] == [
+        (machine.containerd, "containerd", True),
+        (rootless, "containerd rootless", True),
+    ]
+
+
 # containerd.
+
+
+@pytest.mark.parametrize("number", [99, 100, 101])
+def test_files_that_containerd_s_settings_are_read_of(machine: Machine, number: int) -> None:
+    path = machine.path("etc/containerd/config.toml")
+    machine.write(path, 'root = "/one"\nimports = ["conf.d/*.toml"]\n')
+    for one in range(number - 1):
+        machine.write(machine.path(f"etc/containerd/conf.d/{one}.toml"), "")
+    with refused_if(number > 100, StoreError, f"{path}: imports more than 100 files"):
+        assert containerd_settings(path, "/default").root == "/one"
+
+
+@pytest.mark.parametrize(
+    "content", ["plugins = 5\n", "[plugins]\noverlayfs = 5\n", "[plugins.overlayfs]\nx = 5\n"]
+)
+def test_plugins_of_containerd_that_say_no_folder(machine: Machine, content: str) -> None:
+    path = machine.write(machine.path("etc/containerd/config.toml"), f"{content}# root")
+    assert containerd_settings(path, "/default") == ("/default", "")
 
 
 def test_containerd_reads_what_its_settings_import(machine: Machine) -> None:
@@ -232,6 +299,10 @@ def test_settings_of_crio(machine: Machine) -> None:
     machine.write(f"{path}.d/10.conf", f'[crio]\nroot = "{root}"\n')
     assert (open_store().root, open_store().kind) == (root, "containers-storage")
     assert [one.place.engine for one in list_stores() if one.root == root] == ["cri-o"]
+    driven = f'[crio]\nroot = "{root}"\nstorage_driver = "vfs"\n'
+    machine.write(f"{path}.d/20.conf", driven)
+    driver = f"{path}.d/20.conf says the storage driver 'vfs'"
+    assert storage_conf.crio_location() == storage_conf.Location(root, unused=driver)
     machine.write(f"{path}.d/20.conf", '[crio]\nroot = "x"\n')
     with pytest.raises(StoreError, match=r"20.conf: root is no absolute path: 'x'"):
         storage_conf.crio_location()
@@ -254,6 +325,47 @@ def test_root_finds_the_stores_of_all_users(
     assert not any(place.own for place in found.values())
     with pytest.raises(StoreError, match="no image store found"):
         open_store()
+
+
+def test_one_who_called_sudo_is_a_user_once_and_who_has_no_files_is_none(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    me, other, empty = (
+        {"HOME": machine.path(f"home/{name}"), "UID": "1000"} for name in ("me", "other", "empty")
+    )
+    monkeypatch.setattr(storage_conf, "sudo_user", lambda: me)
+    monkeypatch.setattr(storage_conf, "all_users", lambda: [empty, other, me])
+    folder = ".local/share/containers/storage"
+    for user in (me, other):
+        os.makedirs(os.path.join(user["HOME"], folder))
+    mine, theirs = (os.path.join(user["HOME"], folder) for user in (me, other))
+
+    def found(*, everyone: bool) -> list[tuple[str, bool]]:
+        return [(place.root, place.own) for place in places.containers_storage(everyone=everyone)]
+
+    assert found(everyone=False) == [(machine.storage, True), (mine, False)]
+    assert found(everyone=True) == [(machine.storage, True), (mine, False), (theirs, False)]
+    for name in ("docker", "containerd"):
+        os.makedirs(machine.path(f"home/me/.local/share/{name}"))
+        os.makedirs(machine.path(f"home/other/.local/share/{name}"))
+    assert [place.own for place in places.docker(everyone=True)] == [True, False, False]
+    for of_engine in (places.docker, places.containerd, places.containers_storage):
+        # Who is not asked for is not looked at.
+        assert of_engine() == of_engine(everyone=False) != of_engine(everyone=True)
+
+
+def test_people_have_the_ids_of_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    def people(*ids: int) -> list[str]:
+        entries = [SimpleNamespace(pw_uid=one, pw_dir=f"/home/{one}") for one in ids]
+        monkeypatch.setattr(pwd, "getpwall", lambda: entries)
+        found = storage_conf.all_users()
+        assert [one["HOME"] for one in found] == [f"/home/{one['UID']}" for one in found]
+        return [one["UID"] for one in found]
+
+    assert people(0, 999, 1000, 65533, 65534) == ["1000", "65533"]
+    # Of more than a thousand, as a directory service may have them, the first are looked at.
+    assert people(*range(1000, 2001)) == [str(one) for one in range(1000, 2000)]
 
 
 def test_people_are_users() -> None:

@@ -133,6 +133,14 @@ def test_files_that_cannot_be_used(machine: Machine, content: str, message: str)
     assert str(error.value) == f"{etc}: {message}"
 
 
+def test_file_that_is_dropped_in_and_cannot_be_used(machine: Machine) -> None:
+    etc, _ = machine.storage_confs
+    machine.write(etc, '[storage]\ngraphroot = "/etc-root"\n')
+    machine.write(etc.replace(".conf", ".conf.d/1.conf"), "storage = 5\n")
+    with pytest.raises(StoreError, match="storage: must be an object"):
+        system_location()
+
+
 def test_file_that_is_no_utf8(machine: Machine) -> None:
     etc, _ = machine.storage_confs
     machine.write(etc, "")
@@ -152,12 +160,22 @@ def test_who_this_is(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     found = this_user()
     assert found is not None
     assert found["HOME"] == "/"  # nobody has this id
+    # A home that is no whole path is none: that of the system's list counts.
+    entry = next(entry for entry in pwd.getpwall() if entry.pw_uid)
+    monkeypatch.setattr(os, "geteuid", lambda: entry.pw_uid)
+    monkeypatch.setenv("HOME", "me")
+    found = this_user()
+    assert found is not None
+    assert (found["UID"], found["HOME"]) == (str(entry.pw_uid), entry.pw_dir)
     # As `podman unshare` runs it.
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setenv("_CONTAINERS_ROOTLESS_UID", str(UID))
     found = this_user()
     assert found is not None
     assert found["UID"] == str(UID)
+    for no_number in ("x", "\u00b2", "-1"):
+        monkeypatch.setenv("_CONTAINERS_ROOTLESS_UID", no_number)
+        assert this_user() is None
 
 
 def test_who_called_sudo(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
