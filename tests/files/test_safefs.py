@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import pty
 import stat
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -110,6 +113,62 @@ def test_a_file_that_changes_while_it_is_read(
     assert fault_of(raised, folder) == ("file", "changed while it was read", True)
 
 
+def test_a_file_that_cannot_be_read(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "read", broken)
+    with pytest.raises(Fault) as raised:
+        folder.read_if_there("file", 100)
+    assert fault_of(raised, folder) == ("file", "Input/output error", False)
+
+
+def test_nothing_stays_open_of_what_was_read_or_refused(folder: Folder) -> None:
+    os.makedirs(os.path.join(folder.path, "folder", "inner", "most"))
+    before = os.listdir("/proc/self/fd")
+    folder.read("file", 5)
+    folder.folder("folder", "inner", "most").close()
+    for name in ("file", "fifo", "folder", "nothing"):
+        with pytest.raises(Fault):
+            folder.read(name, 4)
+    for missing in (["nothing"], ["folder", "nothing"], ["folder", "inner", "nothing"]):
+        assert folder.folder_if_there(*missing) is None
+    folder.folders()
+    folder.names()
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_terminal_in_place_of_a_file_does_not_become_that_of_the_process() -> None:
+    """It would get its signals: whoever has the other end could end it."""
+    script = (
+        "import os, sys\n"
+        "from layerscan.files.safefs import IrregularFileError, open_regular\n"
+        "try:\n"
+        "    open_regular(sys.argv[1])\n"
+        "except IrregularFileError:\n"
+        "    print('refused')\n"
+        "try:\n"
+        "    os.open('/dev/tty', os.O_RDWR)\n"
+        "except OSError as error:\n"
+        "    print(error.strerror)\n"
+    )
+    ours, theirs = pty.openpty()
+    try:
+        # The first of a session of its own takes any terminal that it opens, see tty_ioctl(4).
+        done = subprocess.run(
+            [sys.executable, "-c", script, os.ttyname(theirs)],
+            check=True,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.stdout.splitlines() == ["refused", os.strerror(errno.ENXIO)]
+
+
 def test_what_is_required_and_what_is_there(folder: Folder) -> None:
     folder.require("file", stat.S_IFREG)
     folder.require("folder", stat.S_IFDIR)
@@ -126,6 +185,9 @@ def test_what_is_required_and_what_is_there(folder: Folder) -> None:
     with pytest.raises(Fault) as raised:
         folder.require("to-folder", stat.S_IFDIR)
     assert fault_of(raised, folder) == ("to-folder", LINK, False)
+    with pytest.raises(Fault) as raised:
+        folder.look("n" * 256)
+    assert fault_of(raised, folder) == ("n" * 256, "File name too long", False)
     assert folder.look("nothing") is None
     assert [folder.look(name).kind for name in ("file", "folder", "to-file")] == [  # type: ignore[union-attr]
         *(stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerscan.errors import LayerscanError
-from layerscan.files.writing import located, open_folder, write_file, write_in, write_special
+from layerscan.files.writing import (
+    located,
+    open_folder,
+    replace,
+    write_file,
+    write_in,
+    write_in_place,
+    write_special,
+)
 from tests.cli_runner import open_to_all, run
 from tests.requirements import require_root
 
@@ -139,6 +147,78 @@ def test_links_lead_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with located("b/file") as (folder, name):
         assert os.stat(name, dir_fd=folder).st_size == 1
         assert name == "file"
+
+
+def test_nothing_stays_open_of_what_was_written(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "top").symlink_to(tmp_path / "a")
+    (tmp_path / "end").symlink_to("top/b/file")
+    before = os.listdir("/proc/self/fd")
+    write_file(str(tmp_path / "end"), b"1")
+    write_file(str(tmp_path / "end"), io.BytesIO(b"2"))
+    assert write_in_place(str(tmp_path / "end"), b"3")
+    write_special("/dev/null", b"4")
+    os.close(open_folder(str(tmp_path / "top" / "b" / "new" / "newer")))
+    for path in ("none/file", "end/file", "a"):
+        with pytest.raises(OSError, match=r"No such file|Not a directory|Is a directory"):
+            write_file(str(tmp_path / path), b"")
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_all_of_a_file_is_on_the_disk_before_it_takes_the_place_of_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[object] = []
+    replaced, synced = os.replace, os.fsync
+
+    def spied_replace(old: str, new: str, **options: int) -> None:
+        done.append("replace")
+        replaced(old, new, **options)
+
+    def spied_fsync(file: int) -> None:
+        status = os.fstat(file)
+        done.append("folder" if stat.S_ISDIR(status.st_mode) else status.st_size)
+        synced(file)
+
+    monkeypatch.setattr(os, "replace", spied_replace)
+    monkeypatch.setattr(os, "fsync", spied_fsync)
+    path = str(tmp_path / "out")
+    write_file(path, b"12345")
+    assert done == [5, "replace", "folder"]
+    done.clear()
+    assert write_in_place(path, b"123")
+    assert done == [3]
+    done.clear()
+    folder = open_folder(str(tmp_path))
+    replace(folder, "out", b"1", durable=False)
+    os.close(folder)
+    assert done == ["replace"]
+
+
+def test_a_file_is_written_in_its_place_only_where_there_is_one_of_one_s_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    assert not write_in_place(str(out), b"new")
+    assert not out.exists()
+    out.write_bytes(b"longer than the new one")
+    inode = out.stat().st_ino
+    assert write_in_place(str(out), b"new")
+    assert (out.read_bytes(), out.stat().st_ino) == (b"new", inode)
+    os.mkfifo(tmp_path / "fifo")
+    assert not write_in_place(str(tmp_path / "fifo"), b"new")
+    monkeypatch.setattr(os, "geteuid", lambda: ME + 1)
+    assert not write_in_place(str(out), b"of another")
+    assert out.read_bytes() == b"new"
+
+
+def test_nobody_else_can_write_to_a_folder_that_is_made(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        os.close(open_folder(str(tmp_path / "new" / "newer")))
+    finally:
+        os.umask(before)
+    assert [mode(tmp_path / name) for name in ("new", "new/newer")] == [0o755, 0o755]
 
 
 def test_links_in_a_circle(tmp_path: Path) -> None:
