@@ -31,6 +31,16 @@ def test_nothing_to_do_starts_no_thread() -> None:
     assert in_parallel([], workers=3) == []
 
 
+def test_one_at_a_time_is_the_calling_thread_unless_it_has_to_tick() -> None:
+    def runs_in(_: threading.Event) -> str:
+        return threading.current_thread().name
+
+    here = threading.current_thread().name
+    assert in_parallel([runs_in] * 2, workers=1) == [here] * 2
+    assert in_parallel([runs_in] * 2, workers=1, on_tick=lambda: None) == ["worker-0"] * 2
+    assert here not in in_parallel([runs_in] * 2, workers=2)
+
+
 def test_so_many_run_at_a_time() -> None:
     barrier = threading.Barrier(3, timeout=10)
     running: list[int] = []

@@ -38,6 +38,30 @@ def test_no_byte_of_a_path_is_lost(path: bytes) -> None:
         assert back.encode("latin-1") == path
 
 
+@pytest.mark.parametrize(
+    ("char", "shown_as"),
+    [
+        ("\udc7f", r"\udc7f"),
+        ("\udc80", r"\x80"),
+        ("\udcff", r"\xff"),
+        ("\udd00", r"\udd00"),
+        ("\x7f", r"\x7f"),
+        ("\n", r"\n"),
+        ("é", "é"),
+    ],
+)
+def test_what_stands_for_a_byte_is_shown_as_the_byte(char: str, shown_as: str) -> None:
+    for safe in (printable, printable_path):
+        assert safe(f"a{char}b") == f"a{shown_as}b"
+
+
+@pytest.mark.parametrize(("length", "whole"), [(399, True), (400, True), (401, False)])
+def test_so_much_of_a_text_is_printed(length: int, *, whole: bool) -> None:
+    text = "x" * length
+    assert printable(text) == (text if whole else "x" * 400 + "…")
+    assert printable(text, longest=None) == text
+
+
 def test_bounds() -> None:
     assert printable("x" * LONGEST) == "x" * LONGEST
     assert printable("x" * 1000) == "x" * LONGEST + "…"

@@ -1,5 +1,6 @@
 """``layerscan du``: held against GNU du, argument by argument."""
 
+import errno
 import json
 import os
 import pty
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 
 from layerscan import walk
 from layerscan.cli import main
+from layerscan.walking.walker import WalkError
 from tests.builders.tree import Dir, Fifo, File, Link, Op, Sparse, Symlink, apply, many
 from tests.builders.user import as_nobody
 from tests.builders.walk_case import in_python
+from tests.cli_runner import error
 from tests.requirements import require_root
 
 TREE: tuple[Op, ...] = (
@@ -184,6 +187,41 @@ def test_json_has_every_figure() -> None:
     # The second name of a/f counts in the first path only.
     assert (second["files"], second["duplicates"], second["symlinks"]) == (2, 1, 1)
     assert second["errors"] == []
+
+
+def test_json_has_nothing_but_the_figures(
+    open_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    apply(open_path, File("a/f", size=10), Dir("closed", mode=0))
+    path = os.fspath(open_path)
+    assert as_nobody(lambda: main(["du", "--format", "json", path])) == 3
+    (found,) = json.loads(capfdbinary.readouterr().out)
+    assert list(found) == [
+        *("path", "usage", "size", "apparent_size", "blocks", "files", "directories", "symlinks"),
+        *("others", "duplicates", "mounts", "vanished", "errors", "error_count"),
+    ]
+    usage = as_nobody(lambda: walk(path))
+    assert found["apparent_size"] == usage.size + usage.directory_size
+    assert found["errors"] == [{"path": f"{path}/closed", "errno": errno.EACCES}]
+    assert found["error_count"] == 1
+
+
+@pytest.mark.usefixtures("tree")
+@pytest.mark.parametrize(("count", "more"), [(2, 0), (3, 1), (5, 3)])
+def test_errors_that_were_not_kept_are_counted(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], count: int, more: int
+) -> None:
+    errors = tuple(WalkError(path, errno.EIO) for path in (b"a", b"a/f"))
+    broken = walk("a")._replace(errors=errors, error_count=count)
+    found = [broken, walk("b")]
+    monkeypatch.setattr("layerscan.walking.walker.walk_many", lambda *_, **__: found)
+    assert main(["du", "a", "b"]) == 3
+    told = [
+        "cannot read directory a: Input/output error",
+        "cannot access a/f: Input/output error",
+        *([f"{more} more entries could not be read"] if more else []),
+    ]
+    assert capfd.readouterr().err.splitlines() == [error(line) for line in told]
 
 
 def on_a_terminal(*arguments: str) -> bytes:

@@ -1,7 +1,9 @@
 """What all commands have in common: usage, progress, completion, start-up."""
 
+import argparse
 import os
 import pty
+import re
 import shutil
 import subprocess
 import sys
@@ -12,8 +14,10 @@ import pytest
 import layerscan
 from layerscan import cli
 from layerscan.cli import parser
+from layerscan.cli.options import whole_number
 from layerscan.cli.progress import ScanProgress
 from layerscan.walking.walker import Progress
+from tests.builders.bounds_case import refused_if
 from tests.builders.cli_scan_case import fleet
 from tests.cli_runner import (
     PROGRAM,
@@ -272,3 +276,16 @@ def test_program_needs_no_environment(fleet: Fleet) -> None:
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"nginx:1.25" in done.stdout
+
+
+@pytest.mark.parametrize("text", ["1", "2", "05", "5", "6", "", "-3", "x", "\u00b2"])
+def test_a_number_within_bounds(text: str) -> None:
+    is_one = text in {"2", "05", "5"}
+    refused = f"^{re.escape(repr(text))} is no number of things$"
+    with refused_if(not is_one, argparse.ArgumentTypeError, refused):
+        assert whole_number("number of things", 2, 5)(text) == int(text)
+
+
+def test_of_a_number_nine_digits_count() -> None:
+    parse = whole_number("number")
+    assert [parse(text) for text in ("1", "123456789", "1234567890")] == [1, *[123_456_789] * 2]

@@ -16,6 +16,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from layerscan import layersmeta
+from layerscan.cli.tables import human
 from tests.builders import tree
 from tests.builders.compose_apps import put
 from tests.builders.images import Image, Index, Layer
@@ -79,6 +80,8 @@ def test_table_says_what_the_json_says(image: str, index: str) -> None:
     for line, one in zip(layers[1:], report["layers"], strict=True):
         digest = one["digests"][0].removeprefix("sha256:")[:12]
         assert line.split()[-4:-1] == [str(one["files"]), str(one["images"]), digest]
+        figures = [human(one[key]) for key in ("archive_size", "size", "usage")]
+        assert re.split("  +", line.strip())[:3] == figures
     assert totals.startswith("2 images, 4 layers, ")
     assert totals.endswith(
         "(docker accounting) predicted for ext4,block=4096,inode=256, overlay2 store"

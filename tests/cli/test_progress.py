@@ -102,6 +102,63 @@ def test_publishing_is_shown_from_the_beginning(terminal: Terminal) -> None:
     assert last == ""
 
 
+NO_BAR, HALF_A_BAR, BAR_OF_ALL = (f"[{('=' * full).ljust(24)}]" for full in (0, 12, 24))
+
+
+def test_a_bar_goes_from_nothing_to_all_and_is_written_ten_times_a_second(
+    terminal: Terminal,
+) -> None:
+    with terminal.shows(), ScanProgress(shown=True) as shown:
+        shown.update(Progress(entries=0, trees_done=0), 4)
+        terminal.now = 0.0999
+        shown.update(Progress(entries=100, trees_done=1), 4)
+        terminal.now = 0.1
+        shown.update(Progress(entries=200, trees_done=2), 4)
+        terminal.now = 0.1999
+        shown.update(Progress(entries=300, trees_done=3), 4)
+        terminal.now = 0.25
+        shown.update(Progress(entries=500, trees_done=4), 4)
+    assert terminal.lines() == [
+        f"layers  {NO_BAR}  0/4",
+        f"layers  {HALF_A_BAR}  2/4  2,000 files/s",
+        f"layers  {BAR_OF_ALL}  4/4  2,000 files/s",
+        "",
+    ]
+
+
+def test_a_prediction_goes_to_its_end(terminal: Terminal) -> None:
+    with terminal.shows(), PredictProgress(shown=True) as shown:
+        shown.update(ReadProgress(done=0, total=6 << 20))
+        terminal.now = 0.2
+        shown.update(ReadProgress(done=0, total=6 << 20))
+        terminal.now = 60.0
+        shown.update(ReadProgress(done=3 << 20, total=6 << 20))
+        terminal.now = 120.0
+        shown.update(ReadProgress(done=6 << 20, total=6 << 20))
+    assert terminal.lines() == [
+        f"layers  {NO_BAR}  0 B of 6.0 MiB",
+        f"layers  {NO_BAR}  0 B of 6.0 MiB",
+        f"layers  {HALF_A_BAR}  3.0 MiB of 6.0 MiB  51.2 KiB/s  1:00 left",
+        f"layers  {BAR_OF_ALL}  6.0 MiB of 6.0 MiB  51.2 KiB/s  0:00 left",
+        "",
+    ]
+
+
+def test_publishing_begins_with_an_empty_bar(terminal: Terminal) -> None:
+    with terminal.shows(), PublishProgress(shown=True) as shown:
+        terminal.now = 1.0
+        shown.update(AppsProgress(done=1, apps=2, sent=0))
+    assert terminal.lines() == [f"Apps  {NO_BAR}", f"Apps  {HALF_A_BAR}  1/2", ""]
+
+
+def test_a_terminal_that_does_not_know_its_width_has_80_columns(terminal: Terminal) -> None:
+    terminal.resize(0)
+    with terminal.shows(), ScanProgress(shown=True) as shown:
+        shown.update(Progress(entries=0, trees_done=10**24), 10**25)
+    first, _ = terminal.lines()
+    assert len(first) == 79
+
+
 def test_nothing_is_shown_where_nothing_is_to_be(terminal: Terminal) -> None:
     for progress_line in (PublishProgress(shown=False), ScanProgress(shown=True)):
         with terminal.shows(), progress_line:

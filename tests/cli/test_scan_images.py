@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.builders.cli_scan_case import SEVERAL, built, document, fleet, scan
 from tests.builders.compose_apps import put
 from tests.builders.overlay2 import StoreBuilder
@@ -74,15 +76,26 @@ def test_images_without_a_name_only_with_all(built: StoreBuilder) -> None:
     assert result.lines == [warning(undigested(short, "", layer.diff_id))]
 
 
-def test_many_images_that_a_document_lacks_layers_of_are_one_warning(built: StoreBuilder) -> None:
-    layers = {f"{name}:1": built.layer(None, File(name)) for name in "abcde"}
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ("ab", "a:1, b:1"),
+        ("abc", "a:1, b:1, c:1"),
+        ("abcd", "a:1, b:1, c:1 and 1 more"),
+        ("abcde", "a:1, b:1, c:1 and 2 more"),
+    ],
+)
+def test_many_images_that_a_document_lacks_layers_of_are_one_warning(
+    built: StoreBuilder, names: str, told: str
+) -> None:
+    layers = {f"{name}:1": built.layer(None, File(name)) for name in names}
     for name, layer in layers.items():
         built.image([layer], names=[name])
     result = scan(built, "-o", "-")
     (line,) = result.lines
     assert line == warning(
-        "5 images have layers without a digest (never pushed, or pulled when they were here "
-        "already?), left out of the document: a:1, b:1, c:1 and 2 more; -v says which layers"
+        f"{len(names)} images have layers without a digest (never pushed, or pulled when they "
+        f"were here already?), left out of the document: {told}; -v says which layers"
     )
     assert result.status == 0
     each = scan(built, "-o", "-", "-v")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders.overlay2 import StoreBuilder, blob_digest
-from tests.builders.tree import File
+from tests.builders.tree import Dir, Fifo, File, Symlink
 from tests.cli_runner import PROGRAM, Fleet, environment, expected_usage, read_terminal, run
 
 
@@ -53,6 +53,47 @@ def test_table_says_what_the_json_says(fleet: Fleet) -> None:
 def human(figures: dict[str, int], key: str) -> str:
     count = figures[key]
     return f"{count} B" if count < 1024 else f"{count / 1024:.1f} KiB"
+
+
+def cells(line: str) -> list[str]:
+    return re.split("  +", line.strip())
+
+
+def test_every_cell_is_what_the_json_says(fleet: Fleet) -> None:
+    table = run("scan", "-d", fleet.store.root).text
+    report = json.loads(run("scan", "-d", fleet.store.root, "--format", "json").out)
+    images, layers, _ = (part.splitlines() for part in table.split("\n\n"))
+    # Each name by tag that was pushed has one by digest beside it.
+    shown = {4: "acme/web:7 (+3)", 2: "nginx:1.25 (+1)", 1: "draft:latest"}
+    for line, one in zip(images[1:], report["images"], strict=True):
+        figures = [human(one, key) for key in ("size", "usage", "shared", "own")]
+        texts = [one["architecture"], shown[len(one["names"])]]
+        assert cells(line) == [*figures, str(len(one["layers"])), *texts]
+    # The first by its label of the images that have it.
+    owners = {
+        fleet.base.chain_id: "acme/web:7",
+        fleet.web.chain_id: "acme/web:7",
+        fleet.db.chain_id: "nginx:1.25",
+        fleet.draft.chain_id: "draft:latest",
+    }
+    for line, one in zip(layers[1:], report["layers"], strict=True):
+        assert cells(line)[:2] == [human(one, "size"), human(one, "usage")]
+        assert cells(line)[-1] == owners[one["chain_id"]]
+
+
+def test_every_kind_of_file_counts_and_one_of_each_is_told_as_one(tmp_path: Path) -> None:
+    built = StoreBuilder(tmp_path)
+    plain = built.layer(None, Dir("d"), File("d/a"))
+    built.image([plain], names=["one:1"], extra={"variant": "v8"})
+    shown = run("scan", "-d", built.root).text.splitlines()
+    assert cells(shown[1])[-2:] == ["amd64/v8", "one:1"]
+    assert shown[-1].startswith("1 image, 1 layer, 1 file: size 0 B, usage ")
+    odd = built.layer(None, Dir("d"), File("d/b"), Symlink("e", "d"), Fifo("f"), Fifo("g"))
+    built.image([odd], names=["two:1"])
+    result = run("scan", "-d", built.root, "--format", "json")
+    assert sorted(one["files"] for one in json.loads(result.out)["layers"]) == [1, 4]
+    last = run("scan", "-d", built.root).text.splitlines()[-1]
+    assert last.startswith("2 images, 2 layers, 5 files: ")
 
 
 def test_json_report_in_full(fleet: Fleet) -> None:

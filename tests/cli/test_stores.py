@@ -116,6 +116,9 @@ def test_size_that_is_not_on_record_of_every_layer(
     built.image([unknown])
     (found,) = stores(capsys)[1]
     assert found["recorded"] == {"bytes": None, "of": "tar"}
+    assert cli.main(["stores"]) == 0
+    row = capsys.readouterr().out.splitlines()[1].split()
+    assert row == ["2", "2", "?", "tar", "containers-storage", "containers/storage", built.root]
     built.layers[0].record["diff-size"] = -1
     built.write_layers()
     (found,) = stores(capsys)[1]
