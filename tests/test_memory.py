@@ -102,6 +102,31 @@ def test_scanner_of_a_stream_that_is_refused(last: bytes, tar_split: bool) -> No
     assert_gives_back(refused)
 
 
+LONG = b"/".join([b"n" * 200] * 15)
+LONG_LINK = b"/".join([b"t" * 200] * 15)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        special(b"x", record(b"path", LONG) + record(b"linkpath", LONG_LINK)),
+        special(b"L", LONG + b"\0") + special(b"K", LONG_LINK + b"\0"),
+    ],
+    ids=["pax", "gnu"],
+)
+def test_scanner_of_a_long_path_that_comes_twice(before: bytes) -> None:
+    # All that it keeps of names is longer than what one may keep meanwhile.
+    data = (before + header(b"n", type=tars.SYMLINK)) * 2 + tars.END
+
+    def repeated() -> None:
+        scanner = TarScanner(tar_split=True)
+        scanner.feed(data)
+        scanner.finish()
+        assert scanner.repeated.startswith("n" * 200)
+
+    assert_gives_back(repeated)
+
+
 def test_scanner_that_is_given_up() -> None:
     data = stream()
     assert_gives_back(lambda: TarScanner(tar_split=True).feed(data))

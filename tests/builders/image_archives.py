@@ -8,6 +8,7 @@ change::
     write_tar(files, tmp_path / "layout.tar")
     write_tar(docker_save(Saved(image, ("web:1",))), tmp_path / "web.tar")
     write_layout(image, "web:1", tmp_path / "layout")     # "oci:…/layout:web:1"
+    write_folder(skopeo_dir(image), tmp_path / "dir")
 """
 
 from __future__ import annotations
@@ -63,7 +64,29 @@ def index_json(*entries: Document) -> Files:
 
 
 def blob_path(content: bytes) -> str:
-    return f"blobs/sha256/{sha256(content).removeprefix('sha256:')}"
+    return f"blobs/sha256/{_hex(content)}"
+
+
+# What skopeo copies into a folder.
+
+
+def skopeo_dir(what: Image | Index) -> Files:
+    """The files of ``dir:``, where documents and blobs lie beside each other."""
+    files: Files = {"version": b"Directory Transport Version: 1.1\n"}
+    return files | _in_dir(what) | {"manifest.json": what.document}
+
+
+def _in_dir(what: Image | Index) -> Files:
+    files: Files = {f"{_hex(what.document)}.manifest.json": what.document}
+    if isinstance(what, Image):
+        return files | {_hex(blob): blob for blob in what.blobs[1:]}
+    for one in what.inner:
+        files |= _in_dir(one)
+    return files
+
+
+def _hex(content: bytes) -> str:
+    return sha256(content).removeprefix("sha256:")
 
 
 # Archives of docker save.

@@ -10,7 +10,14 @@ import pytest
 
 from layerscan.digest import sha256
 from layerscan.errors import SourceError
-from layerscan.prediction.stream import _WAITING, Ahead, LayerContent, read_layer, read_table
+from layerscan.prediction.stream import (
+    _WAITING,
+    Ahead,
+    LayerContent,
+    StoppedError,
+    read_layer,
+    read_table,
+)
 from layerscan.sources.model import Source, SourceImage, SourceLayer
 from layerscan.sources.toc_model import TableFault, TableOfContents
 from layerscan.tar.tarsplit import TarSplit
@@ -85,9 +92,10 @@ def test_what_it_reads_is_closed_in_its_own_thread() -> None:
 
 def test_stop_frees_who_waits_for_an_item() -> None:
     come = threading.Event()
+    waited: list[bool] = []
 
     def items() -> Generator[int, None, None]:
-        come.wait(10)
+        waited.append(come.wait(10))
         yield 1
 
     inner = Ahead(items(), "ahead")
@@ -95,9 +103,40 @@ def test_stop_frees_who_waits_for_an_item() -> None:
     inner.stop()
     # Its own thread is still waiting; who reads from it is not.
     assert list(outer) == []
+    assert waited == []
     ended(outer)
     come.set()
     ended(inner)
+
+
+def test_stop_frees_its_thread_that_waits_for_a_place() -> None:
+    made: list[int] = []
+
+    def items() -> Generator[int, None, None]:
+        for number in range(1000):
+            made.append(number)
+            yield number
+
+    ahead = Ahead(items(), "ahead")
+    while len(made) <= _WAITING:
+        time.sleep(0.001)
+    ended(ahead)
+    assert len(made) == _WAITING + 1
+
+
+def test_is_ready_when_there_is_an_item() -> None:
+    come = threading.Event()
+
+    def items() -> Generator[int, None, None]:
+        come.wait(10)
+        yield 1
+
+    ahead = Ahead(items(), "ahead")
+    assert ahead.is_ready is False
+    come.set()
+    ahead.thread.join(10)
+    assert ahead.is_ready is True
+    ended(ahead)
 
 
 class OneBlob(Source):
@@ -119,14 +158,16 @@ class OneBlob(Source):
         return contextlib.nullcontext(self._blob[at : at + self._step] for at in pieces)
 
 
-def content_of(blob: bytes, diff_id: str, *, step: int) -> LayerContent:
+def content_of(
+    blob: bytes, diff_id: str, *, step: int, cancel: threading.Event | None = None
+) -> LayerContent:
     return read_layer(
         OneBlob(blob, step),
         SourceLayer(sha256(blob), diff_id, len(blob)),
         tar_split=TarSplit.NONE,
         limit=1 << 20,
         on_bytes=lambda _: None,
-        cancel=threading.Event(),
+        cancel=cancel or threading.Event(),
     )
 
 
@@ -146,3 +187,14 @@ def test_table_that_is_no_tar_is_a_fault_of_the_table() -> None:
     table = TableOfContents(is_exact=False, make=lambda: iter([b"x" * 512]))
     with pytest.raises(TableFault, match=r"."):
         read_table(table, tar_split=TarSplit.NONE, cancel=threading.Event())
+
+
+def test_what_is_told_to_stop_ends() -> None:
+    cancel = threading.Event()
+    cancel.set()
+    plain = tar(Entry(b"a"))
+    with pytest.raises(StoppedError):
+        content_of(plain, sha256(plain), step=512, cancel=cancel)
+    table = TableOfContents(is_exact=True, make=lambda: iter([plain]))
+    with pytest.raises(StoppedError):
+        read_table(table, tar_split=TarSplit.NONE, cancel=cancel)

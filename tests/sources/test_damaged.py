@@ -256,6 +256,29 @@ def test_a_packed_archive_that_fills_the_disk(
     assert f"cannot be unpacked into {tmp_path / 'none'}: No such file or directory" in message
 
 
+@pytest.mark.parametrize(
+    ("says", "is_there", "used"),
+    [(False, True, "large"), (False, False, "usual"), (True, True, "usual")],
+)
+def test_where_a_packed_archive_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, says: bool, is_there: bool, used: str
+) -> None:
+    for name in ("usual", "large")[: 1 + is_there]:
+        (tmp_path / name).mkdir()
+    monkeypatch.delenv("TMPDIR", raising=False)
+    if says:
+        monkeypatch.setenv("TMPDIR", str(tmp_path / "usual"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "usual"))
+    monkeypatch.setattr(archive_module, "_TEMPORARY", str(tmp_path / "large"))
+    file, length = archive_module.spooled([b"ab", b"c"], "it")
+    try:
+        assert (length, os.pread(file, 9, 0)) == (3, b"abc")
+        assert os.readlink(f"/proc/self/fd/{file}").startswith(f"{tmp_path / used}/")
+    finally:
+        os.close(file)
+    assert list((tmp_path / used).iterdir()) == []
+
+
 def test_sparse_files_are_none(tmp_path: Path) -> None:
     sparse = tmp_path / "a.tar"
     with tarfile.open(sparse, "w", format=tarfile.PAX_FORMAT) as archive:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import hashlib
 import json
 import lzma
 import os
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from layerscan.errors import LayerscanError
 from layerscan.oci import Platform
 from layerscan.registry import RegistryClient
 from layerscan.sources import open_source
@@ -93,6 +95,23 @@ def test_only_a_registry_gives_parts_of_a_blob(
         for start, end in ((0, 10), (7, len(blob)), (len(blob) - 1, len(blob))):
             expected = blob[start:end] if place is in_registry else None
             assert source.section(layer, start, end - start) == expected
+
+
+@pytest.mark.parametrize("place", EVERYWHERE)
+def test_the_digest_of_a_layer_may_be_computed_elsewhere(
+    place: Callable[[Path, OpenRegistry], str], tmp_path: Path, open_registry: OpenRegistry
+) -> None:
+    text = place(tmp_path, open_registry)
+    with RegistryClient() as client, open_source(text, lambda: client) as source:
+        (image,) = source.images()
+        for layer in image.layers:
+            # The second has begun with other bytes.
+            computed, other = hashlib.sha256(), hashlib.sha256(b"more")
+            with source.layer(layer, computed) as chunks:
+                list(chunks)
+            assert f"sha256:{computed.hexdigest()}" == layer.digest
+            with source.layer(layer, other) as chunks, pytest.raises(LayerscanError):
+                list(chunks)
 
 
 @pytest.mark.parametrize("place", EVERYWHERE)
