@@ -2,10 +2,14 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from layerscan.errors import DocumentError
+from layerscan.fit import predicted
+from layerscan.oci import Platform
 from tests.builders import tree
 from tests.builders.compose_apps import put
 from tests.builders.images import Index, Layer
@@ -126,6 +130,14 @@ def test_an_app_without_metadata(app: Published, where: str, policy: str) -> Non
     )
     read = app.registry.count("GET", f"/blobs/{arm.digest}") - before
     assert read == (1 if where == "store" else 2), "one of them is for `usage`"
+
+
+def test_images_of_which_none_is_for_the_device() -> None:
+    amd64: Any = SimpleNamespace(image=SimpleNamespace(platform=Platform("amd64", "linux")))
+    assert predicted._usual([amd64], "amd64", "acme/web") is amd64
+    for found in ([], [amd64]):
+        with pytest.raises(DocumentError, match=r"^acme/web: has no image for arm$"):
+            predicted._usual(found, "arm", "acme/web")
 
 
 def test_an_app_with_metadata(app: Published) -> None:

@@ -95,6 +95,19 @@ def test_report_for_people(old: str, new: str) -> None:
     ]
 
 
+def test_layers_come_by_what_they_take(tmp_path: Path) -> None:
+    layers = [Layer(name, 1, usage) for name, usage in (("a", 10), ("b", 30), ("c", 20))]
+    old = app_of(*layers[:1], *layers[2:]).store(tmp_path / "old")
+    new = app_of(*layers).store(tmp_path / "new")
+    lines = [" ".join(line.split()) for line in run("diff", old, new).text.splitlines()]
+    assert lines[:4] == [
+        "ARCHIVE SIZE USAGE LAYER ARM64",
+        f"1 B 20 B {layers[2].digest[7:19]} kept",
+        f"1 B 10 B {layers[0].digest[7:19]} kept",
+        f"1 B 30 B {layers[1].digest[7:19]} added",
+    ]
+
+
 def counted(*layers: Layer) -> bytes:
     return encode({ARCH: metadata_of(layers)})
 
@@ -112,6 +125,9 @@ def test_inodes_are_shown_where_they_are_known(tmp_path: Path) -> None:
     assert (found["peak"]["inodes"], found["after"]["inodes"]) == (3060, 3040)
     lines = [" ".join(line.split()) for line in run("diff", old, new).text.splitlines()]
     assert f"200 B 2.9 KiB 3,000 {ADDED.digest[7:19]} added" in lines
+    assert {"ARCHIVE SIZE USAGE INODES LAYER ARM64", "LAYERS ARCHIVE SIZE USAGE INODES ARM64"} < {
+        *lines
+    }
     assert "3 1.2 KiB 9.8 KiB 3,060 both are there" in lines
     # One that does not say them makes the sums unknown, and no figure 0.
     new.write_bytes(counted(kept, ADDED))

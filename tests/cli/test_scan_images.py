@@ -130,6 +130,14 @@ def test_nothing_is_written_that_lacks_what_was_asked_for(
 # Compose Apps.
 
 
+def test_what_an_app_includes_is_told(fleet: Fleet, tmp_path: Path) -> None:
+    text = "services:\n  web: {image: 'acme/web:7'}\ninclude: [other.yml]\n"
+    apps = put(tmp_path, {"shop/docker-compose.yml": text})
+    result = scan(fleet.store, "-a", apps, "-o", "-")
+    told = f"{apps}/shop/docker-compose.yml:3: what it includes is passed over"
+    assert (result.status, result.lines) == (0, [warning(told)])
+
+
 def test_images_of_apps_by_the_tag_that_ci_gave(fleet: Fleet, tmp_path: Path) -> None:
     apps = put(
         tmp_path,
