@@ -174,6 +174,22 @@ def test_of_figures_that_differ_the_larger_count() -> None:
     assert not ask(list(reversed(apps)), device(bytes_of_disk(519))).fits
 
 
+@pytest.mark.parametrize(
+    ("usage", "estimated"), [(5 * 1024, [False, True]), (5 * 1024 - 1, [True, True])]
+)
+def test_figures_of_two_apps_are_a_guess_where_they_differ_and_one_is(
+    usage: int, estimated: list[bool]
+) -> None:
+    layer = Layer("one", 1024, usage)
+    known, guessed = small(app_of(layer)), small(app_of(layer, metadata=None))
+    found = [
+        ask(pair, device(bytes_of_disk(9999))).missing
+        for pair in ([known, guessed], [guessed, known])
+    ]
+    assert [one.estimated for (one,) in found] == estimated
+    assert {one[1:3] for (one,) in found} == {(1024, 5 * 1024)}
+
+
 def test_three_times_the_largest_integer_does_not_fit() -> None:
     layers = [Layer(name, MAX_INTEGER, MAX_INTEGER) for name in "abc"]
     one = ask(metadata(layers[0]), device(bytes_of_disk(MAX_INTEGER)))

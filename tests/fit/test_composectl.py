@@ -173,6 +173,14 @@ def test_without_metadata_a_layer_needs_no_more_than_its_blob(raw: bytes | None)
     assert "takes a layer to need no more than its blob" in verdict.notes[0]
 
 
+def test_metadata_that_cannot_be_had_is_not_fetched() -> None:
+    app = read_app(app_of(ONE))._replace(metadata=None, metadata_fault="gone")
+    (blob,) = (one for one in app.own if one.kind is BlobKind.METADATA)
+    verdict = ask(app, device(volume(1 << 20)))
+    assert required(verdict) == beside(app) - 2 * up(blob.size) + 2 * up(10_000)
+    assert verdict.notes == ("gone; the client takes a layer to need no more than its blob",)
+
+
 def test_block_is_that_of_the_folder_above() -> None:
     app = read_app(app_of(ONE))
     above = volume(5, block_size=512)
@@ -210,6 +218,24 @@ def test_metadata_alone_must_say_how_long_blobs_are() -> None:
             ask(from_metadata(raw, "meta.json"), device(volume(1 << 20)))
     with pytest.raises(DocumentError, match='has no arm64; it has: "amd64"'):
         ask(from_metadata(encode({"amd64": document}), "meta.json"), device(volume(1)))
+
+
+@pytest.mark.parametrize(("usage", "needed"), [(10, 5), (5, 0), (0, 2**64 - 5)])
+@pytest.mark.parametrize("there", [0, 3])
+def test_blob_of_less_than_no_bytes_is_taken_off(usage: int, needed: int, there: int) -> None:
+    alone = metadata(Layer("one", archive_size=-5, usage=usage))
+    verdict = ask(alone, device(volume(1 << 20), partial={ONE.digest: there}))
+    assert (required(verdict), verdict.missing[0].archive_size) == (needed, -5)
+
+
+def test_fault_of_metadata_alone_is_told() -> None:
+    raw = encode({ARCH: metadata_of([ONE]), "amd64": 7})
+    verdict = ask(from_metadata(raw, "meta.json"), device(volume(1 << 20)))
+    assert required(verdict) == 12_288 + 30_001
+    assert verdict.notes == (
+        "meta.json: $.amd64: must be an object; the client goes on with the rest",
+        "meta.json: metadata alone; the App's other blobs are not counted",
+    )
 
 
 # What is set aside.

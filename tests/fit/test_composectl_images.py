@@ -196,6 +196,17 @@ def test_variant_of_the_machine() -> None:
     assert not old.takes(Platform("arm", "linux"))
 
 
-def test_other_policies_take_one_image(tmp_path: Path) -> None:
-    app = Indexed((ARM64, "a"), (ARM64 | {"variant": "v8"}, "b"))
-    assert len(layers(read(app, tmp_path, policy=Policy.EXACT))) == 1
+@pytest.mark.parametrize(
+    ("variants", "taken", "named"),
+    [(("", "v9"), "a", "none"), (("v9", ""), "b", "none"), (("v8", "v9"), "a", "v8")],
+)
+def test_other_policies_take_one_image(
+    tmp_path: Path, variants: tuple[str, str], taken: str, named: str
+) -> None:
+    app = Indexed(
+        *((ARM64 | {"variant": one}, name) for one, name in zip(variants, "ab", strict=True))
+    )
+    found = read(app, tmp_path, policy=Policy.EXACT)
+    assert layers(found) == digests(taken)
+    (note,) = found.notes
+    assert note.endswith(f": has several images for arm64; took variant {named}")

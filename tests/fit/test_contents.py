@@ -83,7 +83,8 @@ def test_manifest_of_layers_is_read_only_where_metadata_is_not_enough() -> None:
     assert read(app_of(ONE), Depth.APP).layers_manifest is None
     document = {ARCH: metadata_of([ONE])}
     del document[ARCH]["layers"][ONE.digest]["usage"]
-    for raw in (None, encode(document), b"{"):
+    # One that says no architecture is none of an App.
+    for raw in (None, encode(document), b"{", encode(metadata_of([ONE]))):
         manifest = read(app_of(ONE, metadata=raw), Depth.APP).layers_manifest
         assert manifest is not None
         assert ONE.digest.encode() in manifest

@@ -16,6 +16,7 @@ from layerscan.fit import device_file
 from layerscan.fit.device import Device, EngineLayers, Volume
 from layerscan.jsondoc import MAX_INTEGER
 from layerscan.prediction.filesystems.names import FileSystemShape, parse_file_system
+from tests.builders.bounds_case import refused_if
 from tests.builders.device_case import A, B, document, loads
 from tests.builders.fit_apps import Layer
 from tests.docs.reader import DEVICES
@@ -192,6 +193,15 @@ def test_what_is_wrong_is_refused(more: dict[str, object], message: str) -> None
     assert str(raised.value).startswith(f"device.json: {message}")
 
 
+@pytest.mark.parametrize("number", [99, 100, 101])
+def test_features_of_a_file_system_are_bounded(number: int) -> None:
+    names = tuple(map(str, range(number)))
+    shape = {"kind": "zfs", "features": names}
+    with refused_if(number > 100, DocumentError, "features: has more than 100 entries"):
+        device, _ = loads(**changed(file_system=shape))
+        assert device.volumes["data"].file_system == FileSystemShape("zfs", {}, names)
+
+
 @pytest.mark.parametrize(
     "key", ["volumes", "store_root", "docker_root", "block_size", "blocks", "free_blocks"]
 )
@@ -260,6 +270,24 @@ def test_what_is_written_is_read_again(
     raw = device_file.dumps(device)
     assert device_file.loads(raw, "device.json") == (device, ())
     Draft202012Validator(SCHEMA).validate(json.loads(raw))
+
+
+def test_what_is_usual_of_a_volume_is_not_written() -> None:
+    shape = FileSystemShape("btrfs", {"nodesize": 4096}, ("mixed",))
+    volumes = {
+        "a": Volume(4096, 9, 8, 7, fragment_size=4096),
+        "b": Volume(4096, 9, 8, 7, 1, 512, 5, 4, shape),
+    }
+    raw = device_file.dumps(Device("d", None, volumes, "a", "b", "a", "b"))
+    usual = {"block_size": 4096, "blocks": 9, "free_blocks": 8, "available_blocks": 7}
+    more = {"withheld_blocks": 1, "fragment_size": 512, "inodes": 5, "free_inodes": 4}
+    kind = {"kind": "btrfs", "nodesize": 4096, "features": ["mixed"]}
+    assert json.loads(raw) == {
+        "volumes": {"a": usual, "b": usual | more | {"file_system": kind}},
+        "store_root": "a",
+        "docker_root": "b",
+        "blobs": [],
+    }
 
 
 inodes_and_free = st.tuples(*[st.integers(0, MAX_INTEGER)] * 2).map(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from layerscan.errors import DocumentError, LayerscanError
@@ -115,7 +117,10 @@ def test_blobs_are_rounded_by_the_store_s_blocks() -> None:
     assert needs(ask(metadata(ONE), disks)) == [10_240, 40_960]
 
 
-@pytest.mark.parametrize("raw", [b"{", encode({"amd64": metadata_of([ONE])})])
+NO_DIGEST = encode({ARCH: {"layers": {"sha256:12": {"usage": 1, "archive_size": 1}}}})
+
+
+@pytest.mark.parametrize("raw", [b"{", encode({"amd64": metadata_of([ONE])}), NO_DIGEST])
 def test_metadata_alone_that_cannot_be_used_is_an_error(raw: bytes) -> None:
     from layerscan.fit.contents import from_metadata
 
@@ -146,6 +151,31 @@ def test_app_counts_blob_by_blob_and_what_its_images_take() -> None:
     assert needs(verdict) == [store, 40_960 + 12_288 + config_size(app) + GROWS]
     assert verdict.spaces[1].least == 40_960 + 12_288 + config_size(app)
     assert verdict.rules == {"app": Rule.METADATA}
+
+
+def test_other_blobs_are_those_that_the_store_lacks() -> None:
+    app = read_app(app_of(ONE, TWO))
+    others = [blob for blob in app.blobs().values() if blob.kind is not BlobKind.LAYER]
+    sizes = [blob.size for blob in others]
+    assert ask(app, two()).others == (len(others), sum(sizes))
+    there = two(sizes={others[0].digest: sizes[0]}, partial={others[1].digest: 3})
+    assert ask(app, there).others == (len(others) - 1, sum(sizes[1:]) - 3)
+    # Of a part that is too long, nothing is to be fetched.
+    there = two(partial={others[0].digest: sizes[0], others[1].digest: sizes[1] + 1})
+    assert ask(app, there).others == (len(others), sum(sizes[2:]))
+
+
+def test_engine_that_pulls_fetches_whole_what_it_lacks() -> None:
+    app = read_app(app_of(ONE, TWO))
+    store: dict[str, Any] = {"partial": {ONE.digest: 9_999}, "sizes": {TWO.digest: 4097}}
+    for there, pulled in (
+        (two(**store), {ONE.digest: 10_000, TWO.digest: 4097}),
+        (two(**store, engine=engine(chains([ONE])[0])), {TWO.digest: 4097}),
+    ):
+        missing = ask(app, there, engine_pulls=True).missing
+        assert {layer.digest: layer.archive_size for layer in missing} == pulled
+    fetched = {layer.digest: layer.archive_size for layer in ask(app, two(**store)).missing}
+    assert fetched == {ONE.digest: 1, TWO.digest: 0}
 
 
 def test_layers_are_known_by_their_chains() -> None:
@@ -286,6 +316,8 @@ def test_content_of_layers_counts_on_the_disk_where_it_is() -> None:
     assert (store, layers) == (needs(together)[0], usage)
     # The record of each layer is in eight files and folders.
     assert docker == needs(together)[1] - usage + 2 * 8 * BLOCK
+    # On the engine's own disk it is as if nothing were said.
+    assert ask(app, apart._replace(layers_root=apart.docker_root)) == together
     full = {**apart.volumes, "three": volume(usage // BLOCK - 1)}
     assert not ask(app, apart._replace(volumes=full)).fits
     # Blobs that wait do not become room for what is on another disk.
@@ -313,6 +345,11 @@ def test_nobody_gets_what_the_file_system_withholds() -> None:
     assert space.available == 22 * BLOCK
     (space,) = ask(metadata(ONE), device(disk), is_root=False).spaces
     assert space.available == 20 * BLOCK
+    (space,) = ask(metadata(ONE), device(disk._replace(withheld_blocks=31))).spaces
+    assert (space.free, space.available) == (0, 0)
+    # Whoever does not say it asks for root.
+    verdict = check([metadata(ONE)], device(disk), ARCH, Limit(100))
+    assert verdict.spaces[0].available == 22 * BLOCK
 
 
 @pytest.mark.parametrize(("watermark", "blocks"), [(100, 30), (99, 20), (97, 0), (90, 0)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -150,6 +151,23 @@ def test_engine_that_pulls_keeps_the_last_blob_meanwhile() -> None:
     assert docker == InodeNeed(3040 + OF_IMAGE + GROWTH.first_inodes + 1, 5000)
 
 
+def test_content_of_layers_on_a_disk_of_its_own_leaves_their_records() -> None:
+    where = two(100, 5000, engine=engine())
+    disks = {**where.volumes, "three": volume(ROOM, inodes=7000)}
+    where = where._replace(volumes=disks, layers_root="three")
+    there = app(ONE, TWO)
+    verdict = ask(there, where)
+    # Eight files and folders are a layer's record, with 128 bytes for each inode.
+    assert needs(verdict) == [
+        InodeNeed(len(there.blobs()), 100),
+        InodeNeed(2 * 8 + OF_IMAGE + GROWTH.first_inodes, 5000),
+        InodeNeed(3040, 7000),
+    ]
+    silent = ask(app(replace(ONE, inodes=None), replace(TWO, inodes=None)), where)
+    assert verdict.spaces[1].required - silent.spaces[1].required == 3040 * 128
+    assert needs(silent)[1:] == [needs(verdict)[1], InodeNeed(0, 7000)]
+
+
 def test_layer_that_an_image_has_twice_counts_as_the_metadata_says() -> None:
     verdict = ask(app(TWO, TWO), two(100, 5000))
     assert needs(verdict)[1] == InodeNeed(40 + OF_IMAGE + GROWTH.first_inodes, 5000)
@@ -221,7 +239,10 @@ def with_inodes(monkeypatch: pytest.MonkeyPatch, there: int, free: int) -> None:
         (100, 7, (100, 7)),
         (0, 0, (0, 0)),
         (0, 5, (0, 0)),
+        (1, 1, (1, 1)),
         (100, 101, (100, 100)),
+        (MAX_INTEGER, 7, (MAX_INTEGER, 7)),
+        (MAX_INTEGER + 1, 7, (0, 0)),
         (2**64 - 1, 2**64 - 1, (0, 0)),
     ],
 )

@@ -12,12 +12,14 @@ from typing import IO, TYPE_CHECKING, Any
 import pytest
 
 from layerscan.digest import of_content
-from layerscan.errors import LayerscanError
+from layerscan.errors import DocumentError, LayerscanError
 from layerscan.files.mounts import place_of
 from layerscan.fit import disks, live
 from layerscan.fit.contents import Blob, BlobKind
-from layerscan.fit.device import Device, EngineLayers
+from layerscan.fit.device import Device, EngineLayers, Volume
 from layerscan.prediction.filesystems.names import FileSystemShape
+from layerscan.stores import open_store
+from tests.builders.bounds_case import refused_if
 from tests.builders.fit_apps import Layer
 from tests.builders.overlay2 import StoreBuilder, blob_digest
 from tests.builders.tree import File
@@ -130,6 +132,40 @@ def test_volumes_are_told_apart(tmp_path: Path) -> None:
     assert mounted.docker_root == "/dev/shm" != mounted.docker_parent
 
 
+def disk(identity: str, fsid: int, point: str = "/m") -> disks.Disk:
+    return disks.Disk(identity, fsid, point, Volume(4096, fsid, 0, 0), ())
+
+
+@pytest.mark.parametrize(
+    ("found", "names"),
+    [
+        # The two roots and the folders above them, then others.
+        ([disk("1", 1)] * 4, ["/m", "/m", "/m", "/m"]),
+        (
+            [disk("1", 1), disk("2", 2), disk("3", 3), disk("4", 4), disk("2", 2)],
+            ["/m", "/m (2)", "/m (3)", "/m (4)", "/m (2)"],
+        ),
+        (
+            [disk("1", 1, "/a\tb"), disk("2", 2), disk("2", 2), disk("1", 1, "/a\tb")],
+            ["/a\\tb", "/m", "/m", "/a\\tb"],
+        ),
+        # To clients the folders above are on one volume, or are not.
+        (
+            [disk("1", 1), disk("2", 2), disk("3", 9), disk("4", 9)],
+            ["/m", "/m (2)", *["/m (3)"] * 2],
+        ),
+        ([disk("1", 1), disk("1", 1), disk("1", 1), disk("1", 2)], ["/m", "/m", "/m", "/m (2)"]),
+    ],
+)
+def test_volumes_are_called_by_their_mount_points(
+    found: list[disks.Disk], names: list[str]
+) -> None:
+    volumes, given = live._named(found)
+    assert given == names
+    assert all(volumes[name].block_size == 4096 for name in names)
+    assert volumes[names[0]] == found[0].volume
+
+
 def test_blobs_are_listed_with_their_lengths(tmp_path: Path) -> None:
     folder = tmp_path / "store" / "blobs" / "sha256"
     folder.mkdir(parents=True)
@@ -143,6 +179,16 @@ def test_blobs_are_listed_with_their_lengths(tmp_path: Path) -> None:
     # By its name it is there, for the client that looks at nothing else.
     assert device.has_name(B)
     assert not device.has_blob(B, 0)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_blobs_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    monkeypatch.setattr(live, "_MOST_BLOBS", 2)
+    for name in "abc"[:number]:
+        store_blob(tmp_path, Layer(name).digest, b"")
+    folder = f"{tmp_path}/store/blobs/sha256"
+    with refused_if(number > 2, DocumentError, f"^{folder}: has more than 2 blobs$"):
+        assert len(here(tmp_path).blobs) == number
 
 
 def ingest(tmp_path: Path, name: str, reference: bytes, data: bytes | None) -> None:
@@ -201,6 +247,35 @@ def test_layers_on_a_disk_of_their_own(tmp_path: Path) -> None:
     finally:
         subprocess.run(["umount", root / "overlay2"], check=True)
     assert here(tmp_path, is_exact=True).layers_root is None
+
+
+def test_store_that_the_engine_does_not_use_has_no_layers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = StoreBuilder(tmp_path / "docker")
+    store.image([store.layer(None, File("a", size=10))], names=["x:1"])
+    opened = open_store(root=str(tmp_path / "docker"))
+    opened.unused = "it is switched off"
+    monkeypatch.setattr(live, "open_store", lambda **_: opened)
+    device = here(tmp_path, is_exact=True)
+    nothing = frozenset[str]()
+    assert device.engine == EngineLayers("overlay2", False, nothing, nothing, nothing)  # noqa: FBT003
+    told = f"{tmp_path}/docker: it is switched off: its layers count as missing"
+    assert told in device.notes
+    assert device.layers_root is None
+
+
+def test_layers_that_cannot_be_read_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    StoreBuilder(tmp_path / "docker").layer(None, File("a", size=10))
+    opened = open_store(root=str(tmp_path / "docker"))
+    monkeypatch.setattr(live, "open_store", lambda **_: opened)
+    before = here(tmp_path, is_exact=True).notes
+    monkeypatch.setattr(opened, "images", list)
+    monkeypatch.setattr(opened, "problems", ("a layer: is damaged",), raising=False)
+    after = here(tmp_path, is_exact=True).notes
+    assert after[len(before) :] == ("a layer: is damaged: what cannot be read counts as missing",)
 
 
 def test_engine_that_cannot_be_read_is_told(tmp_path: Path) -> None:

@@ -11,12 +11,19 @@ from hypothesis import strategies as st
 from layerscan.errors import DocumentError
 from layerscan.fit import go_metadata, jsoncpp
 from layerscan.fit.figures import ClientLayer as Found
+from layerscan.fit.figures import archive_sizes
+from tests.builders.bounds_case import refused_if
 from tests.builders.fit_apps import Layer
 
 NOTHING = Found()
 A, B = (Layer(name).digest for name in "ab")
 
 # Go's decoder.
+
+
+def test_what_is_not_said_of_a_layer() -> None:
+    assert NOTHING == (0, None)
+    assert archive_sizes({A: Found(5, 0), B: Found(0, 7)}, "m") == {A: 0, B: 7}
 
 
 def one(text: str) -> dict[str, Found] | None:
@@ -104,6 +111,22 @@ def test_go_keeps_what_it_can_decode(text: str, found: dict[str, Found] | None, 
     assert read.architectures.get("arm64") == found
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "m: $: must be an object"),
+        ("{", "m: is not JSON"),
+        ('{"amd64": 7}', 'm: has no arm64; it has: "amd64"'),
+        ('{"amd64": {}, "386": {}}', 'm: has no arm64; it has: "386", "amd64"'),
+        ("{}", "m: has no arm64; it has: none"),
+    ],
+)
+def test_architecture_that_go_does_not_find(text: str, message: str) -> None:
+    with pytest.raises(DocumentError) as caught:
+        go_metadata.read(text.encode(), "m").layers("arm64", "m")
+    assert str(caught.value).startswith(message)
+
+
 def test_bytes_that_are_no_text_are_a_letter_to_go() -> None:
     found = go_metadata.read(b'{"arm64": {"layers": {"\xff": {"usage": 1}}}}', "m")
     assert found == ({"arm64": {"\ufffd": Found(1)}}, None)
@@ -151,6 +174,8 @@ def test_plain_json_is_what_python_reads(value: object, ascii_only: bool) -> Non
         ('{"a": 1, "a": 2,}', {"a": 2}),
         ("\ufeff[1]", [1]),
         ('{"a": "\\x"}', {"a": None}),
+        ('{"a": 1, "b": "never ended', {"a": 1, "b": None}),
+        ('{"a": 1, "never ended: 2}', {"a": 1}),
         ('{"a": "\n"}', {"a": "\n"}),
         ('{"a": 01, "b": 1., "c": 1e}', {"a": 1, "b": 1.0, "c": None}),
         ("/* never ended", None),
@@ -160,6 +185,31 @@ def test_plain_json_is_what_python_reads(value: object, ascii_only: bool) -> Non
 )
 def test_what_jsoncpp_makes_of_a_fault(text: str, value: object) -> None:
     assert jsoncpp.decode_until_fault(text.encode(), "m") == value
+
+
+@pytest.mark.parametrize(
+    "number", [0, 1, -1, 2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1, 10**19, -(10**18)]
+)
+def test_integers_of_64_bits_are_exact_and_others_are_not(number: int) -> None:
+    fits = -(2**63) <= number < 2**64
+    # With a comma too many it is the decoder for what is not plain.
+    for text in (f"[{number}]", f"[{number},]"):
+        found = jsoncpp.decode_until_fault(text.encode(), "m")
+        assert repr(found) == repr([number if fits else float(number)])
+
+
+def levels_of(value: object) -> int:
+    if isinstance(value, dict):
+        return 1 + levels_of(value["a"])
+    return 1 + levels_of(value[0]) if isinstance(value, list) else 0
+
+
+@pytest.mark.parametrize("levels", [399, 400, 401])
+@pytest.mark.parametrize("level", ["[", '{"a":'])
+def test_levels_until_a_fault_are_bounded(level: str, levels: int) -> None:
+    raw = f"/**/{level * levels}".encode()
+    with refused_if(levels > 400, DocumentError, "^m: is nested too deeply$"):
+        assert levels_of(jsoncpp.decode_until_fault(raw, "m")) == levels
 
 
 def test_bounds_of_both() -> None:

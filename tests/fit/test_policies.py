@@ -12,6 +12,7 @@ from layerscan.digest import chain_id
 from layerscan.fit.contents import AppContents, Blob, BlobKind, ImageContents, from_metadata
 from layerscan.fit.device import Device, EngineLayers, Volume
 from layerscan.fit.policies import Policy, UpdateConditions, ask
+from layerscan.prediction.filesystems.names import FileSystemShape
 from tests.builders.documents import LAYER
 from tests.builders.fit_apps import Layer, encode, metadata_of
 from tests.builders.fit_case import ARCH
@@ -199,3 +200,48 @@ def test_aktualizr_lite_judges_the_first_app_as_if_it_were_alone(
     assert alone.fits or not both.fits
     for space in later:
         assert space.free <= first.free
+
+
+def device_of(disk: Volume) -> Device:
+    return Device("the device", ARCH, {"one": disk}, "one", "one", "one", "one")
+
+
+@pytest.mark.parametrize("policy", list(Policy))
+def test_client_runs_as_root_where_nothing_else_is_said(policy: Policy) -> None:
+    device = device_of(Volume(512, 100, 50, 40))
+    alone = from_metadata(encode({ARCH: metadata_of([Layer("one")])}), "m")
+    for verdict in (
+        ask(policy, [alone], device, architecture=ARCH),
+        answer(policy, [alone], device, UpdateConditions()),
+    ):
+        assert [space.free for space in verdict.spaces] == [50 * 512]
+
+
+@pytest.mark.parametrize("policy", list(Policy))
+@pytest.mark.parametrize(
+    ("said", "there", "told"),
+    [
+        ("xfs", "ext4", True),
+        ("ext4,block=1024", "ext4", True),
+        ("ext4", "ext4", False),
+        (None, "ext4", False),
+        (7, "ext4", False),
+        ("xfs", None, False),
+    ],
+)
+def test_metadata_for_another_file_system_is_told(
+    policy: Policy,
+    said: object,
+    there: str | None,
+    told: bool,  # noqa: FBT001
+) -> None:
+    document = metadata_of([Layer("one")]) | ({} if said is None else {"file_system": said})
+    shape = None if there is None else FileSystemShape(there, {"block": 4096})
+    disk = Volume(4096, 1 << 20, 1 << 20, 1 << 20, file_system=shape)
+    device = device_of(disk)
+    verdict = answer(
+        policy, [from_metadata(encode({ARCH: document}), "m")], device, UpdateConditions()
+    )
+    notes = [note for note in verdict.notes if "said for" in note]
+    note = f"m: what its layers take is said for {said}, and the engine of the device is on "
+    assert [one.startswith(note) for one in notes] == [True] * told
