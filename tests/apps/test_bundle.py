@@ -1,5 +1,6 @@
 """The bundle: what is in it, what is refused, and that its bytes depend on nothing else."""
 
+import errno
 import gzip
 import hashlib
 import io
@@ -176,6 +177,13 @@ def test_a_symlink_that_stays_inside_is_kept(tmp_path: Path, target: str) -> Non
     assert bundle_files(bundled(folder), "b")[-1] == BundleFile("z", "symlink", 0o777, 0, target)
 
 
+def test_a_symlink_that_leads_out_by_another_one_is_refused(tmp_path: Path) -> None:
+    folder = app_folder(tmp_path)
+    (folder / "a").symlink_to("z/passwd")
+    (folder / "z").symlink_to("/etc")
+    assert fault(folder).startswith("a: is a symlink that leads out of the App's folder, to z/pas")
+
+
 def test_a_symlink_to_what_is_no_utf8_is_refused(tmp_path: Path) -> None:
     folder = app_folder(tmp_path)
     os.symlink(b"\xff", os.fsencode(folder / "z"))
@@ -332,6 +340,23 @@ def test_too_many_files_and_too_deep_folders(
     monkeypatch.setattr(bundle, "DEEPEST", 100)
     monkeypatch.setattr(bundle, "MOST_FILES", 5)
     assert "has more than 5 files" in fault(folder)
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = app_folder(tmp_path)
+
+    class Broken(io.FileIO):
+        def read(self, _size: int | None = -1, /) -> bytes:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(bundle, "open", lambda file, *_, **_more: Broken(file), raising=False)
+    assert fault(folder) == ".env: Input/output error"
+
+    def unlisted(_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "scandir", unlisted)
+    assert fault(folder) == f"{folder}: Input/output error"
 
 
 class Sink:

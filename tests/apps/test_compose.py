@@ -140,6 +140,26 @@ def test_a_wrong_compose_file_is_named_with_line_and_service(
     assert fault(one_app(tmp_path, text)) == "docker-compose.yml" + message
 
 
+@pytest.mark.parametrize("length", [79, 80, 81])
+@pytest.mark.parametrize(
+    ("more", "service", "message"),
+    [
+        ("!", "{image: x}", "{name!r} is no service name (letters, digits, . _ -)"),
+        ("", "", "service {name} has no image"),
+        ("", "{}", "service {name} has no image"),
+        ("", "x", "service {name}: must be a mapping"),
+        ("", "{image: 5}", "service {name}: image must be a string"),
+    ],
+)
+def test_so_much_of_a_service_s_name_is_shown(
+    length: int, more: str, service: str, message: str
+) -> None:
+    name = "n" * (length - len(more)) + more
+    with pytest.raises(ComposeError) as caught:
+        compose.read_services(f"services:\n  {name}: {service}\n", "f")
+    assert str(caught.value) == f"f:2: {message.format(name=name[:80])}"
+
+
 def test_a_byte_order_mark_is_no_content(tmp_path: Path) -> None:
     assert image_texts(one_app(tmp_path, b"\xef\xbb\xbf" + only("x").encode())) == {"web": "x"}
 

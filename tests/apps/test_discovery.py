@@ -72,6 +72,38 @@ def test_an_apps_root_without_apps(tmp_path: Path) -> None:
         discover(root)
 
 
+def test_a_folder_without_an_app(tmp_path: Path) -> None:
+    put(tmp_path, {"shop/README.md": ""})
+    for name, why in (("shop", "has no docker-compose.yml"), ("gone", "is no folder")):
+        with pytest.raises(ComposeError) as caught:
+            app_at(f"{tmp_path}/{name}")
+        assert str(caught.value) == f"{tmp_path}/{name}: no Compose App: {why}"
+
+
+@pytest.mark.parametrize("given", ["", ".", "./", "sub/..", "../shop", "../shop/"])
+def test_an_app_is_called_by_its_folder_however_that_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    put(tmp_path, {"shop/docker-compose.yml": "", "shop/sub/file": ""})
+    monkeypatch.chdir(tmp_path / "shop")
+    found = app_at(given)
+    assert found.name == "shop"
+    assert os.path.samefile(found.folder, tmp_path / "shop")
+    monkeypatch.chdir(tmp_path / "shop" / "sub")
+    assert app_at("..").name == "shop"
+
+
+@pytest.mark.parametrize("number", [9, 10, 11])
+def test_so_many_misnamed_compose_files_are_named(tmp_path: Path, number: int) -> None:
+    root = put(tmp_path, {f"{one:02}/compose.yml": "" for one in range(number)})
+    with pytest.raises(
+        ComposeError, match=r"must be named docker-compose\.yml, rename them"
+    ) as error:
+        discover(root)
+    assert str(error.value).count("/compose.yml") == min(number, 10)
+    assert f"{root}/00/compose.yml, {root}/01/compose.yml, " in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("name", "reason"),
     [

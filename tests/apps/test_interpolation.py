@@ -149,6 +149,44 @@ def test_a_long_text_is_cut_around_the_fault() -> None:
     assert len(message) < 250
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        (38, 78, "{whole}"),
+        (39, 78, "…{but_the_first}"),
+        (38, 79, "{but_the_last}…"),
+        (39, 79, "…{but_both}…"),
+    ],
+)
+def test_so_much_is_shown_around_a_fault(before: int, after: int, shown: str) -> None:
+    text = "<" + "a" * (before - 1) + "${!}" + "b" * (after - 1) + ">"
+    with pytest.raises(ComposeError) as caught:
+        interpolate(text, {})
+    excerpt = shown.format(
+        whole=repr(text),
+        but_the_first=repr(text[1:]),
+        but_the_last=repr(text[:-1]),
+        but_both=repr(text[1:-1]),
+    )
+    assert str(caught.value) == f"{excerpt}, character {before + 3}: no variable's name after ${{"
+
+
+@pytest.mark.parametrize("length", [199, 200, 201])
+def test_so_much_of_a_message_is_shown(length: int) -> None:
+    with pytest.raises(ComposeError) as caught:
+        interpolate("${UNSET?$M}", {"M": "m" * length})
+    told = "required variable UNSET is not set: " + "m" * min(length, 200)
+    assert str(caught.value) == f"'${{UNSET?$M}}', character 1: {told}"
+
+
+@pytest.mark.parametrize("depth", [49, 50, 51])
+def test_depth_of_messages_is_bounded(depth: int) -> None:
+    text = "${A?" * depth + "m" + "}" * depth
+    told = "required variable A is not set: m" if depth <= 50 else "more than 50 expressions within"
+    with pytest.raises(ComposeError, match=f": {told}"):
+        interpolate(text, {})
+
+
 def test_depth_is_bounded() -> None:
     def nested(depth: int) -> str:
         return "${A:-" * depth + "x" + "}" * depth

@@ -162,6 +162,18 @@ def test_the_hash_is_that_of_the_service_as_it_is_written() -> None:
     assert text == f"services:\n  web:\n{before}{labels}    ports{ports}"
 
 
+def test_images_are_written_plain_of_services_and_of_volumes() -> None:
+    # A name that begins with a digit.
+    images = {name: f"127.0.0.1:5000/{name[-1]}@sha256:{HEX}" for name in ("web", "web volume 1")}
+    volumes = "[./a:/a, {type: image, source: x, target: /b}]"
+    text = pin(f"services: {{web: {{image: y, volumes: {volumes}}}}}", "f", images).decode()
+    assert f"    image: {images['web']}\n" in text
+    assert (
+        f"    volumes:\n      - ./a:/a\n      - source: {images['web volume 1']}\n"
+        "        target: /b\n        type: image\n"
+    ) in text
+
+
 def test_pinning_twice_is_pinning_once() -> None:
     once = pinned(RICH)
     assert pinned(once, "web", "db") == once
@@ -174,6 +186,8 @@ def test_a_service_keeps_its_hash_when_another_changes() -> None:
     one = "services: {a: {image: x, user: '1'}, b: {image: y}}"
     assert config_hash(one) == config_hash(one.replace("y", "y, cap_add: [ALL]"))
     assert config_hash(one) != config_hash(one.replace("'1'", "'2'"))
+    labelled = one.replace("user: '1'", "labels: {x: '1'}")
+    assert config_hash(labelled) != config_hash(labelled.replace("'1'", "'2'"))
 
 
 @pytest.mark.parametrize("labels", ["", "labels: {}", "labels: []", "labels:", "labels: ~"])

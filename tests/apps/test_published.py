@@ -151,6 +151,11 @@ def test_one_layer_with_two_types_is_one_layer_and_with_two_sizes_an_error() -> 
         union([one, one._replace(size=2)])
 
 
+@pytest.mark.parametrize(("given", "platform"), [("arm", Platform("arm")), (None, None)])
+def test_what_refers_to_a_document(given: str | None, platform: Platform | None) -> None:
+    assert descriptor_of(b"x", "t", given) == Descriptor("t", sha256(b"x"), 1, platform)
+
+
 def test_a_manifest_that_is_too_long_is_refused() -> None:
     (layers,) = descriptors("x")
     with pytest.raises(DocumentError, match=r"would have \d+ bytes; clients read 51200"):

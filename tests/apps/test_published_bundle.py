@@ -116,6 +116,33 @@ def test_what_is_no_bundle() -> None:
     assert bundle_fault(bytes(damaged)).startswith("b: is no gzip'd tar: ")
 
 
+@pytest.mark.parametrize("length", [199, 200, 201])
+def test_so_much_of_what_is_wrong_is_told(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+    def wrong(*_: object) -> None:
+        raise ValueError("x" * length)
+
+    monkeypatch.setattr(published, "_Unpacked", wrong)
+    assert bundle_fault(b"") == f"b: is no gzip'd tar: {'x' * min(length, 200)}"
+
+
+@pytest.mark.parametrize("length", [1, 4999, 5119])
+def test_a_tar_that_ends_within_a_file_is_refused(length: int) -> None:
+    whole = tar(member("a", bytes(5000)))
+    raw = gzip.compress(whole[: 512 + length])
+    assert bundle_fault(raw) == "b: is no gzip'd tar: unexpected end of data"
+
+
+def test_a_tar_is_read_from_front_to_back() -> None:
+    unpacked = published._Unpacked(gzip.compress(b"0123456789"), "b")
+    assert unpacked.read(4) == b"0123"
+    assert (unpacked.seek(4), unpacked.seek(6), unpacked.tell()) == (4, 6, 6)
+    assert unpacked.read(9) == b"6789"
+    with pytest.raises(tarfile.ReadError, match="leads back to what was read"):
+        unpacked.seek(9)
+    with pytest.raises(tarfile.ReadError, match="unexpected end of data"):
+        unpacked.seek(11)
+
+
 @given(st.binary(max_size=600))
 def test_any_bytes_in_a_tar_are_a_list_or_an_error(noise: bytes) -> None:
     whole = tar(member("a" * 120, b"12345"), member("b", b"1"))
