@@ -116,7 +116,7 @@ def test_images_are_sorted_by_name_and_platform() -> None:
 def test_an_architecture_that_can_be_no_key_is_refused() -> None:
     found = predict([Kept(image("a", platform=Platform("", "linux")))])
     assert found.document().layers == {}
-    with pytest.raises(LayerscanError, match="^image a: nothing says its architecture"):
+    with pytest.raises(LayerscanError, match=r"^image a: nothing says its architecture"):
         found.documents()
 
 

@@ -64,9 +64,9 @@ def test_blobs_of_sha512(tmp_path: Path) -> None:
     with open_source(written(files, tmp_path), RegistryClient) as source:
         (found,) = source.images()
         assert [layer.diff_id for layer in found.layers] == AMD64.diff_ids
-        for layer, expected in zip(found.layers, AMD64.layers, strict=True):
-            assert layer.digest.startswith("sha512:")
-            with source.layer(layer) as chunks:
+        for one, expected in zip(found.layers, AMD64.layers, strict=True):
+            assert one.digest.startswith("sha512:")
+            with source.layer(one) as chunks:
                 assert b"".join(chunks) == expected.blob
 
 
