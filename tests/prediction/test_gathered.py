@@ -11,6 +11,7 @@ from layerscan.errors import LayerscanError
 from layerscan.oci import Platform
 from layerscan.parallel import in_parallel
 from layerscan.prediction import layers as layer_reading
+from layerscan.prediction.filesystems.ext4 import Ext4
 from layerscan.prediction.images import Prediction, gather_images, predict
 from layerscan.sources.model import Source, SourceImage, SourceLayer
 from tests.builders.documents import sha256
@@ -144,6 +145,21 @@ def test_the_largest_layer_is_read_first() -> None:
     source = Kept(image("a", *LAYERS))
     predict([source], workers=1)
     assert source.read == [layer.digest for layer in reversed(LAYERS)]
+
+
+class Visible(Ext4):
+    """A file system on which empty files take something."""
+
+    def file(self, size: int) -> int:
+        return super().file(max(size, 1))
+
+
+def test_only_the_last_layer_is_the_top() -> None:
+    # Docker's overlay2 has an empty file for each layer that another stands on.
+    stack = [Kept(image("a", *LAYERS))]
+    (plain,), (visible,) = (predict(stack, fs=fs).images for fs in (Ext4(), Visible()))
+    pairs = zip(plain.layers, visible.layers, strict=True)
+    assert [seen.usage - one.usage for one, seen in pairs] == [4096, 4096, 0]
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,17 @@ def test_headers_of_an_archive(tmp_path: Path, length: int) -> None:
         os.close(file)
 
 
+@pytest.mark.parametrize("back", [-1, 0, 1, 2])
+def test_how_far_back_an_archive_is_read(tmp_path: Path, back: int) -> None:
+    (tmp_path / "a").write_bytes(b"0123456789x")
+    with (tmp_path / "a").open("rb") as file:
+        headers = archive._Headers(Extent(file.fileno(), 0, 11, "a"))
+        assert headers.read(5) == b"01234"
+        with refused_if(back > 1, SourceError, "less than no bytes before byte 5"):
+            assert headers.seek(5 - back) == headers.tell() == 5 - back
+            assert headers.read(1) == b"%d" % (5 - back)
+
+
 # Tables of contents.
 
 
