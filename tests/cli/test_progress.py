@@ -127,21 +127,40 @@ def test_a_bar_goes_from_nothing_to_all_and_is_written_ten_times_a_second(
 
 
 def test_a_prediction_goes_to_its_end(terminal: Terminal) -> None:
+    # A machine has been running for a while.
+    begun = terminal.now = 1000.0
     with terminal.shows(), PredictProgress(shown=True) as shown:
         shown.update(ReadProgress(done=0, total=6 << 20))
-        terminal.now = 0.2
+        terminal.now = begun + 0.2
         shown.update(ReadProgress(done=0, total=6 << 20))
-        terminal.now = 60.0
+        terminal.now = begun + 119
         shown.update(ReadProgress(done=3 << 20, total=6 << 20))
-        terminal.now = 120.0
+        terminal.now = begun + 238
         shown.update(ReadProgress(done=6 << 20, total=6 << 20))
     assert terminal.lines() == [
         f"layers  {NO_BAR}  0 B of 6.0 MiB",
         f"layers  {NO_BAR}  0 B of 6.0 MiB",
-        f"layers  {HALF_A_BAR}  3.0 MiB of 6.0 MiB  51.2 KiB/s  1:00 left",
-        f"layers  {BAR_OF_ALL}  6.0 MiB of 6.0 MiB  51.2 KiB/s  0:00 left",
+        f"layers  {HALF_A_BAR}  3.0 MiB of 6.0 MiB  25.8 KiB/s  1:59 left",
+        f"layers  {BAR_OF_ALL}  6.0 MiB of 6.0 MiB  25.8 KiB/s  0:00 left",
         "",
     ]
+
+
+def test_a_rate_is_told_after_a_tenth_of_a_second(terminal: Terminal) -> None:
+    with terminal.shows(), PredictProgress(shown=True) as shown:
+        shown.update(ReadProgress(done=0, total=2048))
+        terminal.now = 0.1
+        shown.update(ReadProgress(done=1024, total=2048))
+    _, line, _ = terminal.lines()
+    assert line == f"layers  {HALF_A_BAR}  1.0 KiB of 2.0 KiB  10.0 KiB/s  0:00 left"
+
+
+def test_what_is_done_at_once_shows_nothing(terminal: Terminal) -> None:
+    with terminal.shows(), ScanProgress(shown=True) as scanned:
+        scanned.update(Progress(entries=10, trees_done=4), 4)
+    with terminal.shows(), PredictProgress(shown=True) as read:
+        read.update(ReadProgress(done=5, total=5))
+    assert terminal.lines() == []
 
 
 def test_publishing_begins_with_an_empty_bar(terminal: Terminal) -> None:

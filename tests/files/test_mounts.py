@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 DISK = Mount("8:1", "/", "ext4", ("rw",))
 ON_AN_OVERLAY = "is on an overlay: cannot tell on which disk its upper folder is"
+
+NO_TABLE = "cannot tell on which disk it is: there is no table of mounts"
 
 
 def overlay(upper: str) -> Mount:
@@ -58,6 +61,29 @@ def test_line_of_the_table() -> None:
     assert read_mount(f"{line}\n") == ("98:0", "/a b\\c\td", "overlay", ("rw", "lowerdir=/x y"))
 
 
+def test_a_folder_is_on_the_mount_that_it_is_below() -> None:
+    before = os.listdir("/proc/self/fd")
+    found = place_of("/proc/self/task")
+    device = os.stat("/proc").st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    assert found.mount[:3] == (number, "/proc", "proc")
+    assert (found.front, found.unknown) == (found.mount, ())
+    assert os.listdir("/proc/self/fd") == before
+
+
+@pytest.mark.parametrize("info", [None, "", "pos:\t0\n", "pos\n"])
+def test_sandbox_that_does_not_say_on_which_mount_a_folder_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, info: str | None
+) -> None:
+    def opened(*_: object, **_more: object) -> io.StringIO:
+        if info is None:
+            raise FileNotFoundError
+        return io.StringIO(info)
+
+    monkeypatch.setattr(mounts, "open", opened, raising=False)
+    assert place_of(str(tmp_path)).unknown == (NO_TABLE,)
+
+
 @pytest.mark.parametrize("line", ["", "{} no line of the table\n", "{} 1 8:1 / / rw - ext4\n"])
 def test_table_that_does_not_say_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
@@ -71,4 +97,4 @@ def test_table_that_does_not_say_it(
     device = os.stat(tmp_path).st_dev
     assert found.mount.number == f"{os.major(device)}:{os.minor(device)}"
     assert os.path.ismount(found.mount.point)
-    assert found.unknown == ("cannot tell on which disk it is: there is no table of mounts",)
+    assert found.unknown == (NO_TABLE,)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layerscan.files.safefs import Fault, Folder
+from layerscan.files.safefs import Fault, Folder, IrregularFileError, open_regular
 from tests.builders.tree import Dir, Fifo, File, Symlink, apply
 
 if TYPE_CHECKING:
@@ -111,6 +111,15 @@ def test_a_file_that_changes_while_it_is_read(
     with pytest.raises(Fault) as raised:
         folder.read("file", 100)
     assert fault_of(raised, folder) == ("file", "changed while it was read", True)
+
+
+def test_links_are_followed_to_a_file_that_the_user_named(folder: Folder) -> None:
+    file, found = open_regular(folder.where("to-file"), follow=True)
+    assert (os.read(file, 6), found.st_size) == (b"12345", 5)
+    os.close(file)
+    os.symlink("fifo", folder.where("to-fifo"))
+    with pytest.raises(IrregularFileError):
+        open_regular(folder.where("to-fifo"), follow=True)
 
 
 def test_a_file_that_cannot_be_read(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
