@@ -123,7 +123,9 @@ def test_forms_of_its_name(case: Case) -> None:
     assert len(images(driver)) == 1
 
 
-@pytest.mark.parametrize("wanted", ["x.example/web:2", "web:1", "1234567", "No Name", "[/x]"])
+@pytest.mark.parametrize(
+    "wanted", ["x.example/web:2", "web:1", "1234567", "No Name", "[/x]", "sha256:"]
+)
 def test_an_image_that_is_not_there(case: Case, wanted: str) -> None:
     text = case.source(wanted)
     assert fault(text) == f"{text}: the store {case.store.root} has no such image"
@@ -256,7 +258,10 @@ def test_what_a_tar_split_puts_together(case: Case) -> None:
         {"type": 2, "payload": "?"},
         {"type": 2, "payload": "YQ=\n="},
         {"type": 2, "payload": 7},
+        b"[" * 60_000,
         {"type": 1, "name": 7, "size": 512},
+        {"type": 1, "name": "a\0b", "size": 512},
+        {"type": 1, "name": "\ud800", "size": 512},
         {"type": 1, "name": "a/one", "size": "512"},
         {"type": 1, "name": "a/one", "size": 512.0},
         {"type": 1, "name": "a/one", "size": 512, "name_raw": "?"},

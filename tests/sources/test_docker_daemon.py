@@ -72,6 +72,7 @@ def test_the_usual_place_is_that_of_docker() -> None:
         ("registry.example:5000/web@sha256:12", "/images/registry.example:5000/web@sha256:12/get"),
         ("0123456789ab", "/images/0123456789ab/get"),
         ("a b?c#d%/../x", "/images/a%20b%3Fc%23d%25/../x/get"),
+        ("\udcff", "/images/%3F/get"),
     ],
 )
 def test_a_name_is_asked_for_as_it_is(
@@ -103,6 +104,7 @@ def refused(tmp_path: Path, sent: bytes) -> str:
         (b'["message"]', "Not Found"),
         (b"no JSON", "Not Found"),
         (b"\xff", "Not Found"),
+        (b"[" * 60_000, "Not Found"),
         (b"", "Not Found"),
     ],
 )
@@ -158,6 +160,12 @@ def test_an_engine_that_is_not_asked(
     monkeypatch.setenv("DOCKER_TLS_VERIFY", verify)
     what = "only unix:// and tcp:// without TLS are asked; use docker save"
     assert fault(NAME) == f"{NAME}: the engine at {host}: {what}"
+
+
+@pytest.mark.parametrize("host", ["tcp://127.0.0.1:abc", "tcp://["])
+def test_what_is_no_address(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    assert fault(NAME).startswith(f"{NAME}: the engine at {host}: is no address: ")
 
 
 @pytest.mark.parametrize("more", [-1, 0, 1])

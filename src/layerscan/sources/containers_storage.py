@@ -113,7 +113,8 @@ def _config_length(image: Image) -> int:
 
 
 def _is_meant(image: Image, wanted: str) -> bool:
-    if image.image_id.removeprefix("sha256:").startswith(wanted.removeprefix("sha256:")):
+    hexed = wanted.removeprefix("sha256:")
+    if hexed and image.image_id.removeprefix("sha256:").startswith(hexed):
         return True
     try:
         return reference.parse(wanted) in image.names
@@ -134,9 +135,10 @@ def _assembled(split: str, content: Folder, where: str) -> Iterator[bytes]:
             name = entry.get("name") or ""
             if "name_raw" in entry:
                 name = os.fsdecode(base64.b64decode(entry["name_raw"], validate=True))
-        except (ValueError, KeyError, TypeError, AttributeError):
+            os.fsencode(name)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise SourceError(f"{where}: its tar-split is damaged") from None
-        if kind != _FILE or not isinstance(size, int) or not isinstance(name, str):
+        if kind != _FILE or not isinstance(size, int) or not isinstance(name, str) or "\0" in name:
             raise SourceError(f"{where}: its tar-split is damaged")
         if size > 0:
             yield from _file(content, name, size, where)

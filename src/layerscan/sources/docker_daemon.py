@@ -54,7 +54,7 @@ def _saved(connection: http.client.HTTPConnection, wanted: str, where: str) -> I
     """The archive that the engine sends."""
     length = 0
     try:
-        connection.request("GET", f"/images/{quote(wanted, safe='/:@')}/get")
+        connection.request("GET", f"/images/{quote(wanted, '/:@', errors='replace')}/get")
         answer = connection.getresponse()
         if answer.status != http.client.OK:
             raise SourceError(f"{where}: {_refusal(answer)}")
@@ -70,17 +70,20 @@ def _saved(connection: http.client.HTTPConnection, wanted: str, where: str) -> I
 
 
 def _connection(host: str, where: str) -> http.client.HTTPConnection:
-    parts = urlsplit(host)
-    if parts.scheme == "unix":
-        return _Connection(parts.path)
-    if parts.scheme in ("tcp", "http") and not os.environ.get("DOCKER_TLS_VERIFY"):
-        return http.client.HTTPConnection(parts.netloc, timeout=_SECONDS)
+    try:
+        parts = urlsplit(host)
+        if parts.scheme == "unix":
+            return _Connection(parts.path)
+        if parts.scheme in ("tcp", "http") and not os.environ.get("DOCKER_TLS_VERIFY"):
+            return http.client.HTTPConnection(parts.netloc, timeout=_SECONDS)
+    except (ValueError, http.client.InvalidURL) as error:
+        raise SourceError(f"{where}: is no address: {printable(str(error))}") from None
     raise SourceError(f"{where}: only unix:// and tcp:// without TLS are asked; use docker save")
 
 
 def _refusal(answer: http.client.HTTPResponse) -> str:
     try:
         said = json.loads(answer.read(_LONGEST_ERROR))["message"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         said = ""
     return f"answers {answer.status}: {printable(str(said or answer.reason))}"
