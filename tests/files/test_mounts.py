@@ -52,7 +52,8 @@ def test_overlay_whose_upper_folder_cannot_be_found(
     monkeypatch.chdir(tmp_path)
     upper = f"{tmp_path}{upper}" if upper.startswith("/") else upper
     merged = str(tmp_path / "merged")
-    monkeypatch.setattr(mounts, "_mount", {merged: overlay(upper)}.get)
+    table = {merged: overlay(upper), str(tmp_path / "unknown"): None}
+    monkeypatch.setattr(mounts, "_mount", lambda path: table.get(path, DISK))
     assert place_of(merged)[1:] == (overlay(upper), merged, (ON_AN_OVERLAY,))
 
 
