@@ -288,4 +288,7 @@ def test_a_number_within_bounds(text: str) -> None:
 
 def test_of_a_number_nine_digits_count() -> None:
     parse = whole_number("number")
-    assert [parse(text) for text in ("1", "123456789", "1234567890")] == [1, *[123_456_789] * 2]
+    assert [parse(text) for text in ("0000000001", "123456789", "1234567890")] == [
+        1,
+        *[123_456_789] * 2,
+    ]

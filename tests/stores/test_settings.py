@@ -303,6 +303,10 @@ def test_settings_of_crio(machine: Machine) -> None:
     machine.write(f"{path}.d/20.conf", driven)
     driver = f"{path}.d/20.conf says the storage driver 'vfs'"
     assert storage_conf.crio_location() == storage_conf.Location(root, unused=driver)
+    # A drop-in may say the driver alone.
+    machine.write(f"{path}.d/20.conf", '[crio]\nstorage_driver = "zfs"\n')
+    driver = f"{path}.d/20.conf says the storage driver 'zfs'"
+    assert storage_conf.crio_location() == storage_conf.Location(root, unused=driver)
     machine.write(f"{path}.d/20.conf", '[crio]\nroot = "x"\n')
     with pytest.raises(StoreError, match=r"20.conf: root is no absolute path: 'x'"):
         storage_conf.crio_location()

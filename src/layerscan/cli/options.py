@@ -16,7 +16,7 @@ def whole_number(what: str, least: int = 1, most: int = 10**9) -> "Callable[[str
 
     def parse(text: str) -> int:
         # Of more digits than that, the number makes no difference.
-        number = int(text[:9]) if text.isascii() and text.isdigit() else -1
+        number = int(text.lstrip("0")[:9] or 0) if text.isascii() and text.isdigit() else -1
         if not least <= number <= most:
             raise argparse.ArgumentTypeError(f"{text!r} is no {what}")
         return number

@@ -93,11 +93,12 @@ def all_users() -> list[Variables]:
 
 def crio_location() -> Location | None:
     """Where CRI-O keeps images, None where it does not say it: then as the system does."""
-    root = driver = source = ""
+    root = driver = ""
+    sources = dict.fromkeys(("root", "storage_driver"), "")
     drop_ins = sorted(glob.glob(f"{CRIO_CONFIG}.d/*.conf"))
     for path in (CRIO_CONFIG, *drop_ins):
         raw = read_settings(path)
-        if raw is None or b"root" not in raw:
+        if raw is None or not any(key.encode() in raw for key in sources):
             continue
         place = Place(path, "crio")
         try:
@@ -106,10 +107,11 @@ def crio_location() -> Location | None:
             driver = jsondoc.text(crio, "storage_driver", place, driver)
         except DocumentError as error:
             raise StoreError(str(error)) from None
-        source = path
+        sources |= {key: path for key in sources if key in crio}
     if not root:
         return None
-    return Location(read_absolute(root, f"{source}: root"), unused=_unused(driver, source))
+    unused = _unused(driver, sources["storage_driver"])
+    return Location(read_absolute(root, f"{sources['root']}: root"), unused=unused)
 
 
 def system_location() -> Location:

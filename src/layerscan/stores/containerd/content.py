@@ -56,7 +56,6 @@ class ContentStore(ExitStack):
         self._folders: dict[str, Folder] = {}
         self._documents: dict[str, Manifest | Index | Fault] = {}
         self._configs: dict[str, Config | Fault] = {}
-        self._folder(digests.SHA256)
 
     def path(self, digest: str) -> str:
         """Absolute path of the blob, whether it is there or not."""
