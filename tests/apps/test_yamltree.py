@@ -89,6 +89,13 @@ def test_what_is_written_again(text: str, again: str | None) -> None:
         assert written(text) == f"{again}\n"
 
 
+@pytest.mark.parametrize("word", ["y", "n", "yes", "no", "on", "off", "true", "false", "null"])
+def test_a_text_that_readers_take_for_something_else_keeps_its_quotes(word: str) -> None:
+    for text in (word, word.upper(), word.title()):
+        assert written(f"'{text}'") == f'"{text}"\n'
+        assert written(f"'{text}x'") == f"{text}x\n"
+
+
 @pytest.mark.parametrize(
     ("text", "nothing"),
     [

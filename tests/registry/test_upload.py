@@ -222,6 +222,16 @@ def test_mounting_asks_for_a_token_that_may_read_there(docker_config: Path) -> N
     assert "repository%3Aacme%2Fweb%3Apull%2Cpush&scope=repository%3Aacme%2Fbase%3Apull" in asked
 
 
+def test_a_manifest_is_put_with_a_token_that_may_write(docker_config: Path) -> None:
+    with OpenRegistry(auth="token", users=USERS) as registry:
+        log_in(docker_config, registry.address)
+        registry.put_blob("acme/web", b"{}")
+        with repository(registry) as repo:
+            repo.push_manifest(MANIFEST, OCI_MANIFEST, "7")
+        asked = registry.requests("/token")
+    assert ["pull%2Cpush" in request for request in asked] == [True] * len(asked) != []
+
+
 # What cannot be pushed.
 
 

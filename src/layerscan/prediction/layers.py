@@ -34,12 +34,12 @@ class ReadProgress(NamedTuple):
 class ReadOptions(NamedTuple):
     """How layers are read."""
 
-    cache: PredictionCache | None = None
-    workers: int | None = None  # layers that are read at a time; None for one a core, at most 8
-    limit: int = MAX_LAYER  # the most bytes that a layer's tar may have
-    with_toc: bool = True  # whether the table of contents is enough where a registry has one
+    cache: PredictionCache | None
+    workers: int | None  # layers that are read at a time; None for one a core, at most 8
+    limit: int  # the most bytes that a layer's tar may have
+    with_toc: bool  # whether the table of contents is enough where a registry has one
     # Called some ten times a second, in the thread that called.
-    on_progress: Callable[[ReadProgress], object] | None = None
+    on_progress: Callable[[ReadProgress], object] | None
 
 
 class WantedLayer(NamedTuple):
