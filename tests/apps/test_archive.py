@@ -96,6 +96,23 @@ def test_a_size_of_eleven_octal_digits_needs_no_record(size: int) -> None:
     assert first.size == size
 
 
+def test_headers_of_what_needs_a_record() -> None:
+    size = 0o77777777777 + 1
+    entry = BundleEntry("n" * 101, FILE, 0o751, size)
+    record, content, header = (
+        gzip.decompress(archived((entry, b"")))[start : start + 512] for start in (0, 512, 1024)
+    )
+    lines = b"111 path=%b\n19 size=%d\n" % (b"n" * 101, size)
+    assert content == lines.ljust(512, b"\0")
+    for block, name, mode, length, kind in (
+        (record, b"././@PaxHeader", 0o644, len(lines), b"x"),
+        (header, b"n" * 100, 0o751, 0, b"0"),
+    ):
+        numbers = b"%07o\0" % mode + b"0000000\0" * 2 + b"%011o\0" % length + b"00000000000\0"
+        assert block[:148] == name.ljust(100, b"\0") + numbers
+        assert block[156:] == (kind + bytes(100) + b"ustar\x0000").ljust(356, b"\0")
+
+
 def test_a_file_larger_than_an_octal_field_holds() -> None:
     raw = archived((BundleEntry("f", FILE, 0o644, 9 << 30), b""))
     with tarfile.open(fileobj=io.BytesIO(raw)) as tar:

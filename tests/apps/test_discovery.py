@@ -5,7 +5,7 @@ import pytest
 
 from layerscan.apps import images
 from layerscan.apps.discovery import App, app_at, discover
-from layerscan.apps.images import AppImage, app_images
+from layerscan.apps.images import AppImage, ServiceImage, app_images, retagged
 from layerscan.errors import ComposeError, ReferenceSyntaxError
 from layerscan.reference import parse
 from tests.builders.compose_apps import HEX, fault, image_texts, one_app, only, put
@@ -261,6 +261,16 @@ def test_an_image_that_is_no_reference(
     with pytest.raises(ComposeError) as caught:
         app_images(root, tag=None, environment=process)
     assert str(caught.value) == f"{root}/shop/docker-compose.yml:1: service web: {message}"
+
+
+@pytest.mark.parametrize("length", [199, 200, 201])
+def test_so_much_of_what_is_unset_is_told(length: int) -> None:
+    image = ServiceImage("A", "f:1", ("n" * 99, "n" * (length - 101)))
+    told = ", ".join(image.unset)
+    assert len(told) == length
+    with pytest.raises(ComposeError) as caught:
+        retagged(image, None, "")
+    assert str(caught.value).endswith(f" (set nowhere: {told[:200]})")
 
 
 def test_a_process_environment_is_taken_as_it_is(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from layerscan.fit.composectl_images import ImagesOfIndex
 from layerscan.fit.contents import AppContents, BlobKind, Depth, read_app
 from layerscan.fit.policies import Policy
 from layerscan.fit.sources import find_app
-from layerscan.oci import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Platform
+from layerscan.oci import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Platform, platforms
 from layerscan.registry import RegistryClient
 from tests.builders.documents import LAYER
 from tests.builders.fit_apps import App, Layer, encode
-from tests.cli_runner import run
+from tests.cli_runner import run, run_here
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -194,6 +194,23 @@ def test_variant_of_the_machine() -> None:
     assert not usual.takes(Platform("arm", "linux", "v6"))
     assert old.takes(Platform("arm", "linux", "v6"))
     assert not old.takes(Platform("arm", "linux"))
+
+
+@pytest.mark.parametrize(
+    ("machine", "taken"),
+    [(("arm", "v6"), "a"), (("arm", "v7"), "b"), (("arm", ""), "b"), (("arm64", "v6"), "b")],
+)
+def test_variant_counts_where_the_machine_is_asked_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine: tuple[str, str], taken: str
+) -> None:
+    here = Platform(machine[0], "linux", machine[1])
+    monkeypatch.setattr(platforms, "this_machine", lambda: here)
+    arm = {"architecture": "arm", "os": "linux"}
+    app = Indexed((arm | {"variant": "v6"}, "a"), (arm | {"variant": "v7"}, "b"))
+    roots = ("--store-root", tmp_path, "--docker-root", tmp_path)
+    options = ("--arch", "arm", "--policy", "composectl", "--format", "json")
+    found = json.loads(run_here("check", "--app", app.store(tmp_path / "a"), *roots, *options).out)
+    assert [layer["digest"] for layer in found["missing_layers"]] == digests(taken)
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,20 @@ def test_manifest_of_layers_is_read_only_where_metadata_is_not_enough() -> None:
     )
 
 
+@pytest.mark.parametrize("index", [False, True])
+@pytest.mark.parametrize("depth", list(Depth))
+def test_there_is_nothing_to_tell_of_one_image(depth: Depth, index: bool) -> None:  # noqa: FBT001
+    assert read(app_of(ONE, index=index), depth).notes == ()
+
+
+def test_blobs_of_an_app_whose_repository_is_not_said_have_no_reference(tmp_path: Path) -> None:
+    name = app_of(ONE).store(tmp_path)
+    with RegistryClient() as client:
+        app, documents, images, _ = find_app(name, client)
+    found = read_app(app, documents, images, architecture=ARCH, depth=Depth.APP)
+    assert {blob.reference for blob in found.own} == {""}
+
+
 def test_image_of_another_architecture_is_an_error(tmp_path: Path) -> None:
     name = shop().store(tmp_path)
     with pytest.raises(DocumentError, match=r"db@sha256:.*: has no image for riscv64"):

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layerscan.errors import DocumentError
-from layerscan.fit import go_metadata, jsoncpp
+from layerscan.fit import go_metadata, jsoncpp, skopeo_metadata
 from layerscan.fit.figures import ClientLayer as Found
-from layerscan.fit.figures import archive_sizes
+from layerscan.fit.figures import Metadata, archive_sizes
+from layerscan.fit.verdict import Missing
 from tests.builders.bounds_case import refused_if
 from tests.builders.fit_apps import Layer
 
@@ -216,3 +217,21 @@ def test_bounds_of_both() -> None:
     for text in ("[" * 100_000, "/**/" + '{"a":' * 100_000, "[" * 200_000 + "]" * 200_000):
         with pytest.raises(DocumentError, match=r"^m: is nested too deeply$|^m: has so many"):
             jsoncpp.decode_until_fault(text.encode(), "m")
+
+
+@pytest.mark.parametrize(("times", "size", "usage"), [(1, 3, 70), (2, 8, 160), (3, 15, 270)])
+def test_figures_of_a_digest_that_is_there_several_times_are_added_up(
+    times: int, size: int, usage: int
+) -> None:
+    # In capitals it is the same digest to the client.
+    names = [A, A.upper().replace("SHA", "sha"), A.replace("sha", "SHA")][:times]
+    layers = {
+        name: {"archive_size": 3 + 2 * number, "usage": 70 + 20 * number}
+        for number, name in enumerate(names)
+    }
+    document = {"arm64": {"layers": layers | {B: {"archive_size": 1, "usage": 2}}}}
+    metadata = Metadata(json.dumps(document).encode(), "m")
+    found = skopeo_metadata.precise(metadata, "arm64", lambda _: False)
+    assert sorted(found) == sorted(
+        (Missing(A, size, usage, estimated=False), Missing(B, 1, 2, estimated=False))
+    )
