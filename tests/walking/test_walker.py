@@ -198,6 +198,18 @@ class TestRules:
         usage = walk_many([tree, tree], on_progress=told.append)
         assert told[-1] == Progress(entries=sum(one.entries for one in usage), trees_done=2)
 
+    def test_progress_is_told_before_the_end(self, tree: Path) -> None:
+        trees = 100_000
+        told: list[Progress] = []
+
+        def enough(progress: Progress) -> None:
+            told.append(progress)
+            raise InterruptedError
+
+        with pytest.raises(InterruptedError):
+            walk_many([tree] * trees, on_progress=enough)
+        assert [progress.trees_done < trees for progress in told] == [True]
+
     def test_what_the_progress_callback_raises_ends_the_walk(self, tree: Path) -> None:
         class Enough(Exception):
             pass
