@@ -39,6 +39,8 @@ def test_the_old_kinds_of_headers() -> None:
     assert lengths(header(b"name", prefix=b"a/prefix")) == [1, 6, 4]
     star = {508: b"tar\0", 476: tars.number(1, 12), 488: tars.number(2, 12)}
     assert lengths(header(b"name", prefix=b"star", rest=star)) == [4, 4]
+    # The longest prefix ends where the times begin.
+    assert lengths(header(b"name", prefix=b"s" * 131, rest=star)) == [131, 4]
     # A prefix in GNU's format is a mistake of old Go, which it still reads.
     assert lengths(header(b"name", magic=tars.GNU, prefix=b"notime")) == [6, 4]
     assert lengths(header(b"name", magic=tars.GNU, prefix=tars.number(7, 12))) == [4]

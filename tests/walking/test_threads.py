@@ -114,3 +114,13 @@ def test_a_callback_stops_a_long_walk_and_leaves_nothing_open(tmp_path: Path) ->
         walk_many([tmp_path] * 100_000, on_progress=enough)
     assert time.monotonic() - started < 2
     assert (open_descriptors(), threading.active_count(), threads_of_the_process()) == before
+
+
+def test_the_first_descriptor_is_given_back_as_well(tmp_path: Path) -> None:
+    apply(tmp_path, *(Dir(f"{number}/x") for number in range(20)))
+    script = (
+        "import os, sys; from layerscan import walk; os.close(0); walk(sys.argv[1], threads=1);"
+        "sys.exit(os.open(os.devnull, os.O_RDONLY))"
+    )
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], check=False)
+    assert done.returncode == 0
