@@ -132,7 +132,8 @@ def test_edge(stage: Stage, disk: tuple[str, Device], image: str, tmp_path: Path
         fill(device, required, kept)
         status, volume = check(device, app, *options)
         assert status == 0
-        assert volume["left"]["bytes"] <= slack(kept)
+        # The engine, which is on the disk itself, may have given back a file meanwhile.
+        assert volume["left"]["bytes"] <= slack(kept) + 2 * UNIT
         assert pulls(device, stage.named(wanted))
         print(f"{volume['left']['bytes']:,} left by the verdict, {device.free():,} free after it")
     finally:

@@ -100,9 +100,9 @@ def test_a_store_that_was_changed(podman: Podman, odd: str) -> None:
         for name in sorted(names)
         if folder.startswith(root)
         and "/diff" in folder
-        and os.path.getsize(f"{folder}/{name}") > 9
-        and os.path.isfile(f"{folder}/{name}")
         and not os.path.islink(f"{folder}/{name}")
+        and os.path.isfile(f"{folder}/{name}")
+        and os.path.getsize(f"{folder}/{name}") > 9
     )
     with open(changed, "r+b") as file:
         before = file.read(3)

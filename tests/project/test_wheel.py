@@ -222,7 +222,7 @@ class Site:
             },
         )
         # What is free on the disk changes at any time.
-        out = re.sub(r'((?:free|available)_blocks": )[0-9]+', r"\1…", done.stdout)
+        out = re.sub(r'((?:(?:free|available)_blocks|free_inodes)": )[0-9]+', r"\1…", done.stdout)
         return done.returncode, out, done.stderr
 
 
