@@ -129,11 +129,15 @@ def test_edge(stage: Stage, disk: tuple[str, Device], image: str, tmp_path: Path
             assert check(device, app, *options)[0] == 1
             assert not pulls(device, stage.named(wanted))
             device.empty()
-        fill(device, required, kept)
-        status, volume = check(device, app, *options)
+        # The engine, which is on the disk itself, may give back a file in between.
+        for _ in range(3):
+            fill(device, required, kept)
+            status, volume = check(device, app, *options)
+            if volume["left"]["bytes"] <= slack(kept):
+                break
+            device.empty()
         assert status == 0
-        # The engine, which is on the disk itself, may have given back a file meanwhile.
-        assert volume["left"]["bytes"] <= slack(kept) + 2 * UNIT
+        assert volume["left"]["bytes"] <= slack(kept)
         assert pulls(device, stage.named(wanted))
         print(f"{volume['left']['bytes']:,} left by the verdict, {device.free():,} free after it")
     finally:
