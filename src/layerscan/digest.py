@@ -74,7 +74,7 @@ def blob_path(digest: str) -> str:
 
 
 def from_blob_path(algorithm: str, name: str) -> str | None:
-    """The digest of the blob `name` in the folder of `algorithm`, None if it is none's."""
+    """The digest of the blob `name` in the folder of `algorithm`; None if it is no such name."""
     digest = f"{algorithm}:{name}"
     return digest if is_digest(digest) else None
 

@@ -99,7 +99,7 @@ def check_architectures(images: Iterable[tuple[str, str]]) -> None:
         if not is_architecture(architecture):
             raise LayerscanError(
                 f"image {label}: its config gives the architecture "
-                f"{architecture!r}, which is none; leave it out with --arch"
+                f"{architecture!r}, which is not a valid name; leave it out with --arch"
             )
 
 

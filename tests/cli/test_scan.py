@@ -64,8 +64,8 @@ def test_architecture_that_can_be_no_key(built: StoreBuilder, tmp_path: Path) ->
     assert result.status == 2
     assert result.lines == [
         error(
-            "image x:1: its config gives the architecture '[x]', which is none; leave it out with "
-            "--arch"
+            "image x:1: its config gives the architecture '[x]', which is not a valid name; "
+            "leave it out with --arch"
         )
     ]
     assert not (tmp_path / "out").exists()

@@ -187,7 +187,7 @@ def test_a_wrong_password_is_refused_by_the_token_service(
     [
         (b"{}", '$: key "access_token" is missing'),
         (b'{"token": 7}', "$.token: must be a string"),
-        (b'{"token": "a\\nX: y"}', "gives a token that is none"),
+        (b'{"token": "a\\nX: y"}', "gives a token that is not valid"),
         (b'{"token": "t", "expires_in": "soon"}', "$.expires_in: must be an integer"),
         (b"no", "is not JSON"),
         (b"{" + b" " * (1 << 20) + b"}", "sends more than the 1048576 bytes"),

@@ -231,8 +231,8 @@ def test_architecture_that_can_be_no_key_is_refused(built: StoreBuilder, archite
     with pytest.raises(LayerscanError) as caught:
         result.documents()
     assert str(caught.value) == (
-        f"image x:1: its config gives the architecture {architecture!r}, which is none; leave it "
-        "out with --arch"
+        f"image x:1: its config gives the architecture {architecture!r}, which is not a valid "
+        "name; leave it out with --arch"
     )
 
 

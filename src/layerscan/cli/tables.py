@@ -25,7 +25,7 @@ _LEAST_NAME = 12  # characters of a long name that are shown on a terminal, howe
 class Table:
     """A table under construction: columns of figures, aligned to the right, and then of text.
 
-    Of the last of text, long cells are shortened to what is left of a terminal's line.
+    Long cells of the last column of text are shortened to what is left of a terminal's line.
     """
 
     def __init__(self, figures: Sequence[str], texts: Sequence[str]) -> None:

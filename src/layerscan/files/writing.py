@@ -184,7 +184,7 @@ def _exchanged(old: int, new: int) -> int:
 
 
 def _link_target(folder: int, name: str, path: str) -> str | None:
-    """Where the symbolic link `name` leads, None if it is none."""
+    """Where the symbolic link `name` leads; None if it is not one."""
     try:
         found = os.open(name, _ANYTHING, dir_fd=folder)
     except FileNotFoundError:

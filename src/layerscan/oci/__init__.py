@@ -174,7 +174,7 @@ def _descriptors(
 
 
 def _plain_descriptor(value: object) -> Descriptor | None:
-    """The descriptor `value`, None if it is none, or says more than each of them must.
+    """The descriptor `value`; None if it is not one, or has more than the required fields.
 
     A large store has fifty thousand: this takes half the time of `_descriptor`,
     which can tell what is wrong and where.

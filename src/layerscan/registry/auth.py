@@ -186,7 +186,7 @@ class Authorizer:
         except DocumentError as error:
             raise RegistryError(str(error)) from None
         if not _TOKEN.fullmatch(text):
-            raise RegistryError(f"{where}: gives a token that is none")
+            raise RegistryError(f"{where}: gives a token that is not valid")
         self._hide(text)
         if identity:
             self._hide(identity)

@@ -27,7 +27,7 @@ MAX_ERROR_BODY = 64 * 1024  # bytes of an error's body that are looked at
 _MOST_ERRORS_TOLD = 3
 
 DOCKER_FOLDER = "/etc/docker/certs.d"
-"""Of the folders with certificates for registries, the one that messages name."""
+"""The folder with certificates for registries that messages name."""
 
 _CERTIFICATE_REFUSALS = (
     "TLSV1_ALERT_ACCESS_DENIED",

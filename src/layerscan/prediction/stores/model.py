@@ -54,7 +54,7 @@ class Position(NamedTuple):
 class StoreModel(ABC):
     """An image store right after a pull.
 
-    Of an image it is given the bytes of its `documents`: of its config, its manifest and the
+    The `documents` of an image are the lengths in bytes of its config, its manifest and the
     indexes that led to it, in this order, so far as there are any.
     """
 

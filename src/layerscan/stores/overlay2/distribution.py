@@ -1,7 +1,7 @@
 """What Docker remembers of registries: the digest of a layer in each repository.
 
 Owns the format of the folder ``distribution`` and its checks: a file of another form
-is a `Fault`. A layer that was never pushed or pulled is not in there, which is none.
+is a `Fault`. A layer that was never pushed or pulled is not in there; that is no fault.
 """
 
 from collections.abc import Mapping
