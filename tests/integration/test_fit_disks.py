@@ -97,7 +97,7 @@ def fill(device: Device, wanted: int, kept: int) -> None:
             over = available(device, kept) - max(kept, 0) - wanted
             if 0 <= over <= slack(kept):
                 return
-            over = (over - slack(kept) // 2) // UNIT * UNIT
+            over = (over - slack(kept) // 4) // UNIT * UNIT
             length += over
             os.ftruncate(file.fileno(), min(length, length - over) if over > 0 else length)
             try:
@@ -117,10 +117,15 @@ def test_edge(stage: Stage, disk: tuple[str, Device], image: str, tmp_path: Path
     assert isinstance(engine, Docker)
     app = stage.app(wanted)
     options = ("--engine-pulls", "--store-root", str(tmp_path / "store"), "--predict", "always")
-    status, volume = check(device, app, *options)
+    # The engine, which is on the disk itself, may take or give back a block in between.
+    for _ in range(10):
+        before = device.free()
+        status, volume = check(device, app, *options)
+        if device.free() == before:
+            break
     assert status == 0, "the disk is large enough"
     required, least = volume["required"]["bytes"], volume["required_at_least"]["bytes"]
-    kept = -1 if name.startswith("btrfs") else device.free() - volume["free"]["bytes"]
+    kept = -1 if name.startswith("btrfs") else before - volume["free"]["bytes"]
     print(f"{name}, {image}: {least:,} to {required:,}")
     try:
         if (name, image) not in IN_TREES:
@@ -129,7 +134,7 @@ def test_edge(stage: Stage, disk: tuple[str, Device], image: str, tmp_path: Path
             assert check(device, app, *options)[0] == 1
             assert not pulls(device, stage.named(wanted))
             device.empty()
-        # The engine, which is on the disk itself, may give back a file in between.
+        # Here, too, it may give back something.
         for _ in range(3):
             fill(device, required, kept)
             status, volume = check(device, app, *options)
