@@ -59,7 +59,7 @@ bench-compare: $(BENCH) ## measure the commit REV against HEAD, in turns
 
 check: lint ## check style and types, and run the quick tests, which need no engine
 	$(BIN)/python -m pytest -q -m "not engine and not alone and not slow" -p no:benchmark \
-	    --hypothesis-profile=few --numprocesses 2 --dist loadfile
+	    --hypothesis-profile=few --numprocesses 3 --dist loadfile
 
 lint: $(TOOLS) ## check style and types
 	$(BIN)/ruff check .

@@ -31,6 +31,7 @@ for place in range(1, 100_000):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(SOURCES.rglob("*.pyx")), ids=lambda path: path.stem)
 def test_garbage_may_be_collected_anywhere_in_an_import(path: Path) -> None:
     name = ".".join(path.relative_to(SOURCES.parent).with_suffix("").parts)

@@ -76,12 +76,14 @@ def scanned(data: bytes, *, tar_split: bool) -> None:
     scanner.finish()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tar_split", [False, True])
 def test_scanner_of_a_whole_stream(tar_split: bool) -> None:  # noqa: FBT001
     data = stream(tars.END)
     assert_gives_back(lambda: scanned(data, tar_split=tar_split))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tar_split", [False, True])
 @pytest.mark.parametrize(
     "last",
@@ -106,6 +108,7 @@ LONG = b"/".join([b"n" * 200] * 15)
 LONG_LINK = b"/".join([b"t" * 200] * 15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "before",
     [
@@ -127,6 +130,7 @@ def test_scanner_of_a_long_path_that_comes_twice(before: bytes) -> None:
     assert_gives_back(repeated)
 
 
+@pytest.mark.slow
 def test_scanner_that_is_given_up() -> None:
     data = stream()
     assert_gives_back(lambda: TarScanner(tar_split=True).feed(data))

@@ -74,6 +74,7 @@ def test_the_first_failure_ends_the_rest() -> None:
     assert not threads()
 
 
+@pytest.mark.slow
 def test_who_does_not_stop_is_not_waited_for() -> None:
     end = threading.Event()
 

@@ -371,6 +371,7 @@ class Sink:
         return len(data)
 
 
+@pytest.mark.slow
 def test_a_large_file_is_streamed(tmp_path: Path) -> None:
     folder = app_folder(tmp_path)
     with open(folder / "huge", "wb") as file:

@@ -220,6 +220,7 @@ manifests = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=600)
 @given(
     st.one_of(good, SIZES),

@@ -284,6 +284,7 @@ def test_an_error_body_is_not_read_for_ever(open_registry: OpenRegistry) -> None
         assert fault(lambda: repo.manifest("7")).endswith("400 (Bad Request)")
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.integers(200, 599), st.binary(max_size=200))
 def test_whatever_is_answered_is_an_error_of_this_program(status: int, body: bytes) -> None:

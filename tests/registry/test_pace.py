@@ -115,6 +115,7 @@ def test_each_answer_over_a_connection_has_a_time_of_its_own(
     assert open_registry.connections == 1
 
 
+@pytest.mark.slow
 def test_a_document_has_a_deadline(
     open_registry: OpenRegistry, monkeypatch: pytest.MonkeyPatch, docker_config: Path
 ) -> None:

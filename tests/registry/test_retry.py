@@ -123,6 +123,7 @@ def test_the_wait_that_the_registry_asks_for_is_kept_up_to_a_minute(
     assert clock.waited == []
 
 
+@pytest.mark.slow
 def test_a_real_wait_takes_that_long(seven: OpenRegistry) -> None:
     seven.fail("GET", "", Status(429, {"Retry-After": "1"}))
     begun = time.monotonic()

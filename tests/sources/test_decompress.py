@@ -118,6 +118,7 @@ def test_chunks_may_have_any_length(stream: tuple[list[bytes], bytes], at: list[
     assert unpack(*cut(raw, at)) == tar
 
 
+@pytest.mark.slow
 @given(packed_members(), st.integers(min_value=0), st.lists(st.integers(min_value=0), max_size=5))
 @settings(max_examples=150)
 def test_what_is_cut_off_is_never_taken_for_whole(
@@ -286,6 +287,7 @@ def test_an_endless_gzip_header_takes_no_memory() -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unpacker")
 @pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
 def test_many_short_members_in_one_chunk(pack: Callable[[bytes], bytes]) -> None:

@@ -82,6 +82,7 @@ def test_an_empty_layer_has_a_table(form: Callable[[bytes], Chunked]) -> None:
     assert of_the_table(layer) == of_the_whole(layer) != "refused"
 
 
+@pytest.mark.slow
 @with_forms
 def test_it_costs_two_requests_and_the_bytes_of_the_table(
     form: Callable[[bytes], Chunked],

@@ -316,6 +316,7 @@ def test_a_table_that_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyP
     assert "the tar-split has more than 100000 bytes" in fault_of(layer)
 
 
+@pytest.mark.slow
 def test_a_table_takes_the_memory_of_its_entries_one_by_one() -> None:
     many = b'{"type":"chunk","x":[[],[],[],[]]},' * 10_000
     table = b'{"version":1,"entries":[' + many + b'{"type":"chunk"}]}'

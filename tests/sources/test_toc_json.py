@@ -110,6 +110,7 @@ def test_its_faults_are_named(text: bytes, what: str) -> None:
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", [b"[[],", b'["\\u0000",', b"[1234567,"])
 def test_a_value_that_never_ends_takes_bounded_memory(
     unit: bytes, monkeypatch: pytest.MonkeyPatch

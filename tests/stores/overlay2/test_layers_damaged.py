@@ -239,6 +239,7 @@ def consistent(case: Case, store: Overlay2Store) -> None:
         assert str(problem).isprintable()
 
 
+@pytest.mark.slow
 @settings(
     max_examples=300,
     deadline=None,
