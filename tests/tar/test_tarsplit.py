@@ -114,6 +114,14 @@ def test_equal_contents_and_no_others_have_equal_checksums(length: int) -> None:
         assert_document(document(tar, *cuts), tar)
 
 
+def test_each_byte_counts_in_a_checksum() -> None:
+    content = random.Random(4).randbytes(96)  # noqa: S311 - the same in every run
+    changed = [content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :] for at in range(96)]
+    contents = [content, *changed]
+    tar = packed([member(f"f{at}", one) for at, one in enumerate(contents)], tarfile.USTAR_FORMAT)
+    assert_document(document(tar), tar)
+
+
 def test_checksums_of_what_is_not_at_hand_do_not_repeat() -> None:
     scanner = TarScanner(tar_split=True)
     for number in range(500):

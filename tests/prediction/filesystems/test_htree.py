@@ -56,6 +56,25 @@ def test_mean_of_several_is_what_each_time_is_near() -> None:
     assert 0.85 * once < often < 1.15 * once
 
 
+def test_leaves_full_of_the_shortest_names() -> None:
+    entries = [entry_length(1)] * 12_000
+    assert means(entries, block_size=65_536) == [blocks_of(made_up(entries), 65_536)]
+
+
+def test_room_for_one_of_the_shortest_names_is_the_least() -> None:
+    arguments = measures(4096)
+    for room in (12, 13):
+        found = np.empty(1)
+        indexed_blocks(
+            np.array([12], np.int32),
+            np.array([0, 1], np.int64),
+            found,
+            trials=1,
+            **arguments | {"linear_room": room},
+        )
+        assert found[0] >= 1
+
+
 def test_several_folders_at_a_time() -> None:
     folders = [[12] * 3, [264] * 500, [entry_length(30)] * 102]
     small, large, split = means(*folders, trials=16)

@@ -6,13 +6,19 @@ those of real stores, `tests/integration/test_predict_stores.py` shows.
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING
 
 import pytest
 
 from layerscan.errors import LayerscanError
 from layerscan.prediction.filesystems.filesystem import FileSystem
-from layerscan.prediction.stores.model import LayerFigures, Position, store_model
+from layerscan.prediction.stores.model import (
+    OVERLAY_LINK,
+    LayerFigures,
+    Position,
+    store_model,
+)
 from layerscan.stores.accounting import Accounting, grown_once
 from layerscan.stores.containerd import footprint as containerd_footprint
 from layerscan.stores.containers_storage import footprint as containers_storage_footprint
@@ -95,6 +101,11 @@ def kib(taken: int) -> int:
 def test_docker_folder_has_link_lower_work_and_committed(position: Position, around: int) -> None:
     found = store_model("overlay2").layer_usage(EMPTY, position, Telling(), DOCKER)
     assert found == kib(around)
+
+
+def test_a_link_is_as_long_as_engines_make_them() -> None:
+    # moby's overlay2 driver and containers/storage: 16 bytes in base 32, without padding.
+    assert len(OVERLAY_LINK) == len(base64.b32encode(bytes(16)).rstrip(b"=")) == 26
 
 
 @pytest.mark.parametrize("position", [BOTTOM, MIDDLE, TOP])
