@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tests.mutate.fault import Fault
     from tests.mutate.seen import Seen
 
-# The tests of each extension itself, as in tests/sanitize; others use it. What they
-# keep of the memory is tested for all of them in one file.
+# The tests of each extension itself, as in tests/sanitize; others use it. What they keep of
+# the memory, and what they do without it, is tested for all of them in one file each.
 _OWN = {
     "_bolt": "stores/containerd/test_bolt",
     "_htree": "prediction/filesystems/test_htree",
@@ -66,7 +66,9 @@ def _parts(module: str) -> frozenset[str]:
 
 
 def _of_extensions(names: Sequence[str], seen: Sequence[Seen]) -> list[Seen]:
-    own = re.compile("tests/(test_memory|" + "|".join(_OWN[name] for name in names) + ")")
+    own = re.compile(
+        "tests/(test_memory|test_refused|" + "|".join(_OWN[name] for name in names) + ")"
+    )
     users = [
         str(path.relative_to(PROJECT))
         for path in (PROJECT / _SOURCES).rglob("*.py")

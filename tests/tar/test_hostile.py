@@ -150,6 +150,22 @@ def test_loops_and_chains_of_symlinks_end() -> None:
     assert "symlink to nowhere" in fault(tar(*chain, Entry(b"l41/f")))
 
 
+def test_hard_links_through_as_many_symlinks_as_linux_follows() -> None:
+    chain = [Entry(b"l0/f")]
+    chain += [Entry(b"l%d" % n, tars.SYMLINK, link=b"l%d" % (n - 1)) for n in range(1, 42)]
+    tree = scan(tar(*chain, Entry(b"again", tars.LINK, link=b"l40/f")))
+    assert (tree.name_inodes == 2).sum() == 2
+    assert "not there" in fault(tar(*chain, Entry(b"again", tars.LINK, link=b"l41/f")))
+
+
+def test_folders_behind_as_many_symlinks_as_linux_follows_are_there_in_the_end() -> None:
+    chain = [Entry(b"l0", tars.DIR), Entry(b"gone")]
+    chain += [Entry(b"l%d" % n, tars.SYMLINK, link=b"l%d" % (n - 1)) for n in range(1, 41)]
+    # Where something is replaced, all folders are looked for at the end.
+    tree = scan(tar(*chain, Entry(b"l40/d", tars.DIR), Entry(b"gone", tars.DIR)))
+    assert len(tree.kinds) == 44
+
+
 def test_symlinks_that_multiply_are_given_up() -> None:
     # Each step through one is 2,000 others: hours, if all were followed.
     loops = [Entry(b"d/l", tars.SYMLINK, link=b"./" * 2000 + b"../d"), Entry(b"d", tars.DIR)]
