@@ -6,6 +6,7 @@ Whatever is refused, they say so, or do without, and give back all that they hav
 from __future__ import annotations
 
 import errno
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -204,6 +205,20 @@ tell(told)
         assert [one[1:] for one in told] == [[0, 0]] * len(told)
         # What the calling thread does by itself at first is not given up.
         assert sum(one[0] == "InterruptedError" for one in told) > len(told) // 2
+
+
+@pytest.mark.parametrize("error", [errno.ENOSYS, errno.EINVAL, errno.EPERM])
+def test_without_statx(tree: Path, error: int) -> None:
+    for name, target in (("a/to-folder", "files"), ("a/to-file", "one"), ("a/to-nothing", "none")):
+        (tree / name).symlink_to(target)
+    (tree / "holes").touch()
+    os.truncate(tree / "holes", 1 << 33)
+    script = f"""
+wholes = {{name: call() for name, call in calls.items()}}
+refusing.refuse_statx({error})
+tell({{name: call() == wholes[name] for name, call in calls.items()}})
+"""
+    assert set(learn(WALK + script, tree, 1).values()) == {True}
 
 
 def test_threads_that_cannot_be_started(tree: Path) -> None:

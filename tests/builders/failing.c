@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 void *__libc_malloc(size_t);
@@ -28,7 +29,7 @@ static char opened[DESCRIPTORS];
 static long allocations, opens, threads;
 static long blocks, descriptors, most_descriptors;
 static long refused_allocation, refused_open, refused_thread, slow_open;
-static int open_errno;
+static int open_errno, statx_errno;
 
 static int find(struct dl_phdr_info *info, size_t size, void *wanted) {
     (void)size;
@@ -62,6 +63,9 @@ void failing_begin(long allocation, long file, int file_errno, long thread, long
     slow_open = slow;
     pthread_mutex_unlock(&lock);
 }
+
+/* Refuse statx(2) with an error from now on; 0 for not. */
+void failing_statx(int error) { statx_errno = error; }
 
 long failing_allocations(void) { return allocations; }
 long failing_opens(void) { return opens; }
@@ -210,6 +214,24 @@ static int opening(int folder, const char *path, int flags, int mode) {
 
 OPENING(open, openat)
 OPENING(open64, openat64)
+
+/* statx(2) as a kernel has it that does not know it. */
+long syscall(long number, ...) {
+    static long (*next)(long, ...);
+    long given[6];
+    va_list more;
+    if (next == NULL)
+        next = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+    va_start(more, number);
+    for (int i = 0; i < 6; i++)
+        given[i] = va_arg(more, long);
+    va_end(more);
+    if (number == SYS_statx && statx_errno && IS_WATCHED()) {
+        errno = statx_errno;
+        return -1;
+    }
+    return next(number, given[0], given[1], given[2], given[3], given[4], given[5]);
+}
 
 int close(int fd) {
     static int (*next)(int);

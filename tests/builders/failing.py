@@ -42,6 +42,7 @@ class Refusing:
         library = ctypes.CDLL(os.environ["LD_PRELOAD"])
         path = str(import_module(extension).__file__)
         assert library.failing_watch(path.encode()), path
+        self._library = library
         self._begin = library.failing_begin
         self._begin.argtypes = [*[ctypes.c_long] * 2, ctypes.c_int, *[ctypes.c_long] * 2]
         self._figures = [getattr(library, f"failing_{name}") for name in _FIGURES]
@@ -62,6 +63,10 @@ class Refusing:
         An opening fails with `error`; the one numbered `slow` takes 150 ms.
         """
         self._begin(allocation, opening, error, thread, slow)
+
+    def refuse_statx(self, error: int) -> None:
+        """Let statx(2) fail with `error` from now on; 0 for not."""
+        self._library.failing_statx(error)
 
     def figures(self) -> Figures:
         """What was done since."""

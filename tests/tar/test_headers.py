@@ -7,7 +7,7 @@ import pytest
 from layerscan.tar._tar import TarScanner
 from layerscan.tar.tree import InodeKind
 from tests.builders import tars
-from tests.builders.tar_case import fault, kinds, lengths, sizes
+from tests.builders.tar_case import fault, kinds, lengths, scan, sizes
 from tests.builders.tars import Entry, header, padded, record, special, tar
 
 
@@ -101,3 +101,17 @@ def test_what_only_looks_sparse_is_a_file() -> None:
     assert sizes(tars.sparse_0(b"s", 1 << 40, ())) == [0]
     version_2 = special(b"x", record(b"GNU.sparse.major", b"2") + record(b"GNU.sparse.size", b"9"))
     assert sizes(version_2, header(b"f", size=3), padded(b"abc")) == [3]
+
+
+def test_sums_of_signed_bytes_are_taken_as_old_tars_wrote_them() -> None:
+    for name in (b"\xc3\xa9", b"\xff" * 90, b"f"):
+        block = header(name)
+        blank = block[:148] + b" " * 8 + block[156:]
+        signed = sum(blank) - 256 * sum(byte >> 7 for byte in blank)
+        assert signed == sum(blank) or name != b"f"
+        if signed >= 0:
+            old = blank[:148] + b"%06o\0 " % signed + blank[156:]
+            assert len(scan(old).kinds) == 2
+        for wrong in (signed - 1, signed + 1, sum(blank) + 256):
+            if wrong >= 0:
+                assert "checksum" in fault(blank[:148] + b"%06o\0 " % wrong + blank[156:])

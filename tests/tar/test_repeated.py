@@ -49,6 +49,17 @@ def test_without_a_tar_split_none_is_noted() -> None:
     assert scanner.repeated == ""
 
 
+@pytest.mark.parametrize("length", range(1, 26))
+def test_each_bit_of_a_path_counts(length: int) -> None:
+    path = b"a" * length
+    near = [
+        path[:at] + bytes([path[at] ^ 1 << bit]) + path[at + 1 :]
+        for at in range(length)
+        for bit in (1, 3, 4)
+    ]
+    assert scan_for_split(tar(*map(Entry, (path, *near))))[1] == ""
+
+
 @pytest.mark.parametrize("count", [1, 767, 768, 769, 30_000])
 def test_of_many_paths_none_is_taken_for_another(count: int) -> None:
     entries = b"".join(Entry(b"d%d/f%d" % (number % 7, number)).dump() for number in range(count))
