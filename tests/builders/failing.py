@@ -6,6 +6,7 @@ process of its own. What it learns comes back as JSON.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import json
 import os
@@ -77,10 +78,11 @@ class Refusing:
 def _library() -> str:
     compiler = shutil.which("cc") or shutil.which("gcc")
     require(compiler is not None, "there is no C compiler")
-    folder = tempfile.mkdtemp(prefix="layerscan-failing-")
-    path = os.path.join(folder, "failing.so")
     # As a sanitizer is, which has an allocator of its own.
     require("LD_PRELOAD" not in os.environ, "another library is loaded before the C library")
+    folder = tempfile.mkdtemp(prefix="layerscan-failing-")
+    atexit.register(shutil.rmtree, folder)
+    path = os.path.join(folder, "failing.so")
     command = [str(compiler), "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror"]
     subprocess.run([*command, "-o", path, _SOURCE, "-ldl"], check=True)
     return path

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -93,8 +94,8 @@ def seconds_to_interrupt(folder: Path) -> float:
 @pytest.mark.alone
 def test_ctrl_c_stops_the_walk_at_once(tmp_path: Path) -> None:
     apply(tmp_path, *many("flat", 5000))
-    # The machine may be busy just then.
-    assert any(seconds_to_interrupt(tmp_path) < 0.2 for _ in range(5))
+    # The machine may be busy just then, but not most of the times.
+    assert median(seconds_to_interrupt(tmp_path) for _ in range(5)) < 0.2
 
 
 def threads_of_the_process() -> int:
