@@ -266,7 +266,7 @@ def origin(url: "httpx.URL") -> str:
 
 
 def _target(response: "httpx.Response", method: str, host: str) -> "httpx.URL | None":
-    """Where a redirect leads, None if `response` is none."""
+    """Where a redirect leads; None if `response` is not one."""
     location = response.headers.get("Location")
     followed = _REDIRECTS if method in ("GET", "HEAD") else _METHOD_KEPT
     if location is None or response.status_code not in followed:

@@ -110,7 +110,7 @@ def architectures(chosen: Iterable[Chosen]) -> list[str]:
 
 
 def absence(wanted: Wanted, images: Iterable[Image]) -> str:
-    """That `wanted` is none of a store's `images`, and what they have that comes near it."""
+    """That a store with these `images` lacks `wanted`, and what comes near it."""
     repository = wanted.reference and wanted.reference.repository
     there = sorted(
         name.familiar for image in images for name in image.names if name.repository == repository

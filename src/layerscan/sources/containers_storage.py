@@ -42,7 +42,7 @@ _NOTE = (
 class StorageImage(Source):
     """The image `wanted`, a reference or the start of its image_id; see `Source`.
 
-    Of the store that there is, or that skopeo's form says: ``[overlay@/root]REF``.
+    It is in the store of this machine, or in the one that ``[overlay@/root]REF`` names.
     """
 
     def __init__(self, name: str, wanted: str) -> None:

@@ -173,9 +173,7 @@ def _members(data: _Input, packed: _Format, where: str) -> Iterator[bytes]:
         # Their lengths say it all; a decompressor would look at each byte.
         skippable = _SKIPPABLE.match(head) if packed.name == "zstd" else None
         if not head.startswith(packed.magic) and not skippable:
-            raise DamagedLayer(
-                f"{where}: after its {packed.name} data follows something that is none"
-            )
+            raise DamagedLayer(f"{where}: after its {packed.name} data follows something else")
         count.members += 1
         if skippable is None:
             yield from _member(data, packed, count, where)

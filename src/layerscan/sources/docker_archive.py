@@ -171,7 +171,7 @@ def _entry(value: object, at: Place) -> _SavedImage:
 
 
 def _full(tag: str) -> str | None:
-    """A tag of the archive in its full form, None if it is none."""
+    """A tag of the archive in its full form; None if it is not a reference."""
     try:
         return str(reference.parse(tag))
     except ReferenceSyntaxError:

@@ -22,7 +22,7 @@ from layerscan.text import quoted
 VERSION = 1  # the one version of the table that there is
 
 MOST_ENTRIES = MAX_TABLE // 128
-"""Of a table. That of a file has a name, times and a digest: more than twice as long."""
+"""Most entries of a table. An entry of a file is more than twice as long as this allows for."""
 
 _CHUNK = "chunk"
 _TYPES = {
