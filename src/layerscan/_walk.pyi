@@ -12,8 +12,9 @@ from typing_extensions import Buffer
 Tally: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int, int, int]
 # Path, errno, and whether it is in the named child.
 Fault: TypeAlias = tuple[bytes, int, bool]
-# Root's errno or 0; the tree's tally; the named child's, if the tree has it; faults by path.
-TreeFacts: TypeAlias = tuple[int, Tally, Tally | None, list[Fault]]
+# Root's errno or 0; the tree's tally; the named child's, if the tree has it; faults by path; of
+# trees that count apart, the blocks of inodes with names outside of the tree.
+TreeFacts: TypeAlias = tuple[int, Tally, Tally | None, list[Fault], int]
 
 class Cancel(Protocol):
     def is_set(self) -> bool: ...
@@ -23,6 +24,7 @@ def walk_trees(
     child: bytes | None,
     in_order: bool,
     all_inodes: bool,
+    apart: bool,
     threads: int,
     cross_mounts: bool,
     on_progress: Callable[[int, int], object] | None,
@@ -38,6 +40,8 @@ def walk_trees(
             later one. A root counted before gives a tally of zeros.
         all_inodes: with `in_order`, look for inodes with one name as well:
             needed where a root is no directory.
+        apart: a tree ends where another of `paths` begins, and an inode with several names
+            counts in the first tree that has one. A root named twice counts the first time.
         threads: how many; 0 chooses by the cores and the descriptors allowed.
         cross_mounts: enter other file systems that are mounted in a tree.
         on_progress: called every 0.1 seconds with the entries counted and the trees

@@ -9,6 +9,7 @@ face `walk_trees`. Its parts, from the ground up:
     _inodes.pxd     the set of hard-linked inodes
     _order.pxd      entries in the order of their inodes
     _folders.pxd    folders and the descriptors they hold
+    _apart.pxd      trees of which each inode counts in one
     _faults.pxd     errors with their paths
     _work.pxd       what each thread does
 
@@ -23,6 +24,7 @@ from libc.stdint cimport UINT64_MAX, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
+from layerscan.walking._apart cimport apart_free, note_roots, settle_named
 from layerscan.walking._faults cimport give_up
 from layerscan.walking._folders cimport Fault, Folder, Tree, Walk, leave, settle, unpark
 from layerscan.walking._inodes cimport inode_set_free
@@ -77,6 +79,7 @@ cdef int prepare(Walk *w, size_t tree_count, bint cross_mounts) noexcept nogil:
     cdef size_t i
     memset(w, 0, sizeof(Walk))
     pthread_mutex_init(&w.lock, NULL)
+    pthread_mutex_init(&w.apart.lock, NULL)
     ls_cond_init(&w.work)
     ls_cond_init(&w.ended)
     w.cross_mounts = cross_mounts
@@ -177,6 +180,8 @@ cdef void dispose(Walk *w) noexcept nogil:
     cdef size_t i
     cdef Fault *fault
     inode_set_free(&w.linked)
+    apart_free(&w.apart)
+    pthread_mutex_destroy(&w.apart.lock)
     for i in range(w.tree_count):
         inode_set_free(&w.trees[i].own_linked)
         pthread_mutex_destroy(&w.trees[i].lock)
@@ -236,6 +241,7 @@ cdef tuple tree_facts(const Tree *tree):
         tally_facts(&tree.whole),
         tally_facts(&tree.child) if tree.has_child else None,
         faults,
+        tree.shared_blocks,
     )
 
 
@@ -297,21 +303,30 @@ cdef void tear_down(Walk *w):
 
 
 def walk_trees(
-    list paths, bytes child, bint in_order, bint all_inodes, int threads, bint cross_mounts,
-    on_progress, cancel,
+    list paths, bytes child, bint in_order, bint all_inodes, bint apart, int threads,
+    bint cross_mounts, on_progress, cancel,
 ):
     """Walk each of `paths` in one pool; see _walk.pyi."""
     cdef Walk w
     cdef size_t i
+    cdef int error
     try:
         set_up(&w, paths, cross_mounts)
         if in_order:
             count_once(&w)
             w.all_inodes = all_inodes
+        if apart:
+            w.is_apart = True
+            with nogil:
+                error = note_roots(&w)
+            if error != 0:
+                raise MemoryError
         if child is not None:
             for i in range(w.tree_count):
                 w.trees[i].child_name = PyBytes_AS_STRING(child)
         drive(&w, threads, on_progress, cancel)
+        if apart:
+            settle_named(&w)
         return [tree_facts(&w.trees[i]) for i in range(w.tree_count)]
     finally:
         tear_down(&w)

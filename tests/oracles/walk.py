@@ -91,13 +91,13 @@ class _Tree:
         try:
             st = os.stat(self.root, follow_symlinks=False)
         except OSError as error:
-            return (_errno(error), self.whole.facts(), None, [])
+            return (_errno(error), self.whole.facts(), None, [], 0)
         self.device = st.st_dev
         self.folders: dict[tuple[bytes, ...], tuple[int, int]] = {(): _identity(st)}
         is_new = self.whole.add(st)
         tick(1)
         if not is_new:
-            return (0, _Tally().facts(), None, [])
+            return (0, _Tally().facts(), None, [], 0)
         pending: list[tuple[bytes, ...]] = [()] if stat.S_ISDIR(st.st_mode) else []
         while pending:
             folder = pending.pop()
@@ -111,7 +111,7 @@ class _Tree:
             finally:
                 os.close(fd)
         child = None if self.child is None else self.child.facts()
-        return (0, self.whole.facts(), child, sorted(self.faults))
+        return (0, self.whole.facts(), child, sorted(self.faults), 0)
 
     def _open(self, folder: tuple[bytes, ...]) -> int:
         fd = os.open(self.root, _DIRECTORY)

@@ -95,5 +95,6 @@ def _plain(path: str, usage: "Usage") -> dict[str, object]:
     plain: dict[str, object] = {"path": path, "usage": usage.usage, "size": usage.size}
     plain |= {"apparent_size": usage.size + usage.directory_size, **usage._asdict()}
     plain["errors"] = [{"path": os.fsdecode(one.path), "errno": one.errno} for one in usage.errors]
-    del plain["holes"], plain["directory_size"], plain["child"]
+    for name in ("holes", "directory_size", "child", "shared_blocks"):
+        del plain[name]
     return plain

@@ -17,7 +17,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset, strcmp, strlen
 
-from layerscan.walking._inodes cimport InodeSet
+from layerscan.walking._inodes cimport Apart, InodeSet
 from layerscan.walking._linux cimport (
     AT_FDCWD, Stat, close, ls_open_directory, ls_stat, pthread_cond_signal, pthread_cond_t,
     pthread_mutex_lock,
@@ -53,6 +53,10 @@ cdef struct Tree:
     InodeSet own_linked
     Rows *rows              # NULL: no table is asked for
     bint skipped            # its root was counted in a tree before
+    # Of trees that count apart: the root's inode as it was before the walk, and blocks that
+    # are counted here of inodes that have further names outside of this tree.
+    uint64_t ino
+    uint64_t shared_blocks
     Fault *faults
     int error  # the errno for which the root itself could not be read
 
@@ -82,6 +86,8 @@ cdef struct Walk:
     # Every inode is looked for among those counted, not only what has several names.
     bint all_inodes
     InodeSet linked
+    bint is_apart           # each inode counts in one tree, see _apart.pxd
+    Apart apart
     pthread_mutex_t lock
     pthread_cond_t work     # there is something to take, or the walk has ended
     pthread_cond_t ended

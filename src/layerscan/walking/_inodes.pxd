@@ -5,6 +5,8 @@ slot, at most 3/4 full. Each inode remembers in which of two trees it was seen
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
+from layerscan.walking._linux cimport pthread_mutex_t
+
 
 cdef struct Inode:
     uint64_t ino
@@ -23,13 +25,35 @@ cdef struct InodeSet:
     size_t used
 
 
-cdef inline size_t inode_slot(const InodeSet *inodes, uint64_t ino, uint32_t dev) noexcept nogil:
-    """Where the inode is, or the free slot where it belongs."""
+cdef struct Named:
+    # An inode with several names, of trees that count apart.
+    uint64_t ino, blocks, size
+    uint32_t dev
+    uint32_t tree           # the first that has one of them, from 1; 0 marks a free slot
+    uint32_t names, nlink   # how many were met, how many there are
+    unsigned short mode
+    bint elsewhere          # whether several trees have one
+
+
+cdef struct Apart:
+    InodeSet roots
+    pthread_mutex_t lock    # of what follows
+    Named *slots            # open addressing, as in `InodeSet`
+    size_t capacity, used
+
+
+cdef inline size_t inode_mix(uint64_t ino, uint32_t dev) noexcept nogil:
+    """A number for a place in a table."""
     # The finaliser of splitmix64: inode numbers are runs of neighbours.
     cdef uint64_t h = ino ^ (<uint64_t>dev << 40)
     h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9ULL
     h = (h ^ (h >> 27)) * 0x94d049bb133111ebULL
-    cdef size_t i = <size_t>(h ^ (h >> 31)) & (inodes.capacity - 1)
+    return <size_t>(h ^ (h >> 31))
+
+
+cdef inline size_t inode_slot(const InodeSet *inodes, uint64_t ino, uint32_t dev) noexcept nogil:
+    """Where the inode is, or the free slot where it belongs."""
+    cdef size_t i = inode_mix(ino, dev) & (inodes.capacity - 1)
     while inodes.slots[i].seen and not (
         inodes.slots[i].ino == ino and inodes.slots[i].dev == dev
     ):
@@ -74,6 +98,13 @@ cdef inline int inode_set_add(
     new = where & ~inode.seen
     inode.seen |= where
     return <int>new
+
+
+cdef inline uint32_t inode_set_seen(
+    const InodeSet *inodes, uint64_t ino, uint32_t dev
+) noexcept nogil:
+    """Where the inode was seen, 0 if it is not in the set."""
+    return inodes.slots[inode_slot(inodes, ino, dev)].seen if inodes.capacity else 0
 
 
 cdef inline void inode_set_free(InodeSet *inodes) noexcept nogil:

@@ -6,15 +6,16 @@ the hot path, and a thread holds one at a time. See "How the walk works" in
 docs/explanation/development.md.
 """
 
-from libc.errno cimport EINTR, ENOMEM, errno
+from libc.errno cimport EINTR, ENOENT, ENOMEM, errno
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
+from layerscan.walking._apart cimport add_name, is_root
 from layerscan.walking._faults cimport give_up, report
 from layerscan.walking._folders cimport (
     Folder, Tree, Walk, device, end_tree, enter, is_child, is_cycle, leave, new_folder,
 )
-from layerscan.walking._inodes cimport IN_CHILD, IN_TREE, inode_set_add
+from layerscan.walking._inodes cimport Named, IN_CHILD, IN_TREE, inode_set_add
 from layerscan.walking._linux cimport (
     AT_FDCWD, Stat, close, ls_dirent, ls_getdents, ls_load, ls_stat,
     pthread_cond_broadcast, pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock,
@@ -89,11 +90,38 @@ cdef inline int settle_linked(Scratch *s, Tree *tree) noexcept nogil:
     return 0
 
 
+cdef inline int keep_linked(Walk *w, Scratch *s, const Tree *tree) noexcept nogil:
+    """Keep linked inodes of trees that count apart. Returns 0, or -1 without memory."""
+    cdef size_t i
+    cdef LinkedInode *inode
+    cdef Named named
+    cdef int starved = 0
+    memset(&named, 0, sizeof(Named))
+    pthread_mutex_lock(&w.apart.lock)
+    for i in range(s.linked_count):
+        inode = &s.linked[i]
+        named.ino = inode.row.inode
+        named.dev = inode.dev
+        named.blocks = inode.row.blocks
+        named.size = inode.row.size
+        named.nlink = inode.row.nlink
+        named.mode = inode.mode
+        starved = add_name(w, tree, &named)
+        if starved != 0:
+            break
+    pthread_mutex_unlock(&w.apart.lock)
+    s.whole.duplicates += s.linked_count
+    s.linked_count = 0
+    return starved
+
+
 cdef inline void settle_counts(Walk *w, Scratch *s, Tree *tree) noexcept nogil:
     """Add a batch to its tree."""
-    cdef int starved
+    cdef int starved = 0
+    if w.is_apart and s.linked_count:
+        starved = keep_linked(w, s, tree)
     pthread_mutex_lock(&tree.lock)
-    starved = settle_linked(s, tree)
+    starved |= settle_linked(s, tree)
     if tree.rows != NULL and starved == 0:
         starved = rows_add(tree.rows, s.rows, s.row_count)
     add_tally(&tree.whole, &s.whole)
@@ -139,6 +167,8 @@ cdef inline Folder *measure_entry(
     cdef int error = ls_stat(folder.fd, name, &st)
     if error != 0:
         report(w, folder, name, error)
+        return NULL
+    if w.is_apart and is_root(w, &st):
         return NULL
     if is_child(folder, name):
         in_child = tree.has_child = True
@@ -271,11 +301,16 @@ cdef inline Folder *begin_tree(Walk *w, Tree *tree) noexcept nogil:
     cdef Stat st
     cdef Row row
     tree.error = ls_stat(AT_FDCWD, tree.path, &st)
+    if w.is_apart and tree.error == 0 and (st.stx_ino != tree.ino or device(&st) != tree.dev):
+        # Another tree counts what is there now.
+        tree.error = ENOENT
     if tree.error == 0:
         tree.dev = device(&st)
-        tree.skipped = w.in_order and is_counted(w, tree, &st)
+        tree.skipped |= w.in_order and is_counted(w, tree, &st)
     if tree.error == 0 and not tree.skipped:
         add_inode(&tree.whole, st.stx_mode, st.stx_blocks, st.stx_size)
+        if w.is_apart and st.stx_mode & S_IFMT != S_IFDIR and st.stx_nlink > 1:
+            tree.shared_blocks = st.stx_blocks
         if tree.rows != NULL:
             fill_row(&row, &st, 0)
             if rows_add(tree.rows, &row, 1) != 0:

@@ -67,6 +67,8 @@ class Usage(NamedTuple):
         errors: what could not be read, in the order of paths; not in the other
             figures. Of more than 100,000 in one walk only some are kept.
         error_count: how many there were.
+        shared_blocks: of trees that count `apart`, those of `blocks` that belong to inodes
+            with further names outside of the tree: its removal does not free them.
         child: the same for the child that was asked for, or None.
     """
 
@@ -84,6 +86,7 @@ class Usage(NamedTuple):
     errors: tuple[WalkError, ...] = ()
     error_count: int = 0
     child: "Usage | None" = None
+    shared_blocks: int = 0
 
     @property
     def usage(self) -> int:
@@ -147,6 +150,7 @@ def walk_many(
     threads: int | None = None,
     one_file_system: bool = True,
     count_once: bool = False,
+    apart: bool = False,
     on_progress: Callable[[Progress], object] | None = None,
     cancel: "Cancel | None" = None,
 ) -> list[Usage]:
@@ -161,11 +165,13 @@ def walk_many(
             their order, and what one has counted, an inode or a directory with
             all below it, counts in no later one. The `Usage` of a root that
             was counted before is all zeros.
+        apart: each inode counts in one tree: a tree ends where another of `paths` begins,
+            and an inode with several names counts in the first of `paths` that has one.
 
     Raises:
         InterruptedError: see `walk`.
         TypeError: `paths` is one path, and not several.
-        ValueError: see `walk`; or both `child` and `count_once` are given.
+        ValueError: see `walk`; or two of `child`, `count_once` and `apart` are given.
 
     Returns:
         One `Usage` for each of `paths`, in their order. It does not depend on
@@ -173,8 +179,8 @@ def walk_many(
     """
     if isinstance(paths, str | bytes | os.PathLike):
         raise TypeError(f"walk_many takes several paths, not one: give [{paths!r}], or call walk")
-    if count_once and child is not None:
-        raise ValueError("a child can be counted apart only where each tree counts by itself")
+    if (child is not None) + count_once + apart > 1:
+        raise ValueError("walk_many takes one of child, count_once and apart, not two")
     roots = [os.fsencode(path) for path in paths]
     name = None if child is None else os.fsencode(child)
     if name is not None and b"\0" in name:
@@ -182,7 +188,7 @@ def walk_many(
     all_inodes = count_once and not all(map(_is_directory, roots))
     trees = run_compiled(
         "walk_trees",
-        (roots, name, count_once, all_inodes),
+        (roots, name, count_once, all_inodes, apart),
         threads=threads,
         one_file_system=one_file_system,
         on_progress=on_progress,
@@ -229,13 +235,13 @@ def os_error(error: int, path: AnyPath) -> OSError:
 
 
 def _usage(root: bytes, facts: "TreeFacts") -> Usage:
-    root_error, whole, child, faults = facts
+    root_error, whole, child, faults, shared_blocks = facts
     if root_error:
         return Usage(0, 0, 0, 0, 0, 0, errors=(WalkError(root, root_error),), error_count=1)
     child_usage = None
     if child is not None:
         child_usage = _from_tally(child, [fault for fault in faults if fault[2]], None)
-    return _from_tally(whole, faults, child_usage)
+    return _from_tally(whole, faults, child_usage)._replace(shared_blocks=shared_blocks)
 
 
 def _from_tally(tally: "Tally", faults: "list[Fault]", child: Usage | None) -> Usage:
