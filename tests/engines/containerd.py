@@ -63,7 +63,7 @@ class Containerd(Engine):
             argv += ["--root", self.root]
             with open(config, "w", encoding="utf-8") as out:
                 out.write(CONFIG)
-        self._run_daemon(argv, cleanup, self._answers)
+        self.daemon = self._run_daemon(argv, cleanup, self._answers)
 
     def _answers(self) -> bool:
         return os.path.exists(self.socket) and succeeds(lambda: self.ctr("version"))

@@ -162,7 +162,7 @@ class Docker(DockerEngine):
         if self._config is not None:
             where = ["--config-file", self._config]
         dockerd = [*self._prefix, *self._dockerd(*where, "--containerd", socket)]
-        self._run_daemon(dockerd, cleanup, self._answers, log="dockerd.log")
+        self.daemon = self._run_daemon(dockerd, cleanup, self._answers, log="dockerd.log")
 
     def build(self, context: str, tag: str, *, buildkit: bool = False) -> str:
         """Build the folder `context`, its RUN steps without a network; the image id.

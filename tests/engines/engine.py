@@ -139,11 +139,12 @@ class Engine(ABC):
         ready: Callable[[], bool],
         *,
         log: str = "log",
-    ) -> None:
+    ) -> Daemon:
         """Start a daemon, which `cleanup` stops; returns once `ready()` is true."""
         daemon = Daemon(argv, log=os.path.join(self._state, log))
         cleanup.callback(daemon.stop)
         daemon.wait_until(ready)
+        return daemon
 
 
 def run(

@@ -14,6 +14,7 @@ import os
 import subprocess
 from typing import TYPE_CHECKING
 
+from tests.engines import loop
 from tests.engines.docker import DockerEngine
 from tests.engines.kept import kept
 
@@ -28,7 +29,7 @@ set -e
 # runc needs a mount point for its root.
 mount --rbind "$1" "$1"
 for name in proc sys dev; do mount --rbind "/$name" "$1/$name"; done
-mount --bind "$2" "$1$2"
+mount --rbind "$2" "$1$2"
 root=$1
 shift 2
 exec chroot "$root" "$@"
@@ -50,21 +51,43 @@ def chroot_folder() -> str:
 
 
 class TrixieDocker(DockerEngine):
-    """Docker 26 with the feature containerd-snapshotter."""
+    """Docker 26 with the feature containerd-snapshotter.
+
+    Args:
+        disk: bytes of a fresh ext4 for its data root; by default it is in a folder.
+        by_containerd: whether it has that feature; else its driver overlay2 keeps the images.
+    """
 
     programs = PROGRAMS
     prefix = "lstrixie-"
     buildkit = True
 
+    def __init__(self, *, disk: int | None = None, by_containerd: bool = True) -> None:
+        super().__init__()
+        self._disk = disk
+        self._by_containerd = by_containerd
+
     def _begin(self, cleanup: contextlib.ExitStack) -> None:
         root = chroot_folder()
         self.data_root = f"{self._state}/docker"
+        if self._disk is not None:
+            cleanup.enter_context(loop.ext4(self.data_root, self._disk))
         os.makedirs(root + self._state)
         cleanup.callback(os.rmdir, root + self._state)
+        self._start_daemon(cleanup, root, by_containerd=self._by_containerd)
+
+    def _start_daemon(
+        self, cleanup: contextlib.ExitStack, root: str, *, by_containerd: bool
+    ) -> None:
         config = f"{self._state}/daemon.json"
         with open(config, "w", encoding="utf-8") as out:
-            json.dump({"features": {"containerd-snapshotter": True}}, out)
+            json.dump({"features": {"containerd-snapshotter": by_containerd}}, out)
         enter = ("unshare", "--mount", "sh", "-c", ENTER, "enter", root, self._state)
         where = ("--data-root", self.data_root, "--config-file", config)
         daemon = [*enter, *self._dockerd(*where)]
-        self._run_daemon(daemon, cleanup, self._answers)
+        self.daemon = self._run_daemon(daemon, cleanup, self._answers)
+
+    def switch(self, *, by_containerd: bool) -> None:
+        """End the daemon, and start it with the images kept elsewhere."""
+        self.daemon.stop()
+        self._start_daemon(self._cleanup, chroot_folder(), by_containerd=by_containerd)

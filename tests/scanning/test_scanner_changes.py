@@ -14,6 +14,7 @@ from layerscan.scanning import scanner
 from layerscan.scanning.scanner import scan
 from layerscan.scanning.selection import Selection, want
 from layerscan.stores import open_store
+from layerscan.stores.holdings import Holdings
 from layerscan.stores.model import Growth, Image, Layer
 from layerscan.walking.walker import Usage, walk_many
 from tests.builders.overlay2 import StoreBuilder
@@ -83,6 +84,9 @@ class ScriptedStore:
         if self.before:
             self.before.pop(0)()
         return self.real.images()
+
+    def holdings(self) -> Holdings:
+        return self.real.holdings()
 
     def still_has(self, layer: Layer) -> bool:
         return not self.gone(layer) and self.real.still_has(layer)

@@ -6,6 +6,8 @@ subvolume or folder is mounted (proc(5), "mountinfo").
 
 import os
 import re
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 MOUNTS = "/proc/self/mountinfo"
@@ -38,6 +40,70 @@ class DataPlace(NamedTuple):
     mount: Mount
     folder: str
     unknown: tuple[str, ...]
+
+
+class Mounted(NamedTuple):
+    """What is mounted on this machine, as far as it can be seen.
+
+    Attributes:
+        ends: pairs of neighbours, ``<id>/merged``, of all paths on which something is mounted,
+            and of all folders that an overlay is made of.
+        points: paths on which something is mounted, as this process sees them, and the kinds
+            of file systems.
+        is_complete: False where processes have mounts of their own that cannot be looked at.
+    """
+
+    ends: frozenset[str]
+    points: Mapping[str, str]
+    is_complete: bool
+
+
+def mounted() -> Mounted:
+    """What is mounted now, in the mount namespaces of all processes.
+
+    Rootless engines, and those in a snap, have one of their own (mount_namespaces(7)).
+    """
+    ends: set[str] = set()
+    points: dict[str, str] = {}
+    is_complete = True
+    seen: set[str] = set()
+    for process in ("self", *filter(str.isdigit, _listed("/proc"))):
+        try:
+            namespace = os.readlink(f"/proc/{process}/ns/mnt")
+            if namespace in seen:
+                continue
+            with open(
+                f"/proc/{process}/mountinfo", encoding="utf-8", errors="surrogateescape"
+            ) as table:
+                mounts = [read_mount(line) for line in table]
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended
+        except (OSError, ValueError):
+            is_complete = False
+            continue
+        seen.add(namespace)
+        for mount in mounts:
+            if process == "self":
+                points[mount.point] = mount.kind
+            for path in (mount.point, *_overlaid(mount)):
+                names = path.split("/")
+                ends.update(map("/".join, pairwise(names)))
+    return Mounted(frozenset(ends), points, is_complete and bool(points))
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _overlaid(mount: Mount) -> Iterator[str]:
+    """The folders that an overlay is made of."""
+    for option in mount.options:
+        name, _, value = option.partition("=")
+        if name in ("lowerdir", "upperdir", "workdir", "lowerdir+"):
+            yield from value.split(":")
 
 
 def place_of(path: str) -> DataPlace:

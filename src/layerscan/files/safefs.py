@@ -154,6 +154,13 @@ class Folder:
         except OSError as error:
             raise Fault(self.where(name), reason(error)) from error
 
+    def link(self, name: str) -> str | None:
+        """What the symbolic link `name` in this folder says; None if it is none."""
+        try:
+            return os.readlink(name, dir_fd=self.fd)
+        except OSError:
+            return None
+
     def folders(self) -> set[str]:
         """The names of the folders in this one: cheaper than to `require` each of them."""
         try:

@@ -98,6 +98,7 @@ class Config(NamedTuple):
 
     platform: Platform
     diff_ids: tuple[str, ...]  # bottom up
+    created: str = ""  # when, as it says itself; no reader depends on it
 
 
 def loads(raw: bytes, source: str, *, media_type: str | None = None) -> Manifest | Index:
@@ -143,7 +144,8 @@ def loads_config(raw: bytes, source: str) -> Config:
     no, fits = digests.NO_DIGEST, digests.is_digest
     diff_ids = jsondoc.strings(rootfs, "diff_ids", at, longest=_MOST_ENTRIES, what=no, fits=fits)
     platform = Platform(*(jsondoc.text(document, key, place, "") for key in Platform._fields))
-    return Config(platform, diff_ids)
+    created = document.get("created")
+    return Config(platform, diff_ids, created if isinstance(created, str) else "")
 
 
 def _media_type(document: dict[str, object], place: Place, given: str | None) -> str:

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from layerscan.problem import Problem
 from layerscan.reference import Reference
+from layerscan.stores.holdings import Holdings
 
 
 class Layer(NamedTuple):
@@ -50,6 +51,7 @@ class Image(NamedTuple):
         exact_paths: the same for this image, beside its layers.
         other_names: further names that are no full references, printable and
             sorted; some stores take any text.
+        created: when, as its config says it: RFC 3339, or anything else.
         foreign_names: those of `names` and `other_names` that mean another image, the same
             for this machine's platform, unless the platform of this one is asked for.
     """
@@ -64,6 +66,7 @@ class Image(NamedTuple):
     exact_paths: tuple[str, ...] = ()
     other_names: tuple[str, ...] = ()
     foreign_names: frozenset[Reference | str] = frozenset()
+    created: str = ""
 
     @property
     def has_name(self) -> bool:
@@ -144,6 +147,13 @@ class Store(Protocol):
     @property
     def empty_note(self) -> str:
         """One line for the user if `images` found none and met no problem."""
+
+    def holdings(self) -> Holdings:
+        """Who holds what of the store's folders, by its records as they are now.
+
+        Raises:
+            StoreError: as `images`.
+        """
 
     def still_has(self, layer: Layer) -> bool:
         """Whether `layer` is there still, in the very folder it names, as far as can be seen.

@@ -51,6 +51,22 @@ def docker_root() -> str:
     return docker_settings(DOCKER_CONFIG, DOCKER_ROOT).data_root
 
 
+def unused_of_docker(data_root: str) -> tuple[str, str]:
+    """Why the Docker with this data root has no images in drivers, or in containerd.
+
+    Empty where it may have them there, or where its settings do not say.
+    """
+    try:
+        settings = docker_settings(DOCKER_CONFIG, DOCKER_ROOT)
+    except StoreError:
+        return "", ""
+    if os.path.realpath(settings.data_root) != data_root:
+        return "", ""
+    # Of a driver that is named, only that containerd is not used is known.
+    no_drivers = "" if settings.no_containerd else settings.no_overlay2
+    return no_drivers, settings.no_containerd
+
+
 def docker(*, everyone: bool = False) -> list[StorePlace]:
     """Where Docker keeps the images of its graph drivers, `everyone`'s or this user's."""
     places = _of_docker(DOCKER_CONFIG, DOCKER_ROOT, "docker")

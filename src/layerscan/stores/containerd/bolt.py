@@ -255,6 +255,12 @@ class Bucket:
             if value.is_bucket:
                 yield key, self._inner(key, value)
 
+    def values(self) -> Iterator[tuple[bytes, bytes]]:
+        """All values in this bucket, by their keys, in order. Buckets are passed over."""
+        for key, value in self._elements():
+            if not value.is_bucket:
+                yield key, value.content()
+
     def _inner(self, key: bytes, bucket: Value, *, keep: bool = False) -> "Bucket":
         return Bucket(self._database, self._database.bucket_page(bucket, key, keep=keep))
 

@@ -6,6 +6,7 @@ databases are of the same moment. What the records mean together is ``reading``'
 matter. What cannot be read, is not there or is damaged is a `Fault`.
 """
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import cached_property
 from typing import NamedTuple
@@ -57,7 +58,7 @@ class Namespace:
 
     def __init__(self, where: str, bucket: Bucket) -> None:
         self._where = where
-        self._bucket = bucket
+        self.bucket = self._bucket = bucket
         self._snapshots = bucket.bucket(b"snapshots", _OVERLAYFS)
 
     @property
@@ -137,6 +138,20 @@ class Snapshots(Database):
     def _bucket(self) -> Bucket | None:
         return self.root.bucket(_VERSION, b"snapshots")
 
+    def folders(self) -> Iterator[tuple[bytes, str, bytes]]:
+        """Of each snapshot of whatever kind: its key, its folder, the key of the one beneath."""
+        keys = () if self._bucket is None else self._bucket.keys()
+        for key in keys:
+            record = self._bucket.record(key, b"id", b"parent") if self._bucket else None
+            if record is None:
+                continue
+            number, parent = record
+            try:
+                yield key, str(uvarint(number)), parent
+            except ValueError as error:
+                what = f"the id of snapshot {shown(key)} is {shown(error.args[0])}"
+                raise Fault(self.where, what) from None
+
     def read(self, key: bytes, chain_id: str) -> Snapshot:
         """The committed snapshot under `key`, of the layer `chain_id`."""
         bucket = self._bucket
@@ -172,7 +187,8 @@ class ContainerdRecords(ExitStack):
                 self.snapshots = or_fault(Snapshots, root, elsewhere, copied=True)
                 if isinstance(self.snapshots, Snapshots):
                     opened.enter_context(self.snapshots)
-                if self._names.is_newest():
+                self._are_of_one_moment = self._names.is_newest()
+                if self._are_of_one_moment:
                     break
             # Else of nearly one moment: what is missing then is seen when it is looked for.
             top = self._names.root.bucket(_VERSION)
@@ -181,6 +197,10 @@ class ContainerdRecords(ExitStack):
                 for key, bucket in (top.buckets() if top else ())
             }
             self.push(opened.pop_all())
+
+    def are_unmoved(self) -> bool:
+        """Whether all that was read of both databases is of one moment."""
+        return self._are_of_one_moment and self._names.is_newest()
 
     def check_unmoved(self) -> None:
         """Make sure that what was read of a database is of one transaction."""

@@ -7,11 +7,15 @@ while an engine changes it, and whether a layer is there still. What is in it is
 
 import os
 import stat
+from contextlib import suppress
+from time import sleep
 
 from layerscan.errors import StoreError
 from layerscan.files.safefs import Fault, Folder
 from layerscan.oci.platforms import parse_platform
+from layerscan.stores.containerd.docker import with_docker
 from layerscan.stores.containerd.footprint import GROWTH
+from layerscan.stores.containerd.holdings import named, read_holdings
 from layerscan.stores.containerd.reading import ContainerdReading
 from layerscan.stores.containerd.records import (
     METADATA,
@@ -21,15 +25,23 @@ from layerscan.stores.containerd.records import (
     Snapshots,
 )
 from layerscan.stores.engine_files import store_error
+from layerscan.stores.holdings import Holdings
 from layerscan.stores.model import Image, Layer
-from layerscan.stores.places import CONTAINERD_IN_DOCKER, real_folder
-from layerscan.stores.readings import StoreBase, some
+from layerscan.stores.places import (
+    CONTAINERD_IN_DOCKER,
+    CONTAINERD_ROOT,
+    docker_root,
+    real_folder,
+    unused_of_docker,
+)
+from layerscan.stores.readings import PAUSES, StoreBase, some
 from layerscan.text import shown
 
 _ATTEMPTS = 5
 """How often a layer is looked up in a database that changes meanwhile."""
 
-_FIRST = {"moby": 0, "k8s.io": 1, "default": 2}
+_DOCKER = "moby"
+_FIRST = {_DOCKER: 0, "k8s.io": 1, "default": 2}
 """The namespaces of Docker, of Kubernetes, and of ctr, in the order of preference."""
 
 
@@ -89,6 +101,39 @@ class ContainerdStore(StoreBase):
         done = self._settled(self._read)
         self._keys = done.keys
         return done.images
+
+    def holdings(self) -> Holdings:
+        """Who holds what of containerd's root, by its records as they are now."""
+        for pause in (*PAUSES, 0.0):
+            found = self._read_holdings()
+            if found.is_settled:
+                break
+            sleep(pause)
+        return named(found)
+
+    def _read_holdings(self) -> Holdings:
+        with (
+            store_error(),
+            Folder(self.root) as root,
+            ContainerdRecords(root, self._snapshotter) as records,
+        ):
+            found = read_holdings(root, records, self._snapshotter)
+            docker = self._docker_root(records)
+            if docker is not None:
+                with Folder(docker) as data_root:
+                    found = with_docker(found, data_root, unused_of_docker(docker)[0])
+            return found._replace(is_settled=records.are_unmoved())
+
+    def _docker_root(self, records: ContainerdRecords) -> str | None:
+        """The data root of the Docker that keeps its images here, None where there is none."""
+        inside = f"/{CONTAINERD_IN_DOCKER}"
+        if self.root.endswith(inside):
+            return self.root.removesuffix(inside)
+        # A containerd of the machine may be used by the machine's Docker.
+        if _DOCKER in records.namespaces and self.root == os.path.realpath(CONTAINERD_ROOT):
+            with suppress(OSError, StoreError):
+                return os.path.realpath(docker_root(), strict=True)
+        return None
 
     def still_has(self, layer: Layer) -> bool:
         """Whether the snapshotter has `layer` on record as `images` gave it."""

@@ -59,6 +59,7 @@ class ImageRecord(NamedTuple):
     image without layers, and for a list of images."""
     documents: tuple[str, ...]  # their names
     digests: dict[str, str]  # of the documents, where they are on record, by name
+    created: str = ""  # when, as it is written there
 
 
 class StorageRecords(NamedTuple):
@@ -93,13 +94,13 @@ def read_records(root: Folder) -> StorageRecords:
     faults: list[Fault] = []
     images: list[ImageRecord] = []
     layers: dict[str, LayerRecord | Fault] = {}
-    for value, place in _list(root, IMAGES, IMAGES_FILE):
+    for value, place in read_list(root, IMAGES, IMAGES_FILE):
         try:
             images.append(_image(value, place))
         except DocumentError as error:
             faults.append(fault_of(error, place.source))
     for file in LAYERS_FILES:
-        for value, place in _list(root, LAYERS, file):
+        for value, place in read_list(root, LAYERS, file):
             _add_layer(value, place, layers, faults)
     return StorageRecords(root.path, identity, tuple(images), layers, tuple(faults))
 
@@ -123,7 +124,7 @@ def kept_layers(stores: Sequence[StorageRecords]) -> dict[str, str]:
 
 def has_images(root: Folder) -> bool:
     """Whether the store in the folder `root` has any image on record."""
-    return next(_list(root, IMAGES, IMAGES_FILE), None) is not None
+    return next(read_list(root, IMAGES, IMAGES_FILE), None) is not None
 
 
 def document_file(name: str) -> str:
@@ -133,7 +134,7 @@ def document_file(name: str) -> str:
     return "=" + base64.b64encode(name.encode()).decode()
 
 
-def _list(root: Folder, name: str, file: str) -> Iterator[tuple[object, Place]]:
+def read_list(root: Folder, name: str, file: str) -> Iterator[tuple[object, Place]]:
     """The entries of a list, and where each is, to be said in messages."""
     folder = root.folder_if_there(name)
     if folder is None:
@@ -200,6 +201,7 @@ def _image(value: object, place: Place) -> ImageRecord:
         tops=tuple(dict.fromkeys(tops)),
         documents=jsondoc.strings(document, "big-data-names", place),
         digests={name: digest for name, digest in known.items() if digests.is_digest(digest)},
+        created=jsondoc.text(document, "created", place, ""),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from layerscan.errors import StoreError
 from layerscan.files.safefs import Fault, Folder
 from layerscan.stores.containers_storage.footprint import GROWTH
+from layerscan.stores.containers_storage.holdings import read_holdings
 from layerscan.stores.containers_storage.reading import StorageReading
 from layerscan.stores.containers_storage.records import (
     DRIVER,
@@ -22,6 +23,7 @@ from layerscan.stores.containers_storage.records import (
     read_records,
 )
 from layerscan.stores.engine_files import store_error
+from layerscan.stores.holdings import Holdings
 from layerscan.stores.model import Image, Layer
 from layerscan.stores.places import real_folder
 from layerscan.stores.readings import StoreBase
@@ -68,6 +70,11 @@ class ContainersStorageStore(StoreBase):
         self._stamps = done.stamps
         self._take(done.records)
         return done.images
+
+    def holdings(self) -> Holdings:
+        """Who holds what of the store, by its lists as they are now."""
+        with store_error(), Folder(self.root) as root:
+            return read_holdings(root)
 
     def still_has(self, layer: Layer) -> bool:
         """Whether an image still keeps `layer`, and its folder is the one that `images` saw.

@@ -141,6 +141,7 @@ class Overlay2Reading(Reading):
             layers=layers,
             digests=digests,
             exact_paths=image_paths(self._root.path, image_id) if self._exact else (),
+            created=config.created,
             **config.platform._asdict(),
         )
 

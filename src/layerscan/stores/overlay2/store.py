@@ -10,11 +10,13 @@ import stat
 from layerscan.errors import StoreError
 from layerscan.files.safefs import Fault, Folder
 from layerscan.stores.engine_files import store_error
+from layerscan.stores.holdings import Holdings
 from layerscan.stores.model import Image, Layer
 from layerscan.stores.overlay2.footprint import GROWTH
+from layerscan.stores.overlay2.holdings import read_holdings
 from layerscan.stores.overlay2.layerdb import read_cache_id
 from layerscan.stores.overlay2.reading import Overlay2Reading
-from layerscan.stores.places import real_folder
+from layerscan.stores.places import real_folder, unused_of_docker
 from layerscan.stores.readings import StoreBase
 from layerscan.text import printable
 
@@ -50,6 +52,12 @@ class Overlay2Store(StoreBase):
     def images(self) -> list[Image]:
         """Every image that can be read whole, sorted by image id."""
         return self._settled(self._read).images
+
+    def holdings(self) -> Holdings:
+        """Who holds what of the data root, by its records as they are now."""
+        images = self.images()
+        with store_error(), Folder(self.root) as root:
+            return read_holdings(root, images, self.problems, unused_of_docker(self.root)[1])
 
     def still_has(self, layer: Layer) -> bool:
         """Whether the store has `layer` on record as `images` gave it."""
