@@ -133,6 +133,7 @@ def test_json_has_all_facts(tmp_path: Path, meta: Path) -> None:
         ],
         "missing_others": {"blobs": 0, "size": 0},
         "download": 1024,
+        "delete": None,
         "warnings": [f"{meta}: {ALONE}"],
     }
 

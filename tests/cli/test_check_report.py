@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from layerscan.cli.check_report import print_report
+from layerscan.fit.deletions import Deletion
 from layerscan.fit.verdict import (
     Bundle,
     InodeNeed,
@@ -18,12 +21,17 @@ from layerscan.fit.verdict import (
     Space,
     Verdict,
 )
+from layerscan.ledger.reclaim import Reclaim, Removed
+from layerscan.stores.holdings import Category, Holding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 A, B, C = (f"sha256:{letter * 64}" for letter in "abc")
 TOTAL = 1000
+SCHEMA = json.loads(
+    resources.files("layerscan").joinpath("schemas", "check.schema.json").read_text()
+)
 
 
 def space(required: int, available: int, **more: Any) -> Space:  # noqa: ANN401 - fields of it
@@ -202,5 +210,43 @@ def test_same_facts_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
         "missing_layers": [{"digest": A, "archive_size": 10, "usage": 100, "rule": "estimate"}],
         "missing_others": {"blobs": 3, "size": 7},
         "download": 17,
+        "delete": None,
         "warnings": ["w"],
+    }
+
+
+def test_what_could_go(capsys: pytest.CaptureFixture[str]) -> None:
+    image = Holding(
+        "image:a",
+        Category.IMAGES,
+        "shop:1",
+        names=("shop:1", "shop@sha256:00"),
+        image_id=A,
+        tool=("docker", "image", "rm"),
+    )
+    found = verdict(space(600, 500, reserved=0))
+    reclaim = Reclaim((Removed((image,), 2048),), (), 0)
+    for suffices, end in ((True, "it would fit"), (False, "still too little")):
+        print_report(
+            *(found, "text"), device="d", warnings=(), deletion=Deletion(reclaim, "data", suffices)
+        )
+        printed = capsys.readouterr().out.splitlines()
+        assert printed[-2] == f"without these, 2.0 KiB more would be free: {end}"
+        assert "FREED  ID            IMAGE THAT THE UPDATE DOES NOT NEED" in printed[-5]
+        assert printed[-4].split() == ["2.0", "KiB", A[7:19], "shop:1"]
+    nothing = Deletion(Reclaim((), (), 0), "data", suffices=False)
+    print_report(found, "text", device="d", warnings=(), deletion=nothing)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-2] == "no image could be removed: a container or the update needs each"
+    print_report(
+        *(found, "json"), device="d", warnings=(), deletion=Deletion(reclaim, "data", suffices=True)
+    )
+    document = json.loads(capsys.readouterr().out)
+    Draft202012Validator(SCHEMA).validate(document)
+    assert document["delete"] == {
+        "suffices": True,
+        "volume": "data",
+        "freed": 2048,
+        "images": [{"names": ["shop:1", "shop@sha256:00"], "image_id": A, "freed": 2048}],
+        "commands": [["docker", "image", "rm", "shop:1"]],
     }

@@ -102,10 +102,11 @@ def test_a_table_of_900_layers_takes_a_tenth_of_the_scan(tmp_path: Path) -> None
         store.image(layers, names=[f"{name}:1"], pushed={name: None})
     found = scan(open_store("overlay2", store.root))
     assert len(found.costs) == 900
+    holdings = found.store.holdings().holdings
 
     def shown() -> None:
         with redirect_stdout(io.StringIO()) as out:
-            print_report(of_scan(found), "table")
+            print_report(of_scan(found, holdings), "table")
         assert len(out.getvalue().splitlines()) == 30 + 900 + 5
 
     # What both take of the processor, in turns: what else runs counts for neither.

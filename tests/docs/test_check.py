@@ -44,6 +44,13 @@ def test_every_field_is_described(name: str) -> None:
     example = documented(name)
     if name == "check":
         example |= {"warnings": [""], "missing_others": {"blobs": 0, "size": 0}}
+        example["delete"] = {
+            "suffices": True,
+            "volume": "",
+            "freed": 0,
+            "images": [{"names": [""], "image_id": "", "freed": 0}],
+            "commands": [[""]],
+        }
         example["volumes"][0]["inodes"] = {"required": 0, "free": 0}
     else:
         (example,) = example

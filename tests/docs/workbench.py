@@ -13,9 +13,11 @@ import pytest
 from layerscan.fit import device_file
 from layerscan.fit.device import Device, EngineLayers, Volume
 from tests.builders.fit_apps import App, Layer, encode, metadata_of
+from tests.builders.ledger_case import add
 from tests.builders.machine import Machine
 from tests.builders.published_apps import put_fleet
 from tests.builders.registry_server import OpenRegistry
+from tests.builders.tree import File
 from tests.cli_runner import Fleet, environment
 from tests.docs.reader import DEVICES, ROOT, blocks
 from tests.docs.registry import fill
@@ -66,6 +68,11 @@ class Workbench:
         fleet = Fleet.build(docker)
         name = "hub.foundries.io/fleet/app"
         fleet.store.image([fleet.base], names=[f"{name}:1043"], pushed={name: None})
+        add(
+            str(docker),
+            File("volumes/shop_data/_data/orders", size=600_000, seed=1),
+            File(f"overlay2/{'0123456789abcdef' * 4}/diff/left", size=2_000_000, seed=2),
+        )
         registry = OpenRegistry()
         put_fleet(registry, fleet.store, fleet.base)
         fill(registry, folder)

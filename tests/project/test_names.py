@@ -15,6 +15,7 @@ SAME = {
     "read": "a form of tables of contents is read",
     "layer_paths": "a store's footprint, of a layer",
     "image_paths": "and of an image",
+    "read_holdings": "who holds what of a kind of store",
     "load": "a document, from its file",
     "loads": "and from its bytes, as in `json`",
     "dumps": "and back",

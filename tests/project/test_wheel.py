@@ -40,7 +40,9 @@ SHIPPED = {
     "layerscan/schemas/stores.schema.json",
     "layerscan/schemas/device.schema.json",
     "layerscan/schemas/check.schema.json",
+    "layerscan/schemas/df.schema.json",
     "layerscan/schemas/diff.schema.json",
+    "layerscan/schemas/reclaim.schema.json",
 }
 
 

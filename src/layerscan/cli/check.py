@@ -19,10 +19,14 @@ from layerscan.cli.status import ExitStatus
 from layerscan.errors import LayerscanError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from layerscan.fit.contents import AppContents
+    from layerscan.fit.deletions import Deletion
     from layerscan.fit.device import Device
     from layerscan.fit.policies import Policy
     from layerscan.fit.sources import FoundApp
+    from layerscan.fit.verdict import Verdict
     from layerscan.registry import RegistryClient
 
 HELP = "does an App fit on a device?"
@@ -140,13 +144,44 @@ def run(options: argparse.Namespace) -> int:
     if options.device is None and policy.hashes_blobs and not options.quick:
         blobs = (blob for app in apps for blob in blobs_of(app, architecture))
         device = live.with_hashed_blobs(device, roots(options)[0], blobs)
-    verdict = ask(policy, apps, device, architecture=architecture, circumstances=circumstances)
+
+    def ask_of(device: "Device") -> "Verdict":
+        return ask(policy, apps, device, architecture=architecture, circumstances=circumstances)
+
+    verdict = ask_of(device)
+    deletion = None
+    if options.device is None and not verdict.fits:
+        deletion = _deletion(verdict, device, roots(options)[1], apps, ask_of)
     of_apps = (note for app in apps for note in app.notes)
     notes = (*_useless(options), *device.notes, *of_apps, *verdict.notes)
     warnings = tuple(dict.fromkeys(notes))
     complain("warning", *warnings)
-    print_report(verdict, options.format, device=device.source, warnings=warnings)
+    print_report(
+        verdict, options.format, device=device.source, warnings=warnings, deletion=deletion
+    )
     return ExitStatus.DONE if verdict.fits else ExitStatus.DOES_NOT_FIT
+
+
+def _deletion(
+    verdict: "Verdict",
+    device: "Device",
+    root: str,
+    apps: "list[AppContents]",
+    ask: "Callable[[Device], Verdict]",
+) -> "Deletion | None":
+    """What would have to go for it to fit; None where that is not known, as a warning says."""
+    import os
+
+    from layerscan.errors import DocumentError, StoreError
+    from layerscan.fit.deletions import what_to_delete
+
+    if not os.path.isdir(root):
+        return None
+    try:
+        return what_to_delete(verdict, device, root, apps, ask)
+    except (StoreError, DocumentError) as error:
+        complain("warning", f"cannot tell which images could be removed: {error}")
+        return None
 
 
 def _check(options: argparse.Namespace, policy: "Policy") -> None:

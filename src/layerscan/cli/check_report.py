@@ -9,12 +9,15 @@ from layerscan.text import printable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from layerscan.fit.deletions import Deletion
     from layerscan.fit.verdict import Bundle, Space, Verdict
 
 _PURPOSES = {"store": "blobs", "docker": "layers", "layers": "content of layers"}
 
 
-def _plain(verdict: "Verdict", device: str, warnings: "Sequence[str]") -> dict[str, object]:
+def _plain(
+    verdict: "Verdict", deletion: "Deletion | None", device: str, warnings: "Sequence[str]"
+) -> dict[str, object]:
     by_size = verdict.limit.reserved is not None
     return {
         "fits": verdict.fits,
@@ -37,7 +40,25 @@ def _plain(verdict: "Verdict", device: str, warnings: "Sequence[str]") -> dict[s
         ],
         "missing_others": None if verdict.others is None else verdict.others._asdict(),
         "download": verdict.download,
+        "delete": None if deletion is None else _plain_deletion(deletion),
         "warnings": list(warnings),
+    }
+
+
+def _plain_deletion(deletion: "Deletion") -> dict[str, object]:
+    return {
+        "suffices": deletion.suffices,
+        "volume": deletion.volume,
+        "freed": deletion.reclaim.freed,
+        "images": [
+            {
+                "names": list(one.names),
+                "image_id": one.holdings[0].image_id,
+                "freed": one.freed,
+            }
+            for one in deletion.reclaim.removed
+        ],
+        "commands": deletion.reclaim.commands(),
     }
 
 
@@ -62,10 +83,17 @@ def _volume(space: "Space") -> dict[str, object]:
     }
 
 
-def print_report(verdict: "Verdict", form: str, *, device: str, warnings: "Sequence[str]") -> None:
+def print_report(
+    verdict: "Verdict",
+    form: str,
+    *,
+    device: str,
+    warnings: "Sequence[str]",
+    deletion: "Deletion | None" = None,
+) -> None:
     """Print the answer, as JSON or for people: tables, and in the last line what it is."""
     if form == "json":
-        print_json(_plain(verdict, device, warnings))
+        print_json(_plain(verdict, deletion, device, warnings))
         return
     tables = [_space_table(verdict.spaces)]
     if verdict.bundles:
@@ -79,6 +107,8 @@ def print_report(verdict: "Verdict", form: str, *, device: str, warnings: "Seque
     print(f"layers missing: {len(verdict.missing)}{beside}, download: {human(verdict.download)}")
     for line in _to_free(verdict):
         print(line)
+    if deletion is not None:
+        _print_deletion(deletion)
     subject = ", ".join(map(printable, verdict.rules))
     limit = verdict.limit
     allowed = f"watermark {limit.watermark} %"
@@ -86,6 +116,22 @@ def print_report(verdict: "Verdict", form: str, *, device: str, warnings: "Seque
         allowed = f"{human(limit.reserved)} reserved"
     answer = "fits" if verdict.fits else "does not fit"
     print(f"{answer}: {subject} for {verdict.architecture} ({verdict.policy}, {allowed})")
+
+
+def _print_deletion(deletion: "Deletion") -> None:
+    """Which images could go, in the order in which they were chosen."""
+    found = deletion.reclaim
+    if not found.removed:
+        print("no image could be removed: a container or the update needs each")
+        return
+    table = Table(["FREED"], ["ID", "IMAGE THAT THE UPDATE DOES NOT NEED"])
+    for one in found.removed:
+        name = ", ".join(one.arguments) if one.names else "(no name)"
+        table.add(human(one.freed), short(one.holdings[0].image_id), name)
+    print()
+    print_tables(table)
+    enough = "it would fit" if deletion.suffices else "still too little"
+    print(f"without these, {human(found.freed)} more would be free: {enough}")
 
 
 def _to_free(verdict: "Verdict") -> list[str]:

@@ -7,12 +7,14 @@ from layerscan.cli import (
     check,
     completion,
     device,
+    df,
     diff,
     du,
     inspect,
     merge,
     predict,
     publish,
+    reclaim,
     scan,
     stores,
 )
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 _COMMANDS = {
     "scan": scan,
+    "df": df,
+    "reclaim": reclaim,
     "merge": merge,
     "publish": publish,
     "predict": predict,

@@ -4,7 +4,7 @@ A scan and a prediction are reported alike.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from layerscan.cli.output import print_json
@@ -14,6 +14,7 @@ from layerscan.text import printable_path
 if TYPE_CHECKING:
     from layerscan.prediction.images import PredictedLayer, Prediction
     from layerscan.scanning.result import LayerCost, Scan
+    from layerscan.stores.holdings import Holding
 
 
 class ReportedImage(NamedTuple):
@@ -27,6 +28,9 @@ class ReportedImage(NamedTuple):
     variant: str  # empty if there is none
     layers: tuple[str, ...]  # chain_ids of its layers, bottom up
     beside: int  # bytes of disk that it takes beside its layers
+    own: frozenset[str]  # chain_ids of those that would go with it
+    goes: bool = True  # whether removing it gives back what it takes beside them
+    in_container: bool | None = None  # whether a container uses it; None of a prediction
 
 
 class ReportedLayer(NamedTuple):
@@ -55,15 +59,15 @@ class Report(NamedTuple):
     ending: Mapping[str, object]  # what the JSON has at its end: warnings and the like
 
 
-def of_scan(result: "Scan") -> Report:
-    """The report of a scan."""
+def of_scan(result: "Scan", holdings: "Iterable[Holding]") -> Report:
+    """The report of a scan of a store with these holdings."""
     digests = _scanned_digests(result)
     return Report(
         subject={"store": {"kind": result.store.kind, "root": result.store.root}},
         closing=f"in {result.store.kind} store {printable_path(result.store.root)}",
         accounting=str(result.accounting),
         fs_block_size=result.fs_block_size,
-        images=_scanned_images(result),
+        images=_scanned_images(result, holdings),
         layers={
             chain: ReportedLayer(
                 chain,
@@ -84,20 +88,35 @@ def of_scan(result: "Scan") -> Report:
     )
 
 
-def _scanned_images(result: "Scan") -> list[ReportedImage]:
-    return [
-        ReportedImage(
-            one.image.image_id,
-            (*(name.familiar for name in one.image.names), *one.image.other_names),
-            one.label,
-            one.image.architecture,
-            one.image.os,
-            one.image.variant,
-            tuple(layer.chain_id for layer in one.image.layers),
-            result.image_usage[one.image.image_id],
+def _scanned_images(result: "Scan", holdings: "Iterable[Holding]") -> list[ReportedImage]:
+    # Loaded here: a scan that reports nothing needs none of it.
+    from layerscan.ledger.model import Item
+    from layerscan.ledger.reclaim import Reclaimer
+
+    reclaimer = Reclaimer(Item(one, usage=0, shared=0) for one in holdings)
+    found = []
+    for one in result.chosen:
+        image = one.image
+        names = (*(name.familiar for name in image.names), *image.other_names)
+        records = reclaimer.having(image.image_id, (*map(str, image.names), *names))
+        freed = reclaimer.freed_alone(records)
+        own = frozenset(layer.chain_id for layer in image.layers if layer.folder in freed)
+        found.append(
+            ReportedImage(
+                image.image_id,
+                names,
+                one.label,
+                image.architecture,
+                image.os,
+                image.variant,
+                tuple(layer.chain_id for layer in image.layers),
+                result.image_usage[image.image_id],
+                own,
+                bool(records) and not reclaimer.kept(records),
+                reclaimer.is_used(records),
+            )
         )
-        for one in result.chosen
-    ]
+    return found
 
 
 def _files(cost: "LayerCost") -> int:
@@ -120,6 +139,9 @@ def _scanned_digests(result: "Scan") -> dict[str, tuple[str, ...]]:
 def of_prediction(result: "Prediction") -> Report:
     """The report of a prediction."""
     model = result.model
+    counts = Counter(
+        chain for one in result.images for chain in {layer.chain_id for layer in one.layers}
+    )
     return Report(
         subject={"store": {"kind": model.store.name}, "file_system": model.fs.name},
         closing=f"predicted for {model.fs.name}, {model.store.name} store",
@@ -135,19 +157,17 @@ def of_prediction(result: "Prediction") -> Report:
                 one.image.platform.variant,
                 tuple(layer.chain_id for layer in one.layers),
                 one.usage,
+                frozenset(layer.chain_id for layer in one.layers if counts[layer.chain_id] == 1),
             )
             for one in result.images
         ],
-        layers=_predicted_layers(result),
+        layers=_predicted_layers(result, counts),
         ending={"warnings": list(result.notes)},
     )
 
 
-def _predicted_layers(result: "Prediction") -> dict[str, ReportedLayer]:
-    """The layers by chain_id: one that several images have is the same layer in all of them."""
-    images = Counter(
-        chain for one in result.images for chain in {layer.chain_id for layer in one.layers}
-    )
+def _predicted_layers(result: "Prediction", images: Mapping[str, int]) -> dict[str, ReportedLayer]:
+    """The layers by chain_id: one that several `images` have is the same layer in all of them."""
     found: dict[str, list[PredictedLayer]] = {}
     for one in result.images:
         for layer in one.layers:
@@ -200,17 +220,18 @@ def _counted(number: int, things: str) -> str:
 def _costly_images(report: Report) -> list[tuple[ReportedImage, dict[str, int]]]:
     """What each image costs, in bytes, the largest usage first.
 
-    Its usage is that of its layers and what it takes beside them: `shared` is that of layers
-    which other images have too, and `own` what would be free if the image were removed.
+    Its usage is that of its layers and what it takes beside them: `own` is what would be free
+    if the image were removed, and `shared` what something else keeps.
     """
     found = []
     for image in report.images:
         # An image may have the same layer twice: one folder, counted once.
         layers = [report.layers[chain] for chain in dict.fromkeys(image.layers)]
         usage = image.beside + sum(layer.usage for layer in layers)
-        shared = sum(layer.usage for layer in layers if layer.images > 1)
+        own = sum(layer.usage for layer in layers if layer.chain_id in image.own)
+        own += image.beside if image.goes else 0
         size = sum(layer.size for layer in layers)
-        costs = {"size": size, "usage": usage, "shared": shared, "own": usage - shared}
+        costs = {"size": size, "usage": usage, "shared": usage - own, "own": own}
         found.append((image, costs))
     return sorted(found, key=lambda entry: (-entry[1]["usage"], entry[0].label))
 
@@ -235,7 +256,13 @@ def _totals(report: Report) -> dict[str, int]:
 
 def _plain_image(image: ReportedImage, costs: Mapping[str, int]) -> dict[str, object]:
     plain = {**image._asdict(), **costs}
-    del plain["label"], plain["beside"]
+    for name in (
+        "label",
+        "beside",
+        "goes",
+        *(["in_container"] if image.in_container is None else []),
+    ):
+        del plain[name]
     return plain
 
 
@@ -254,7 +281,9 @@ def _image_table(report: Report) -> Table:
             *map(human, costs.values()),
             str(len(image.layers)),
             image.architecture + (f"/{image.variant}" if image.variant else ""),
-            image.label + (f" (+{more})" if more > 0 else ""),
+            image.label
+            + (f" (+{more})" if more > 0 else "")
+            + (" (a container uses it)" if image.in_container else ""),
         )
     return table
 

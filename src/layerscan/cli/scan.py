@@ -13,6 +13,7 @@ from layerscan.cli.options import (
 from layerscan.cli.output import check_outputs, complain, is_for_people, write_metadata
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
 from layerscan.cli.status import ExitStatus
+from layerscan.cli.store_options import add_store_arguments, opened_store
 from layerscan.errors import LayerscanError, NoAppsError
 
 if TYPE_CHECKING:
@@ -61,28 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_store_arguments(parser: argparse.ArgumentParser) -> None:
-    from layerscan.stores import AUTO, KINDS
-
     store = parser.add_argument_group("the store")
-    store.add_argument(
-        "-s",
-        "--store",
-        choices=[AUTO, *KINDS],
-        default=AUTO,
-        help="its kind (default: auto, the one that has images)",
-    )
-    store.add_argument(
-        "-d",
-        "--data-root",
-        "--docker-data-root",
-        metavar="PATH",
-        help="its folder (default: where its engine keeps it)",
-    )
-    store.add_argument(
-        "--namespace",
-        metavar="NAME",
-        help="of a containerd store, the namespace (default: Docker's, else the first with images)",
-    )
+    add_store_arguments(store)
     store.add_argument(
         "--platform",
         metavar="OS/ARCH",
@@ -108,17 +89,10 @@ def run(options: argparse.Namespace) -> int:
     from layerscan.cli.progress import ScanProgress
     from layerscan.scanning.scanner import scan
     from layerscan.scanning.selection import Selection
-    from layerscan.stores import open_store
 
     _check(options)
     wanted = _wanted(options)
-    store = open_store(
-        options.store,
-        options.data_root,
-        exact=options.accounting == "exact",
-        namespace=options.namespace,
-        platform=options.platform,
-    )
+    store = opened_store(options, exact=options.accounting == "exact", platform=options.platform)
     selection = Selection(
         wanted, architecture=options.arch, dangling=options.all, every_platform=options.by_arch
     )
@@ -235,7 +209,7 @@ def _write(result: "Scan", options: argparse.Namespace, *, is_partial: bool) -> 
     if options.out_file is None or options.format is not None:
         from layerscan.cli.report import of_scan, print_report
 
-        print_report(of_scan(result), options.format)
+        print_report(of_scan(result, result.store.holdings().holdings), options.format)
     if options.out_file is None:
         return
     if is_partial and not options.allow_partial:

@@ -1,0 +1,69 @@
+"""``layerscan df``: where every byte of a store is."""
+
+import argparse
+
+from layerscan.cli.options import add_threads_argument, whole_number
+from layerscan.cli.output import complain, is_for_people
+from layerscan.cli.status import ExitStatus
+from layerscan.cli.store_options import add_store_arguments, opened_store
+
+HELP = "where every byte of a store is, and who holds it"
+DESCRIPTION = """Walk all of an image store and say who holds every byte of it: images,
+containers, volumes, the build cache, and what nobody refers to any more.
+
+Nothing is ever removed. Beside a running engine this is safe: what an engine may still
+be about to use is 'transient' or 'unclear', not 'unreferenced'."""
+EPILOG = """examples:
+  sudo layerscan df
+  sudo layerscan df --list unreferenced
+  sudo layerscan df --format prometheus
+"""
+
+_FORMATS = ("table", "json", "markdown", "prometheus")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    from layerscan.stores.holdings import Category
+
+    store = parser.add_argument_group("the store")
+    add_store_arguments(store)
+    add_threads_argument(store)
+    add = parser.add_argument
+    add(
+        "--list",
+        metavar="CATEGORY",
+        choices=[str(one) for one in Category],
+        help="everything of this category, with its paths: " + ", ".join(Category),
+    )
+    number = whole_number("number of items", 0)
+    add("--top", metavar="N", type=number, default=5, help="of each, how many (default: 5)")
+    add("--sort", choices=["usage", "name", "age"], default="usage", help="(default: usage)")
+    age = whole_number("number of seconds", 0)
+    meaning = "what was changed since is not called unreferenced (default: 300)"
+    add("--min-age", metavar="SECONDS", type=age, default=300, help=meaning)
+    add("--format", choices=_FORMATS, default="table", help="(default: table)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns the exit status."""
+    from layerscan.cli.df_report import print_ledger
+    from layerscan.cli.progress import ScanProgress
+    from layerscan.ledger.stocktaking import take_stock
+
+    store = opened_store(options)
+    with ScanProgress(shown=is_for_people()) as progress:
+        ledger = take_stock(
+            store,
+            min_age=options.min_age,
+            threads=options.threads,
+            on_progress=progress.update if progress.shown else None,
+        )
+    print_ledger(
+        ledger, options.format, category=options.list, most=options.top, order=options.sort
+    )
+    complain("warning", *ledger.notes)
+    if ledger.vanished:
+        complain("warning", f"{ledger.vanished:,} entries were removed while this ran")
+    complain("error", *map(str, ledger.problems))
+    return ExitStatus.PARTIAL if ledger.problems else ExitStatus.DONE

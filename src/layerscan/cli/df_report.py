@@ -1,0 +1,193 @@
+"""The report of ``layerscan df``: tables, JSON, Markdown, and Prometheus' text format."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from layerscan.cli.markdown import markdown_table, markdown_text
+from layerscan.cli.output import print_json
+from layerscan.cli.tables import Table, human, print_tables
+from layerscan.stores.holdings import Category
+from layerscan.text import printable_path
+
+if TYPE_CHECKING:
+    from layerscan.ledger.model import DiskUse, Item, Ledger, Sum
+
+_WORDS = {Category.BUILD_CACHE: "build cache"}
+_MOST_MARKDOWN = 60_000 // 200
+
+
+def print_ledger(
+    ledger: "Ledger", form: str, *, category: str | None, most: int, order: str
+) -> None:
+    """Print a ledger: of one `category` all items, or of each the `most` first in `order`."""
+    if category is None:
+        items = [
+            item
+            for one in Category
+            for item in _ordered(ledger, one, order)[: most if form != "json" else None]
+        ]
+        if form == "json":
+            items = sorted(items, key=_ORDERS[order])
+    else:
+        items = _ordered(ledger, Category(category), order)
+    if form == "json":
+        print_json(_plain(ledger, items))
+    elif form == "prometheus":
+        print("\n".join(_exposition(ledger)))
+    elif form == "markdown":
+        print("\n".join(_markdown(ledger, items[:_MOST_MARKDOWN])))
+    else:
+        sums = [] if category else [_sums_table(ledger)]
+        print_tables(*sums, _items_table(items, with_paths=category is not None))
+        for disk in ledger.disks:
+            print(_disk_line(disk))
+
+
+_ORDERS: "dict[str, Callable[[Item], tuple[object, ...]]]" = {
+    "usage": lambda item: (-item.usage, item.holding.name),
+    "name": lambda item: (item.holding.name, -item.usage),
+    "age": lambda item: (item.since or 0.0, -item.usage),
+}
+
+
+def _ordered(ledger: "Ledger", category: Category, order: str) -> "list[Item]":
+    found = [item for item in ledger.items if item.holding.category is category and item.usage]
+    return sorted(found, key=_ORDERS[order])
+
+
+def _word(category: Category) -> str:
+    return _WORDS.get(category, str(category))
+
+
+def _sums_table(ledger: "Ledger") -> Table:
+    table = Table(["USAGE", "IN USE", "FREEABLE", "NUMBER"], ["HOLDER"])
+    for category, one in ledger.sums.items():
+        if one.number or one.usage:
+            figures = (human(one.usage), human(one.in_use), human(one.freeable), f"{one.number:,}")
+            table.add(*figures, _word(category))
+    table.add(human(ledger.total), "", "", "", "total")
+    return table
+
+
+def _items_table(items: "Sequence[Item]", *, with_paths: bool) -> Table:
+    table = Table(["USAGE"], ["CHANGED", "HOLDER", "PATH" if with_paths else "NAME"])
+    for item in items:
+        holding = item.holding
+        what = holding.name + (f": {holding.reason}" if holding.reason else "")
+        if with_paths:
+            what = f"{printable_path(holding.paths[0])} ({what})"
+        table.add(human(item.usage), _day(item.since), _word(holding.category), what)
+    return table
+
+
+def _day(since: float | None) -> str:
+    return "" if since is None else datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%d")
+
+
+def _disk_line(disk: "DiskUse") -> str:
+    elsewhere = max(disk.used - disk.usage - disk.deleted, 0)
+    parts = [
+        f"{human(disk.usage)} here",
+        f"{human(disk.deleted)} in files that are deleted but still open",
+        f"{human(elsewhere)} elsewhere",
+    ]
+    reserved = f"; {human(disk.reserved)} more are reserved" if disk.reserved else ""
+    where = ", ".join(map(printable_path, disk.roots))
+    return f"disk of {where}: {human(disk.used)} used: {', '.join(parts)}{reserved}"
+
+
+def _plain(ledger: "Ledger", items: "Sequence[Item]") -> dict[str, object]:
+    return {
+        "store": {"kind": ledger.kind, "root": ledger.root},
+        "roots": list(ledger.roots),
+        "total": ledger.total,
+        "categories": {str(key): _plain_sum(one) for key, one in ledger.sums.items()},
+        "disks": [disk._asdict() | {"roots": list(disk.roots)} for disk in ledger.disks],
+        "items": [_plain_item(item) for item in items],
+        "vanished": ledger.vanished,
+        "warnings": list(ledger.notes),
+        "problems": [{"where": one.where, "what": one.what} for one in ledger.problems],
+    }
+
+
+def _plain_sum(one: "Sum") -> dict[str, int]:
+    return {
+        "usage": one.usage,
+        "in_use": one.in_use,
+        "freeable": one.freeable,
+        "count": one.number,
+    }
+
+
+def _plain_item(item: "Item") -> dict[str, object]:
+    holding = item.holding
+    since = None
+    if item.since is not None:
+        since = datetime.fromtimestamp(item.since, UTC).isoformat(timespec="seconds")
+    return {
+        "category": str(holding.category),
+        "name": holding.name,
+        "path": holding.paths[0],
+        "paths": list(holding.paths),
+        "usage": item.usage,
+        "in_use": item.in_use,
+        "reason": holding.reason,
+        "since": since,
+    }
+
+
+def _markdown(ledger: "Ledger", items: "Sequence[Item]") -> Iterator[str]:
+    where = markdown_text(printable_path(ledger.root))
+    yield f"**{human(ledger.total)}** in the {ledger.kind} store {where}"
+    yield ""
+    yield from markdown_table(
+        ("Holder", "Usage", "In use", "Freeable", "Number"),
+        (
+            (_word(key), human(one.usage), human(one.in_use), human(one.freeable), str(one.number))
+            for key, one in ledger.sums.items()
+            if one.number or one.usage
+        ),
+    )
+    yield ""
+    yield "<details><summary>The largest</summary>"
+    yield ""
+    yield from markdown_table(
+        ("Holder", "Usage", "Name", "Why"),
+        (
+            (_word(one.holding.category), human(one.usage), one.holding.name, one.holding.reason)
+            for one in items
+        ),
+    )
+    yield ""
+    yield "</details>"
+
+
+def _exposition(ledger: "Ledger") -> Iterator[str]:
+    """Prometheus' text exposition format, for node_exporter's textfile collector."""
+    store = f'kind="{ledger.kind}",root="{_label(ledger.root)}"'
+    for name, meaning in (
+        ("usage", "Bytes of disk that a kind of holder takes."),
+        ("in_use", "Of these, bytes that running containers and builds use."),
+        ("freeable", "Of these, bytes that could be freed."),
+    ):
+        metric = f"layerscan_store_{name}_bytes"
+        yield f"# HELP {metric} {meaning}"
+        yield f"# TYPE {metric} gauge"
+        for category, one in ledger.sums.items():
+            yield f'{metric}{{{store},category="{category}"}} {getattr(one, name)}'
+    for name, meaning in (
+        ("used", "Bytes that the disk of a root has used in all."),
+        ("deleted", "Bytes of deleted files on it that are still open."),
+    ):
+        metric = f"layerscan_disk_{name}_bytes"
+        yield f"# HELP {metric} {meaning}"
+        yield f"# TYPE {metric} gauge"
+        for disk in ledger.disks:
+            yield f'{metric}{{root="{_label(disk.roots[0])}"}} {getattr(disk, name)}'
+
+
+def _label(text: str) -> str:
+    r"""Text as a label's value, in which \, " and line ends are escaped."""
+    safe = text.encode("utf-8", "backslashreplace").decode()
+    return safe.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

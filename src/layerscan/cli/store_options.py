@@ -1,0 +1,48 @@
+"""The options that say which image store is meant."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from layerscan.cli.options import Arguments
+    from layerscan.stores.model import Store
+
+
+def add_store_arguments(parser: "Arguments") -> None:
+    """Declare ``--store``, ``--data-root`` and ``--namespace``."""
+    from layerscan.stores import AUTO, KINDS
+
+    parser.add_argument(
+        "-s",
+        "--store",
+        choices=[AUTO, *KINDS],
+        default=AUTO,
+        help="its kind (default: auto, the one that has images)",
+    )
+    parser.add_argument(
+        "-d",
+        "--data-root",
+        "--docker-data-root",
+        metavar="PATH",
+        help="its folder (default: where its engine keeps it)",
+    )
+    parser.add_argument(
+        "--namespace",
+        metavar="NAME",
+        help="of a containerd store, the namespace (default: Docker's, else the first with images)",
+    )
+
+
+def opened_store(
+    options: argparse.Namespace, *, exact: bool = False, platform: str | None = None
+) -> "Store":
+    """The store that the options name."""
+    from layerscan.stores import open_store
+
+    return open_store(
+        options.store,
+        options.data_root,
+        exact=exact,
+        namespace=options.namespace,
+        platform=platform,
+    )
