@@ -151,6 +151,7 @@ def bare_loop(threads: int) -> Contestant:
 OURS = walk("layerscan")
 FILE_TABLE = walk("layerscan.file_table")
 OURS_ALONE = replace(OURS, name="layerscan.walk", yardstick=True)
+LEDGER = walk("layerscan df")
 # As many threads as our walk starts by default.
 BARE_LOOP = bare_loop(min(len(os.sched_getaffinity(0)) * 16, 256))
 DU = Contestant("du -sk", ("du", "-sk", "{}"), read_kib)

@@ -191,6 +191,15 @@ GROUPS = (
     ),
     Group("scan, many images", stores.MANY, who.SCAN, (who.REPLACED,), rounds=3),
     Group(
+        "df",
+        stores.FULL,
+        who.LEDGER,
+        (who.OURS_ALONE, who.DU),
+        rounds=7,
+        gates={who.OURS_ALONE.name: Gate(1 / 1.15), who.DU.name: Gate(1.7)},
+        memory=64 << 20,
+    ),
+    Group(
         "start-up",
         stores.DOCUMENTS,  # neither looks at them
         who.VERSION,

@@ -42,6 +42,14 @@ def _file_table() -> _Walk:
     return lambda path: _kib(int(file_table(path)["blocks"].sum()))
 
 
+def _ledger() -> _Walk:
+    """Where every byte of an overlay2 store is: its records, the walk, its records again."""
+    from layerscan.ledger.stocktaking import take_stock
+    from layerscan.stores import open_store
+
+    return lambda path: _kib(take_stock(open_store("overlay2", path)).total // 512)
+
+
 def _scandir_rs() -> _Walk:
     from scandir_rs import Count
 
@@ -75,6 +83,7 @@ def _os_scandir(path: str) -> int:
 _WALKS: dict[str, Callable[..., _Walk]] = {
     "layerscan": _ours,
     "layerscan.file_table": _file_table,
+    "layerscan df": _ledger,
     "scandir-rs": _scandir_rs,
     "os.scandir": lambda: _os_scandir,
 }

@@ -48,6 +48,13 @@ MANY = {
 """Many images on a few bases: hundreds at large."""
 
 
+FULL = {
+    Size.SMALL: Store("store-full-small", 19, 1, (1000,), (1000,)),
+    Size.LARGE: Store("store-full", 99, 1, (10_000,), (10_000,)),
+}
+"""A hundred layers of ten thousand files at large."""
+
+
 def _build(recipe: Store, folder: str) -> None:
     store = StoreBuilder(folder, seed=1)
     dice = random.Random(1)  # noqa: S311 - to be the same each time
