@@ -15,15 +15,17 @@ import glob
 import json
 import os
 import signal
+import time
 from typing import Any
 
 from tests.builders.user import NOBODY
-from tests.engines.engine import Engine, run, unmount_below
+from tests.engines.engine import POLL_SECONDS, Engine, run, unmount_below
 
 PROGRAMS = ("podman", "buildah", "unshare", "mount", "setpriv")
 ROOTLESS_PROGRAMS = ("newuidmap", "newgidmap")
 
 _CACHE = "/var/lib/containers/cache"
+_PATIENCE = 20.0
 _OPEN = 0o755
 _FIRST_ID = 300_000
 _IDS = 65_536
@@ -34,6 +36,18 @@ _ISOLATED_USER = (
     'mount --bind "$0/subids" /etc/subuid && mount --bind "$0/subids" /etc/subgid'
     f' && exec setpriv --reuid {NOBODY} --regid {NOBODY} --clear-groups "$@"'
 )
+
+
+def _mentioned(folder: str) -> bool:
+    """Whether a process of conmon, or what it runs at the end, has `folder` as argument."""
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            program, *argv = file.read().split(b"\0")
+            if os.path.basename(program) in (b"conmon", b"podman") and any(
+                one.startswith(os.fsencode(folder)) for one in argv
+            ):
+                return True
+    return False
 
 
 class Podman(Engine):
@@ -61,12 +75,19 @@ class Podman(Engine):
 
     def _begin(self, cleanup: contextlib.ExitStack) -> None:
         cleanup.callback(self._end_pause)
+        cleanup.callback(self._wait_for_monitors)
         os.chmod(self._state, _OPEN)
         self.home = os.path.join(self._state, "home")
         default = os.path.join(self.home, ".local/share/containers/storage")
         self.root = os.path.realpath(self._given_root or default)
         cleanup.callback(unmount_below, self.root)
         self._make_folders()
+
+    def _wait_for_monitors(self) -> None:
+        """Wait until the processes that watch containers have written what they write last."""
+        deadline = time.monotonic() + _PATIENCE
+        while _mentioned(self._state) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
 
     def _end_pause(self) -> None:
         """End the process that keeps the user namespace of a user who is not root."""
