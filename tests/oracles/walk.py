@@ -187,12 +187,15 @@ def walk_trees(
     child: bytes | None,
     in_order: bool,  # noqa: FBT001 - the signature of the compiled walk
     all_inodes: bool,  # noqa: ARG001, FBT001 - in order, this one always looks at all
+    apart: bool,  # noqa: FBT001
     threads: int,  # noqa: ARG001 - there is one
     cross_mounts: bool,  # noqa: FBT001
     on_progress: Callable[[int, int], object] | None,
     cancel: Cancel | None,
 ) -> list[TreeFacts]:
-    """Walk each of `paths`; see ``_walk.pyi``."""
+    """Walk each of `paths`; see ``_walk.pyi``. ``du`` is the oracle of trees `apart`."""
+    if apart:
+        raise NotImplementedError
     entries = trees_done = 0
     last = time.monotonic()
 

@@ -89,7 +89,7 @@ def file_table(
     with needed("numpy"):
         import numpy as np
 
-    (root_error, tally, *_, faults), rows = run_compiled(
+    (root_error, tally, _, faults, _), rows = run_compiled(
         "list_inodes",
         (os.fsencode(path),),
         threads=threads,

@@ -10,7 +10,6 @@ from contextlib import suppress
 from layerscan import digest as digests
 from layerscan.files.safefs import Fault, Folder
 from layerscan.problem import Problem
-from layerscan.stores.containerd.bolt import Database
 from layerscan.stores.docker_root import (
     DATABASES,
     PLACES,
@@ -233,6 +232,8 @@ class _Driver:
 
     def _snapshots(self) -> dict[str, tuple[str, ...]]:
         """Of each of BuildKit's snapshots: its folder, its chain_id, the snapshot beneath."""
+        from layerscan.stores.containerd.bolt import Database
+
         names = (b"committed", b"chainid", b"parent")
         try:
             folder = self._docker.root.folder_if_there("buildkit")
