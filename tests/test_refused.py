@@ -125,6 +125,21 @@ tell(told)
             assert not any(one[0] for one in of_each[1:]), (name, of_each)
 
 
+def test_what_has_vanished_from_the_child_is_counted_there_too(tmp_path: Path) -> None:
+    apply(tmp_path, Dir("a/x"), Dir("b/y"))
+    script = """
+told = []
+for number in range(3, 7):
+    refusing.begin(opening=number, error=2)
+    usage = walk(root, child="a", threads=threads)
+    told.append([usage.vanished, usage.child.vanished])
+tell(told)
+"""
+    # After the list of descriptors and the root: a, a/x, b and b/y.
+    told = learn(WALK + script, tmp_path, 1)
+    assert sorted(told) == [[1, 0], [1, 0], [1, 1], [1, 1]]
+
+
 DEEP = """
 import resource
 from tests.builders.walk_case import open_descriptors

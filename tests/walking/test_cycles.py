@@ -127,7 +127,8 @@ class _Endless:
             os.close(self.fd)
 
 
-@pytest.mark.parametrize("length", [1, 2, 40])
+# At most 2,048 folders above are looked at.
+@pytest.mark.parametrize("length", [1, 2, 40, 2048])
 def test_a_folder_that_contains_itself_ends(tmp_path: Path, length: int) -> None:
     require_root()
     require(os.access("/dev/fuse", os.R_OK | os.W_OK), "there is no /dev/fuse")
