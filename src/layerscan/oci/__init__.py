@@ -18,6 +18,7 @@ from layerscan import digest as digests
 from layerscan import jsondoc
 from layerscan.errors import DocumentError
 from layerscan.jsondoc import Place
+from layerscan.oci.history import layer_steps
 from layerscan.text import printable, quoted
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -99,6 +100,7 @@ class Config(NamedTuple):
     platform: Platform
     diff_ids: tuple[str, ...]  # bottom up
     created: str = ""  # when, as it says itself; no reader depends on it
+    steps: tuple[str, ...] = ()  # of a build, that made the layers; see layerscan.oci.history
 
 
 def loads(raw: bytes, source: str, *, media_type: str | None = None) -> Manifest | Index:
@@ -145,7 +147,8 @@ def loads_config(raw: bytes, source: str) -> Config:
     diff_ids = jsondoc.strings(rootfs, "diff_ids", at, longest=_MOST_ENTRIES, what=no, fits=fits)
     platform = Platform(*(jsondoc.text(document, key, place, "") for key in Platform._fields))
     created = document.get("created")
-    return Config(platform, diff_ids, created if isinstance(created, str) else "")
+    steps = layer_steps(document, len(diff_ids))
+    return Config(platform, diff_ids, created if isinstance(created, str) else "", steps)
 
 
 def _media_type(document: dict[str, object], place: Place, given: str | None) -> str:

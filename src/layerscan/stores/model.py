@@ -52,6 +52,8 @@ class Image(NamedTuple):
         other_names: further names that are no full references, printable and
             sorted; some stores take any text.
         created: when, as its config says it: RFC 3339, or anything else.
+        steps: for each of `layers` the step of a build that made it, as its config tells it;
+            empty where it does not.
         foreign_names: those of `names` and `other_names` that mean another image, the same
             for this machine's platform, unless the platform of this one is asked for.
     """
@@ -67,6 +69,7 @@ class Image(NamedTuple):
     other_names: tuple[str, ...] = ()
     foreign_names: frozenset[Reference | str] = frozenset()
     created: str = ""
+    steps: tuple[str, ...] = ()
 
     @property
     def has_name(self) -> bool:

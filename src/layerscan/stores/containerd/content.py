@@ -41,7 +41,7 @@ class Variant(NamedTuple):
 
     config_digest: str  # its image id
     platform: Platform
-    diff_ids: tuple[str, ...]
+    config: Config
     layers: tuple[str, ...]  # their digests
     documents: tuple[str, ...]  # digests of the indexes, manifest and config that lead to it
     chain_ids: tuple[str, ...]
@@ -109,7 +109,7 @@ class ContentStore(ExitStack):
         return Variant(
             manifest.config.digest,
             image.platform,
-            config.diff_ids,
+            config,
             tuple([layer.digest for layer in manifest.layers]),
             tuple([document.digest for document in documents]),
             tuple(digests.chain_ids(config.diff_ids)),

@@ -158,7 +158,9 @@ class ContainerdReading(Reading):
         archives: dict[str, dict[str, None]] = defaultdict(dict)
         for found in self._found.values():
             one, parent = found.variant, None
-            for chain, diff_id, digest in zip(one.chain_ids, one.diff_ids, one.layers, strict=True):
+            for chain, diff_id, digest in zip(
+                one.chain_ids, one.config.diff_ids, one.layers, strict=True
+            ):
                 wanted.setdefault(chain, (parent, diff_id))
                 archives[chain][digest] = None
                 parent = chain
@@ -242,5 +244,7 @@ class _GatheredImage:
             exact_paths=exact_paths,
             other_names=tuple(sorted(self._others)),
             foreign_names=frozenset((self._names | self._others) - self._meant),
+            created=self.variant.config.created,
+            steps=self.variant.config.steps,
             **self.variant.platform._asdict(),
         )

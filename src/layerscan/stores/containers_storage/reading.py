@@ -180,6 +180,8 @@ class StorageReading(Reading):
                 layers=whole,
                 digests=_digests(one, names),
                 exact_paths=image_paths(one.folder, one.record) if self._exact else (),
+                created=documents.config.created,
+                steps=documents.config.steps,
                 **documents.config.platform._asdict(),
             )
         )

@@ -142,6 +142,7 @@ class Overlay2Reading(Reading):
             digests=digests,
             exact_paths=image_paths(self._root.path, image_id) if self._exact else (),
             created=config.created,
+            steps=config.steps,
             **config.platform._asdict(),
         )
 
