@@ -70,6 +70,33 @@ def test_every_form_of_reference_finds_its_image(text: str, expected: Image) -> 
 
 
 @pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("nginx:*", [LATEST, NGINX]),
+        ("docker.io/library/nginx:*", [LATEST, NGINX]),
+        ("*/edge:?", [SIX, LOCAL]),
+        ("[nb]*:latest", [BEEF, LATEST]),
+        ("localhost*", [LOCAL]),
+        ("[[]::1]:5000/*", [SIX]),
+        ("*@sha256:*", [NGINX]),
+    ],
+)
+def test_a_pattern_finds_every_image_with_such_a_name(pattern: str, expected: list[Image]) -> None:
+    assert sorted(chosen(pattern)) == sorted(expected)
+
+
+@pytest.mark.parametrize("pattern", ["NGINX:*", "nginx:1.2", "*.25x", "[a-b]"])
+def test_a_pattern_that_no_name_fits_is_absent(pattern: str) -> None:
+    choice = choose(IMAGES, Selection((want(pattern),)))
+    assert (choice.chosen, [one.text for one in choice.absent]) == ((), [pattern])
+
+
+def test_digests_count_of_the_repositories_that_a_pattern_names() -> None:
+    choice = choose(IMAGES, Selection((want("localhost:*"),)))
+    assert [one.repositories for one in choice.chosen] == [("localhost:5000/acme/edge",)]
+
+
+@pytest.mark.parametrize(
     "text", [NGINX.image_id, NGINX.image_id.removeprefix("sha256:"), "a1", "sha256:a1", "a10000"]
 )
 def test_image_id_whole_or_its_beginning(text: str) -> None:

@@ -6,6 +6,7 @@ default. It reads no store; it chooses among the images that a store gave.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from layerscan import reference
@@ -15,6 +16,8 @@ from layerscan.stores.model import Image, Layer
 
 _IMAGE_ID = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})", re.ASCII)
 
+_PATTERN = frozenset("*?[")
+
 _NAMES_TOLD = 5  # of those that come near one that is not there
 
 
@@ -22,8 +25,9 @@ class Wanted(NamedTuple):
     """An image that is asked for."""
 
     text: str  # how, for messages
-    reference: Reference | None  # None where `text` can only be an id
+    reference: Reference | None  # None where `text` can only be an id, or is a pattern
     required: bool = True  # it is an error if the store does not hold it
+    is_pattern: bool = False  # whether all images with a name like `text` are meant
 
 
 class Selection(NamedTuple):
@@ -68,12 +72,17 @@ class Choice(NamedTuple):
 
 
 def want(text: str) -> Wanted:
-    """Read `text` as a reference of any form, or an image id; else a ReferenceSyntaxError."""
+    """Read `text` as a reference of any form, an image id, or a pattern as in a shell.
+
+    What is none of these is a ReferenceSyntaxError.
+    """
     try:
         return Wanted(text, reference.parse(text))
     except ReferenceSyntaxError:
-        if _IMAGE_ID.fullmatch(text):
-            return Wanted(text, None)
+        # No reference has one of these signs, but for the brackets of an address.
+        is_pattern = not _PATTERN.isdisjoint(text)
+        if is_pattern or _IMAGE_ID.fullmatch(text):
+            return Wanted(text, None, is_pattern=is_pattern)
         raise
 
 
@@ -146,6 +155,8 @@ class _ImagesByName:
 
     def find(self, wanted: Wanted) -> dict[int, set[str]]:
         """The images meant, by their places, and the repositories whose digests count."""
+        if wanted.is_pattern:
+            return self._like(wanted.text)
         # A name goes before an id.
         if wanted.reference is not None:
             name = wanted.reference
@@ -166,6 +177,16 @@ class _ImagesByName:
             )
         places = self._by_id[found[0]] if found else []
         return {place: _repositories(self._meant[place]) for place in places}
+
+    def _like(self, pattern: str) -> dict[int, set[str]]:
+        """The images with a name, in full or as people type it, that `pattern` matches."""
+        places: dict[int, list[Reference | str]] = {}
+        for name, found in self._by_name.items():
+            familiar = name.familiar if isinstance(name, Reference) else name
+            if fnmatchcase(familiar, pattern) or fnmatchcase(str(name), pattern):
+                for place in found:
+                    places.setdefault(place, []).append(name)
+        return {place: _repositories(names) for place, names in places.items()}
 
 
 def _of_architecture(chosen: list[Chosen], architecture: str | None) -> list[Chosen]:
