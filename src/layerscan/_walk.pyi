@@ -25,6 +25,7 @@ def walk_trees(
     in_order: bool,
     all_inodes: bool,
     apart: bool,
+    borders: int,
     threads: int,
     cross_mounts: bool,
     on_progress: Callable[[int, int], object] | None,
@@ -42,6 +43,7 @@ def walk_trees(
             needed where a root is no directory.
         apart: a tree ends where another of `paths` begins, and an inode with several names
             counts in the first tree that has one. A root named twice counts the first time.
+        borders: of trees that count apart, the last so many are only where others end.
         threads: how many; 0 chooses by the cores and the descriptors allowed.
         cross_mounts: enter other file systems that are mounted in a tree.
         on_progress: called every 0.1 seconds with the entries counted and the trees

@@ -303,8 +303,8 @@ cdef void tear_down(Walk *w):
 
 
 def walk_trees(
-    list paths, bytes child, bint in_order, bint all_inodes, bint apart, int threads,
-    bint cross_mounts, on_progress, cancel,
+    list paths, bytes child, bint in_order, bint all_inodes, bint apart, size_t borders,
+    int threads, bint cross_mounts, on_progress, cancel,
 ):
     """Walk each of `paths` in one pool; see _walk.pyi."""
     cdef Walk w
@@ -318,7 +318,7 @@ def walk_trees(
         if apart:
             w.is_apart = True
             with nogil:
-                error = note_roots(&w)
+                error = note_roots(&w, borders)
             if error != 0:
                 raise MemoryError
         if child is not None:

@@ -8,7 +8,7 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tests.builders import tree
 from tests.builders.overlay2 import BuiltLayer, StoreBuilder
@@ -27,12 +27,25 @@ class Sample:
     def __init__(self, root: str, allowed: Callable[[tree.Op], bool]) -> None:
         self.store = StoreBuilder(root)
         self.allowed = allowed
+        self.steps: dict[str, str] = {}
 
-    def layer(self, parent: BuiltLayer | None, *ops: tree.Op) -> BuiltLayer:
-        return self.store.layer(parent, *filter(self.allowed, ops))
+    def layer(self, step: str, parent: BuiltLayer | None, *ops: tree.Op) -> BuiltLayer:
+        layer = self.store.layer(parent, *filter(self.allowed, ops))
+        self.steps[layer.chain_id] = step
+        return layer
+
+    def image(
+        self,
+        *layers: BuiltLayer,
+        names: Sequence[str] = (),
+        pushed: Mapping[str, None] | None = None,
+    ) -> None:
+        history = [{"created_by": self.steps[layer.chain_id]} for layer in layers]
+        self.store.image(layers, names=names, pushed=pushed, extra={"history": history})
 
     def build(self) -> None:
         base = self.layer(
+            "/bin/sh -c #(nop) ADD rootfs.tar.xz in / ",
             None,
             File("bin/busybox", size=900_000, seed=1, mode=0o755),
             *(Link(f"bin/{name}", "bin/busybox") for name in ("sh", "ls", "cat", "cp")),
@@ -43,30 +56,35 @@ class Sample:
             Dir("tmp", 0o1777),
         )
         python = self.layer(
+            "/bin/sh -c apk add python3",
             base,
             *tree.many("usr/lib/python3", 900, size=3_000, seed=4),
             Link("usr/lib/python3/again", "usr/lib/python3/f00000"),
             File("usr/bin/python3", size=2_000_000, seed=5, mode=0o755),
         )
         app = self.layer(
+            "/bin/sh -c #(nop) COPY dir:app in /opt/app ",
             python,
             *tree.many("opt/app/static", 300, size=5_000, seed=6),
             Whiteout("usr/share/zoneinfo/f00001"),
             Opaque("etc/app"),
             File("etc/app/app.conf", b"threads = 2\n"),
         )
-        beta = self.layer(app, File("opt/app/beta", size=150_000, seed=7))
-        data = self.layer(base, Sparse("var/lib/data.img", 50_000_000, ((4096, b"data"),)))
-        store, here = self.store, "registry.example.com/fleet"
-        store.image([base], names=["base:1"], pushed={"docker.io/library/base": None})
-        store.image(
-            [base, python, app],
+        beta = self.layer(
+            "COPY beta /opt/app # buildkit", app, File("opt/app/beta", size=150_000, seed=7)
+        )
+        table = Sparse("var/lib/data.img", 50_000_000, ((4096, b"data"),))
+        data = self.layer("RUN /bin/sh -c mkdata /var/lib/data.img # buildkit", base, table)
+        here = "registry.example.com/fleet"
+        self.image(base, names=["base:1"], pushed={"docker.io/library/base": None})
+        self.image(
+            *(base, python, app),
             names=[f"{here}/app:1", f"{here}/app:latest", "acme/app:1"],
             pushed={f"{here}/app": None, "docker.io/acme/app": None},
         )
-        store.image([base, python, app, beta], names=["app:beta"])
-        store.image([base, data], names=[f"{here}/db:7"], pushed={f"{here}/db": None})
-        store.image([base, python])
+        self.image(base, python, app, beta, names=["app:beta"])
+        self.image(base, data, names=[f"{here}/db:7"], pushed={f"{here}/db": None})
+        self.image(base, python)
 
 
 def possible(folder: str) -> Callable[[tree.Op], bool]:

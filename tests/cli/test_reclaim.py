@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from layerscan.cli.reclaim import size, span
+from layerscan.cli.amounts import size, span
 from tests.builders.ledger_case import add, container_config
 from tests.builders.overlay2_case import Case
 from tests.builders.tree import File
@@ -89,8 +89,8 @@ def test_the_table_and_markdown(case: Case) -> None:
     assert [line.split()[-1] for line in lines[1:3]] == ["one:1", "two:1"]
     assert lines[-2:] == ["To remove the images:", "  docker image rm one:1 two:1"]
     text = reclaim(case, "*", "--format", "markdown").text
-    assert "docker image rm one:1 two:1" in text.splitlines()
-    assert text.count("| one:1 |") == 1
+    assert "    docker image rm one:1 two:1" in text.splitlines()
+    assert text.count("| `one:1` |") == 1
 
 
 def test_so_much_as_is_needed(case: Case) -> None:

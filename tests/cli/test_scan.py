@@ -130,7 +130,7 @@ def test_without_arguments_the_store_found_is_scanned(
     assert cli.main([]) == 0
     out, err = capsys.readouterr()
     assert out.split(maxsplit=1)[0] == "SIZE"
-    assert out.endswith(f"in overlay2 store {fleet.store.root}\n")
+    assert out.splitlines()[-2].endswith(f"in overlay2 store {fleet.store.root}")
     assert err.splitlines() == [SEVERAL]
 
 

@@ -25,8 +25,10 @@ def test_table_says_what_the_json_says(fleet: Fleet) -> None:
     table = run("scan", "-d", fleet.store.root).text
     report = json.loads(run("scan", "-d", fleet.store.root, "--format", "json").out)
     images, layers, totals = (part.splitlines() for part in table.split("\n\n"))
-    assert images[0].split() == ["SIZE", "USAGE", "SHARED", "OWN", "LAYERS", "ARCH", "IMAGE"]
-    assert layers[0].split() == ["SIZE", "USAGE", "FILES", "IMAGES", "LAYER", "DIGEST", "IMAGE"]
+    figures = ["SIZE", "USAGE", "SHARED", "OWN", "LAYERS"]
+    assert images[0].split() == [*figures, "CREATED", "ARCH", "IMAGE"]
+    figures = ["SIZE", "USAGE", "FILES", "IMAGES"]
+    assert layers[0].split() == [*figures, "LAYER", "DIGEST", "IMAGE", "STEP"]
     assert len(images) - 1 == len(report["images"]) == 3
     for line, one in zip(images[1:], report["images"], strict=True):
         assert line.split("  ")[-1].split()[0] in one["names"]
@@ -35,14 +37,15 @@ def test_table_says_what_the_json_says(fleet: Fleet) -> None:
         assert one["usage"] == one["shared"] + one["own"]
     for line, one in zip(layers[1:], report["layers"], strict=True):
         digests = [digest.removeprefix("sha256:")[:12] for digest in one["digests"]]
-        cells = line.split()
+        cells = line.removesuffix("RUN true").split()
         chain = one["chain_id"].removeprefix("sha256:")[:12]
         figures = [f"{one['files']:,}", str(one["images"])]
         assert cells[4:-1] == [*figures, chain, *(digests or ["none"])]
         assert human(one, "size") in line
     for part in (report["images"], report["layers"]):
         assert [one["usage"] for one in part] == sorted((o["usage"] for o in part), reverse=True)
-    (line,) = totals
+    line, beside = totals
+    assert re.fullmatch(r"\+ [0-9.]+ KiB not in these images: 'layerscan df'", beside)
     assert line == (
         f"3 images, 4 layers, 25 files: size {human(report['totals'], 'size')}, usage "
         f"{human(report['totals'], 'usage')} (docker accounting) in overlay2 store "
@@ -67,7 +70,7 @@ def test_every_cell_is_what_the_json_says(fleet: Fleet) -> None:
     shown = {4: "acme/web:7 (+3)", 2: "nginx:1.25 (+1)", 1: "draft:latest"}
     for line, one in zip(images[1:], report["images"], strict=True):
         figures = [human(one, key) for key in ("size", "usage", "shared", "own")]
-        texts = [one["architecture"], shown[len(one["names"])]]
+        texts = [one["created"][:10], one["architecture"], shown[len(one["names"])]]
         assert cells(line) == [*figures, str(len(one["layers"])), *texts]
     # The first by its label of the images that have it.
     owners = {
@@ -78,7 +81,7 @@ def test_every_cell_is_what_the_json_says(fleet: Fleet) -> None:
     }
     for line, one in zip(layers[1:], report["layers"], strict=True):
         assert cells(line)[:2] == [human(one, "size"), human(one, "usage")]
-        assert cells(line)[-1] == owners[one["chain_id"]]
+        assert cells(line)[-2:] == [owners[one["chain_id"]], "RUN true"]
 
 
 def test_every_kind_of_file_counts_and_one_of_each_is_told_as_one(tmp_path: Path) -> None:
@@ -87,12 +90,12 @@ def test_every_kind_of_file_counts_and_one_of_each_is_told_as_one(tmp_path: Path
     built.image([plain], names=["one:1"], extra={"variant": "v8"})
     shown = run("scan", "-d", built.root).text.splitlines()
     assert cells(shown[1])[-2:] == ["amd64/v8", "one:1"]
-    assert shown[-1].startswith("1 image, 1 layer, 1 file: size 0 B, usage ")
+    assert shown[-2].startswith("1 image, 1 layer, 1 file: size 0 B, usage ")
     odd = built.layer(None, Dir("d"), File("d/b"), Symlink("e", "d"), Fifo("f"), Fifo("g"))
     built.image([odd], names=["two:1"])
     result = run("scan", "-d", built.root, "--format", "json")
     assert sorted(one["files"] for one in json.loads(result.out)["layers"]) == [1, 4]
-    last = run("scan", "-d", built.root).text.splitlines()[-1]
+    *_, last, _ = run("scan", "-d", built.root).text.splitlines()
     assert last.startswith("2 images, 2 layers, 5 files: ")
 
 
@@ -116,6 +119,7 @@ def test_json_report_in_full(fleet: Fleet) -> None:
         "usage": usage[fleet.base.chain_id],
         "files": 22,
         "images": 3,
+        "step": "RUN true",
     }
     web = next(one for one in report["images"] if "acme/web:7" in one["names"])
     assert web["layers"] == [fleet.base.chain_id, fleet.web.chain_id]
@@ -147,8 +151,8 @@ def test_long_names_are_never_cut(tmp_path: Path) -> None:
     name = f"registry.example.com:5000/{'a' * 100}/{'b' * 120}:{'c' * 128}"
     built.image([built.layer(None, File("x", size=1 << 20))], names=[name])
     lines = run("scan", "-d", built.root).text.splitlines()
-    assert " ".join(lines[1].split()) == f"1.0 MiB 1.0 MiB 0 B 1.0 MiB 1 amd64 {name}"
-    assert lines[4].endswith(f"  {name}")
+    assert " ".join(lines[1].split()) == f"1.0 MiB 1.0 MiB 0 B 1.0 MiB 1 2024-01-02 amd64 {name}"
+    assert lines[4].endswith(f"  {name}  RUN true")
 
 
 def on_terminal(fleet: Fleet, columns: int, **more: str) -> str:
@@ -189,13 +193,19 @@ def test_on_a_narrow_terminal_only_names_are_shortened(tmp_path: Path) -> None:
     built.store.image([built.base], names=[f"{host}player{tag}"])
     plain = run("scan", "-d", built.store.root).text
     shown = on_terminal(built, 80, NO_COLOR="1")
-    images = zip(plain.splitlines()[:5], shown.splitlines()[:5], strict=True)
-    for whole, line in images:
-        assert len(line) <= 80
-        if line != whole:
-            start, end = line.split("…")
-            assert len(line) == 80
-            assert whole.startswith(start)
-            assert whole.endswith(end)
-            assert (host[:8] in start, end[-10:]) == (True, tag[-10:])
-    assert "…" in shown
+    heads, *lines = shown.splitlines()[:5]
+    # What is not needed goes first, and then the middle of names.
+    assert heads.split() == ["SIZE", "USAGE", "SHARED", "OWN", "ARCH", "IMAGE"]
+    (whole,) = (one.split()[-1] for one in plain.splitlines()[:5] if f"player{tag}" in one)
+    (cut,) = (line for line in lines if "…" in line)
+    start, end = cut.split()[-1].split("…")
+    assert len(cut) == 80
+    assert whole.startswith(start)
+    assert whole.endswith(end)
+    assert (host[:8] in start, end[-10:]) == (True, tag[-10:])
+
+
+def test_a_report_of_80_columns_does_not_wrap(fleet: Fleet) -> None:
+    shown = on_terminal(fleet, 80, NO_COLOR="1")
+    assert max(map(len, shown.split("\n\n")[0].splitlines())) <= 80
+    assert max(map(len, shown.split("\n\n")[1].splitlines())) <= 80

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from layerscan import open_store, scan
-from layerscan.cli.report import of_scan, print_report
+from layerscan.cli.report import of_scan
+from layerscan.cli.report_tables import print_report
 from layerscan.cli.tables import Table, human
 from tests.builders.overlay2 import StoreBuilder
 from tests.builders.tree import many

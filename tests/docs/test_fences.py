@@ -4,15 +4,19 @@ What the test does with a fenced block is said in docs/explanation/development.m
 "Rules of the documents". What their JSON and tables say is held by the files beside it.
 """
 
+import configparser
 import importlib.util
 import os
 import re
 import shlex
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from layerscan.apps.compose import read_services
+from layerscan.cli.budget import load_budgets
+from layerscan.cli.parser import build_parser
 from tests.docs.reader import (
     COMMANDS,
     DOCUMENTS,
@@ -185,6 +189,27 @@ def test_the_compose_file_can_be_read() -> None:
         for block in blocks(document):
             if block.language == "yaml":
                 assert read_services(block.text, document)
+
+
+def test_the_budgets_can_be_read(tmp_path: Path) -> None:
+    for document in DOCUMENTS:
+        for block in blocks(document):
+            if block.language == "toml":
+                (tmp_path / "budget.toml").write_text(block.text)
+                assert load_budgets(str(tmp_path / "budget.toml"))
+
+
+def test_the_units_run_what_the_program_takes() -> None:
+    for document in DOCUMENTS:
+        for block in blocks(document):
+            if block.language == "ini":
+                unit = configparser.ConfigParser(interpolation=None)
+                unit.read_string(block.text)
+                assert "Unit" in unit
+                command = unit.get("Service", "ExecStart", fallback="layerscan du .")
+                program, *arguments = shlex.split(command)
+                assert program.rpartition("/")[2] == "layerscan"
+                build_parser().parse_args(arguments)
 
 
 def test_every_page_is_of_a_kind() -> None:

@@ -61,6 +61,8 @@ class Workbench:
         page = blocks("docs/reference/apps.md")
         (app,) = [block.text for block in page if block.language == "yaml"]
         (folder / "apps" / "shop" / "docker-compose.yml").write_text(app)
+        (budget,) = [one.text for one in blocks("docs/guides/budget.md") if one.language == "toml"]
+        (folder / "budget.toml").write_text(budget)
         write_versions(folder)
         machine = Machine(str(root / "machine"))
         docker = Path(machine.docker)

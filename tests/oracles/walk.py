@@ -188,6 +188,7 @@ def walk_trees(
     in_order: bool,  # noqa: FBT001 - the signature of the compiled walk
     all_inodes: bool,  # noqa: ARG001, FBT001 - in order, this one always looks at all
     apart: bool,  # noqa: FBT001
+    borders: int,  # noqa: ARG001 - there are none
     threads: int,  # noqa: ARG001 - there is one
     cross_mounts: bool,  # noqa: FBT001
     on_progress: Callable[[int, int], object] | None,

@@ -41,6 +41,7 @@ SHIPPED = {
     "layerscan/schemas/device.schema.json",
     "layerscan/schemas/check.schema.json",
     "layerscan/schemas/df.schema.json",
+    "layerscan/schemas/scan.schema.json",
     "layerscan/schemas/diff.schema.json",
     "layerscan/schemas/reclaim.schema.json",
 }

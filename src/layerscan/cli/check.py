@@ -15,6 +15,7 @@ from layerscan.cli.model_options import (
 from layerscan.cli.options import add_format_argument, whole_number
 from layerscan.cli.output import complain, is_for_people
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
+from layerscan.cli.report_file import add_report_file_argument, check_report_file, report_to
 from layerscan.cli.status import ExitStatus
 from layerscan.errors import LayerscanError
 
@@ -59,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_registry_arguments(parser)
     _add_policy_arguments(parser)
     _add_device_arguments(parser)
-    add_format_argument(parser, "text")
+    add_format_argument(parser, "text", markdown=True)
+    add_report_file_argument(parser, "-o", "--out-file")
 
 
 def _add_policy_arguments(parser: argparse.ArgumentParser) -> None:
@@ -138,6 +140,7 @@ def run(options: argparse.Namespace) -> int:
         engine_pulls=options.engine_pulls,
     )
     _check(options, policy)
+    check_report_file(options.report_file)
     with RegistryClient(registry_options(options)) as client:
         device, architecture = _device(options, policy, client)
         apps = _apps(options, policy, device, architecture, client)
@@ -156,9 +159,10 @@ def run(options: argparse.Namespace) -> int:
     notes = (*_useless(options), *device.notes, *of_apps, *verdict.notes)
     warnings = tuple(dict.fromkeys(notes))
     complain("warning", *warnings)
-    print_report(
-        verdict, options.format, device=device.source, warnings=warnings, deletion=deletion
-    )
+    with report_to(options.report_file):
+        print_report(
+            verdict, options.format, device=device.source, warnings=warnings, deletion=deletion
+        )
     return ExitStatus.DONE if verdict.fits else ExitStatus.DOES_NOT_FIT
 
 

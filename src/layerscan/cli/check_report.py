@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from layerscan.cli.markdown import MarkdownTable, markdown_text, summary
 from layerscan.cli.output import print_json
 from layerscan.cli.tables import Table, human, print_tables, short
 from layerscan.text import printable
@@ -95,6 +96,9 @@ def print_report(
     if form == "json":
         print_json(_plain(verdict, deletion, device, warnings))
         return
+    if form == "markdown":
+        print(_markdown(verdict, deletion), end="")
+        return
     tables = [_space_table(verdict.spaces)]
     if verdict.bundles:
         tables.append(_bundle_table(verdict.bundles))
@@ -109,13 +113,51 @@ def print_report(
         print(line)
     if deletion is not None:
         _print_deletion(deletion)
+    print(_answer(verdict))
+
+
+def _answer(verdict: "Verdict") -> str:
     subject = ", ".join(map(printable, verdict.rules))
     limit = verdict.limit
     allowed = f"watermark {limit.watermark} %"
     if limit.reserved is not None:
         allowed = f"{human(limit.reserved)} reserved"
     answer = "fits" if verdict.fits else "does not fit"
-    print(f"{answer}: {subject} for {verdict.architecture} ({verdict.policy}, {allowed})")
+    return f"{answer}: {subject} for {verdict.architecture} ({verdict.policy}, {allowed})"
+
+
+def _markdown(verdict: "Verdict", deletion: "Deletion | None") -> str:
+    """The answer for a CI job's summary, what has to be freed, and why."""
+    answer, _, subject = _answer(verdict).partition(": ")
+    lines = [f"**{answer.capitalize()}**: {markdown_text(subject)}"]
+    lines += map(markdown_text, _to_free(verdict))
+    spaces = [
+        (
+            space.volume,
+            "yes" if space.fits else "no",
+            _purpose(space),
+            *map(human, (space.required, space.available, space.reserved, space.total)),
+        )
+        for space in verdict.spaces
+    ]
+    heads = ("Volume", "Fits", "For", "Required", "Available", "Reserved", "Total")
+    missing = sorted(verdict.missing, key=lambda layer: (-layer.usage, layer.digest))
+    layers = [
+        (human(one.archive_size), human(one.usage), _rule(estimated=one.estimated), one.digest)
+        for one in missing
+    ]
+    listings = [
+        MarkdownTable("volumes", heads, spaces, len(spaces)),
+        MarkdownTable("layers", ("Archive", "Usage", "Rule", "Missing layer"), layers, len(layers)),
+    ]
+    if deletion is not None:
+        rows = [
+            (human(one.freed), short(one.holdings[0].image_id), ", ".join(one.arguments))
+            for one in deletion.reclaim.removed
+        ]
+        columns = ("Freed", "Id", "Image that the update does not need")
+        listings.append(MarkdownTable("images", columns, rows, len(rows)))
+    return summary(lines, listings)
 
 
 def _print_deletion(deletion: "Deletion") -> None:

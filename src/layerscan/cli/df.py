@@ -4,6 +4,7 @@ import argparse
 
 from layerscan.cli.options import add_threads_argument, whole_number
 from layerscan.cli.output import complain, is_for_people
+from layerscan.cli.report_file import add_report_file_argument, check_report_file, report_to
 from layerscan.cli.status import ExitStatus
 from layerscan.cli.store_options import add_store_arguments, opened_store
 
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     meaning = "what was changed since is not called unreferenced (default: 300)"
     add("--min-age", metavar="SECONDS", type=age, default=300, help=meaning)
     add("--format", choices=_FORMATS, default="table", help="(default: table)")
+    add_report_file_argument(parser, "-o", "--out-file")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -51,6 +53,7 @@ def run(options: argparse.Namespace) -> int:
     from layerscan.cli.progress import ScanProgress
     from layerscan.ledger.stocktaking import take_stock
 
+    check_report_file(options.report_file)
     store = opened_store(options)
     with ScanProgress(shown=is_for_people()) as progress:
         ledger = take_stock(
@@ -59,9 +62,10 @@ def run(options: argparse.Namespace) -> int:
             threads=options.threads,
             on_progress=progress.update if progress.shown else None,
         )
-    print_ledger(
-        ledger, options.format, category=options.list, most=options.top, order=options.sort
-    )
+    with report_to(options.report_file):
+        print_ledger(
+            ledger, options.format, category=options.list, most=options.top, order=options.sort
+        )
     complain("warning", *ledger.notes)
     if ledger.vanished:
         complain("warning", f"{ledger.vanished:,} entries were removed while this ran")

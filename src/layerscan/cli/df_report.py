@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from layerscan.cli.markdown import markdown_table, markdown_text
+from layerscan.cli.exposition import Metric, exposition
+from layerscan.cli.markdown import MarkdownTable, markdown_text, summary
 from layerscan.cli.output import print_json
 from layerscan.cli.tables import Table, human, print_tables
 from layerscan.stores.holdings import Category
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from layerscan.ledger.model import DiskUse, Item, Ledger, Sum
 
 _WORDS = {Category.BUILD_CACHE: "build cache"}
-_MOST_MARKDOWN = 60_000 // 200
 
 
 def print_ledger(
@@ -25,7 +25,9 @@ def print_ledger(
         items = [
             item
             for one in Category
-            for item in _ordered(ledger, one, order)[: most if form != "json" else None]
+            for item in _ordered(ledger, one, order)[
+                : None if form in ("json", "markdown") else most
+            ]
         ]
         if form == "json":
             items = sorted(items, key=_ORDERS[order])
@@ -34,9 +36,9 @@ def print_ledger(
     if form == "json":
         print_json(_plain(ledger, items))
     elif form == "prometheus":
-        print("\n".join(_exposition(ledger)))
+        print(exposition(_metrics(ledger)), end="")
     elif form == "markdown":
-        print("\n".join(_markdown(ledger, items[:_MOST_MARKDOWN])))
+        print(_markdown(ledger, sorted(items, key=_ORDERS[order])), end="")
     else:
         sums = [] if category else [_sums_table(ledger)]
         print_tables(*sums, _items_table(items, with_paths=category is not None))
@@ -137,57 +139,42 @@ def _plain_item(item: "Item") -> dict[str, object]:
     }
 
 
-def _markdown(ledger: "Ledger", items: "Sequence[Item]") -> Iterator[str]:
-    where = markdown_text(printable_path(ledger.root))
-    yield f"**{human(ledger.total)}** in the {ledger.kind} store {where}"
-    yield ""
-    yield from markdown_table(
-        ("Holder", "Usage", "In use", "Freeable", "Number"),
-        (
-            (_word(key), human(one.usage), human(one.in_use), human(one.freeable), str(one.number))
+def _markdown(ledger: "Ledger", items: "Sequence[Item]") -> str:
+    where = f"{ledger.kind} store {printable_path(ledger.root)}"
+    answer = [f"**{human(ledger.total)}** in the {markdown_text(where)}"]
+    sums = [
+        (_word(key), human(one.usage), human(one.in_use), human(one.freeable), f"{one.number:,}")
+        for key, one in ledger.sums.items()
+        if one.number or one.usage
+    ]
+    rows = [
+        (_word(one.holding.category), human(one.usage), one.holding.name, one.holding.reason)
+        for one in items
+    ]
+    listings = (
+        MarkdownTable(
+            "holders", ("Holder", "Usage", "In use", "Freeable", "Number"), sums, len(sums)
+        ),
+        MarkdownTable("things", ("Holder", "Usage", "Name", "Why"), rows, len(rows)),
+    )
+    return summary(answer, listings, map(markdown_text, map(_disk_line, ledger.disks)))
+
+
+def _metrics(ledger: "Ledger") -> Iterator[Metric]:
+    store = {"kind": ledger.kind, "root": ledger.root}
+    for name, meaning in (
+        ("usage", "Disk that a kind of holder takes."),
+        ("in_use", "Of these, what running containers and builds use."),
+        ("freeable", "Of these, what could be freed."),
+    ):
+        samples = [
+            ({**store, "category": str(key)}, getattr(one, name))
             for key, one in ledger.sums.items()
-            if one.number or one.usage
-        ),
-    )
-    yield ""
-    yield "<details><summary>The largest</summary>"
-    yield ""
-    yield from markdown_table(
-        ("Holder", "Usage", "Name", "Why"),
-        (
-            (_word(one.holding.category), human(one.usage), one.holding.name, one.holding.reason)
-            for one in items
-        ),
-    )
-    yield ""
-    yield "</details>"
-
-
-def _exposition(ledger: "Ledger") -> Iterator[str]:
-    """Prometheus' text exposition format, for node_exporter's textfile collector."""
-    store = f'kind="{ledger.kind}",root="{_label(ledger.root)}"'
+        ]
+        yield Metric(f"layerscan_store_{name}_bytes", meaning, samples)
     for name, meaning in (
-        ("usage", "Bytes of disk that a kind of holder takes."),
-        ("in_use", "Of these, bytes that running containers and builds use."),
-        ("freeable", "Of these, bytes that could be freed."),
+        ("used", "What the disk of a root has used in all."),
+        ("deleted", "Deleted files on it that are still open."),
     ):
-        metric = f"layerscan_store_{name}_bytes"
-        yield f"# HELP {metric} {meaning}"
-        yield f"# TYPE {metric} gauge"
-        for category, one in ledger.sums.items():
-            yield f'{metric}{{{store},category="{category}"}} {getattr(one, name)}'
-    for name, meaning in (
-        ("used", "Bytes that the disk of a root has used in all."),
-        ("deleted", "Bytes of deleted files on it that are still open."),
-    ):
-        metric = f"layerscan_disk_{name}_bytes"
-        yield f"# HELP {metric} {meaning}"
-        yield f"# TYPE {metric} gauge"
-        for disk in ledger.disks:
-            yield f'{metric}{{root="{_label(disk.roots[0])}"}} {getattr(disk, name)}'
-
-
-def _label(text: str) -> str:
-    r"""Text as a label's value, in which \, " and line ends are escaped."""
-    safe = text.encode("utf-8", "backslashreplace").decode()
-    return safe.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        samples = [({"root": disk.roots[0]}, getattr(disk, name)) for disk in ledger.disks]
+        yield Metric(f"layerscan_disk_{name}_bytes", meaning, samples)

@@ -3,9 +3,11 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from layerscan.cli.markdown import MarkdownTable, markdown_text, summary
 from layerscan.cli.options import add_format_argument
 from layerscan.cli.output import complain, print_json
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
+from layerscan.cli.report_file import add_report_file_argument, check_report_file, report_to
 from layerscan.cli.tables import Table, human, print_tables, short
 
 if TYPE_CHECKING:
@@ -34,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("new", metavar="NEW", help="the App that is to come, or its metadata")
     add("--arch", metavar="ARCH", help="only this architecture (default: all that both have)")
     add_registry_arguments(parser)
-    add_format_argument(parser, "text")
+    add_format_argument(parser, "text", markdown=True)
+    add_report_file_argument(parser, "-o", "--out-file")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -42,13 +45,17 @@ def run(options: argparse.Namespace) -> int:
     from layerscan.fit.difference import common_architectures, compare
     from layerscan.registry import RegistryClient
 
+    check_report_file(options.report_file)
     with RegistryClient(registry_options(options)) as client:
         old, new = (_measured(name, client) for name in (options.old, options.new))
     found = [compare(old, new, name) for name in common_architectures(old, new, options.arch)]
-    if options.format == "json":
-        print_json([_plain(one) for one in found])
-    else:
-        _print_text(found)
+    with report_to(options.report_file):
+        if options.format == "json":
+            print_json([_plain(one) for one in found])
+        elif options.format == "markdown":
+            print(_markdown(found), end="")
+        else:
+            _print_text(found)
     for one in found:
         if _download(one) is None:
             unknown = "the download is not known: the metadata lacks archive_size"
@@ -112,6 +119,26 @@ def _print_text(found: "Sequence[Difference]") -> None:
             totals.add(str(total.layers), size, human(total.usage), *inodes, name)
         print_tables(layers, totals)
         print(f"{one.architecture}: download {_known(_download(one))}")
+
+
+def _markdown(found: "Sequence[Difference]") -> str:
+    """What is downloaded and needed, and the layers that differ, for a pull request."""
+    answer, listings = [], []
+    for one in found:
+        figures = (
+            f"download {_known(_download(one))}",
+            f"at its peak {human(one.peak.usage)} of disk",
+            f"after it {human(one.after.usage)}",
+        )
+        answer.append(f"**{markdown_text(one.architecture)}**: {', '.join(figures)}")
+        rows = [
+            (name, _known(meta.archive_size), human(meta.usage), digest)
+            for name, part in (("added", one.added), ("removed", one.removed))
+            for digest, meta in sorted(part.items(), key=lambda item: -item[1].usage)
+        ]
+        heads = (one.architecture, "Archive size", "Usage", "Layer")
+        listings.append(MarkdownTable("layers", heads, rows, len(rows)))
+    return summary(answer, listings)
 
 
 def _counted(one: "Difference", inodes: int | None) -> list[str]:

@@ -32,10 +32,13 @@ def add_threads_argument(
     parser.add_argument("-j", "--threads", metavar="N", type=number, help=meaning)
 
 
-def add_format_argument(parser: "Arguments", for_people: str, meaning: str = "") -> None:
-    """Declare ``--format``: JSON, or by default what is for people."""
+def add_format_argument(
+    parser: "Arguments", for_people: str, meaning: str = "", *, markdown: bool = False
+) -> None:
+    """Declare ``--format``: JSON, maybe Markdown, or by default what is for people."""
     text = f"{meaning} (default: {for_people})".strip()
-    parser.add_argument("--format", choices=[for_people, "json"], default=for_people, help=text)
+    choices = [for_people, "json", *(["markdown"] if markdown else [])]
+    parser.add_argument("--format", choices=choices, default=for_people, help=text)
 
 
 def add_out_file_argument(parser: "Arguments") -> None:
@@ -51,7 +54,7 @@ def add_report_arguments(parser: "Arguments", by_arch: str) -> None:
     add("-o", "--out-file", metavar="FILE", help="write the layers metadata there; - is stdout")
     add("--by-arch", action="store_true", help=by_arch)
     shown = "the report on stdout (default: table, none with -o)"
-    add("--format", choices=["table", "json"], help=shown)
+    add("--format", choices=["table", "json", "markdown", "prometheus"], help=shown)
 
 
 def add_accounting_argument(parser: "Arguments") -> None:

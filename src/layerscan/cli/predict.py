@@ -85,7 +85,8 @@ def _write(
     result: "Prediction", wanted: "Collection[str] | None", options: argparse.Namespace
 ) -> None:
     if options.out_file is None or options.format is not None:
-        from layerscan.cli.report import of_prediction, print_report
+        from layerscan.cli.report import of_prediction
+        from layerscan.cli.report_tables import print_report
 
         print_report(of_prediction(result), options.format)
     if options.out_file is not None:

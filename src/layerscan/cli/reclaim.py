@@ -1,13 +1,14 @@
 """``layerscan reclaim``: what removing images would give back."""
 
 import argparse
-import re
 from time import time
 from typing import TYPE_CHECKING
 
-from layerscan.cli.markdown import markdown_table
+from layerscan.cli.amounts import size, span
+from layerscan.cli.markdown import MarkdownTable, markdown_code, summary
 from layerscan.cli.options import add_threads_argument
 from layerscan.cli.output import complain, is_for_people, print_json
+from layerscan.cli.report_file import add_report_file_argument, check_report_file, report_to
 from layerscan.cli.status import ExitStatus
 from layerscan.cli.store_options import add_store_arguments, opened_store
 from layerscan.cli.tables import Table, human, print_tables, short
@@ -30,28 +31,6 @@ EPILOG = """examples:
   sudo layerscan reclaim --need 20GiB
 """
 
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SIZE = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,3}))? ?([KMGT]?)(?:i?B)?", re.ASCII)
-_SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_SPAN = re.compile(r"([0-9]{1,9})([smhdw]?)", re.ASCII)
-
-
-def size(text: str) -> int:
-    """A number of bytes: ``20GiB``, ``1.5G``, ``4096``."""
-    found = _SIZE.fullmatch(text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size: 20GiB, 512M, 4096, …")
-    whole, part, unit = found.groups()
-    return round(float(f"{whole}.{part or 0}") * _UNITS[unit])
-
-
-def span(text: str) -> int:
-    """A number of seconds: ``30d``, ``12h``, ``90``."""
-    found = _SPAN.fullmatch(text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time: 30d, 12h, 90s, …")
-    return int(found[1]) * _SPANS[found[2] or "s"]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -72,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_threads_argument(store)
     formats = ["table", "json", "markdown"]
     parser.add_argument("--format", choices=formats, default="table", help="(default: table)")
+    add_report_file_argument(parser, "-o", "--out-file")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -80,6 +60,7 @@ def run(options: argparse.Namespace) -> int:
     from layerscan.ledger.reclaim import Reclaimer
     from layerscan.ledger.stocktaking import take_stock
 
+    check_report_file(options.report_file)
     store = opened_store(options)
     with ScanProgress(shown=is_for_people()) as progress:
         on_progress = progress.update if progress.shown else None
@@ -88,7 +69,8 @@ def run(options: argparse.Namespace) -> int:
     complain("warning", *ledger.notes, *_staying(reclaimer, options.images, ledger.root))
     found = reclaimer.remove(_wanted(options))
     report = _ReclaimReport(found, reclaimer.beside(), options.need)
-    report.print(options.format)
+    with report_to(options.report_file):
+        report.print(options.format)
     if report.lacking:
         lacking = human(report.lacking)
         complain("warning", f"there is not that much: {lacking} less than --need asks for")
@@ -138,7 +120,7 @@ class _ReclaimReport:
         if form == "json":
             print_json(self._plain())
         elif form == "markdown":
-            print("\n".join(self._markdown()))
+            print(self._markdown(), end="")
         else:
             self._print_tables()
 
@@ -197,18 +179,16 @@ class _ReclaimReport:
         for command in self._commands:
             print(f"  {_shell(command)}")
 
-    def _markdown(self) -> "Iterator[str]":
-        yield f"Removing these would give back **{human(self._found.freed)}**."
-        yield ""
-        yield from markdown_table(("Freed", "Together", "Id", "Image"), self._rows())
-        yield ""
-        if self._commands:
-            yield "```sh"
-            yield from map(_shell, self._commands)
-            yield "```"
-            yield ""
-        if self._beside:
-            yield from markdown_table(("Freed", "Number", "Beside images"), self._rows_beside())
+    def _markdown(self) -> str:
+        images, beside = list(self._rows()), list(self._rows_beside())
+        return summary(
+            [f"Removing these would give back **{human(self._found.freed)}**."],
+            (
+                MarkdownTable("images", ("Freed", "Together", "Id", "Image"), images, len(images)),
+                MarkdownTable("kinds", ("Freed", "Number", "Beside images"), beside, len(beside)),
+            ),
+            markdown_code(map(_shell, self._commands)),
+        )
 
 
 def _shell(command: "Sequence[str]") -> str:

@@ -1,14 +1,13 @@
-"""The report on images and their layers: tables for people, as JSON for programs.
+"""The report on images and their layers: its figures, and the JSON of them.
 
-A scan and a prediction are reported alike.
+A scan and a prediction are reported alike. How people see it, `layerscan.cli.report_tables`
+knows.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from layerscan.cli.output import print_json
-from layerscan.cli.tables import Table, human, print_tables, short
 from layerscan.text import printable_path
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ class ReportedImage(NamedTuple):
     own: frozenset[str]  # chain_ids of those that would go with it
     goes: bool = True  # whether removing it gives back what it takes beside them
     in_container: bool | None = None  # whether a container uses it; None of a prediction
+    created: str | None = None  # when, as its config says it; None of a prediction
 
 
 class ReportedLayer(NamedTuple):
@@ -45,6 +45,19 @@ class ReportedLayer(NamedTuple):
     usage: int  # bytes of disk
     files: int  # everything in it that is no directory, each inode once
     images: int  # how many images have it
+    step: str | None = None  # of a build, that made it, or empty; None of a prediction
+
+
+class ImageCosts(NamedTuple):
+    """What an image costs, in bytes.
+
+    `own` is what would be free if the image were removed, `shared` what something else keeps.
+    """
+
+    size: int
+    usage: int  # of its layers and what it takes beside them
+    shared: int
+    own: int
 
 
 class Report(NamedTuple):
@@ -58,10 +71,65 @@ class Report(NamedTuple):
     layers: Mapping[str, ReportedLayer]  # their layers, by chain_id
     ending: Mapping[str, object]  # what the JSON has at its end: warnings and the like
 
+    @property
+    def totals(self) -> dict[str, int]:
+        """The sums: each layer once, however many images share it."""
+        layers = self.layers.values()
+        beside = {image.image_id: image.beside for image in self.images}
+        return {
+            "images": len(self.images),
+            "layers": len(layers),
+            "files": sum(layer.files for layer in layers),
+            "size": sum(layer.size for layer in layers),
+            "usage": sum(layer.usage for layer in layers) + sum(beside.values()),
+        }
+
+    def costs(self, image: ReportedImage) -> ImageCosts:
+        """What an image of it costs."""
+        # An image may have the same layer twice: one folder, counted once.
+        layers = [self.layers[chain] for chain in dict.fromkeys(image.layers)]
+        usage = image.beside + sum(layer.usage for layer in layers)
+        own = sum(layer.usage for layer in layers if layer.chain_id in image.own)
+        own += image.beside if image.goes else 0
+        return ImageCosts(sum(layer.size for layer in layers), usage, usage - own, own)
+
+    def costly_images(self) -> list[tuple[ReportedImage, ImageCosts]]:
+        """The images and what they cost, the largest usage first."""
+        found = [(image, self.costs(image)) for image in self.images]
+        return sorted(found, key=lambda entry: (-entry[1].usage, entry[0].label))
+
+    def costly_layers(self) -> list[ReportedLayer]:
+        """The layers, the largest usage first."""
+        return sorted(self.layers.values(), key=lambda layer: (-layer.usage, layer.chain_id))
+
+    def plain(self) -> dict[str, object]:
+        """It as JSON shows it: every figure in bytes, digests in full."""
+        return {
+            **self.subject,
+            "accounting": self.accounting,
+            "fs_block_size": self.fs_block_size,
+            "images": [_plain_image(image, costs) for image, costs in self.costly_images()],
+            "layers": [_plain_layer(layer) for layer in self.costly_layers()],
+            "totals": self.totals,
+            **self.ending,
+        }
+
+
+def _plain_image(image: ReportedImage, costs: ImageCosts) -> dict[str, object]:
+    plain = image._asdict()
+    for name in ("label", "beside", "goes", "own"):
+        del plain[name]
+    return {name: value for name, value in plain.items() if value is not None} | costs._asdict()
+
+
+def _plain_layer(layer: ReportedLayer) -> dict[str, object]:
+    return {name: value for name, value in layer._asdict().items() if value is not None}
+
 
 def of_scan(result: "Scan", holdings: "Iterable[Holding]") -> Report:
     """The report of a scan of a store with these holdings."""
     digests = _scanned_digests(result)
+    steps = _scanned_steps(result)
     return Report(
         subject={"store": {"kind": result.store.kind, "root": result.store.root}},
         closing=f"in {result.store.kind} store {printable_path(result.store.root)}",
@@ -78,6 +146,7 @@ def of_scan(result: "Scan", holdings: "Iterable[Holding]") -> Report:
                 cost.usage,
                 _files(cost),
                 result.sharing[chain],
+                steps.get(chain, ""),
             )
             for chain, cost in result.costs.items()
         },
@@ -114,6 +183,7 @@ def _scanned_images(result: "Scan", holdings: "Iterable[Holding]") -> list[Repor
                 own,
                 bool(records) and not reclaimer.kept(records),
                 reclaimer.is_used(records),
+                image.created,
             )
         )
     return found
@@ -134,6 +204,16 @@ def _scanned_digests(result: "Scan") -> dict[str, tuple[str, ...]]:
                 if digest is not None:
                     found[layer.chain_id].add(digest)
     return {chain: tuple(sorted(digests)) for chain, digests in found.items()}
+
+
+def _scanned_steps(result: "Scan") -> dict[str, str]:
+    """The step that made each layer, as the first image says that knows it."""
+    found: dict[str, str] = {}
+    for one in result.chosen:
+        for layer, step in zip(one.image.layers, one.image.steps, strict=False):
+            if step:
+                found.setdefault(layer.chain_id, step)
+    return found
 
 
 def of_prediction(result: "Prediction") -> Report:
@@ -187,126 +267,3 @@ def _predicted_layer(layers: "Sequence[PredictedLayer]", images: int) -> Reporte
         first.files,
         images,
     )
-
-
-def print_report(report: Report, form: str | None) -> None:
-    """Print the report, as JSON or for people: a table of images, one of layers, totals."""
-    if form == "json":
-        print_json(
-            {
-                **report.subject,
-                "accounting": report.accounting,
-                "fs_block_size": report.fs_block_size,
-                "images": [_plain_image(image, costs) for image, costs in _costly_images(report)],
-                "layers": [_plain_layer(layer) for layer in _sorted_layers(report)],
-                "totals": _totals(report),
-                **report.ending,
-            }
-        )
-        return
-    print_tables(_image_table(report), _layer_table(report))
-    totals = _totals(report)
-    print(
-        f"{', '.join(_counted(totals[key], key) for key in ('images', 'layers', 'files'))}: "
-        f"size {human(totals['size'])}, usage {human(totals['usage'])} "
-        f"({report.accounting} accounting) {report.closing}"
-    )
-
-
-def _counted(number: int, things: str) -> str:
-    return f"{number:,} {things.removesuffix('s') if number == 1 else things}"
-
-
-def _costly_images(report: Report) -> list[tuple[ReportedImage, dict[str, int]]]:
-    """What each image costs, in bytes, the largest usage first.
-
-    Its usage is that of its layers and what it takes beside them: `own` is what would be free
-    if the image were removed, and `shared` what something else keeps.
-    """
-    found = []
-    for image in report.images:
-        # An image may have the same layer twice: one folder, counted once.
-        layers = [report.layers[chain] for chain in dict.fromkeys(image.layers)]
-        usage = image.beside + sum(layer.usage for layer in layers)
-        own = sum(layer.usage for layer in layers if layer.chain_id in image.own)
-        own += image.beside if image.goes else 0
-        size = sum(layer.size for layer in layers)
-        costs = {"size": size, "usage": usage, "shared": usage - own, "own": own}
-        found.append((image, costs))
-    return sorted(found, key=lambda entry: (-entry[1]["usage"], entry[0].label))
-
-
-def _sorted_layers(report: Report) -> list[ReportedLayer]:
-    """The layers, the largest usage first."""
-    return sorted(report.layers.values(), key=lambda layer: (-layer.usage, layer.chain_id))
-
-
-def _totals(report: Report) -> dict[str, int]:
-    """Each layer once, however many images share it."""
-    layers = report.layers.values()
-    beside = {image.image_id: image.beside for image in report.images}
-    return {
-        "images": len(report.images),
-        "layers": len(layers),
-        "files": sum(layer.files for layer in layers),
-        "size": sum(layer.size for layer in layers),
-        "usage": sum(layer.usage for layer in layers) + sum(beside.values()),
-    }
-
-
-def _plain_image(image: ReportedImage, costs: Mapping[str, int]) -> dict[str, object]:
-    plain = {**image._asdict(), **costs}
-    for name in (
-        "label",
-        "beside",
-        "goes",
-        *(["in_container"] if image.in_container is None else []),
-    ):
-        del plain[name]
-    return plain
-
-
-def _plain_layer(layer: ReportedLayer) -> dict[str, object]:
-    plain = layer._asdict()
-    if layer.archive_size is None:
-        del plain["archive_size"]
-    return plain
-
-
-def _image_table(report: Report) -> Table:
-    table = Table(["SIZE", "USAGE", "SHARED", "OWN", "LAYERS"], ["ARCH", "IMAGE"])
-    for image, costs in _costly_images(report):
-        more = len(image.names) - 1
-        table.add(
-            *map(human, costs.values()),
-            str(len(image.layers)),
-            image.architecture + (f"/{image.variant}" if image.variant else ""),
-            image.label
-            + (f" (+{more})" if more > 0 else "")
-            + (" (a container uses it)" if image.in_container else ""),
-        )
-    return table
-
-
-def _layer_table(report: Report) -> Table:
-    layers = _sorted_layers(report)
-    # Where archives are known, so is the one digest of each: both would be too wide.
-    with_archive = any(layer.archive_size is not None for layer in layers)
-    archive, chain = (["ARCHIVE SIZE"], []) if with_archive else ([], ["LAYER"])
-    table = Table([*archive, "SIZE", "USAGE", "FILES", "IMAGES"], [*chain, "DIGEST", "IMAGE"])
-    images: dict[str, str] = {}
-    for image in report.images:
-        for layer_chain in image.layers:
-            images.setdefault(layer_chain, image.label)
-    for layer in layers:
-        table.add(
-            *([human(layer.archive_size or 0)] if with_archive else []),
-            human(layer.size),
-            human(layer.usage),
-            f"{layer.files:,}",
-            str(layer.images),
-            *([] if with_archive else [short(layer.chain_id)]),
-            ", ".join(map(short, layer.digests)) or "none",
-            images[layer.chain_id],
-        )
-    return table

@@ -12,16 +12,26 @@ from layerscan.cli.options import (
 )
 from layerscan.cli.output import check_outputs, complain, is_for_people, write_metadata
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
+from layerscan.cli.report_file import check_report_file, report_to
+from layerscan.cli.report_options import (
+    add_budget_arguments,
+    add_view_arguments,
+    report_rules,
+    report_view,
+)
 from layerscan.cli.status import ExitStatus
 from layerscan.cli.store_options import add_store_arguments, opened_store
+from layerscan.cli.tables import human
 from layerscan.errors import LayerscanError, NoAppsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from layerscan.cli.report_options import ReportRules
     from layerscan.scanning.lookup import Looked
     from layerscan.scanning.result import Scan
     from layerscan.scanning.selection import Chosen, Wanted
+    from layerscan.stores.holdings import Holding
 
 HELP = "what each layer of the images in a store costs (the default command)"
 DESCRIPTION = """Read an image store and say for every layer how much content it holds (size)
@@ -37,6 +47,7 @@ EPILOG = """examples:
 
 
 _MOST_NAMED = 3  # images in one warning
+_MOMENT = 0.5  # seconds that what is beside the images may take
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write the metadata although something could not be read",
     )
+    add_view_arguments(parser.add_argument_group("the report"))
+    add_budget_arguments(parser.add_argument_group("growth and budgets"))
     lookup = parser.add_argument_group("registries")
     lookup.add_argument(
         "--resolve-digests",
@@ -91,6 +104,7 @@ def run(options: argparse.Namespace) -> int:
     from layerscan.scanning.selection import Selection
 
     _check(options)
+    rules = report_rules(options)
     wanted = _wanted(options)
     store = opened_store(options, exact=options.accounting == "exact", platform=options.platform)
     selection = Selection(
@@ -107,8 +121,11 @@ def run(options: argparse.Namespace) -> int:
         )
     _tell(result, options)
     is_partial = bool(result.problems) or (_is_required(options) and bool(result.undigested))
+    exceeds = _report(result, options, rules)
     _write(result, options, is_partial=is_partial)
-    return ExitStatus.PARTIAL if is_partial else ExitStatus.DONE
+    if is_partial:
+        return ExitStatus.PARTIAL
+    return ExitStatus.OVER_BUDGET if exceeds else ExitStatus.DONE
 
 
 def _is_required(options: argparse.Namespace) -> bool:
@@ -140,7 +157,8 @@ def _resolves(options: argparse.Namespace) -> bool:
 
 
 def _check(options: argparse.Namespace) -> None:
-    check_outputs(options.out_file, options.format)
+    check_outputs(options.out_file, None if options.report_file else options.format)
+    check_report_file(options.report_file)
     warn_of_tag(options)
     if options.insecure_registry and not _resolves(options):
         complain("warning", "--insecure-registry does nothing without --resolve-digests")
@@ -205,11 +223,41 @@ def _tell_undigested(result: "Scan", options: argparse.Namespace) -> None:
         )
 
 
-def _write(result: "Scan", options: argparse.Namespace, *, is_partial: bool) -> None:
-    if options.out_file is None or options.format is not None:
-        from layerscan.cli.report import of_scan, print_report
+def _report(result: "Scan", options: argparse.Namespace, rules: "ReportRules") -> bool:
+    """Report the scan, if that is asked for; whether it exceeds a budget."""
+    is_shown = options.out_file is None or options.format is not None
+    if not is_shown and not rules.is_asked:
+        return False
+    from layerscan.cli.report import of_scan
+    from layerscan.cli.report_tables import print_report
 
-        print_report(of_scan(result, result.store.holdings().holdings), options.format)
+    holdings = result.store.holdings().holdings
+    report = of_scan(result, holdings)
+    growth, exceeded, odd = rules.apply(report)
+    if is_shown:
+        view = report_view(options)._replace(growth=growth, exceeded=exceeded)
+        if options.format in (None, "table", "markdown"):
+            view = view._replace(notes=_beside(result, holdings))
+        with report_to(options.report_file):
+            print_report(report, options.format, view)
+    complain("warning", *odd)
+    complain("error", *map(str, exceeded or ()))
+    return bool(exceeded)
+
+
+def _beside(result: "Scan", holdings: "Iterable[Holding]") -> list[str]:
+    """The line on what the store has beside these images."""
+    from layerscan.ledger.beside import taken_beside
+
+    images = {one.image.image_id for one in result.chosen}
+    folders = {cost.layer.folder for cost in result.costs.values()}
+    taken = taken_beside(holdings, image_ids=images, folders=folders, seconds=_MOMENT)
+    if taken == 0:
+        return []
+    return [f"+ {'more' if taken is None else human(taken)} not in these images: 'layerscan df'"]
+
+
+def _write(result: "Scan", options: argparse.Namespace, *, is_partial: bool) -> None:
     if options.out_file is None:
         return
     if is_partial and not options.allow_partial:

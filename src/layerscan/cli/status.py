@@ -8,6 +8,7 @@ class ExitStatus(IntEnum):
 
     DONE = 0
     DOES_NOT_FIT = 1
+    OVER_BUDGET = 1  # the same to a script: something is too large
     BAD_INPUT = 2
     PARTIAL = 3
     INTERRUPTED = 130

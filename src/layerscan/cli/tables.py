@@ -19,36 +19,62 @@ _LARGEST = 1023.95  # what is less is no 1024.0 of its unit when it is rounded t
 _GAP = "  "
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
 
-_LEAST_NAME = 12  # characters of a long name that are shown on a terminal, however narrow it is
+# Columns that a terminal has for the last cell, or else columns are left out; however narrow
+# it is, so many characters of a long name are shown.
+_NAME, _LEAST_NAME = 24, 12
 
 
 class Table:
     """A table under construction: columns of figures, aligned to the right, and then of text.
 
     Long cells of the last column of text are shortened to what is left of a terminal's line.
+    Before that the columns that can be `spared` are left out, those named first before others.
     """
 
-    def __init__(self, figures: Sequence[str], texts: Sequence[str]) -> None:
+    def __init__(
+        self, figures: Sequence[str], texts: Sequence[str], *, spared: Sequence[str] = ()
+    ) -> None:
         self._figures = len(figures)
         self._rows = [(*figures, *texts)]
+        self._spared = spared
+        self._ending = ""
 
     def add(self, *cells: str) -> None:
         """Add a row. What the cells hold, stores and registries said: it is escaped."""
         self._rows.append(tuple(printable(cell, longest=None) for cell in cells))
 
+    def end(self, text: str) -> None:
+        """What its last line says, under all columns."""
+        self._ending = text
+
     def lines(self, width: int | None = None) -> list[str]:
         """Its lines, headings first, of at most `width` columns; None shortens nothing."""
         columns = list(zip(*self._rows, strict=True))
         last = columns.pop() if self._figures < len(columns) else None
-        aligned = [
-            _aligned(column, to_right=number < self._figures)
+        aligned = {
+            column[0]: _aligned(column, to_right=number < self._figures)
             for number, column in enumerate(columns)
-        ]
+        }
         if last is not None:
-            before = sum(_width(column[0]) + len(_GAP) for column in aligned)
-            most = sys.maxsize if width is None else max(width - before, _LEAST_NAME)
-            aligned.append([_shortened(cell, most) for cell in last])
-        return [_GAP.join(cells).rstrip() for cells in zip(*aligned, strict=True)]
+            most = sys.maxsize
+            if width is not None:
+                needed = min(max(map(_width, last)), _NAME)
+                most = max(self._room(aligned, width, needed), _LEAST_NAME)
+            aligned[last[0]] = [_shortened(cell, most) for cell in last]
+        lines = [_GAP.join(cells).rstrip() for cells in zip(*aligned.values(), strict=True)]
+        return [*lines, self._ending] if self._ending else lines
+
+    def _room(self, aligned: dict[str, list[str]], width: int, needed: int) -> int:
+        """Columns that are left for the last, once others are left out if it `needed` that."""
+
+        def left() -> int:
+            return width - sum(_width(column[0]) + len(_GAP) for column in aligned.values())
+
+        for heading in self._spared:
+            if left() >= needed:
+                break
+            aligned.pop(heading, None)
+        return left()
 
 
 def print_tables(*tables: Table) -> None:
@@ -117,6 +143,11 @@ def human(count: int) -> str:
         if size < _LARGEST:
             break
     return f"{size:.1f} {unit}"
+
+
+def human_change(count: int) -> str:
+    """A change by `count` bytes for people, with its sign."""
+    return f"{'-' if count < 0 else '+'}{human(abs(count))}" if count else human(0)
 
 
 def short(digest: str) -> str:

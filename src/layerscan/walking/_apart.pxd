@@ -23,8 +23,8 @@ from layerscan.walking._linux cimport AT_FDCWD, Stat, ls_stat
 from layerscan.walking._tally cimport add_inode
 
 
-cdef inline int note_roots(Walk *w) noexcept nogil:
-    """Look at each root. Returns 0, or ENOMEM."""
+cdef inline int note_roots(Walk *w, size_t borders) noexcept nogil:
+    """Look at each root; the last `borders` are only where others end. Returns 0, or ENOMEM."""
     cdef size_t i
     cdef Tree *tree
     cdef Stat st
@@ -39,7 +39,7 @@ cdef inline int note_roots(Walk *w) noexcept nogil:
         new = inode_set_add(&w.apart.roots, tree.ino, tree.dev, IN_TREE)
         if new < 0:
             return ENOMEM
-        tree.skipped = not new
+        tree.skipped = not new or i + borders >= w.tree_count
     return 0
 
 

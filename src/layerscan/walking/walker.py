@@ -151,6 +151,7 @@ def walk_many(
     one_file_system: bool = True,
     count_once: bool = False,
     apart: bool = False,
+    borders: Iterable[AnyPath] = (),
     on_progress: Callable[[Progress], object] | None = None,
     cancel: "Cancel | None" = None,
 ) -> list[Usage]:
@@ -167,6 +168,7 @@ def walk_many(
             was counted before is all zeros.
         apart: each inode counts in one tree: a tree ends where another of `paths` begins,
             and an inode with several names counts in the first of `paths` that has one.
+        borders: of trees that count `apart`, where they end as well.
 
     Raises:
         InterruptedError: see `walk`.
@@ -182,19 +184,20 @@ def walk_many(
     if (child is not None) + count_once + apart > 1:
         raise ValueError("walk_many takes one of child, count_once and apart, not two")
     roots = [os.fsencode(path) for path in paths]
+    ends = [os.fsencode(path) for path in borders] if apart else []
     name = None if child is None else os.fsencode(child)
     if name is not None and b"\0" in name:
         raise ValueError("the name of a child cannot contain a NUL byte")
     all_inodes = count_once and not all(map(_is_directory, roots))
     trees = run_compiled(
         "walk_trees",
-        (roots, name, count_once, all_inodes, apart),
+        ([*roots, *ends], name, count_once, all_inodes, apart, len(ends)),
         threads=threads,
         one_file_system=one_file_system,
         on_progress=on_progress,
         cancel=cancel,
     )
-    return [_usage(root, facts) for root, facts in zip(roots, trees, strict=True)]
+    return [_usage(root, facts) for root, facts in zip(roots, trees, strict=False)]
 
 
 def _is_directory(path: bytes) -> bool:
