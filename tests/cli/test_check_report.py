@@ -23,6 +23,7 @@ from layerscan.fit.verdict import (
 )
 from layerscan.ledger.reclaim import Reclaim, Removed
 from layerscan.stores.holdings import Category, Holding
+from tests.builders.rendered import rendered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -250,3 +251,22 @@ def test_what_could_go(capsys: pytest.CaptureFixture[str]) -> None:
         "images": [{"names": ["shop:1", "shop@sha256:00"], "image_id": A, "freed": 2048}],
         "commands": [["docker", "image", "rm", "shop:1"]],
     }
+
+
+def test_markdown_says_the_answer_first(capsys: pytest.CaptureFixture[str]) -> None:
+    image = Holding("image:a", Category.IMAGES, "shop:1", names=("shop:1",), image_id=A)
+    deletion = Deletion(Reclaim((Removed((image,), 2048),), (), 0), "data", suffices=True)
+    missing = (Missing(A, 10, 100, estimated=True),)
+    hostile = "<b>*data*</b>|"
+    found = verdict(space(600, 500, reserved=0, volume=hostile), missing=missing)
+    print_report(found, "markdown", device="d", warnings=(), deletion=deletion)
+    text = capsys.readouterr().out
+    assert text.startswith("**Does not fit**: ")
+    shown = rendered(text)
+    assert f"{hostile}: 100" in shown.text
+    assert {hostile, "no", "blobs and layers", "600 B", "estimate", A, "2.0 KiB", "shop:1"} <= {
+        *shown.cells
+    }
+    print_report(verdict(space(100, 500, reserved=0)), "markdown", device="d", warnings=())
+    text = capsys.readouterr().out
+    assert text.startswith("**Fits**: app for arm64 (composectl, watermark 80 %)\n")

@@ -17,6 +17,7 @@ from layerscan.fit.difference import compare, of_metadata
 from tests.builders.fit_apps import App, Layer, encode, metadata_of
 from tests.builders.fit_case import ARCH, app_of
 from tests.builders.overlay2 import StoreBuilder
+from tests.builders.rendered import rendered
 from tests.builders.tree import File
 from tests.cli_runner import error, warning
 from tests.cli_runner import run_here as run
@@ -93,6 +94,18 @@ def test_report_for_people(old: str, new: str) -> None:
         "",
         "arm64: download 200 B",
     ]
+
+
+def test_report_for_a_pull_request(old: str, new: str, tmp_path: Path) -> None:
+    done = run("diff", old, new, "--format", "markdown", "-o", tmp_path / "summary.md")
+    assert (done.status, done.out, done.lines) == (0, b"", [])
+    text = (tmp_path / "summary.md").read_text()
+    figures = "download 200 B, at its peak 9.8 KiB of disk, after it 7.8 KiB"
+    assert text.startswith(f"**arm64**: {figures}\n")
+    cells = rendered(text).cells
+    assert cells[:4] == ["arm64", "Archive size", "Usage", "Layer"]
+    assert cells[4:8] == ["added", "200 B", "2.9 KiB", ADDED.digest]
+    assert cells[8:] == ["removed", "30 B", "2.0 KiB", REMOVED.digest]
 
 
 def test_layers_come_by_what_they_take(tmp_path: Path) -> None:
