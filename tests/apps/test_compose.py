@@ -32,13 +32,17 @@ services:
   gone: !reset null
   sixty: {{image: 1:20}}
   bool: {{image: yes}}
+  quoted: {{image: '12'}}
+  number: {{image: !!str 12}}
 """
     app = one_app(tmp_path, text)
     assert image_texts(app, {"TAG": "7"}) == {
         "bool": "yes",
         "merged": "base:1",
+        "number": "12",
         "own": "own:2",
         "pinned": f"a/b@sha256:{HEX}",
+        "quoted": "12",
         "sixty": "1:20",
         "tagged": "over:1",
         "variable": "none:7",

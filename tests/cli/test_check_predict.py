@@ -132,6 +132,15 @@ def test_an_app_without_metadata(app: Published, where: str, policy: str) -> Non
     assert read == (1 if where == "store" else 2), "one of them is for `usage`"
 
 
+def test_an_app_of_several_images(app: Published) -> None:
+    Index.of({"arm/v7": [arm, base]}).put(app.registry, "acme/db:1")
+    web, db = (f"{app.registry.address}/acme/{name}" for name in ("web:7", "db:1"))
+    text = f"services:\n  db:\n    image: {db}\n  web:\n    image: {web}\n"
+    put(app.root / "apps" / "shop", {"docker-compose.yml": text})
+    report = app.check(app.in_registry, "--predict")
+    assert missing(report).keys() == {one.digest for one in (arm, top, base)}
+
+
 def test_images_of_which_none_is_for_the_device() -> None:
     amd64: Any = SimpleNamespace(image=SimpleNamespace(platform=Platform("amd64", "linux")))
     assert predicted._usual([amd64], "amd64", "acme/web") is amd64

@@ -11,7 +11,7 @@ from layerscan.stores.containerd.store import ContainerdStore
 from layerscan.stores.holdings import Category
 from tests.builders import ledger_case
 from tests.builders.containerd import ContainerdBuilder, bucket
-from tests.builders.ledger_case import HEX, add, item
+from tests.builders.ledger_case import HEX, add, container_config, item
 from tests.builders.tree import File
 
 if TYPE_CHECKING:
@@ -79,3 +79,47 @@ def test_a_container_keeps_its_snapshot(store: ContainerdBuilder) -> None:
     found = item(stock(store), f"snapshots/{store.folder_id(layer, 'k8s.io')}").holding
     assert found.category is Category.CONTAINERS
     assert found.name.startswith("shop/web (snapshot ")
+
+
+class DockerOverContainerd:
+    """A data root of Docker whose containerd keeps its images."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "docker"
+        self.store = ContainerdBuilder(self.root / "containerd/daemon")
+        for name in ("buildkit", "containers", "volumes", "rootfs"):
+            (self.root / name).mkdir(parents=True)
+
+    def container(self, digit: str) -> BuiltLayer:
+        """The writable layer of a container, and Docker's lease of it."""
+        layer = self.store.layer(None, File(f"written{digit}", size=30_000))
+        self.store.unpack(layer, "moby")
+        lease = bucket(self.store.meta, "v1", "moby", "leases", digit * 64)
+        bucket(lease, "snapshots", "overlayfs")[layer.chain_id.encode()] = b""
+        return layer
+
+    def stock(self) -> Ledger:
+        self.store.write()
+        return ledger_case.stock(ContainerdStore(self.store.root), str(self.root))
+
+    def folder(self, layer: BuiltLayer) -> str:
+        return f"snapshots/{self.store.folder_id(layer, 'moby')}"
+
+
+def test_containers_of_docker_over_containerd(tmp_path: Path) -> None:
+    docker = DockerOverContainerd(tmp_path)
+    there, gone = docker.container("a"), docker.container("b")
+    container_config(str(docker.root), "a" * 64, Name="/web", Image=f"sha256:{HEX}")
+    add(str(docker.root), File("tmp/half", size=20_000), File("volumes/data/_data/f", size=7000))
+    ledger = docker.stock()
+    web = item(ledger, docker.folder(there)).holding
+    assert web.category is Category.CONTAINERS
+    assert web.name.startswith("web (snapshot ")
+    lost = item(ledger, docker.folder(gone)).holding
+    assert lost.category is Category.UNREFERENCED
+    assert lost.reason == f"the writable layer of container {'b' * 64}, which is not there"
+    half = item(ledger, "docker/tmp").holding
+    assert half.category is Category.TRANSIENT
+    assert half.name == "files of pulls and builds under way"
+    assert item(ledger, "volumes/data").holding.category is Category.VOLUMES
+    assert item(ledger, "docker/rootfs").holding.category is Category.ENGINE

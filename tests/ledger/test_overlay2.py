@@ -50,6 +50,16 @@ def test_images_and_their_layers(case: Case) -> None:
     assert freeable == sum(one.usage for one in whole)
 
 
+def test_a_layer_is_called_by_the_smallest_image_that_has_a_name(case: Case) -> None:
+    top = case.store.layer(case.base, File("top", size=100))
+    other = case.store.layer(top, File("other", size=100))
+    case.store.image([case.base, top])
+    case.store.image([case.base, top, other], names=["large:1"])
+    ledger = stock(case)
+    assert item(ledger, f"overlay2/{top.cache_id}").holding.name == "large:1, layer 2 of 3"
+    assert item(ledger, f"overlay2/{case.base.cache_id}").holding.name == "one:1, layer 1 of 2"
+
+
 def test_a_container_keeps_what_it_uses(case: Case) -> None:
     container = case.store.container(case.one, File("written", size=5000))
     container_config(

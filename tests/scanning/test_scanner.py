@@ -281,6 +281,14 @@ def test_exact_accounting_counts_what_exists_because_of_layer_and_image(
     assert result.documents()["amd64"] == result.document()
 
 
+def test_exact_accounting_counts_all_blocks_of_an_image_s_files(built: StoreBuilder) -> None:
+    layer = built.layer(None, File("x", size=5000))
+    labels = {"Labels": {"large": "y" * 100_000}}
+    image_id = built.image([layer], names=["x:1"], extra={"config": labels})
+    result = scan(open_store(root=built.root, exact=True), accounting="exact")
+    assert result.image_usage[image_id] >= blocks(result.chosen[0].image.exact_paths) > 100_000
+
+
 def test_layer_that_stands_on_another_makes_a_file_there(built: StoreBuilder) -> None:
     base = built.layer(None, File("x", size=1), Link("y", "x"))
     top = built.layer(base, File("x", size=1))

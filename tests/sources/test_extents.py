@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layerscan.errors import SourceError
-from layerscan.sources.extents import CHUNK, Extent
+from layerscan.sources.extents import CHUNK, Extent, FolderFiles
+from tests.builders.walk_case import open_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +30,17 @@ def fault(call: Callable[[], object]) -> str:
     with pytest.raises(SourceError) as raised:
         call()
     return str(raised.value).removeprefix("the\\nplace: ")
+
+
+def test_files_of_a_folder_are_closed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    files = FolderFiles(str(tmp_path))
+    before = open_descriptors()
+    for _ in range(3):
+        with files.open("file") as extent:
+            assert extent.section(0, 7) == b"content"
+            assert open_descriptors() == before + 1
+    assert open_descriptors() == before
 
 
 @pytest.mark.parametrize(

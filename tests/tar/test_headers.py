@@ -55,6 +55,10 @@ def test_numbers_in_base_256() -> None:
     assert tree.finish().sizes.tolist() == [0, big]
     assert "less than no bytes" in fault(tar(header(size=-1)))
     assert "number that is none" in fault(tar(header(size=b"\x80" + b"\xff" * 11)))
+    # The first byte has seven bits of the number: here they are beyond 64.
+    for bit in range(6):
+        size = bytes([0x80 | 1 << bit]) + (5).to_bytes(11, "big")
+        assert "number that is none" in fault(tar(header(size=size)))
     # A folder has no content, whatever its header says.
     assert kinds(header(b"d", type=tars.DIR, size=-1), Entry(b"f")) == [
         InodeKind.DIRECTORY,

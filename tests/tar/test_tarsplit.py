@@ -21,6 +21,7 @@ from layerscan.tar import tarsplit
 from layerscan.tar._tar import TarScanner
 from layerscan.tar.tarsplit import TarSplit, TarSplitLength
 from tests.builders.tar_split import ODDITIES, member, packed
+from tests.builders.tars import header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,6 +131,20 @@ def test_checksums_of_what_is_not_at_hand_do_not_repeat() -> None:
         scanner.skip(4)
         scanner.feed(bytes(508))
     assert len(set(CHECKSUM.findall(scanner.take_tar_split()))) == 500
+
+
+def test_the_largest_size_and_no_name() -> None:
+    scanner = TarScanner(tar_split=True)
+    size = 1 << 60
+    scanner.feed(header(b"huge", size=b"\x80" + size.to_bytes(11, "big")))
+    scanner.skip(size)
+    scanner.feed(header(b""))
+    scanner.feed(END)
+    scanner.finish()
+    lines = scanner.take_tar_split().splitlines()
+    assert lines[1].startswith(b'{"type":1,"name":"huge","size":%d,"payload":"' % size)
+    assert len(json.loads(lines[1])["payload"]) == 12
+    assert lines[3] == b'{"type":1,"payload":null,"position":3}'
 
 
 def test_without_tar_split_there_is_no_document() -> None:

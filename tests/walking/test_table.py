@@ -77,6 +77,14 @@ def test_a_root_that_is_a_file_is_one_row(tree: Path) -> None:
     assert table[0]["kind"] == Kind.FILE
 
 
+def test_entries_are_looked_at_in_the_order_of_their_inodes(tmp_path: Path) -> None:
+    # Disks keep neighbours together. Names do not come in that order: they are hashed.
+    for number in range(500):
+        os.mknod(tmp_path / str(number))
+    inodes = file_table(tmp_path, threads=1)["inode"][1:].tolist()
+    assert inodes == sorted(inodes)
+
+
 def test_a_missing_root_raises(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         file_table(tmp_path / "nowhere")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import threading
@@ -221,6 +222,18 @@ def test_link_is_not_followed(tmp_path: Path) -> None:
 def test_fifo_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / NAME)
     with pytest.raises(Fault, match="is no regular file"), read(tmp_path):
+        pass
+
+
+def test_a_disk_that_gives_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / NAME).write_bytes(database({b"a": b"1"}))
+
+    def refuse(*_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "pread", refuse)
+    refused = pytest.raises(Fault, match=f"{NAME}: .*Input/output error")
+    with refused, read(tmp_path):
         pass
 
 
