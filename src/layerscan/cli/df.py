@@ -2,6 +2,7 @@
 
 import argparse
 
+from layerscan.cli.html_option import add_html_argument, check_html, write_page
 from layerscan.cli.options import add_threads_argument, whole_number
 from layerscan.cli.output import complain, is_for_people
 from layerscan.cli.report_file import add_report_file_argument, check_report_file, report_to
@@ -18,6 +19,7 @@ EPILOG = """examples:
   sudo layerscan df
   sudo layerscan df --list unreferenced
   sudo layerscan df --format prometheus
+  sudo layerscan df --html store.html
 """
 
 _FORMATS = ("table", "json", "markdown", "prometheus")
@@ -45,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--min-age", metavar="SECONDS", type=age, default=300, help=meaning)
     add("--format", choices=_FORMATS, default="table", help="(default: table)")
     add_report_file_argument(parser, "-o", "--out-file")
+    add_html_argument(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -54,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
     from layerscan.ledger.stocktaking import take_stock
 
     check_report_file(options.report_file)
+    check_html(options.html, options.report_file or "-")
     store = opened_store(options)
     with ScanProgress(shown=is_for_people()) as progress:
         ledger = take_stock(
@@ -66,6 +70,10 @@ def run(options: argparse.Namespace) -> int:
         print_ledger(
             ledger, options.format, category=options.list, most=options.top, order=options.sort
         )
+    if options.html is not None:
+        from layerscan.cli.page.of_ledger import page_of_ledger
+
+        write_page(options.html, page_of_ledger(ledger, store.images()))
     complain("warning", *ledger.notes)
     if ledger.vanished:
         complain("warning", f"{ledger.vanished:,} entries were removed while this ran")

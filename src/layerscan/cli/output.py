@@ -58,17 +58,17 @@ def is_stdout(path: str) -> bool:
     return path in ("-", "/dev/stdout")
 
 
-def check_out_file(path: str) -> None:
-    """Refuse a `path` that cannot be written before the work, not after it."""
+def check_out_file(path: str, option: str = "-o") -> None:
+    """Refuse a `path` of an option that cannot be written before the work, not after it."""
     if is_stdout(path):
         return
     if not path:
-        raise LayerscanError("-o takes the name of a file, not an empty one")
+        raise LayerscanError(f"{option} takes the name of a file, not an empty one")
     from layerscan.files.writing import located
 
     folder = os.path.dirname(os.path.realpath(path))
     if os.path.isdir(path):
-        raise LayerscanError(f"{path}: is a directory; -o takes a file")
+        raise LayerscanError(f"{path}: is a directory; {option} takes a file")
     if not os.path.isdir(folder):
         raise LayerscanError(f"{path}: there is no folder {folder}; make it first")
     with _told(path), located(path) as (at, _):

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from layerscan.cli.app_options import add_app_arguments, images_of_apps, warn_of_tag
+from layerscan.cli.html_option import add_html_argument, check_html, write_page
 from layerscan.cli.options import (
     add_accounting_argument,
     add_report_arguments,
@@ -27,6 +28,7 @@ from layerscan.errors import LayerscanError, NoAppsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from layerscan.cli.report import Report
     from layerscan.cli.report_options import ReportRules
     from layerscan.scanning.lookup import Looked
     from layerscan.scanning.result import Scan
@@ -62,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write the metadata although something could not be read",
     )
+    add_html_argument(output)
     add_view_arguments(parser.add_argument_group("the report"))
     add_budget_arguments(parser.add_argument_group("growth and budgets"))
     lookup = parser.add_argument_group("registries")
@@ -159,6 +162,9 @@ def _resolves(options: argparse.Namespace) -> bool:
 def _check(options: argparse.Namespace) -> None:
     check_outputs(options.out_file, None if options.report_file else options.format)
     check_report_file(options.report_file)
+    is_shown = options.out_file is None or options.format is not None
+    report = (options.report_file or "-") if is_shown else None
+    check_html(options.html, options.out_file, report)
     warn_of_tag(options)
     if options.insecure_registry and not _resolves(options):
         complain("warning", "--insecure-registry does nothing without --resolve-digests")
@@ -226,7 +232,7 @@ def _tell_undigested(result: "Scan", options: argparse.Namespace) -> None:
 def _report(result: "Scan", options: argparse.Namespace, rules: "ReportRules") -> bool:
     """Report the scan, if that is asked for; whether it exceeds a budget."""
     is_shown = options.out_file is None or options.format is not None
-    if not is_shown and not rules.is_asked:
+    if not is_shown and not rules.is_asked and options.html is None:
         return False
     from layerscan.cli.report import of_scan
     from layerscan.cli.report_tables import print_report
@@ -240,9 +246,27 @@ def _report(result: "Scan", options: argparse.Namespace, rules: "ReportRules") -
             view = view._replace(notes=_beside(result, holdings))
         with report_to(options.report_file):
             print_report(report, options.format, view)
+    _write_page(report, result, holdings, options)
     complain("warning", *odd)
     complain("error", *map(str, exceeded or ()))
     return bool(exceeded)
+
+
+def _write_page(
+    report: "Report", result: "Scan", holdings: "Iterable[Holding]", options: argparse.Namespace
+) -> None:
+    if options.html is None:
+        return
+    if result.problems and not options.allow_partial:
+        _complain_not_written(options.html, "something could not be read")
+        return
+    from layerscan.cli.page.of_scan import page_of_scan
+
+    write_page(options.html, page_of_scan(report, result, holdings))
+
+
+def _complain_not_written(path: str, why: str) -> None:
+    complain("error", f"{path} is not written, since {why}; --allow-partial writes what could")
 
 
 def _beside(result: "Scan", holdings: "Iterable[Holding]") -> list[str]:
@@ -262,7 +286,6 @@ def _write(result: "Scan", options: argparse.Namespace, *, is_partial: bool) -> 
         return
     if is_partial and not options.allow_partial:
         why = "something could not be read" if result.problems else "it would lack layers"
-        not_written = f"{options.out_file} is not written, since {why}"
-        complain("error", f"{not_written}; --allow-partial writes what could")
+        _complain_not_written(options.out_file, why)
         return
     write_metadata(options.out_file, result, by_arch=options.by_arch)

@@ -231,14 +231,18 @@ class Reclaimer:
         removed: list[Removed] = []
         need -= self._freed_by_containers
         while need > 0 and left:
-            gains = [self._gain(group) for group in left]
+            gains = [self.gain(group) for group in left]
             enough = [gain for gain in gains if gain >= need]
             group = left.pop(gains.index(min(enough, default=max(gains))))
             removed.append(self._remove(group))
             need -= removed[-1].freed
         return self._reclaim(removed, only_helping=True)
 
-    def _gain(self, group: ImageGroup) -> int:
+    def keepers(self, key: str) -> int:
+        """How many holdings keep a holding, of those that something keeps themselves."""
+        return self._keepers[key]
+
+    def gain(self, group: Iterable[Holding]) -> int:
         """Bytes that an image gives back beside what is removed already."""
         return self._drop([one.key for one in group], _Removal(self._removal))
 
