@@ -51,6 +51,18 @@ function facts(node) {
   return found;
 }
 
+/** What a rectangle says: of an image what comes after its registry and its path. */
+function label(node) {
+  return node.holder && node.kind === "images" ? node.name.slice(node.name.lastIndexOf("/") + 1) : node.name;
+}
+
+/** How far the colour of a rectangle is from that of its kind: neighbours differ a little. */
+function shade(one) {
+  const holder = one.ancestors().reverse()[Math.min(2, one.depth)];
+  const place = holder.parent ? holder.parent.children.indexOf(holder) : 0;
+  return ((place * 7) % 19) - 9;
+}
+
 /** Show what there is to say of a node beside its rectangle, within the window. */
 function showTip(node, target) {
   const list = element("dl");
@@ -128,14 +140,19 @@ class Picture {
     const node = one.data, button = element("button");
     button.type = "button";
     button.tabIndex = -1;
-    button.setAttribute("aria-label", `${node.name}, ${human(node.usage)}${node.children ? "" : ", nothing deeper"}`);
-    const room = one.x1 - one.x0 > 34 && one.y1 - one.y0 > 15;
-    if (room) button.append(element("span", node.name, "name"), element("span", human(node.usage), "usage"));
+    button.setAttribute("aria-label", `${node.name}, ${human(node.usage)}`);
+    const wide = one.x1 - one.x0, images = node.thing && node.thing.images > 1 ? node.thing.images : 0;
+    if (wide > 34 && one.y1 - one.y0 > 15) {
+      button.append(element("span", label(node), "name"));
+      if (wide > 72) button.append(element("span", human(node.usage), "usage"));
+      if (wide > 130 && images) button.append(element("span", `in ${grouped(images)} images`, "images"));
+    }
     const box = inside ? element("div") : button;
     if (inside) box.append(button);
     box.className = [inside ? "box" : "tile", `kind-${node.kind || "none"}`, `depth-${one.depth}`,
       node.isRest && "rest", node.isShared && "together", node.thing && node.thing.images > 1 && "shared",
-      one.y1 - one.y0 < 34 && "flat"].filter(Boolean).join(" ");
+      one.y1 - one.y0 < (node.thing && node.thing.images > 1 ? 50 : 34) && "flat"].filter(Boolean).join(" ");
+    box.style.setProperty("--shade", shade(one));
     const part = (length, all) => `${(100 * length) / all}%`;
     box.style.left = part(one.x0, width);
     box.style.top = part(one.y0, height);
@@ -149,7 +166,11 @@ class Picture {
   /** Mark the rectangles of things that would be freed. */
   mark(freed) {
     this.freed = freed;
-    for (const { node, box } of this.tiles) box.classList.toggle("freed", freed.has(node.place));
+    const isFreed = (node) => freed.has(node.place)
+      || Boolean(node.children && !node.thing && node.children.every(isFreed));
+    for (const { one, box } of this.tiles) {
+      box.classList.toggle("freed", one.ancestors().some(({ data: node }) => isFreed(node)));
+    }
   }
 
   tile(target) {

@@ -2,11 +2,16 @@
 "use strict";
 
 const data = JSON.parse(document.getElementById("data").textContent);
-const WORDS = { build_cache: "build cache" };
 
 /** A kind of things in words. */
 function kindWord(kind) {
-  return WORDS[kind] || kind;
+  return kind.replace("_", " ");
+}
+
+/** How many of a kind, in words. */
+function counted(number, kind) {
+  const word = ["images", "containers", "volumes"].includes(kind) ? kind : "things";
+  return `${grouped(number)} ${number === 1 ? word.slice(0, -1) : word}`;
 }
 
 /** Bytes for people, as the program's tables show them. */
@@ -61,8 +66,9 @@ function complete(nodes, usage, rest) {
   return missing > 0 && found.length ? [...found, { ...rest, usage: missing, isRest: true }] : found;
 }
 
-function fileNode([name, usage, inside], kind) {
-  const node = { name, usage, kind, isFile: true };
+function fileNode([path, usage, inside], kind) {
+  const root = `${data.about.root}/`;
+  const node = { name: path.startsWith(root) ? path.slice(root.length) : path, usage, kind };
   if (inside) {
     const below = inside.map((one) => fileNode(one, kind));
     node.children = complete(below, usage, { name: "smaller ones", kind });

@@ -27,7 +27,7 @@ function tellKinds(tree, picture) {
     button.type = "button";
     button.append(element("span", kindWord(one.category), "name"), figure(one.usage));
     const notes = [];
-    if (one.number) notes.push(element("span", `${grouped(one.number)} of them`, "count"));
+    if (one.number) notes.push(element("span", counted(one.number, one.category), "count"));
     if (one.freeable) notes.push(element("span", undefined, "freeable"));
     if (one.freeable) notes[notes.length - 1].append(figure(one.freeable), " could be freed");
     if (one.in_use) notes.push(element("span", undefined, "in-use"));

@@ -17,7 +17,8 @@ const VIEWS = {
       ["stays", (one) => one.kept || "", "text"],
     ],
     words: (one) => [one.label, ...(one.names || []), one.image_id, one.platform, one.kept],
-    more: (one) => (one.names || []).filter((name) => name !== one.label).join(", "),
+    // A name by digest says no more than the id.
+    more: (one) => (one.names || []).filter((name) => name !== one.label && !name.includes("@")).join(", "),
   },
   [THINGS]: {
     rows: () => data.things.filter((one) => one.usage > 0),
@@ -60,7 +61,9 @@ class Listing {
 
   /** Show the view that is asked for, the largest first. */
   show() {
-    this.view = VIEWS[this.choice.value];
+    const view = VIEWS[this.choice.value], rows = view.rows();
+    const says = ([, value, kind]) => kind !== "text" || rows.some((one) => value(one));
+    this.view = { ...view, columns: view.columns.filter(says) };
     this.sorted = [this.view.columns.findIndex(([name]) => name === "usage"), -1];
     const row = element("tr");
     if (this.isOfImages) {
@@ -155,10 +158,9 @@ class Listing {
     const found = removal([...new Set(holders.flatMap((one) => one.roots))]);
     const aside = document.getElementById("chosen");
     aside.hidden = !holders.length;
-    const images = holders.length === 1 ? "1 image" : `${grouped(holders.length)} images`;
+    const images = counted(holders.length, "images");
     document.getElementById("freed").replaceChildren(
-      `Without ${images}: `, figure(found.bytes), " given back.");
-    document.getElementById("chosen-note").textContent = "Nothing is removed here; 'layerscan reclaim' prints the engine's commands.";
+      `Removing ${images} would give back `, figure(found.bytes), ".");
     this.onChoice(found.freed);
   }
 
