@@ -42,7 +42,7 @@ class Chromium:
 
     def console(self) -> Sequence[object]:
         """What was written to its console since this was last asked."""
-        log = self._driver.get_log("browser")  # type: ignore[no-untyped-call] - the library's
+        log = self._driver.get_log("browser")  # type: ignore[no-untyped-call]
         return [str(one["message"]) for one in log]
 
     def run(self, script: str, *arguments: object) -> Any:  # noqa: ANN401 - what the script gives
@@ -64,6 +64,11 @@ class Chromium:
             selector,
         )
         return found
+
+    def click(self, element: WebElement) -> None:
+        """Click on an element, scrolled to the middle, where nothing lies on it."""
+        self.run("arguments[0].scrollIntoView({ block: 'center' })", element)
+        element.click()
 
     def press(self, *keys: str) -> None:
         """Press keys, one after the other, where the focus is."""

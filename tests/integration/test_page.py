@@ -158,12 +158,12 @@ def test_what_images_give_back_is_what_reclaim_says(browser: Chromium, pages: Pa
     for chosen in ([vision], [api], [api, kiosk], [vision, api, kiosk], possible):
         for name, box in zip(shown, boxes(browser), strict=True):
             if box.is_selected() != (name in chosen):
-                box.click()
+                browser.click(box)
         told = Reclaimer(items).remove(ImageChoice(names=tuple(chosen)))
         assert len(told.removed) == len(chosen)
         assert int(browser.one("#freed data").get_attribute("value") or -1) == told.freed > 0
     assert browser.all("#map .freed")
-    browser.one("#clear").click()
+    browser.click(browser.one("#clear"))
     assert not browser.one("#chosen").is_displayed()
     assert not browser.all("#map .freed")
 
@@ -221,10 +221,10 @@ def test_the_table_sorts_and_filters(browser: Chromium, pages: Path) -> None:
     usages = [row[0] for row in rows(browser, "usage")]
     assert usages == sorted(usages, reverse=True)
     heads = {one.text.strip(" ▲▼"): one for one in browser.all("thead button")}
-    heads["usage"].click()
+    browser.click(heads["usage"])
     assert [row[0] for row in rows(browser, "usage")] == sorted(usages)
     assert browser.all("thead th[aria-sort=ascending]")[0].text.startswith("usage")
-    heads["name"].click()
+    browser.click(heads["name"])
     names = [row[0] for row in rows(browser, "name")]
     assert names == sorted(names)
     browser.one("#filter").send_keys("PYTHON3 run")
@@ -335,5 +335,5 @@ def test_three_hundred_images_are_drawn_at_once(browser: Chromium, tmp_path: Pat
     assert least < MOST_MILLISECONDS
     assert added_up(browser.run("return picture.trail[0]")) == data.total
     assert len(rows(browser, "image")) == 200
-    browser.one("#more").click()
+    browser.click(browser.one("#more"))
     assert len(rows(browser, "image")) == 300

@@ -46,7 +46,8 @@ class _Graph:
     """
 
     def __init__(self, report: Report, result: Scan, holdings: Iterable[Holding]) -> None:
-        self._holdings = {one.key: one for one in holdings}
+        # Why something would be nobody's is for a ledger to say.
+        self._holdings = {one.key: one._replace(reason="") for one in holdings}
         self._usage: Counter[str] = Counter()
         self.records: dict[str, tuple[str, ...]] = {}
         self.unknown: set[str] = set()
