@@ -1,7 +1,7 @@
 """What tests of the page look at: a store with some of everything, and the data of a large one.
 
-``python -m tests.builders.page_case DIR UNIT`` makes that store with sizes times UNIT, for
-pictures.
+``python -m tests.builders.page_case DIR UNIT`` makes that store with sizes times UNIT and
+without odd names, for pictures.
 """
 
 from __future__ import annotations
@@ -55,12 +55,14 @@ class Made:
 class PageStore:
     """An overlay2 store of a shop: images that share layers, and some of everything else."""
 
-    def __init__(self, root: str, unit: int = 1) -> None:
+    def __init__(self, root: str, unit: int = 1, *, hostile: bool = True) -> None:
         self.builder = StoreBuilder(root)
         self.root = root
         self._unit = unit * KIB
         self._seed = 0
         self._build()
+        if hostile:
+            self._build_hostile()
 
     def _file(self, path: str | bytes, size: int) -> File:
         self._seed += 1
@@ -103,22 +105,27 @@ class PageStore:
         newer = self._layer("COPY app /opt/app", model, file("opt/app/vision2.py", 130))
         api = self._layer("RUN pip install fastapi", python, file("usr/lib/python3/fastapi", 480))
         web = self._layer("COPY dist /srv/www", node, file("srv/www/bundle.js", 390))
-        odd = debian
-        for number, step in enumerate(HOSTILE_STEPS):
-            odd = self._layer(step, odd, file(f"odd/{number}", 90))
-        odd = self._layer("COPY odd /", odd, *(file(b"odd/" + name, 30) for name in HOSTILE_FILES))
         self.used = self._image(vision, "fleet/vision:1", "fleet/vision:stable")
         self._image(newer, "fleet/vision:2")
         self._image(api, "fleet/api:7")
         self._image(web, "fleet/kiosk:3")
-        self._image(odd, "fleet/odd:1")
         self._image(model)
         container_config(self.root, HEX, Name="/camera", Image=self.used)
         log = f"containers/{HEX}/{HEX}-json.log"
         add(self.root, File(log, size=800 * self._unit))
-        for name, size in (("recordings", 1500), ("database", 620), (HOSTILE_VOLUME, 60)):
+        for name, size in (("recordings", 1500), ("database", 620)):
             add(self.root, file(f"volumes/{name}/_data/data", size))
         add(self.root, file(f"overlay2/{HEX}/diff/left", 700))
+        self._debian = debian
+
+    def _build_hostile(self) -> None:
+        file = self._file
+        odd = self._debian
+        for number, step in enumerate(HOSTILE_STEPS):
+            odd = self._layer(step, odd, file(f"odd/{number}", 90))
+        odd = self._layer("COPY odd /", odd, *(file(b"odd/" + name, 30) for name in HOSTILE_FILES))
+        self._image(odd, "fleet/odd:1")
+        add(self.root, file(f"volumes/{HOSTILE_VOLUME}/_data/data", 60))
 
 
 def large_page(images: int = 300, layers: int = 10) -> PageData:
@@ -178,4 +185,4 @@ def large_page(images: int = 300, layers: int = 10) -> PageData:
 
 if __name__ == "__main__":
     os.makedirs(sys.argv[1])
-    PageStore(sys.argv[1], int(sys.argv[2]))
+    PageStore(sys.argv[1], int(sys.argv[2]), hostile=False)

@@ -87,7 +87,7 @@ def test_several_paths_are_named_and_what_is_apart_is_not_looked_at(root: str) -
 
 def test_very_deep_folders_are_left_out_and_counted(tmp_path: Path) -> None:
     at = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(3000):
+    for _ in range(150):
         os.mkdir("d", dir_fd=at)
         deeper = os.open("d", os.O_RDONLY, dir_fd=at)
         os.close(at)
@@ -95,7 +95,7 @@ def test_very_deep_folders_are_left_out_and_counted(tmp_path: Path) -> None:
     os.close(at)
     found = largest([str(tmp_path)], most=10, most_entries=10_000)
     assert found.unread == 1
-    assert found.looked_at < 200
+    assert found.looked_at == 101
 
 
 def test_what_may_not_be_read_is_counted(root: str) -> None:

@@ -56,7 +56,7 @@ def largest(
     Raises:
         TooManyEntriesError: there are more.
     """
-    look = _Look(apart, most, most_entries)
+    look = _Looking(apart, most, most_entries)
     found = [one for path in paths if (one := look.path(path)) is not None]
     usage = sum(one.usage for one in found)
     if len(found) == 1 and found[0].inside:
@@ -64,7 +64,7 @@ def largest(
     return Largest(_pruned(found, most, usage), usage, most_entries - look.left, look.unread)
 
 
-class _Look:
+class _Looking:
     """One look at trees."""
 
     def __init__(self, apart: Collection[str], most: int, most_entries: int) -> None:
