@@ -101,4 +101,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    # Once each, loaded or not, and nothing that an import left here.
+    return sorted([*__all__, "__version__"])

@@ -38,6 +38,11 @@ def test_every_name_of_the_library_is_described() -> None:
     assert sorted(described) == layerscan.__all__
 
 
+def test_names_are_listed_once_whatever_is_loaded() -> None:
+    assert layerscan.walk is walk
+    assert dir(layerscan) == sorted([*layerscan.__all__, "__version__"])
+
+
 @pytest.mark.parametrize("function", [walk, walk_many, file_table])
 def test_every_argument_of_the_walk_is_described(function: Callable[..., object]) -> None:
     (table,) = tables(section(PAGE, "walk"), "argument")

@@ -50,6 +50,15 @@ def test_by_kind_and_root(machine: Machine) -> None:
     )
 
 
+def test_store_says_what_it_is(machine: Machine) -> None:
+    for kind, root in (
+        ("overlay2", docker(machine.path("d")).root),
+        ("containerd", containerd(machine.path("c"), "default").root),
+        ("containers-storage", storage(machine.path("s")).root),
+    ):
+        assert repr(open_store(root=root)) == f"<{kind} store at {root!r}>"
+
+
 def test_folder_that_holds_no_store(machine: Machine) -> None:
     os.mkdir(machine.path("empty"))
     assert fails(root=machine.path("empty")) == (

@@ -86,6 +86,8 @@ class StoreBase:
     layers and images are found, too: about twice the system calls.
     """
 
+    kind: str  # each store's own
+
     def __init__(self, root: str, layers: str) -> None:
         self.root = root
         self.layers_root = os.path.join(root, layers)
@@ -93,6 +95,9 @@ class StoreBase:
         self.vanished: Sequence[str] = ()
         self.unused = ""
         self._noted: Sequence[str] = ()
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} store at {self.root!r}>"
 
     @property
     def notes(self) -> Sequence[str]:
