@@ -68,7 +68,7 @@ def test_client_stops_at_the_first_app_that_does_not_fit(tmp_path: Path) -> None
         f"{files[2]}: not looked at: the client stops at the first App that does not fit"
     )
     text = run("check", "--layers-meta", *files, "--device", device).text
-    assert f"bytes would have to be freed for {files[1]}" in text
+    assert f"B would have to be freed for {files[1]}" in text
     # In another order, others are pulled.
     assert len(report("--layers-meta", *files[::-1], "--device", device, status=1)["apps"]) == 2
 

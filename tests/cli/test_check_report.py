@@ -79,7 +79,7 @@ def test_volumes_that_fit_and_that_do_not(capsys: pytest.CaptureFixture[str]) ->
     ]
     assert printed[-3:] == [
         "layers missing: 0, download: 0 B",
-        "disk: 1 bytes would have to be freed",
+        "disk: 1 B would have to be freed",
         "does not fit: app for arm64 (composectl, watermark 80 %)",
     ]
 
@@ -102,7 +102,7 @@ def test_archives_that_fit_and_that_do_not(capsys: pytest.CaptureFixture[str]) -
         "302 B 300 B no large",
     ]
     assert printed[-2:] == [
-        "large: its archive does not fit in the store of Apps: 2 bytes would have to be freed",
+        "large: its archive does not fit in the store of Apps: 2 B would have to be freed",
         "does not fit: app for arm64 (composectl, watermark 80 %)",
     ]
 
@@ -136,8 +136,8 @@ def test_other_blobs_are_told_where_some_are_missing(capsys: pytest.CaptureFixtu
     ("least", "more"),
     [
         (600, ""),
-        (599, "; 99 in the best case"),
-        (501, "; 1 in the best case"),
+        (599, "; 99 B in the best case"),
+        (501, "; 1 B in the best case"),
         (500, "; it may also fit, if layers come slowly"),
         (499, "; it may also fit, if layers come slowly"),
     ],
@@ -146,12 +146,12 @@ def test_what_would_have_to_be_freed(
     capsys: pytest.CaptureFixture[str], least: int, more: str
 ) -> None:
     found = verdict(space(600, 500, reserved=0, least=least))
-    assert lines(capsys, found)[-2] == f"data: 100 bytes would have to be freed{more}"
+    assert lines(capsys, found)[-2] == f"data: 100 B would have to be freed{more}"
 
 
 def test_bytes_are_to_be_freed_for_an_app(capsys: pytest.CaptureFixture[str]) -> None:
     found = verdict(space(600, 500, reserved=0, app="shop"))
-    assert lines(capsys, found)[-2] == "data: 100 bytes would have to be freed for shop"
+    assert lines(capsys, found)[-2] == "data: 100 B would have to be freed for shop"
 
 
 @pytest.mark.parametrize("free", [1999, 2000])

@@ -182,12 +182,12 @@ def _to_free(verdict: "Verdict") -> list[str]:
     for space in verdict.spaces:
         name = printable(space.volume)
         if space.to_free:
-            line = f"{name}: {space.to_free} bytes would have to be freed"
+            line = f"{name}: {human(space.to_free)} would have to be freed"
             if space.app is not None:
                 line += f" for {printable(space.app)}"
             surely = space.least - space.available
             if space.least < space.required and surely > 0:
-                line += f"; {surely} in the best case"
+                line += f"; {human(surely)} in the best case"
             elif space.least < space.required:
                 line += "; it may also fit, if layers come slowly"
             lines.append(line)
@@ -198,7 +198,7 @@ def _to_free(verdict: "Verdict") -> list[str]:
             )
     lines += (
         f"{printable(bundle.app)}: its archive does not fit in the store of Apps: "
-        f"{bundle.required - bundle.available} bytes would have to be freed"
+        f"{human(bundle.required - bundle.available)} would have to be freed"
         for bundle in verdict.bundles
         if not bundle.fits
     )

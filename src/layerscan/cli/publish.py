@@ -17,6 +17,7 @@ from layerscan.cli.output import (
 )
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
 from layerscan.cli.status import ExitStatus
+from layerscan.cli.tables import human
 from layerscan.errors import LayerscanError
 
 if TYPE_CHECKING:
@@ -316,7 +317,7 @@ def _summary(one: "Published", options: argparse.Namespace) -> str:
     if options.dry_run:
         folder = os.path.join(options.out_dir, one.app)
         return f"App {one.app} is in {folder}, not in {target}: {'; '.join(what)}"
-    what.append(f"{one.sent:,} bytes uploaded" if one.sent else "nothing had to be uploaded")
+    what.append(f"{human(one.sent)} uploaded" if one.sent else "nothing had to be uploaded")
     return f"App {one.app} is in {target}: {'; '.join(what)}"
 
 
