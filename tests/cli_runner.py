@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import IO
@@ -25,6 +25,7 @@ from tests.builders.user import as_nobody
 _UNWANTED = (
     "COLUMNS",
     "FORCE_COLOR",
+    "GITHUB_ACTIONS",
     "NO_COLOR",
     "PYTHONPATH",
     "PYTHONUNBUFFERED",
@@ -38,11 +39,21 @@ PROGRAM = ["-W", "error::ResourceWarning", "-m", "layerscan"]
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended: its exit status, stdout, and the lines of stderr."""
+    """How a run ended: its exit status, stdout, and the lines of stderr.
+
+    What was read and written, the last of these lines, is apart: it has the time in it.
+    """
 
     status: int
     out: bytes
     lines: list[str]
+    summary: str = field(default="", compare=False)
+
+    @classmethod
+    def of(cls, status: int, out: bytes, err: bytes) -> "Result":
+        lines = err.decode().splitlines()
+        told = [line for line in lines if line.startswith("layerscan: read ")]
+        return cls(status, out, [line for line in lines if line not in told], "".join(told))
 
     @property
     def text(self) -> str:
@@ -101,7 +112,7 @@ def python(
         cwd=cwd,
         timeout=240,
     )
-    return Result(done.returncode, done.stdout or b"", done.stderr.decode().splitlines())
+    return Result.of(done.returncode, done.stdout or b"", done.stderr)
 
 
 def shell(script: str, *arguments: object) -> Result:
@@ -121,7 +132,7 @@ def shell(script: str, *arguments: object) -> Result:
         env=environment(),
         timeout=240,
     )
-    return Result(done.returncode, done.stdout, done.stderr.decode().splitlines())
+    return Result.of(done.returncode, done.stdout, done.stderr)
 
 
 def run_here(*arguments: object, env: Mapping[str, str] | None = None) -> Result:
@@ -143,8 +154,7 @@ def run_here(*arguments: object, env: Mapping[str, str] | None = None) -> Result
                 status = int(end.code or 0)
     finally:
         signal.signal(signal.SIGTERM, handler)
-    lines = err.buffer.getvalue().decode().splitlines()
-    return Result(int(status), out.buffer.getvalue(), lines)
+    return Result.of(int(status), out.buffer.getvalue(), err.buffer.getvalue())
 
 
 def read_terminal(terminal: int) -> bytes:
@@ -179,7 +189,7 @@ def run_as_nobody(*arguments: object) -> Result:
         sys.stderr = io.TextIOWrapper(err, write_through=True)
         # The process ends after this, with these streams.
         status = cli.main([str(argument) for argument in arguments])
-        return Result(int(status), out.getvalue(), err.getvalue().decode().splitlines())
+        return Result.of(int(status), out.getvalue(), err.getvalue())
 
     return as_nobody(call)
 

@@ -12,13 +12,19 @@ LONGEST = 400
 _LONGEST_VALUE = 100
 
 
+_COMMAND = "##["
+"""Where it stands in a line, GitHub Actions reads a command (actions/runner, ActionCommand.cs)."""
+
+
 def printable(text: str, *, longest: int | None = LONGEST) -> str:
     """`text` on one line whatever is in it, and bounded.
 
-    What is not printable is escaped as in Python's strings.
+    What is not printable is escaped as in Python's strings, and so is what a CI system
+    would take for a command.
     """
     cut = text if longest is None or len(text) <= longest else text[:longest] + "…"
-    return cut if cut.isprintable() else "".join(map(_escaped, cut))
+    safe = cut if cut.isprintable() else "".join(map(_escaped, cut))
+    return safe.replace(_COMMAND, r"#\x23[") if _COMMAND in safe else safe
 
 
 def printable_path(path: str | bytes) -> str:
@@ -27,7 +33,8 @@ def printable_path(path: str | bytes) -> str:
     A byte that is no text is shown as ``x`` and its two hex digits after a backslash,
     which is itself shown twice.
     """
-    return "".join("\\\\" if c == "\\" else _escaped(c) for c in os.fsdecode(path))
+    safe = "".join("\\\\" if c == "\\" else _escaped(c) for c in os.fsdecode(path))
+    return safe.replace(_COMMAND, r"#\x23[")
 
 
 def quoted(text: str) -> str:

@@ -10,7 +10,7 @@ import signal
 import sys
 
 from layerscan import __version__
-from layerscan.cli.output import complain, drop_output, write_message
+from layerscan.cli.output import complain, drop_output, manner, write_message
 from layerscan.cli.status import ExitStatus
 from layerscan.errors import LayerscanError, MissingPackageError
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from typing import NoReturn, TextIO
 
 
+_COMMON = ("-q", "--quiet", "-v", "--verbose", "--no-color")
+_INSTEAD_OF_COMMAND = ("-h", "--help", "--help-all", "-V", "--version")
+
+
 def main(argv: "Sequence[str] | None" = None) -> int:
     """Run the program with `argv`, by default that of the process; returns the exit status."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    # `scan` is the default command: the script it replaces had no commands.
-    of_all = ("-h", "--help", "--version")
-    if not arguments or (arguments[0].startswith("-") and arguments[0] not in of_all):
-        arguments.insert(0, "scan")
+    arguments = _command_first(list(sys.argv[1:] if argv is None else argv))
     try:
         return _run(arguments)
     except BrokenPipeError:
@@ -43,6 +43,20 @@ def main(argv: "Sequence[str] | None" = None) -> int:
     except BrokenPipeError:
         return _pipe_closed()
     return ExitStatus.BAD_INPUT
+
+
+def _command_first(arguments: list[str]) -> list[str]:
+    """The arguments with the command before the options that may stand before it.
+
+    `scan` is the default command: the script it replaces had no commands.
+    """
+    place = 0
+    while place < len(arguments) and arguments[place] in _COMMON:
+        place += 1
+    first = arguments[place : place + 1]
+    if first and (not first[0].startswith("-") or first[0] in _INSTEAD_OF_COMMAND):
+        return [*first, *arguments[:place], *arguments[place + 1 :]]
+    return ["scan", *arguments]
 
 
 def _pipe_closed() -> int:
@@ -67,19 +81,21 @@ def _where(error: Exception) -> str:
 
     # What the error says may come from a store or a registry.
     lines = "".join(traceback.format_exception(error)).splitlines()
-    return "".join(f"{printable(line, longest=None)}\n" for line in lines)
+    safe = (printable(line, longest=None) for line in lines)
+    # To GitHub Actions, a line that begins with colons is a command.
+    return "".join(f"|{line}\n" if line.lstrip().startswith("::") else f"{line}\n" for line in safe)
 
 
 def _run(arguments: list[str]) -> int:
     try:
         signal.signal(signal.SIGTERM, _terminate)
         _prepare_output()
+        manner.quiet, manner.coloured = False, True
         status: int = ExitStatus.DONE
-        if arguments[0] == "--version":
+        if arguments[0] in ("-V", "--version"):
             print(f"layerscan {__version__}")
         else:
-            options = _parse(arguments)
-            status = options.run(options)
+            status = _run_command(arguments)
         sys.stdout.flush()
     except (LayerscanError, MissingPackageError) as error:
         complain("error", str(error))
@@ -95,6 +111,18 @@ def _run(arguments: list[str]) -> int:
         drop_output()
         complain("error", f"{error.filename or 'stdout'}: {error.strerror}")
         return ExitStatus.BAD_INPUT
+    return status
+
+
+def _run_command(arguments: list[str]) -> int:
+    from layerscan.cli.summary import RunSummary
+
+    options = _parse(arguments)
+    manner.quiet, manner.coloured = options.quiet, not options.no_color
+    options.summary = RunSummary()
+    status: int = options.run(options)
+    if options.verbose:
+        options.summary.tell_times()
     return status
 
 

@@ -141,12 +141,15 @@ def run(options: argparse.Namespace) -> int:
     )
     _check(options, policy)
     check_report_file(options.report_file)
+    options.summary.begin("read")
     with RegistryClient(registry_options(options)) as client:
         device, architecture = _device(options, policy, client)
         apps = _apps(options, policy, device, architecture, client)
     if options.device is None and policy.hashes_blobs and not options.quick:
         blobs = (blob for app in apps for blob in blobs_of(app, architecture))
         device = live.with_hashed_blobs(device, roots(options)[0], blobs)
+
+    options.summary.begin("answer")
 
     def ask_of(device: "Device") -> "Verdict":
         return ask(policy, apps, device, architecture=architecture, circumstances=circumstances)

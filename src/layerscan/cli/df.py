@@ -58,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
 
     check_report_file(options.report_file)
     check_html(options.html, options.report_file or "-")
+    options.summary.begin("walk")
     store = opened_store(options)
     with ScanProgress(shown=is_for_people()) as progress:
         ledger = take_stock(
@@ -66,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
             threads=options.threads,
             on_progress=progress.update if progress.shown else None,
         )
+    options.summary.begin("report")
     with report_to(options.report_file):
         print_ledger(
             ledger, options.format, category=options.list, most=options.top, order=options.sort

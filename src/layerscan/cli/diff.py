@@ -46,8 +46,10 @@ def run(options: argparse.Namespace) -> int:
     from layerscan.registry import RegistryClient
 
     check_report_file(options.report_file)
+    options.summary.begin("read")
     with RegistryClient(registry_options(options)) as client:
         old, new = (_measured(name, client) for name in (options.old, options.new))
+    options.summary.begin("report")
     found = [compare(old, new, name) for name in common_architectures(old, new, options.arch)]
     with report_to(options.report_file):
         if options.format == "json":

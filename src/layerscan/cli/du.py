@@ -42,12 +42,14 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
     from layerscan.walking.walker import walk_many
 
+    options.summary.begin("walk")
     usages = walk_many(
         options.paths,
         threads=options.threads,
         one_file_system=options.one_file_system,
         count_once=len(options.paths) > 1,
     )
+    options.summary.begin("report")
     found = list(zip(options.paths, usages, strict=True))
     errors = [error for usage in usages for error in usage.errors]
     if options.format == "json":

@@ -45,10 +45,12 @@ def run(options: argparse.Namespace) -> int:
     wanted = Filter(options.arch, options.platform)
     if options.raw and wanted.text:
         raise LayerscanError("--raw prints what REF itself is: give it without --arch, --platform")
+    options.summary.begin("read")
     with RegistryClient(registry_options(options)) as client:
         if options.raw:
             write_data("-", fetch(client, reference).raw)
             return 0
         result = inspect(client, reference, wanted)
+    options.summary.begin("report")
     print_report(result, options.format)
     return 0

@@ -4,6 +4,7 @@ import argparse
 
 from layerscan.cli.options import add_out_file_argument
 from layerscan.cli.output import check_out_file, write_data
+from layerscan.cli.tables import counted
 from layerscan.errors import LayerscanError
 
 HELP = "put the layers metadata of several architectures together"
@@ -32,10 +33,17 @@ def run(options: argparse.Namespace) -> int:
 
     check_out_file(options.out_file)
     pairs = []
+    options.summary.begin("read")
     for argument in options.documents:
         architecture, equals, path = argument.partition("=")
         if not (equals and path and layersmeta.is_architecture(architecture)):
             raise LayerscanError(f"{argument!r}: expected ARCH=FILE, such as arm64=arm64.json")
         pairs.append((architecture, layersmeta.load(path), path))
-    write_data(options.out_file, layersmeta.dumps_by_arch(layersmeta.merge(pairs)))
+    options.summary.begin("merge")
+    data = layersmeta.dumps_by_arch(layersmeta.merge(pairs))
+    options.summary.begin("write")
+    write_data(options.out_file, data)
+    number = sum(len(meta.layers) for _, meta, _ in pairs)
+    read = f"{counted(len(pairs), 'documents')} with {counted(number, 'layers')}"
+    options.summary.tell_written(read, options.out_file, len(data))
     return 0

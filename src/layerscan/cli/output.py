@@ -17,10 +17,31 @@ if TYPE_CHECKING:
     from layerscan.scanning.result import Scan
 
 
+class Manner:
+    """How this run is to talk to people, by the options that all commands have."""
+
+    quiet = False  # only errors, and data
+    coloured = True  # colour and progress, where a terminal takes them
+
+
+manner = Manner()
+
+
 def complain(kind: str, *messages: str) -> None:
-    """For each message a line on stderr: ``layerscan: warning: …``; raises as `write_message`."""
+    """For each message a line on stderr: ``layerscan: warning: …``; raises as `write_message`.
+
+    GitHub Actions gets errors and warnings once more, to show beside the job. With ``-q``
+    there are only errors.
+    """
+    if manner.quiet and kind != "error":
+        return
+    is_shown = kind != "note" and os.environ.get("GITHUB_ACTIONS") == "true"
     for message in messages:
-        write_message(f"layerscan: {kind}: {printable(message, longest=None)}\n")
+        text = printable(message, longest=None)
+        write_message(f"layerscan: {kind}: {text}\n")
+        if is_shown:
+            # docs.github.com, "Workflow commands for GitHub Actions"; it is one line already.
+            write_message(f"::{kind} title=layerscan::{text.replace('%', '%25')}\n")
 
 
 def write_message(text: str) -> None:
@@ -48,9 +69,14 @@ def may_be_styled(stream: "TextIO") -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
+def may_be_coloured(stream: "TextIO") -> bool:
+    """The same, and the user has nothing against it."""
+    return may_be_styled(stream) and manner.coloured and not os.environ.get("NO_COLOR")
+
+
 def is_for_people() -> bool:
-    """Whether stderr is a terminal that may show colour and progress."""
-    return may_be_styled(sys.stderr) and not os.environ.get("NO_COLOR")
+    """Whether stderr is a terminal that is to show progress."""
+    return may_be_coloured(sys.stderr) and not manner.quiet
 
 
 def is_stdout(path: str) -> bool:
@@ -88,22 +114,24 @@ def check_outputs(out_file: str | None, report: str | None) -> None:
         raise LayerscanError(f"-o {out_file} and --format both want stdout: give one of them")
 
 
-def write_metadata(path: str, result: "Scan | Prediction", *, by_arch: bool) -> None:
-    """Write the layers metadata of a result, of one architecture or `by_arch`."""
+def write_metadata(path: str, result: "Scan | Prediction", *, by_arch: bool) -> int:
+    """Write the layers metadata of a result, of one architecture or `by_arch`; gives its length."""
     from layerscan import layersmeta
 
     if by_arch:
-        write_data(path, layersmeta.dumps_by_arch(result.documents()))
+        data = layersmeta.dumps_by_arch(result.documents())
     else:
-        write_data(path, layersmeta.dumps(result.document()))
+        data = layersmeta.dumps(result.document())
+    write_data(path, data)
+    return len(data)
 
 
 def print_json(document: object) -> None:
     """Print a report as JSON: every figure in bytes, digests in full."""
     import json
 
-    json.dump(document, sys.stdout, indent=2)
-    print()
+    # The same text to a reader of JSON, and no command to GitHub Actions.
+    print(json.dumps(document, indent=2).replace("##[", "#\\u0023["))
 
 
 def write_data(path: str, data: bytes) -> None:

@@ -64,10 +64,8 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     # For --help only: `main` answers it before there is a parser.
-    parser.add_argument(
-        "--version", action="store_true", help="show the version and the walk in use, and exit"
-    )
-    _add_verbose(parser)
+    parser.add_argument("-V", "--version", action="store_true", help="show the version and exit")
+    _add_common_arguments(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, module in _COMMANDS.items():
         command = commands.add_parser(
@@ -79,13 +77,15 @@ def build_parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         module.add_arguments(command)
-        _add_verbose(command)
+        _add_common_arguments(command)
         command.set_defaults(run=module.run, parser=parser)
     return parser
 
 
-def _add_verbose(parser: argparse.ArgumentParser) -> None:
+def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("-q", "--quiet", action="store_true", help="print only errors and data")
     # `main` itself looks for it: something may fail before the arguments are known.
-    parser.add_argument(
-        "-v", "--verbose", action="store_true", help="show where in layerscan a fault arose"
-    )
+    verbose = "say where the time went, and of a fault of layerscan, where it arose"
+    add("-v", "--verbose", action="store_true", help=verbose)
+    add("--no-color", action="store_true", help="no colour and no progress bar, as with NO_COLOR")

@@ -10,6 +10,7 @@ from layerscan.cli.options import add_report_arguments, asked_architectures
 from layerscan.cli.output import check_outputs, complain, is_for_people, write_metadata
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
 from layerscan.cli.status import ExitStatus
+from layerscan.cli.tables import counted
 from layerscan.errors import LayerscanError
 
 if TYPE_CHECKING:
@@ -73,10 +74,12 @@ def run(options: argparse.Namespace) -> int:
         raise LayerscanError("which images? give a SOURCE, or --apps-root with Apps in it")
     progress = PredictProgress(shown=is_for_people())
     how = reading(options, progress)
+    options.summary.begin("read")
     with RegistryClient(registry_options(options)) as client, ExitStack() as opened, progress:
         sources = [opened.enter_context(open_source(name, lambda: client)) for name in names]
         result = predict_images(gather_images(sources, wanted), target, how)
     complain("warning", *result.notes)
+    options.summary.begin("write")
     _write(result, wanted, options)
     return ExitStatus.DONE
 
@@ -91,4 +94,16 @@ def _write(
         print_report(of_prediction(result), options.format)
     if options.out_file is not None:
         several = len(wanted or ()) > 1 or len(result.architectures) > 1
-        write_metadata(options.out_file, result, by_arch=options.by_arch or several)
+        length = write_metadata(options.out_file, result, by_arch=options.by_arch or several)
+        options.summary.tell_written(_told(result), options.out_file, length)
+
+
+def _told(result: "Prediction") -> str:
+    """What was read, for the summary."""
+    layers = {layer.chain_id: layer for one in result.images for layer in one.layers}
+    numbers = {
+        "images": len(result.images),
+        "layers": len(layers),
+        "files": sum(layer.files for layer in layers.values()),
+    }
+    return ", ".join(counted(number, things) for things, number in numbers.items())

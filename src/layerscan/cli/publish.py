@@ -17,7 +17,7 @@ from layerscan.cli.output import (
 )
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
 from layerscan.cli.status import ExitStatus
-from layerscan.cli.tables import human
+from layerscan.cli.tables import counted, human
 from layerscan.errors import LayerscanError
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def run(options: argparse.Namespace) -> int:
     from layerscan.registry import RegistryClient
 
     _check(options)
+    options.summary.begin("plan")
     targets = _targets(_apps(options), options.target)
     settings = _settings(options)
     registries = registry_options(options)
@@ -133,14 +134,17 @@ def run(options: argparse.Namespace) -> int:
         found = plan_apps(apps, settings, client, workers=workers)
         failed = {one.app: one for one in found if isinstance(one, Failed)}
         planned = {one.app.name: one for one in found if not isinstance(one, Failed)}
+        options.summary.begin("predict")
         settings, unpredicted = _predicted(list(planned.values()), settings, client, options)
         failed |= unpredicted
         left = [(planned[app.name], to) for app, to in targets if app.name not in failed]
         dry_run = options.out_dir if options.dry_run else None
         the_run = Run(left, settings, options.layers_manifests, scratch, dry_run, workers)
+        options.summary.begin("publish")
         with PublishProgress(shown=is_for_people()) as progress:
             published = publish(the_run, client, progress.update if progress.shown else None)
     outcomes = {one.app: one for one in [*published, *failed.values()]}
+    options.summary.begin("report")
     unused = _unused(settings, planned.values()) if len(planned) == len(targets) else []
     return _tell([outcomes[app.name] for app, _ in targets], options, unused)
 
@@ -305,6 +309,10 @@ def _tell(
         write_data("-", lines.encode())
     if published and options.digest_file is not None:
         write_digests(options.digest_file, lines.encode())
+    if published:
+        sent = f"uploaded {human(sum(one.sent for one in published))}"
+        where = f"wrote {options.out_dir}" if options.dry_run else sent
+        options.summary.tell(counted(len(outcomes), "Apps"), where)
     if not failed:
         return ExitStatus.DONE
     return ExitStatus.PARTIAL if published else ExitStatus.BAD_INPUT

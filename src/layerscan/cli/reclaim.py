@@ -61,10 +61,12 @@ def run(options: argparse.Namespace) -> int:
     from layerscan.ledger.stocktaking import take_stock
 
     check_report_file(options.report_file)
+    options.summary.begin("walk")
     store = opened_store(options)
     with ScanProgress(shown=is_for_people()) as progress:
         on_progress = progress.update if progress.shown else None
         ledger = take_stock(store, threads=options.threads, on_progress=on_progress)
+    options.summary.begin("report")
     reclaimer = Reclaimer(ledger.items, with_stopped=options.containers == "stopped")
     complain("warning", *ledger.notes, *_staying(reclaimer, options.images, ledger.root))
     found = reclaimer.remove(_wanted(options))

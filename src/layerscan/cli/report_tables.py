@@ -7,7 +7,7 @@ from layerscan.cli.markdown import MarkdownTable, markdown_text, summary
 from layerscan.cli.output import print_json
 from layerscan.cli.report import ImageCosts, Report, ReportedImage, ReportedLayer
 from layerscan.cli.report_options import ReportView
-from layerscan.cli.tables import Table, human, human_change, print_tables, short
+from layerscan.cli.tables import Table, counted, human, human_change, print_tables, short
 
 # Columns that a narrow terminal can best do without.
 _SPARED_OF_IMAGES = ("LAYERS", "CREATED", "SHARED")
@@ -75,7 +75,7 @@ class _ShownReport:
 
     def _totals(self) -> str:
         report, totals = self._report, self._report.totals
-        counts = ", ".join(_counted(totals[key], key) for key in ("images", "layers", "files"))
+        counts = ", ".join(counted(totals[key], key) for key in ("images", "layers", "files"))
         figures = f"size {human(totals['size'])}, usage {human(totals['usage'])}"
         return f"{counts}: {figures} ({report.accounting} accounting) {report.closing}"
 
@@ -218,10 +218,6 @@ class _ShownReport:
                 for image, costs in largest
             ]
             yield Metric(f"layerscan_image_{key}_bytes", meaning, samples)
-
-
-def _counted(number: int, things: str) -> str:
-    return f"{number:,} {things.removesuffix('s') if number == 1 else things}"
 
 
 def _title(image: ReportedImage) -> str:

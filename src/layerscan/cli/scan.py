@@ -22,7 +22,7 @@ from layerscan.cli.report_options import (
 )
 from layerscan.cli.status import ExitStatus
 from layerscan.cli.store_options import add_store_arguments, opened_store
-from layerscan.cli.tables import human
+from layerscan.cli.tables import counted, human
 from layerscan.errors import LayerscanError, NoAppsError
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def run(options: argparse.Namespace) -> int:
     _check(options)
     rules = report_rules(options)
     wanted = _wanted(options)
+    options.summary.begin("store")
     store = opened_store(options, exact=options.accounting == "exact", platform=options.platform)
     selection = Selection(
         wanted, architecture=options.arch, dangling=options.all, every_platform=options.by_arch
@@ -121,7 +122,9 @@ def run(options: argparse.Namespace) -> int:
             threads=options.threads,
             on_progress=progress.update if progress.shown else None,
             look_up=look_up,
+            on_phase=options.summary.begin,
         )
+    options.summary.begin("report")
     _tell(result, options)
     is_partial = bool(result.problems) or (_is_required(options) and bool(result.undigested))
     exceeds = _report(result, options, rules)
@@ -288,4 +291,18 @@ def _write(result: "Scan", options: argparse.Namespace, *, is_partial: bool) -> 
         why = "something could not be read" if result.problems else "it would lack layers"
         _complain_not_written(options.out_file, why)
         return
-    write_metadata(options.out_file, result, by_arch=options.by_arch)
+    options.summary.begin("write")
+    length = write_metadata(options.out_file, result, by_arch=options.by_arch)
+    options.summary.tell_written(_told(result), options.out_file, length)
+
+
+def _told(result: "Scan") -> str:
+    """What was read, for the summary."""
+    walked = (cost.walked.child for cost in result.costs.values())
+    numbers = {
+        "images": len(result.chosen),
+        "layers": len(result.costs),
+        "files": sum(one.files + one.symlinks + one.others for one in walked if one is not None),
+    }
+    counts = ", ".join(counted(number, things) for things, number in numbers.items())
+    return f"{counts} of the {result.store.kind} store {result.store.root}"

@@ -51,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns the exit status."""
     from layerscan.stores import list_stores
 
+    options.summary.begin("read")
     found = list_stores()
     listed = [_listed(one) for one in found if not one.absent]
     if options.format == "json":

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from layerscan.cli.output import may_be_styled
+from layerscan.cli.output import may_be_coloured, may_be_styled
 from layerscan.text import printable
 
 _SHORT = 12  # hex digits of a digest in a table, as Docker shows them
@@ -79,9 +79,8 @@ class Table:
 
 def print_tables(*tables: Table) -> None:
     """Print tables on stdout, an empty line after each."""
-    is_styled = may_be_styled(sys.stdout)
-    width = _terminal_width() if is_styled else None
-    is_bold = is_styled and not os.environ.get("NO_COLOR")
+    width = _terminal_width() if may_be_styled(sys.stdout) else None
+    is_bold = may_be_coloured(sys.stdout)
     for table in tables:
         headings, *rows = table.lines(width)
         print(f"{_BOLD}{headings}{_PLAIN}" if is_bold else headings, *rows, "", sep="\n")
@@ -148,6 +147,11 @@ def human(count: int) -> str:
 def human_change(count: int) -> str:
     """A change by `count` bytes for people, with its sign."""
     return f"{'-' if count < 0 else '+'}{human(abs(count))}" if count else human(0)
+
+
+def counted(number: int, things: str) -> str:
+    """So many `things`, which is their plural: ``1 image``, ``1,234 images``."""
+    return f"{number:,} {things.removesuffix('s') if number == 1 else things}"
 
 
 def short(digest: str) -> str:

@@ -39,6 +39,7 @@ def scan(
     threads: int | None = None,
     on_progress: Callable[[Progress, int], object] | None = None,
     look_up: "Callable[[Sequence[Chosen]], Looked] | None" = None,
+    on_phase: Callable[[str], object] | None = None,
 ) -> Scan:
     """Scan `store`.
 
@@ -50,6 +51,7 @@ def scan(
         on_progress: called about ten times a second with how far the walk has
             come and how many layers there are to walk.
         look_up: completes the digests that the store does not know; default: nobody.
+        on_phase: called with what begins: ``store``, ``walk`` or ``registries``.
 
     Raises:
         LayerscanError: an image that is required is not there, or the selection fits none.
@@ -59,7 +61,12 @@ def scan(
     if isinstance(store, str | bytes | os.PathLike):
         raise TypeError(f"scan takes a store: scan(open_store(root={store!r}))")
     return _Scanner(
-        store, selection or Selection(), Accounting(accounting), threads, on_progress
+        store,
+        selection or Selection(),
+        Accounting(accounting),
+        threads,
+        on_progress=on_progress,
+        on_phase=on_phase,
     ).run(look_up)
 
 
@@ -72,13 +79,16 @@ class _Scanner:
         selection: Selection,
         accounting: Accounting,
         threads: int | None,
+        *,
         on_progress: Callable[[Progress, int], object] | None,
+        on_phase: Callable[[str], object] | None,
     ) -> None:
         self.store = store
         self.selection = selection
         self.accounting = accounting
         self.threads = threads
         self.on_progress = on_progress
+        self.begin = on_phase or _pass
         self.root_disk = LayerDisk(store.root)
         # By device number: some layers may be in a store elsewhere.
         self.disks: dict[int, LayerDisk] = {}
@@ -112,6 +122,7 @@ class _Scanner:
             for damage in found_damage(cost.layer, cost.walked, cost.disk.block_size)
         ]
         if look_up is not None:
+            self.begin("registries")
             whole, warnings = look_up(whole)
             self.warnings += warnings
         if self.accounting is Accounting.EXACT:
@@ -139,6 +150,7 @@ class _Scanner:
         self.problems.clear()
         self.changed.clear()
         self.image_usage.clear()
+        self.begin("store")
         images = list(self.store.images())
         self.vanished += self.store.vanished
         choice = choose(images, self.selection)
@@ -149,6 +161,7 @@ class _Scanner:
         layers = [layer for one in choice.chosen for layer in one.image.layers]
         layers = [layer for layer in dict.fromkeys(layers) if layer not in self.costs]
         on_progress = self.on_progress
+        self.begin("walk")
         found = walk_many(
             [layer.folder for layer in layers],
             child=layers[0].content if layers else None,
@@ -237,6 +250,10 @@ class _Scanner:
             f"image {label} was removed or renamed while the scan ran: left out"
             for label in dict.fromkeys(removed)
         ]
+
+
+def _pass(_: str) -> None:
+    """Nobody asks for the phases."""
 
 
 def _undigested(chosen: Sequence[Chosen]) -> Iterator[Undigested]:
