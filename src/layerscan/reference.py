@@ -6,6 +6,7 @@ The grammar is that of distribution/reference as Docker uses it (``reference.go`
 """
 
 import re
+from collections.abc import Iterable
 from functools import total_ordering
 from typing import NoReturn
 
@@ -19,6 +20,8 @@ _PARTS = ("registry", "path", "tag", "digest")
 _LEGACY_REGISTRY = "index.docker.io"
 _OFFICIAL = "library/"
 _LONGEST_NAME = 255
+_ALIKE = 0.8  # of `difflib`: a letter or two
+_MOST_MEANT = 3  # names in a message
 
 _HOST_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 _HOST = rf"(?:{_HOST_LABEL}(?:\.{_HOST_LABEL})*|\[[a-fA-F0-9:]+\])"
@@ -171,3 +174,26 @@ def _check_name(what: str, text: str, grammar: re.Pattern[str]) -> None:
         raise ReferenceSyntaxError(f"its {what} is longer than {_LONGEST_NAME} characters")
     if not grammar.fullmatch(text):
         raise ReferenceSyntaxError(f"{shown(text)} is no {what} name")
+
+
+def hint_at_names(text: str, names: Iterable[str]) -> str:
+    """Which of the images' `names` may be meant by a `text` that is none of them.
+
+    Those of other registries, or of another tag there, or else one that is spelt much like
+    it. It is what a message ends with, empty if no name comes near.
+    """
+    there = sorted(set(names))
+    last = _last(text)
+    found = [name for name in there if _last(name) in (last, f"{last}:{DEFAULT_TAG}")]
+    bare = last.partition(":")[0]
+    found = found or [name for name in there if _last(name).partition(":")[0] == bare]
+    if not found:
+        from difflib import get_close_matches
+
+        found = get_close_matches(text, there, n=1, cutoff=_ALIKE)
+    return f"; did you mean {' or '.join(found[:_MOST_MEANT])}?" if found else ""
+
+
+def _last(name: str) -> str:
+    """The last part of a name's path, with its tag."""
+    return name.rpartition("/")[2]

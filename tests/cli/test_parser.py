@@ -13,7 +13,6 @@ import pytest
 
 import layerscan
 from layerscan import cli
-from layerscan.cli import parser
 from layerscan.cli.options import whole_number
 from layerscan.cli.progress import ScanProgress
 from layerscan.walking.walker import Progress
@@ -65,18 +64,44 @@ print(*sys.modules, file=sys.stderr)
 
 # Usage.
 
-CHOICES = f"choose from {', '.join(map(repr, parser._COMMANDS))}"
-
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (
             ["scna"],
-            f"argument COMMAND: invalid choice: 'scna' ({CHOICES}); see layerscan --help",
+            "'scna' is not a command; did you mean scan? see layerscan --help",
         ),
-        (["--bogus"], "unrecognized arguments: --bogus; see layerscan --help"),
-        (["scan", "--out", "x"], "unrecognized arguments: --out x; see layerscan --help"),
+        (["xyz\n"], "'xyz\\n' is not a command; see layerscan --help"),
+        ([""], "'' is not a command; see layerscan --help"),
+        (["--bogus"], "unrecognized arguments: --bogus; see layerscan scan --help"),
+        (
+            ["scan", "--imge", "x"],
+            "unrecognized arguments: --imge x; did you mean --image? see layerscan scan --help",
+        ),
+        (
+            ["publish", "--targte=x", "app"],
+            (
+                "the following arguments are required: --target; did you mean --target? see "
+                "layerscan publish --help"
+            ),
+        ),
+        (
+            ["scan", "--out", "x"],
+            "unrecognized arguments: --out x; did you mean --out-file? see layerscan scan --help",
+        ),
+        (
+            ["scan", "/"],
+            "unrecognized arguments: /; -d takes the folder of a store; see layerscan scan --help",
+        ),
+        (["du", "-d", "/"], "unrecognized arguments: -d; see layerscan du --help"),
+        (
+            ["/"],
+            (
+                "/ is a folder, not a command: 'layerscan scan -d /' reads it as an image store, "
+                "'layerscan du /' measures it"
+            ),
+        ),
         (
             ["scan", "-o"],
             "argument -o/--out-file: expected one argument; see layerscan scan --help",
@@ -109,8 +134,7 @@ def test_usage_errors_are_one_line(
     assert done.value.code == 2
     out, err = capsys.readouterr()
     assert out == ""
-    # Later Pythons do not quote the choices.
-    assert err.replace(CHOICES.replace("'", ""), CHOICES) == error(message + "\n")
+    assert err == error(message + "\n")
 
 
 @pytest.mark.parametrize("command", ["scan", "merge", "du", "completion"])

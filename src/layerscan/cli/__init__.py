@@ -127,10 +127,10 @@ def _run_command(arguments: list[str]) -> int:
 
 
 def _parse(arguments: list[str]) -> "argparse.Namespace":
-    from layerscan.cli.parser import build_parser
+    from layerscan.cli.parser import parse_arguments
 
     try:
-        return build_parser().parse_args(arguments)
+        return parse_arguments(arguments)
     except SystemExit:
         # Of --help, whose output may be in the buffer still.
         sys.stdout.flush()

@@ -1,7 +1,9 @@
 """The parser of the whole command line, with one module for each command."""
 
 import argparse
-from typing import TYPE_CHECKING, NoReturn
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from layerscan.cli import (
     check,
@@ -20,6 +22,7 @@ from layerscan.cli import (
 )
 from layerscan.cli.output import complain
 from layerscan.cli.status import ExitStatus
+from layerscan.errors import LayerscanError
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -44,16 +47,42 @@ _COMMANDS = {
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line, and whose help is output like any other."""
 
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401 - argparse's own
+        super().__init__(**settings)
+        self.given: Sequence[str] = ()  # the words that it is to parse
+        self.commands: dict[str, _Parser] = {}
+
     def print_help(self, file: "SupportsWrite[str] | None" = None) -> None:
         # argparse itself passes over what it cannot write.
         print(self.format_help(), end="", file=file)
 
     def error(self, message: str) -> NoReturn:
-        complain("error", f"{message}; see {self.prog} --help")
+        from layerscan.cli.meant import hint_at_options
+
+        hint = hint_at_options(self.given, self._option_string_actions)
+        complain("error", f"{message}{hint or ';'} see {self.prog} --help")
         self.exit(ExitStatus.BAD_INPUT)
 
 
-def build_parser() -> argparse.ArgumentParser:
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options that the `arguments` are, a command first; a usage error ends the process."""
+    name = arguments[0]
+    if name not in _COMMANDS and not name.startswith("-"):
+        from layerscan.cli.meant import not_a_command
+
+        raise LayerscanError(not_a_command(name, _COMMANDS))
+    parser = build_parser()
+    command = parser.commands.get(name, parser)
+    command.given = arguments[1:]
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        takes_folder = hasattr(options, "data_root") and any(map(os.path.isdir, unknown))
+        hint = "; -d takes the folder of a store" if takes_folder else ""
+        command.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    return options
+
+
+def build_parser() -> _Parser:
     """The parser of all commands."""
     parser = _Parser(
         prog="layerscan",
@@ -79,6 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
         module.add_arguments(command)
         _add_common_arguments(command)
         command.set_defaults(run=module.run, parser=parser)
+        parser.commands[name] = command
     return parser
 
 

@@ -13,6 +13,7 @@ from layerscan.cli.status import ExitStatus
 from layerscan.cli.store_options import add_store_arguments, opened_store
 from layerscan.cli.tables import Table, human, print_tables, short
 from layerscan.errors import LayerscanError
+from layerscan.reference import hint_at_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -101,7 +102,9 @@ def _staying(reclaimer: "Reclaimer", patterns: "Sequence[str]", root: str) -> "I
     for pattern in patterns:
         found = reclaimer.matching(ImageChoice(names=(pattern,)))
         if not found:
-            raise LayerscanError(f"{root}: there is no image {pattern}")
+            names = (name for group in reclaimer.images() for one in group for name in one.names)
+            hint = hint_at_names(pattern, names)
+            raise LayerscanError(f"{root}: there is no image {pattern}{hint}")
         for group in found:
             why = reclaimer.kept(group)
             if why:

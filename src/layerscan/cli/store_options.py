@@ -1,7 +1,10 @@
 """The options that say which image store is meant."""
 
 import argparse
+import os
 from typing import TYPE_CHECKING
+
+from layerscan.errors import StoreError
 
 if TYPE_CHECKING:
     from layerscan.cli.options import Arguments
@@ -39,10 +42,17 @@ def opened_store(
     """The store that the options name."""
     from layerscan.stores import open_store
 
-    return open_store(
-        options.store,
-        options.data_root,
-        exact=exact,
-        namespace=options.namespace,
-        platform=platform,
-    )
+    try:
+        return open_store(
+            options.store,
+            options.data_root,
+            exact=exact,
+            namespace=options.namespace,
+            platform=platform,
+        )
+    except StoreError as error:
+        if not options.data_root or "\0" in options.data_root or os.path.exists(options.data_root):
+            raise
+        from layerscan.cli.meant import hint_at_folder
+
+        raise StoreError(f"{error}{hint_at_folder(options.data_root)}") from None

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from layerscan import reference
 from layerscan.errors import LayerscanError, ReferenceSyntaxError
-from layerscan.reference import Reference
+from layerscan.reference import Reference, hint_at_names
 from layerscan.stores.model import Image, Layer
 
 _IMAGE_ID = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})", re.ASCII)
@@ -118,13 +118,16 @@ def architectures(chosen: Iterable[Chosen]) -> list[str]:
     return sorted({choice.image.architecture for choice in chosen})
 
 
-def absence(wanted: Wanted, images: Iterable[Image]) -> str:
+def absence(wanted: Wanted, images: Sequence[Image]) -> str:
     """That a store with these `images` lacks `wanted`, and what comes near it."""
     repository = wanted.reference and wanted.reference.repository
     there = sorted(
         name.familiar for image in images for name in image.names if name.repository == repository
     )
     hint = f"; of that repository it holds {', '.join(there[:_NAMES_TOLD])}" if there else ""
+    if wanted.required and not there and not wanted.is_pattern:
+        names = (name.familiar for image in images for name in image.names)
+        hint = hint_at_names(wanted.text, names)
     return f"image {wanted.text} is not in the store{hint}"
 
 
