@@ -13,6 +13,7 @@ import pytest
 
 import layerscan
 from layerscan import cli
+from layerscan.cli import help, parser  # noqa: A004
 from layerscan.cli.options import whole_number
 from layerscan.cli.progress import ScanProgress
 from layerscan.walking.walker import Progress
@@ -27,6 +28,7 @@ from tests.cli_runner import (
     python,
     read_terminal,
     run,
+    run_here,
     shell,
 )
 
@@ -137,12 +139,32 @@ def test_usage_errors_are_one_line(
     assert err == error(message + "\n")
 
 
-@pytest.mark.parametrize("command", ["scan", "merge", "du", "completion"])
-def test_help_of_every_command(command: str) -> None:
-    result = run(command, "--help")
+@pytest.mark.parametrize("command", [[], *([name] for name in parser._COMMANDS)])
+def test_help_fits_on_a_screen(command: list[str]) -> None:
+    result = run_here(*command, "--help")
     assert (result.status, result.lines) == (0, [])
-    assert result.text.startswith(f"usage: layerscan {command} ")
-    assert f"\n    {command}" in run("--help").text
+    assert result.text.startswith(" ".join(["usage: layerscan", *command, "["]))
+    lines = result.text.splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
+    for name in ("--help", "--quiet", "--verbose"):
+        assert name in result.text
+    whole = run_here(*command, "--help-all")
+    assert (whole.status, whole.lines) == (0, [])
+    assert (whole.text == result.text) == (not result.text.endswith(" shows all options.\n"))
+
+
+@pytest.mark.parametrize("command", parser._COMMANDS)
+def test_help_all_has_every_option_and_help_two_examples(command: str) -> None:
+    assert f"\n    {command}" in run_here("--help").text
+    short, whole = (run_here(command, option).text for option in ("--help", "--help-all"))
+    made = parser.build_parser().commands[command]
+    few = help._FEW.get(command, "").split()
+    names = {name for action in made._actions for name in action.option_strings}
+    assert {f"--{name}" for name in few} <= names
+    assert all(name in whole for name in names)
+    assert all(f"--{name} " in short for name in few)
+    assert not few or short.count(f"  layerscan {command} ") + short.count("sudo layerscan ") == 2
 
 
 def test_version_is_that_of_the_package() -> None:

@@ -23,7 +23,7 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
     return {"General options": parser, **commands_of.choices}
 
 
-GENERAL = {"--help", "--quiet", "--verbose", "--no-color"}
+GENERAL = {"--help", "--help-all", "--quiet", "--verbose", "--no-color"}
 """Options of every command, which the docs have once."""
 
 

@@ -8,8 +8,8 @@ from layerscan.cli.output import check_out_file, complain, write_data
 from layerscan.cli.tables import counted
 
 HELP = "this machine's disks and layers as a device file for 'check'"
-DESCRIPTION = """Describe this machine for 'layerscan check --device': its disks, the blobs in the
-client's store, and the layers that its engine has."""
+DESCRIPTION = """Describe this machine for 'layerscan check --device': its disks, the blobs in
+the client's store, and the layers that its engine has."""
 EPILOG = """example:
   sudo layerscan device -o device.json
 """

@@ -13,8 +13,8 @@ HELP = "where every byte of a store is, and who holds it"
 DESCRIPTION = """Walk all of an image store and say who holds every byte of it: images,
 containers, volumes, the build cache, and what nobody refers to any more.
 
-Nothing is ever removed. Beside a running engine this is safe: what an engine may still
-be about to use is 'transient' or 'unclear', not 'unreferenced'."""
+Nothing is ever removed. Beside a running engine this is safe: what an engine
+may still be about to use is 'transient' or 'unclear', not 'unreferenced'."""
 EPILOG = """examples:
   sudo layerscan df
   sudo layerscan df --list unreferenced

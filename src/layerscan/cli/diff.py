@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from layerscan.registry import RegistryClient
 
 HELP = "what an update adds, removes, and needs at its peak"
-DESCRIPTION = """Compare two versions of an App: which layers are kept, added and removed, what is
-to be downloaded, and what the layers take of the disk when both versions are
-there and when the old one is removed."""
-EPILOG = """OLD and NEW are Apps, as 'layerscan check' takes them, or files of layers metadata.
+DESCRIPTION = """Compare two versions of an App: which layers are kept, added and removed, what
+is to be downloaded, and what the layers take of the disk when both versions
+are there and when the old one is removed."""
+EPILOG = """OLD and NEW are Apps, as 'layerscan check' takes them, or files of layers
+metadata.
 
 examples:
-  layerscan diff registry.example/fleet/shop:1042 registry.example/fleet/shop:1043
+  layerscan diff registry.example/shop:1042 registry.example/shop:1043
   layerscan diff old.json new.json --arch arm64
 """
 

@@ -10,8 +10,8 @@ from layerscan.errors import LayerscanError
 HELP = "what a registry holds: an App's documents, an image's layers"
 DESCRIPTION = """Look at an App or an image in a registry, without downloading its layers.
 
-It shows the architectures, files and images of an App and what each layer costs, or the
-layers of an image and their archive sizes, for each platform."""
+It shows the architectures, files and images of an App and what each layer
+costs, or the layers of an image and their archive sizes, for each platform."""
 EPILOG = """examples:
   layerscan inspect registry.example/fleet/shop:1043
   layerscan inspect nginx:1.25 --platform linux/arm64 --format json

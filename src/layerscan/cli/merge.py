@@ -9,7 +9,8 @@ from layerscan.errors import LayerscanError
 
 HELP = "put the layers metadata of several architectures together"
 DESCRIPTION = "Put the layers metadata of several architectures together, one key each."
-EPILOG = """an architecture may be given twice if its documents do not contradict each other.
+EPILOG = """an architecture may be given twice if its documents do not contradict each
+other.
 
 example:
   layerscan merge amd64=amd64.json arm64=arm64.json -o layers_meta.json

@@ -53,8 +53,10 @@ class _Parser(argparse.ArgumentParser):
         self.commands: dict[str, _Parser] = {}
 
     def print_help(self, file: "SupportsWrite[str] | None" = None) -> None:
+        from layerscan.cli.help import help_of
+
         # argparse itself passes over what it cannot write.
-        print(self.format_help(), end="", file=file)
+        print(help_of(self), end="", file=file)
 
     def error(self, message: str) -> NoReturn:
         from layerscan.cli.meant import hint_at_options
@@ -62,6 +64,14 @@ class _Parser(argparse.ArgumentParser):
         hint = hint_at_options(self.given, self._option_string_actions)
         complain("error", f"{message}{hint or ';'} see {self.prog} --help")
         self.exit(ExitStatus.BAD_INPUT)
+
+
+class _AllHelp(argparse.Action):
+    """Prints the help of every option, and ends the program."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        print(parser.format_help(), end="")
+        parser.exit()
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -114,8 +124,8 @@ def build_parser() -> _Parser:
 
 def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
+    add("--help-all", action=_AllHelp, nargs=0, help="show every option and exit")
     add("-q", "--quiet", action="store_true", help="print only errors and data")
     # `main` itself looks for it: something may fail before the arguments are known.
-    verbose = "say where the time went, and of a fault of layerscan, where it arose"
-    add("-v", "--verbose", action="store_true", help=verbose)
+    add("-v", "--verbose", action="store_true", help="say where the time went")
     add("--no-color", action="store_true", help="no colour and no progress bar, as with NO_COLOR")

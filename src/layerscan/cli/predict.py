@@ -23,7 +23,9 @@ DESCRIPTION = """Say for every layer of images how much content it holds (size) 
 it would take (usage) on a device, from where the images already are. Nothing is
 unpacked; neither an engine nor root is needed.
 
-SOURCE is one of
+Without -o: a report on stdout. With -o FILE: the layers metadata as JSON, of
+one architecture or, if there are several, by architecture; whole or not at all."""
+EPILOG = """SOURCE is one of
   docker://REF                 an image in a registry
   oci:DIR[:REF]                an OCI layout
   oci-archive:FILE[:REF]       the same in a tar file
@@ -32,9 +34,7 @@ SOURCE is one of
   docker-daemon:REF            an image in a Docker engine that runs
   containers-storage:REF       an image in a store of Podman, Buildah or CRI-O
 
-Without -o: a report on stdout. With -o FILE: the layers metadata as JSON, of one
-architecture or, if there are several, by architecture; whole or not at all."""
-EPILOG = """examples:
+examples:
   layerscan predict docker://nginx:1.25 --arch arm64
   layerscan predict oci:build/web --fs btrfs --format json
   layerscan predict docker://registry.example/fleet/web:7 --arch amd64,arm64 \\
@@ -42,11 +42,16 @@ EPILOG = """examples:
   layerscan predict --apps-root apps --tag 1043 --cache .layers -o layers_meta.json
 """
 
+_SOURCES = (
+    "where an image is: docker://REF, oci:DIR, oci-archive:FILE, docker-archive:FILE, dir:DIR, "
+    "docker-daemon:REF, containers-storage:REF"
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     images = parser.add_argument_group("the images")
-    images.add_argument("sources", metavar="SOURCE", nargs="*", help="where an image is")
+    images.add_argument("sources", metavar="SOURCE", nargs="*", help=_SOURCES)
     add_app_arguments(images)
     arch = "only images of these architectures (default: all that there are)"
     images.add_argument("--arch", metavar="ARCH,…", help=arch)

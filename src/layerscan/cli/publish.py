@@ -40,8 +40,8 @@ its name, a tab, and the digest."""
 EPILOG = """examples:
   layerscan publish apps/shop --target registry.example/fleet/shop:1043 \\
       --layers-meta layers_meta.json
-  layerscan publish --apps-root apps --target 'registry.example/fleet/{app}:1043' \\
-      --layers-meta layers_meta.json --tag 1043
+  layerscan publish --apps-root apps --tag 1043 \\
+      --target 'registry.example/{app}:1043' --layers-meta layers_meta.json
   layerscan publish apps/shop --target registry.example/fleet/shop:1043 \\
       --predict --fs ext4 --cache .layers
 """

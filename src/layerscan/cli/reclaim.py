@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 HELP = "what removing images would give back"
 DESCRIPTION = """Say how many bytes of disk come back if images are removed: what no other
-image, container or build cache keeps. Layerscan removes nothing itself; it prints the
-engine's commands that do it.
+image, container or build cache keeps. Layerscan removes nothing itself; it
+prints the engine's commands that do it.
 
 Without IMAGE or a choice below it is about every image that has no name."""
 EPILOG = """examples:
   sudo layerscan reclaim 'registry.example/ci/*:2024-*'
-  sudo layerscan reclaim --unused --older-than 30d --except 'registry.example/base:*'
+  sudo layerscan reclaim --unused --older-than 30d --except 'example/base:*'
   sudo layerscan reclaim --need 20GiB
 """
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 HELP = "the image stores on this machine"
 DESCRIPTION = """List every image store that is found where engines keep theirs: its kind and
-folder, how many images and layers it has, and what it has on record of their size.
+folder, how many images and layers it has, and what it has on record of their
+size.
 
 No layer is walked: 'layerscan scan' says what they cost."""
 EPILOG = """examples:
