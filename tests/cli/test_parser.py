@@ -1,10 +1,9 @@
-"""What all commands have in common: usage, progress, completion, start-up."""
+"""What all commands have in common: usage, progress, start-up."""
 
 import argparse
 import os
 import pty
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +28,6 @@ from tests.cli_runner import (
     read_terminal,
     run,
     run_here,
-    shell,
 )
 
 __all__ = ["fleet"]  # a fixture
@@ -223,44 +221,6 @@ def test_scan_that_is_over_at_once_shows_no_progress(capsys: pytest.CaptureFixtu
     with ScanProgress(shown=True) as progress:
         progress.update(Progress(entries=50, trees_done=3), 3)
     assert capsys.readouterr() == ("", "")
-
-
-# Completion.
-
-
-def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
-    script = tmp_path / "completion"
-    script.write_bytes(run("completion", "bash").out)
-    assert shell("bash -n $1", script) == Result(0, b"", [])
-
-    def completed(*words: str) -> list[str]:
-        result = shell(
-            'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
-            '$(complete -p layerscan | sed "s/.*-F \\([^ ]*\\).*/\\1/") layerscan '
-            '"${COMP_WORDS[COMP_CWORD]}"; printf "%s\\n" "${COMPREPLY[@]}"',
-            script,
-            *words,
-        )
-        assert (result.status, result.lines) == (0, [])
-        return result.text.split()
-
-    assert completed("layerscan", "sc") == ["scan"]
-    assert completed("layerscan", "mer") == ["merge"]
-    assert "--apps-root" in completed("layerscan", "scan", "--")
-    assert completed("layerscan", "scan", "--by") == ["--by-arch"]
-    assert completed("layerscan", "scan", "--accounting", "ex") == ["exact"]
-
-
-@pytest.mark.parametrize(("name", "opening"), [("zsh", "#compdef layerscan"), ("tcsh", "#")])
-def test_completion_of_other_shells(tmp_path: Path, name: str, opening: str) -> None:
-    result = run("completion", name)
-    assert (result.status, result.lines) == (0, [])
-    assert result.text.startswith(opening)
-    assert "scan" in result.text
-    if shutil.which(name):
-        script = tmp_path / "completion"
-        script.write_bytes(result.out)
-        assert shell(f"{name} -n $1", script) == Result(0, b"", [])
 
 
 # Start-up.

@@ -94,6 +94,11 @@ def _run(arguments: list[str]) -> int:
         status: int = ExitStatus.DONE
         if arguments[0] in ("-V", "--version"):
             print(f"layerscan {__version__}")
+        elif arguments[0] == "__images":
+            # For the scripts of `completion`; it is no command for people.
+            from layerscan.cli.image_names import print_image_names
+
+            print_image_names(arguments[1:])
         else:
             status = _run_command(arguments)
         sys.stdout.flush()
