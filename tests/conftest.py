@@ -31,6 +31,9 @@ settings.register_profile("patient", deadline=None)
 settings.register_profile("few", deadline=None, max_examples=20)
 settings.load_profile("patient")
 
+# Where it is set, messages are written twice; tests of that set it.
+os.environ.pop("GITHUB_ACTIONS", None)
+
 
 def pytest_make_parametrize_id(val: object) -> str | None:
     """Name long bytes by their length: those of gzip have the time in them.
