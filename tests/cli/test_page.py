@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -15,14 +16,22 @@ import pytest
 import layerscan
 from layerscan.cli.page import building, looking
 from layerscan.cli.page.rendering import page
+from layerscan.digest import sha256
+from layerscan.stores.overlay2.store import Overlay2Store
 from tests.builders.ledger_case import HEX, container_config
 from tests.builders.overlay2_case import Case
 from tests.builders.page_case import MARK, PageStore, large_page
 from tests.cli_runner import Result, error, run_here
+from tests.docs.reader import code, section, tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from layerscan.stores.holdings import Holdings
+
+NPM = "971f374ce9fdbec711eb2358003e2bb755bff22ec6852dc5ebd59f987270db64"
+"""The hash of d3-hierarchy 3.1.3's ``dist/d3-hierarchy.min.js``, as npm gives it."""
 
 MOST_BYTES = 60_000
 """Of a page with next to no data."""
@@ -167,6 +176,33 @@ def test_an_image_that_a_container_uses_cannot_be_chosen(tmp_path: Path) -> None
         assert kept == {"one:1": "a container uses it", "two:1": ""}
 
 
+def test_a_step_of_a_build_goes_with_the_image_that_was_built_on_it(tmp_path: Path) -> None:
+    case = Case.build(tmp_path / "docker")
+    step = case.store.image([case.base], extra={"step": 1})
+    case.store.image([case.base, case.one], names=["three:1"], parent=step, extra={"step": 2})
+    kept = {
+        one["image_id"]: one.get("kept", "") for one in shown(scan_page(case.store.root))["holders"]
+    }
+    assert kept.pop(step) == "another image was built on it"
+    assert {*kept.values()} == {""}
+
+
+def test_an_image_that_went_meanwhile_has_no_record(tmp_path: Path) -> None:
+    case = Case.build(tmp_path / "docker")
+    holdings = Overlay2Store.holdings
+
+    def without_one(store: Overlay2Store) -> Holdings:
+        found = holdings(store)
+        left = (one for one in found.holdings if case.image_one not in (one.key, one.image_id))
+        return found._replace(holdings=tuple(left))
+
+    with mock.patch.object(Overlay2Store, "holdings", without_one):
+        data = shown(scan_page(case.store.root))
+    kept = [one["kept"] for one in data["holders"] if one["image_id"] == case.image_one]
+    assert kept == ["the store has no record of it any more"]
+    assert sum(one["usage"] for one in data["things"]) == data["total"]
+
+
 def test_it_is_written_beside_the_report_and_whole(root: str, tmp_path: Path) -> None:
     for command in (df, scan):
         file = tmp_path / "page.html"
@@ -217,6 +253,18 @@ def test_a_partial_scan_writes_none_unless_that_is_allowed(tmp_path: Path) -> No
     # df has told as much as there is, and the page begins with what it lacks.
     assert df(case.store.root, "--html", file).status == 3
     assert shown(file.read_text())["problems"]
+
+
+def test_the_script_of_others_is_as_its_registry_gave_it() -> None:
+    parts = resources.files("layerscan").joinpath("cli", "page")
+    script = parts.joinpath("d3-hierarchy.min.js").read_bytes()
+    (table,) = tables(
+        section("docs/reference/dependencies.md", "In the page of `--html`"), "script"
+    )
+    ((name, version, *_),) = table.rows
+    assert code(name) == "d3-hierarchy"
+    assert f"v{version} ".encode() in script[:80]
+    assert sha256(script) == f"sha256:{NPM}"
 
 
 def test_it_is_small() -> None:

@@ -149,7 +149,7 @@ class Picture {
     }
     const box = inside ? element("div") : button;
     if (inside) box.append(button);
-    box.className = [inside ? "box" : "tile", `kind-${node.kind || "none"}`, `depth-${one.depth}`,
+    box.className = [inside ? "box" : "tile", `kind-${node.kind || "none"}`,
       node.isRest && "rest", node.isShared && "together", node.thing && node.thing.images > 1 && "shared",
       one.y1 - one.y0 < (node.thing && node.thing.images > 1 ? 50 : 34) && "flat"].filter(Boolean).join(" ");
     box.style.setProperty("--shade", shade(one));

@@ -42,7 +42,7 @@ class _Graph:
 
     Attributes:
         records: by image_id the keys of what is to be removed to be rid of an image.
-        unknown: image_ids of those that the store has no record of any more.
+        kept: by image_id why some cannot be removed, whoever uses them.
     """
 
     def __init__(self, report: Report, result: Scan, holdings: Iterable[Holding]) -> None:
@@ -50,7 +50,7 @@ class _Graph:
         self._holdings = {one.key: one._replace(reason="") for one in holdings}
         self._usage: Counter[str] = Counter()
         self.records: dict[str, tuple[str, ...]] = {}
-        self.unknown: set[str] = set()
+        self.kept: dict[str, str] = {}
         places = self._add_layers(report, result)
         reclaimer = Reclaimer(self.items)
         for chosen, image in zip(result.chosen, report.images, strict=True):
@@ -82,8 +82,12 @@ class _Graph:
         self._holdings[beside] = Holding(beside, Category.IMAGES, name)
         self._usage[beside] = image.beside
         if not records:
+            # A step of a build goes with the image that was built on it.
+            records = self._parts(image.image_id)
+            self.kept[image.image_id] = "another image was built on it"
+        if not records:
             records = [f"image {image.image_id}"]
-            self.unknown.add(image.image_id)
+            self.kept[image.image_id] = "the store has no record of it any more"
             self._holdings[records[0]] = Holding(
                 records[0], Category.IMAGES, image.label, keeps=tuple(layers), is_root=True
             )
@@ -92,15 +96,22 @@ class _Graph:
             self._holdings[key] = one._replace(keeps=(*one.keeps, beside))
         self.records[image.image_id] = tuple(records)
 
+    def _parts(self, image_id: str) -> list[str]:
+        """The keys of an image that is not there for its own sake."""
+        hexed = image_id.removeprefix("sha256:")
+        return [
+            key
+            for key, one in self._holdings.items()
+            if one.image_id.removeprefix("sha256:") == hexed and not one.is_root
+        ]
+
 
 def _holders(report: Report, graph: _Graph) -> Iterator[PageHolder]:
     reclaimer = Reclaimer(graph.items)
     records = {item.holding.key: item.holding for item in graph.items}
     for image in report.images:
         keys = graph.records[image.image_id]
-        kept = reclaimer.kept(records[key] for key in keys)
-        if image.image_id in graph.unknown:
-            kept = "the store has no record of it any more"
+        kept = graph.kept.get(image.image_id) or reclaimer.kept(records[key] for key in keys)
         costs = report.costs(image)
         platform = filter(None, (image.os, image.architecture, image.variant))
         yield PageHolder(
