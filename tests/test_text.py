@@ -69,3 +69,11 @@ def test_bounds() -> None:
     assert shown("x" * 1000) == repr("x" * 100) + "…"
     assert shown([1] * 1000) == repr([1] * 1000)[:100] + "…"
     assert printable_path(b"\xff" * 1000) == "\\xff" * 1000
+
+
+@pytest.mark.parametrize("text", ["##[add-mask]x", "###[x", "::set-env name=A::b", "::::x"])
+def test_no_text_is_a_command_of_a_ci_system(text: str) -> None:
+    for safe in (printable(text), printable_path(text)):
+        assert "##[" not in safe
+        assert not safe.startswith("::")
+        assert safe.encode().decode("unicode_escape") == text

@@ -12,8 +12,9 @@ LONGEST = 400
 _LONGEST_VALUE = 100
 
 
-_COMMAND = "##["
-"""Where it stands in a line, GitHub Actions reads a command (actions/runner, ActionCommand.cs)."""
+# What GitHub Actions reads as a command, in a line or at its beginning (actions/runner,
+# ActionCommand.cs).
+_COMMAND, _COMMAND_FIRST = "##[", "::"
 
 
 def printable(text: str, *, longest: int | None = LONGEST) -> str:
@@ -24,7 +25,14 @@ def printable(text: str, *, longest: int | None = LONGEST) -> str:
     """
     cut = text if longest is None or len(text) <= longest else text[:longest] + "…"
     safe = cut if cut.isprintable() else "".join(map(_escaped, cut))
-    return safe.replace(_COMMAND, r"#\x23[") if _COMMAND in safe else safe
+    return _disarmed(safe)
+
+
+def _disarmed(text: str) -> str:
+    """`text` in which a CI system finds no command."""
+    if text.startswith(_COMMAND_FIRST):
+        text = rf"\x3a{text[1:]}"
+    return text.replace(_COMMAND, r"#\x23[") if _COMMAND in text else text
 
 
 def printable_path(path: str | bytes) -> str:
@@ -34,7 +42,7 @@ def printable_path(path: str | bytes) -> str:
     which is itself shown twice.
     """
     safe = "".join("\\\\" if c == "\\" else _escaped(c) for c in os.fsdecode(path))
-    return safe.replace(_COMMAND, r"#\x23[")
+    return _disarmed(safe)
 
 
 def quoted(text: str) -> str:

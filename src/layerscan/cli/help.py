@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from textwrap import fill, wrap
 
 _FEW = {
-    "scan": "store data-root image apps-root tag arch out-file by-arch format compare max-usage",
-    "df": "store data-root list top format out-file",
+    "scan": "store data-root image apps-root tag arch out-file by-arch format html compare "
+    "max-usage",
+    "df": "store data-root list top format html out-file",
     "reclaim": "store data-root unused older-than except need format",
     "publish": "apps-root target layers-meta predict tag arch digest-file dry-run out-dir",
     "predict": "apps-root tag arch device fs out-file cache",
