@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerscan.text import LONGEST, printable, printable_path, quoted, shown
+from layerscan.text import LONGEST, is_harmless, printable, printable_path, quoted, shown
 
 ANY = st.text() | st.text(st.characters(categories=["Cs", "Cc", "Zl"]))
 VALUES = st.recursive(
@@ -77,3 +77,10 @@ def test_no_text_is_a_command_of_a_ci_system(text: str) -> None:
         assert "##[" not in safe
         assert not safe.startswith("::")
         assert safe.encode().decode("unicode_escape") == text
+    assert not is_harmless(text)
+
+
+@given(st.lists(ANY))
+def test_what_is_harmless_is_printed_as_it_is(parts: list[str]) -> None:
+    if is_harmless("".join(parts)):
+        assert [printable(part, longest=None) for part in parts] == parts

@@ -28,6 +28,11 @@ def printable(text: str, *, longest: int | None = LONGEST) -> str:
     return _disarmed(safe)
 
 
+def is_harmless(text: str) -> bool:
+    """Whether `printable` leaves `text`, and each part of it, as it is; it may say no too often."""
+    return text.isprintable() and _COMMAND not in text and _COMMAND_FIRST not in text
+
+
 def _disarmed(text: str) -> str:
     """`text` in which a CI system finds no command."""
     if text.startswith(_COMMAND_FIRST):

@@ -132,7 +132,8 @@ def test_memory_that_runs_out(tmp_path: Path) -> None:
             check=False,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (most, most)),
         )
-        return ended.returncode, ended.stderr.splitlines()
+        told = ended.stderr.splitlines()
+        return ended.returncode, [line for line in told if not line.startswith("layerscan: read ")]
 
     assert run(2 << 30) == (0, [])
     lacking = (2, ["layerscan: error: there is not enough memory for this"])

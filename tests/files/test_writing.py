@@ -20,6 +20,7 @@ from layerscan.files.writing import (
     write_in_place,
     write_special,
 )
+from tests.builders.user import as_nobody
 from tests.cli_runner import open_to_all, run
 from tests.requirements import require_root
 
@@ -264,3 +265,18 @@ def test_a_link_in_an_open_folder_is_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "link").read_bytes() == b"new"
     assert (tmp_path / "target").read_text() == "old"
     assert sorted(os.listdir(tmp_path)) == ["link", "target"]
+
+
+def test_a_folder_on_the_way_need_not_be_readable(open_path: Path) -> None:
+    # Who may pass through it and write below it need not see what is in it.
+    require_root()
+    below = open_path / "closed" / "below"
+    below.mkdir(parents=True)
+    below.chmod(0o777)
+    below.parent.chmod(0o711)
+
+    def write() -> None:
+        write_file(str(below / "file"), b"content")
+
+    as_nobody(write)
+    assert (below / "file").read_bytes() == b"content"

@@ -132,7 +132,8 @@ def test_images_are_those_that_podman_lists(stage: Stage) -> None:
 
 def test_layers_table_and_stores_name_the_store(stage: Stage) -> None:
     result = run("scan", "-d", stage.podman.root, "--image", stage.names[0])
-    assert result.text.endswith(f"in containers-storage store {stage.podman.root}\n")
+    *_, totals, _ = result.text.splitlines()
+    assert totals.endswith(f"in containers-storage store {stage.podman.root}")
 
 
 def test_image_by_the_digest_it_was_pulled_by(stage: Stage) -> None:

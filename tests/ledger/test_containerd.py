@@ -81,6 +81,16 @@ def test_a_container_keeps_its_snapshot(store: ContainerdBuilder) -> None:
     assert found.name.startswith("shop/web (snapshot ")
 
 
+def test_a_namespace_without_snapshots(store: ContainerdBuilder) -> None:
+    layer = lost(store)
+    record = bucket(store.meta, "v1", "bare", "containers", "web")
+    record[b"snapshotKey"] = layer.chain_id.encode()
+    record[b"snapshotter"] = b"overlayfs"
+    found = item(stock(store), f"snapshots/{store.folder_id(layer)}").holding
+    # The key is another namespace's.
+    assert found.category is Category.UNREFERENCED
+
+
 class DockerOverContainerd:
     """A data root of Docker whose containerd keeps its images."""
 

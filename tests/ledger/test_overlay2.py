@@ -131,6 +131,17 @@ def test_a_record_that_cannot_be_read_leaves_all_unclear(case: Case) -> None:
     assert ledger.sums[Category.UNREFERENCED].usage == 0
 
 
+def test_a_record_of_a_mount_that_cannot_be_read_leaves_all_unclear(case: Case) -> None:
+    add(case, File(f"overlay2/{HEX}/diff/f", size=10))
+    container = case.store.container(case.one, File("written", size=10))
+    mount_id = os.path.join(case.store.root, "image/overlay2/layerdb/mounts", container, "mount-id")
+    os.unlink(mount_id)
+    os.mkdir(mount_id)
+    ledger = stock(case)
+    assert any(mount_id in problem.where for problem in ledger.problems)
+    assert item(ledger, f"overlay2/{HEX}").holding.category is Category.UNCLEAR
+
+
 def test_what_an_interrupted_pull_left(case: Case) -> None:
     write_set = "image/overlay2/layerdb/tmp/write-set-1"
     add(case, File(f"{write_set}/tar-split.json.gz", size=10))

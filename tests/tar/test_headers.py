@@ -87,6 +87,12 @@ def test_octal_numbers_stand_between_blanks_and_nuls(field: bytes, value: int | 
         assert sizes(first, padded(b"x" * value), Entry(b"g")) == [value, 0]
 
 
+@pytest.mark.parametrize("at", [100, 108, 116, 136])
+def test_numbers_that_nothing_needs_are_checked_too(at: int) -> None:
+    # Mode, owner, group, time.
+    assert "number that is none" in fault(tar(header(b"f", rest={at: b"9x\0"})))
+
+
 @pytest.mark.parametrize("make", [tars.sparse_0, tars.sparse_0_1, tars.sparse_1])
 def test_sparse_files_have_the_size_of_all_their_bytes(make: object) -> None:
     assert callable(make)

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from layerscan.cli.output import may_be_coloured, may_be_styled
-from layerscan.text import printable
+from layerscan.text import is_harmless, printable
 
 _SHORT = 12  # hex digits of a digest in a table, as Docker shows them
 
@@ -41,7 +41,10 @@ class Table:
 
     def add(self, *cells: str) -> None:
         """Add a row. What the cells hold, stores and registries said: it is escaped."""
-        self._rows.append(tuple(printable(cell, longest=None) for cell in cells))
+        # One look at the whole row is enough for nearly all.
+        if not is_harmless("".join(cells)):
+            cells = tuple(printable(cell, longest=None) for cell in cells)
+        self._rows.append(cells)
 
     def end(self, text: str) -> None:
         """What its last line says, under all columns."""

@@ -266,7 +266,7 @@ def _missing(
 ) -> tuple[Missing, ...]:
     needed: dict[str, tuple[int, bool]] = {}
     for layer in distinct(stacks):
-        usage, _ = needed.get(layer.digest, (0, False))
+        usage = needed[layer.digest][0] if layer.digest in needed else 0
         needed[layer.digest] = (usage + layer.usage, layer.estimated)
     missing = []
     for blob in (one for one in blobs if one.kind is BlobKind.LAYER):

@@ -129,7 +129,7 @@ class Reclaimer:
         self._roots = {key for key, one in self._holdings.items() if one.is_root}
         self._keepers = self._counted()
         needed = set(needed)
-        for key, one in self._holdings.items():
+        for key, one in self._holdings.items() if needed else ():
             self._keepers[key] += not needed.isdisjoint(one.paths)
         containers = [
             self._items[key]
@@ -149,7 +149,9 @@ class Reclaimer:
         """How many holdings that something keeps keep each one."""
         keepers: Counter[str] = Counter()
         for key in kept_by(self._holdings, self._roots):
-            keepers.update(other for other in self._holdings[key].keeps if other in self._items)
+            for other in self._holdings[key].keeps:
+                if other in self._items:
+                    keepers[other] += 1
         return keepers
 
     def images(self) -> list[ImageGroup]:
