@@ -24,6 +24,7 @@ from layerscan.cli.status import ExitStatus
 from layerscan.cli.store_options import add_store_arguments, opened_store
 from layerscan.cli.tables import counted, human
 from layerscan.errors import LayerscanError, NoAppsError
+from layerscan.stores.collector import uncollected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -232,6 +233,7 @@ def _tell_undigested(result: "Scan", options: argparse.Namespace) -> None:
         )
 
 
+@uncollected()
 def _report(result: "Scan", options: argparse.Namespace, rules: "ReportRules") -> bool:
     """Report the scan, if that is asked for; whether it exceeds a budget."""
     is_shown = options.out_file is None or options.format is not None

@@ -7,6 +7,7 @@ terminal is, then short words, and last what may be long.
 import os
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
 
 from layerscan.cli.output import may_be_coloured, may_be_styled
 from layerscan.text import is_harmless, printable
@@ -134,6 +135,7 @@ def _shortened(text: str, most: int) -> str:
     return f"{text[:start]}…{text[-left:]}"
 
 
+@lru_cache(10_000)  # small layers often take the same
 def human(count: int) -> str:
     """`count` bytes for people, in binary units with one decimal."""
     if count < _KIB:

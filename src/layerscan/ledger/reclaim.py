@@ -86,7 +86,7 @@ class _Removal:
     def __init__(self, before: "_Removal | None" = None) -> None:
         self._before = before
         self._roots: set[str] = set()
-        self._lost: Counter[str] = Counter()
+        self._lost: dict[str, int] = {}
         self.freed: set[str] = set()
 
     def remove(self, roots: Collection[str]) -> None:
@@ -95,11 +95,11 @@ class _Removal:
 
     def lose(self, key: str) -> None:
         """Count a keeper of `key` as gone."""
-        self._lost[key] += 1
+        self._lost[key] = self._lost.get(key, 0) + 1
 
     def lost(self, key: str) -> int:
         """How many keepers of `key` are gone."""
-        return self._lost[key] + (0 if self._before is None else self._before.lost(key))
+        return self._lost.get(key, 0) + (0 if self._before is None else self._before.lost(key))
 
     def has(self, root: str) -> bool:
         """Whether a root is removed."""

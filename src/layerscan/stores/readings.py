@@ -4,11 +4,9 @@ Owns what all stores do alike with a fault: it is told once, with the images
 that are lost with it, and where something is missing the store is read again.
 """
 
-import gc
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import sleep
 from typing import TypeVar
 
@@ -18,6 +16,7 @@ from layerscan.files.safefs import Fault, or_fault
 from layerscan.oci.platforms import is_plain
 from layerscan.problem import Problem
 from layerscan.reference import Reference, parse
+from layerscan.stores.collector import uncollected
 from layerscan.stores.engine_files import document_fault, store_error
 from layerscan.stores.model import Image, Layer
 from layerscan.text import shown
@@ -112,7 +111,7 @@ class StoreBase:
         While an engine is at work, records and files vanish under the reader. What
         still does not fit in the last reading is a problem.
         """
-        with _uncollected(), store_error():
+        with uncollected(), store_error():
             first = last = read()
             for pause in PAUSES:
                 if last.settled:
@@ -125,22 +124,6 @@ class StoreBase:
         self.vanished = tuple(sorted(gone))
         self._noted = tuple(last.notes)
         return last
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Keep the collector of garbage from looking, again and again, for what is not there.
-
-    A reading makes objects by the hundred thousand, none of them in a circle:
-    going through them all took a fifth of its time.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def read_layers(
