@@ -134,6 +134,21 @@ def test_metrics(root: str) -> None:
     assert metrics == {line.partition("{")[0] for line in lines if not line.startswith("#")}
 
 
+def test_no_file_is_written_of_what_could_not_be_read(tmp_path: Path) -> None:
+    case = Case.build(tmp_path / "docker")
+    case.config().write_bytes(b"{}")
+    path = tmp_path / "store.prom"
+    for command in ("df", "reclaim"):
+        form = ("--format", "json")
+        done = run_here(command, "-d", case.store.root, "-o", path, *form)
+        assert (done.status, done.out, path.exists()) == (3, b"", False)
+        assert any(f"{path} is not written, since" in line for line in done.lines)
+        done = run_here(command, "-d", case.store.root, "-o", path, *form, "--allow-partial")
+        assert done.status == 3
+        assert json.loads(path.read_text())
+        path.unlink()
+
+
 def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     case = Case.build(tmp_path / "docker")
     case.config().write_bytes(b"{}")

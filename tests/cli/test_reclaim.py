@@ -182,5 +182,5 @@ def test_scan_says_what_reclaim_says(case: Case) -> None:
     assert images[nameless]["own"] == layers[layer.chain_id]
     table = run_here("scan", "-d", case.store.root).text
     assert [
-        line for line in table.splitlines() if line.endswith("one:1 (+1) (a container uses it)")
+        line for line in table.splitlines() if line.endswith("one:1 (+1) (a container keeps it)")
     ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from layerscan.ledger.beside import taken_beside
 from layerscan.ledger.processes import Processes
 from layerscan.stores import places
 from layerscan.stores.holdings import Category
@@ -16,6 +17,9 @@ from tests.builders import bolt, ledger_case
 from tests.builders.ledger_case import HEX, container_config, item
 from tests.builders.overlay2_case import Case
 from tests.builders.tree import File
+from tests.builders.user import as_nobody
+from tests.cli_runner import run_here
+from tests.requirements import require_root
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -221,3 +225,41 @@ def test_a_container_without_its_config_or_its_folder(case: Case) -> None:
     lost = item(ledger, f"layerdb/mounts/{container}")
     assert lost.holding.category is Category.UNREFERENCED
     assert lost.usage > 5000
+
+
+def test_what_is_beside_some_images(case: Case) -> None:
+    add(case, File("volumes/data/_data/f", size=50_000))
+    store = Overlay2Store(case.store.root)
+    images = [one for one in store.images() if one.image_id == case.image_one]
+    folders = {layer.folder for one in images for layer in one.layers}
+    known = {"image_ids": {case.image_one}, "folders": folders}
+    holdings = store.holdings().holdings
+    found = taken_beside(holdings, **known, seconds=60)
+    ledger = stock(case)
+    mine = [
+        item
+        for item in ledger.items
+        if item.holding.image_id == case.image_one or not folders.isdisjoint(item.holding.paths)
+    ]
+    assert found == (ledger.total - sum(item.usage for item in mine), True)
+    assert taken_beside(holdings, **known, seconds=-1) is None
+
+
+def test_what_is_beside_images_and_cannot_be_read_is_told(open_path: Path) -> None:
+    require_root()
+    case = Case.build(open_path / "docker")
+    add(case, File("volumes/data/_data/f", size=50_000))
+    os.chmod(os.path.join(case.store.root, "volumes/data"), 0)
+    holdings = Overlay2Store(case.store.root).holdings().holdings
+    found = as_nobody(lambda: taken_beside(holdings, image_ids=set(), folders=set(), seconds=60))
+    assert found is not None
+    assert not found.is_whole
+
+
+def test_a_time_of_no_year_is_left_out(case: Case) -> None:
+    add(case, File(f"overlay2/{HEX}/diff/f", size=10))
+    os.utime(os.path.join(case.store.root, "overlay2", HEX), (1e12, 1e12))
+    for form in ("table", "json", "markdown"):
+        done = run_here("df", "-d", case.store.root, "--min-age", "0", "--format", form)
+        assert done.status == 0, done.lines
+        assert HEX in done.text

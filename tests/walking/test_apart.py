@@ -92,6 +92,11 @@ def test_a_root_that_is_not_there(tmp_path: Path) -> None:
     assert there.directories == 1
 
 
+def test_borders_are_of_trees_that_count_apart(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="borders only with apart"):
+        walk_many([tmp_path], borders=[tmp_path / "x"])
+
+
 def test_it_takes_no_other_way_of_counting_beside_it(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="one of child, count_once and apart"):
         walk_many([tmp_path], apart=True, count_once=True)

@@ -5,7 +5,13 @@ import argparse
 from layerscan.cli.html_option import add_html_argument, check_html, write_page
 from layerscan.cli.options import add_threads_argument, whole_number
 from layerscan.cli.output import complain, is_for_people
-from layerscan.cli.report_file import add_report_file_argument, check_report_file, report_to
+from layerscan.cli.report_file import (
+    add_partial_argument,
+    add_report_file_argument,
+    check_report_file,
+    may_write,
+    report_to,
+)
 from layerscan.cli.status import ExitStatus
 from layerscan.cli.store_options import add_store_arguments, opened_store
 
@@ -47,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--min-age", metavar="SECONDS", type=age, default=300, help=meaning)
     add("--format", choices=_FORMATS, default="table", help="(default: table)")
     add_report_file_argument(parser, "-o", "--out-file")
+    add_partial_argument(parser, "write that file although something could not be read")
     add_html_argument(parser)
 
 
@@ -68,10 +75,11 @@ def run(options: argparse.Namespace) -> int:
             on_progress=progress.update if progress.shown else None,
         )
     options.summary.begin("report")
-    with report_to(options.report_file):
-        print_ledger(
-            ledger, options.format, category=options.list, most=options.top, order=options.sort
-        )
+    if may_write(options.report_file, ledger.problems, options):
+        with report_to(options.report_file):
+            print_ledger(
+                ledger, options.format, category=options.list, most=options.top, order=options.sort
+            )
     if options.html is not None:
         from layerscan.cli.page.of_ledger import page_of_ledger
 

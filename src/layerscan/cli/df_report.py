@@ -1,13 +1,12 @@
 """The report of ``layerscan df``: tables, JSON, Markdown, and Prometheus' text format."""
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from layerscan.cli.exposition import Metric, exposition
 from layerscan.cli.markdown import MarkdownTable, markdown_text, summary
 from layerscan.cli.output import print_json
-from layerscan.cli.tables import Table, human, print_tables
+from layerscan.cli.tables import Table, human, moment, print_tables
 from layerscan.stores.holdings import Category
 from layerscan.text import printable_path
 
@@ -22,15 +21,11 @@ def print_ledger(
 ) -> None:
     """Print a ledger: of one `category` all items, or of each the `most` first in `order`."""
     if category is None:
-        items = [
-            item
-            for one in Category
-            for item in _ordered(ledger, one, order)[
-                : None if form in ("json", "markdown") else most
-            ]
-        ]
-        if form == "json":
-            items = sorted(items, key=_ORDERS[order])
+        is_long = form in ("json", "markdown")
+        shown = None if is_long else most
+        items = [item for one in Category for item in _ordered(ledger, one, order)[:shown]]
+        if is_long:
+            items.sort(key=_ORDERS[order])
     else:
         items = _ordered(ledger, Category(category), order)
     if form == "json":
@@ -38,7 +33,7 @@ def print_ledger(
     elif form == "prometheus":
         print(exposition(_metrics(ledger)), end="")
     elif form == "markdown":
-        print(_markdown(ledger, sorted(items, key=_ORDERS[order])), end="")
+        print(_markdown(ledger, items), end="")
     else:
         sums = [] if category else [_sums_table(ledger)]
         print_tables(*sums, _items_table(items, with_paths=category is not None))
@@ -79,12 +74,8 @@ def _items_table(items: "Sequence[Item]", *, with_paths: bool) -> Table:
         what = holding.name + (f": {holding.reason}" if holding.reason else "")
         if with_paths:
             what = f"{printable_path(holding.paths[0])} ({what})"
-        table.add(human(item.usage), _day(item.since), _word(holding.category), what)
+        table.add(human(item.usage), moment(item.since)[:10], _word(holding.category), what)
     return table
-
-
-def _day(since: float | None) -> str:
-    return "" if since is None else datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%d")
 
 
 def _disk_line(disk: "DiskUse") -> str:
@@ -124,9 +115,6 @@ def _plain_sum(one: "Sum") -> dict[str, int]:
 
 def _plain_item(item: "Item") -> dict[str, object]:
     holding = item.holding
-    since = None
-    if item.since is not None:
-        since = datetime.fromtimestamp(item.since, UTC).isoformat(timespec="seconds")
     return {
         "category": str(holding.category),
         "name": holding.name,
@@ -135,7 +123,7 @@ def _plain_item(item: "Item") -> dict[str, object]:
         "usage": item.usage,
         "in_use": item.in_use,
         "reason": holding.reason,
-        "since": since,
+        "since": moment(item.since) or None,
     }
 
 

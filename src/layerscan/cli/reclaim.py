@@ -8,7 +8,13 @@ from layerscan.cli.amounts import size, span
 from layerscan.cli.markdown import MarkdownTable, markdown_code, summary
 from layerscan.cli.options import add_threads_argument
 from layerscan.cli.output import complain, is_for_people, print_json
-from layerscan.cli.report_file import add_report_file_argument, check_report_file, report_to
+from layerscan.cli.report_file import (
+    add_partial_argument,
+    add_report_file_argument,
+    check_report_file,
+    may_write,
+    report_to,
+)
 from layerscan.cli.status import ExitStatus
 from layerscan.cli.store_options import add_store_arguments, opened_store
 from layerscan.cli.tables import Table, human, print_tables, short
@@ -53,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     formats = ["table", "json", "markdown"]
     parser.add_argument("--format", choices=formats, default="table", help="(default: table)")
     add_report_file_argument(parser, "-o", "--out-file")
+    add_partial_argument(parser, "write that file although something could not be read")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -72,8 +79,9 @@ def run(options: argparse.Namespace) -> int:
     complain("warning", *ledger.notes, *_staying(reclaimer, options.images, ledger.root))
     found = reclaimer.remove(_wanted(options))
     report = _ReclaimReport(found, reclaimer.beside(), options.need)
-    with report_to(options.report_file):
-        report.print(options.format)
+    if may_write(options.report_file, ledger.problems, options):
+        with report_to(options.report_file):
+            report.print(options.format)
     if report.lacking:
         lacking = human(report.lacking)
         complain("warning", f"there is not that much: {lacking} less than --need asks for")

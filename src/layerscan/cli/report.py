@@ -12,6 +12,7 @@ from layerscan.text import printable_path
 
 if TYPE_CHECKING:
     from layerscan.prediction.images import PredictedLayer, Prediction
+    from layerscan.problem import Problem
     from layerscan.scanning.result import LayerCost, Scan
     from layerscan.stores.holdings import Holding
 
@@ -29,7 +30,7 @@ class ReportedImage(NamedTuple):
     beside: int  # bytes of disk that it takes beside its layers
     own: frozenset[str]  # chain_ids of those that would go with it
     goes: bool = True  # whether removing it gives back what it takes beside them
-    in_container: bool | None = None  # whether a container uses it; None of a prediction
+    in_container: bool | None = None  # whether a container keeps it; None of a prediction
     created: str | None = None  # when, as its config says it; None of a prediction
 
 
@@ -70,6 +71,7 @@ class Report(NamedTuple):
     images: Sequence[ReportedImage]
     layers: Mapping[str, ReportedLayer]  # their layers, by chain_id
     ending: Mapping[str, object]  # what the JSON has at its end: warnings and the like
+    doubts: Sequence[str] = ()  # of these warnings, those on who keeps what
 
     @property
     def totals(self) -> dict[str, int]:
@@ -126,8 +128,12 @@ def _plain_layer(layer: ReportedLayer) -> dict[str, object]:
     return {name: value for name, value in layer._asdict().items() if value is not None}
 
 
-def of_scan(result: "Scan", holdings: "Iterable[Holding]") -> Report:
-    """The report of a scan of a store with these holdings."""
+def of_scan(
+    result: "Scan", holdings: "Iterable[Holding]", doubts: "Iterable[Problem]" = ()
+) -> Report:
+    """The report of a scan of a store with these holdings, and what of them cannot be read."""
+    known = {*result.problems}
+    lines = [f"{one}: more may be shared than is said" for one in doubts if one not in known]
     digests = _scanned_digests(result)
     steps = _scanned_steps(result)
     return Report(
@@ -151,9 +157,10 @@ def of_scan(result: "Scan", holdings: "Iterable[Holding]") -> Report:
             for chain, cost in result.costs.items()
         },
         ending={
-            "warnings": list(result.warnings),
+            "warnings": [*result.warnings, *lines],
             "problems": [{"where": one.where, "what": one.what} for one in result.problems],
         },
+        doubts=lines,
     )
 
 

@@ -223,7 +223,7 @@ class _ShownReport:
 def _title(image: ReportedImage) -> str:
     more = len(image.names) - 1
     also = f" (+{more})" if more > 0 else ""
-    return image.label + also + (" (a container uses it)" if image.in_container else "")
+    return image.label + also + (" (a container keeps it)" if image.in_container else "")
 
 
 def _day(created: str | None) -> str:

@@ -13,7 +13,12 @@ from layerscan.cli.options import (
 )
 from layerscan.cli.output import check_outputs, complain, is_for_people, write_metadata
 from layerscan.cli.registry_options import add_registry_arguments, registry_options
-from layerscan.cli.report_file import check_report_file, report_to
+from layerscan.cli.report_file import (
+    check_report_file,
+    complain_not_written,
+    may_write,
+    report_to,
+)
 from layerscan.cli.report_options import (
     add_budget_arguments,
     add_view_arguments,
@@ -242,15 +247,18 @@ def _report(result: "Scan", options: argparse.Namespace, rules: "ReportRules") -
     from layerscan.cli.report import of_scan
     from layerscan.cli.report_tables import print_report
 
-    holdings = result.store.holdings().holdings
-    report = of_scan(result, holdings)
+    found = result.store.holdings()
+    holdings = found.holdings
+    report = of_scan(result, holdings, found.doubts)
+    complain("warning", *report.doubts)
     growth, exceeded, odd = rules.apply(report)
     if is_shown:
         view = report_view(options)._replace(growth=growth, exceeded=exceeded)
         if options.format in (None, "table", "markdown"):
             view = view._replace(notes=_beside(result, holdings))
-        with report_to(options.report_file):
-            print_report(report, options.format, view)
+        if may_write(options.report_file, result.problems, options):
+            with report_to(options.report_file):
+                print_report(report, options.format, view)
     _write_page(report, result, holdings, options)
     complain("warning", *odd)
     complain("error", *map(str, exceeded or ()))
@@ -262,16 +270,11 @@ def _write_page(
 ) -> None:
     if options.html is None:
         return
-    if result.problems and not options.allow_partial:
-        _complain_not_written(options.html, "something could not be read")
+    if not may_write(options.html, result.problems, options):
         return
     from layerscan.cli.page.of_scan import page_of_scan
 
     write_page(options.html, page_of_scan(report, result, holdings))
-
-
-def _complain_not_written(path: str, why: str) -> None:
-    complain("error", f"{path} is not written, since {why}; --allow-partial writes what could")
 
 
 def _beside(result: "Scan", holdings: "Iterable[Holding]") -> list[str]:
@@ -281,9 +284,12 @@ def _beside(result: "Scan", holdings: "Iterable[Holding]") -> list[str]:
     images = {one.image.image_id for one in result.chosen}
     folders = {cost.layer.folder for cost in result.costs.values()}
     taken = taken_beside(holdings, image_ids=images, folders=folders, seconds=_MOMENT)
-    if taken == 0:
+    if taken == (0, True):
         return []
-    return [f"+ {'more' if taken is None else human(taken)} not in these images: 'layerscan df'"]
+    more = "more" if taken is None else human(taken.usage)
+    if taken is not None and not taken.is_whole:
+        more = f"at least {more}"
+    return [f"+ {more} not in these images: 'layerscan df'"]
 
 
 def _write(result: "Scan", options: argparse.Namespace, *, is_partial: bool) -> None:
@@ -291,7 +297,7 @@ def _write(result: "Scan", options: argparse.Namespace, *, is_partial: bool) -> 
         return
     if is_partial and not options.allow_partial:
         why = "something could not be read" if result.problems else "it would lack layers"
-        _complain_not_written(options.out_file, why)
+        complain_not_written(options.out_file, why)
         return
     options.summary.begin("write")
     length = write_metadata(options.out_file, result, by_arch=options.by_arch)

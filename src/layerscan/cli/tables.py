@@ -7,7 +7,6 @@ terminal is, then short words, and last what may be long.
 import os
 import sys
 from collections.abc import Sequence
-from functools import lru_cache
 
 from layerscan.cli.output import may_be_coloured, may_be_styled
 from layerscan.text import is_harmless, printable
@@ -135,7 +134,6 @@ def _shortened(text: str, most: int) -> str:
     return f"{text[:start]}…{text[-left:]}"
 
 
-@lru_cache(10_000)  # small layers often take the same
 def human(count: int) -> str:
     """`count` bytes for people, in binary units with one decimal."""
     if count < _KIB:
@@ -157,6 +155,18 @@ def human_change(count: int) -> str:
 def counted(number: int, things: str) -> str:
     """So many `things`, which is their plural: ``1 image``, ``1,234 images``."""
     return f"{number:,} {things.removesuffix('s') if number == 1 else things}"
+
+
+def moment(seconds: float | None) -> str:
+    """A time since the epoch in UTC, as RFC 3339 has it; empty for None."""
+    if seconds is None:
+        return ""
+    from datetime import UTC, datetime
+
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return ""  # what a file says of itself may be of no year that there is
 
 
 def short(digest: str) -> str:

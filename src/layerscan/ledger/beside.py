@@ -2,10 +2,19 @@
 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
+from errno import ENOENT
 from time import monotonic
+from typing import NamedTuple
 
 from layerscan.stores.holdings import Holding
 from layerscan.walking.walker import BLOCK, walk_many
+
+
+class TakenBeside(NamedTuple):
+    """What is beside some images, in bytes of disk."""
+
+    usage: int
+    is_whole: bool  # whether all of it could be read: else it is more
 
 
 class _TimeLimit:
@@ -24,10 +33,10 @@ def taken_beside(
     image_ids: AbstractSet[str],
     folders: AbstractSet[str],
     seconds: float,
-) -> int | None:
-    """Bytes of disk of all that is not of these images, nor of the layers in `folders`.
+) -> TakenBeside | None:
+    """What takes disk and is not of these images, nor of the layers in `folders`.
 
-    What cannot be read is left out. None if the walk takes more than `seconds`.
+    None if the walk takes more than `seconds`.
     """
     mine: dict[str, None] = {}
     others: dict[str, None] = {}
@@ -38,4 +47,5 @@ def taken_beside(
         found = walk_many(others, apart=True, borders=mine, cancel=_TimeLimit(seconds))
     except InterruptedError:
         return None
-    return sum(usage.blocks for usage in found) * BLOCK
+    unread = (one for usage in found for one in usage.errors if one.errno != ENOENT)
+    return TakenBeside(sum(usage.blocks for usage in found) * BLOCK, not any(unread))

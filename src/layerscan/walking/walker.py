@@ -173,7 +173,8 @@ def walk_many(
     Raises:
         InterruptedError: see `walk`.
         TypeError: `paths` is one path, and not several.
-        ValueError: see `walk`; or two of `child`, `count_once` and `apart` are given.
+        ValueError: see `walk`; or two of `child`, `count_once` and `apart` are given, or
+            `borders` without `apart`.
 
     Returns:
         One `Usage` for each of `paths`, in their order. It does not depend on
@@ -184,7 +185,9 @@ def walk_many(
     if (child is not None) + count_once + apart > 1:
         raise ValueError("walk_many takes one of child, count_once and apart, not two")
     roots = [os.fsencode(path) for path in paths]
-    ends = [os.fsencode(path) for path in borders] if apart else []
+    ends = [os.fsencode(path) for path in borders]
+    if ends and not apart:
+        raise ValueError("walk_many takes borders only with apart")
     name = None if child is None else os.fsencode(child)
     if name is not None and b"\0" in name:
         raise ValueError("the name of a child cannot contain a NUL byte")

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from layerscan import __version__
 from layerscan.cli.page.looking import look_into
 from layerscan.cli.page.model import LONGEST_NAME, PageHolder, PageThing
+from layerscan.cli.tables import moment
 from layerscan.ledger.model import Item
 from layerscan.ledger.reclaim import Reclaimer
 from layerscan.stores.holdings import Category, kept_by
@@ -59,16 +60,6 @@ def about(command: str, kind: str, root: str, **more: str) -> dict[str, str]:
 def shown_name(text: str) -> str:
     """A name as it is shown, whatever is in it."""
     return printable(text, longest=LONGEST_NAME)
-
-
-def moment(seconds: float | None) -> str:
-    """A time since the epoch as text; empty for None."""
-    if seconds is None:
-        return ""
-    try:
-        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-    except (ValueError, OverflowError):
-        return ""  # after the year 9999
 
 
 def build(

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
-from layerscan.cli.page.building import LayerFacts, about, build, moment, shown_name
+from layerscan.cli.page.building import LayerFacts, about, build, shown_name
 from layerscan.cli.page.model import PageCategory, PageData, PageHolder
+from layerscan.cli.tables import moment
 from layerscan.ledger.model import Ledger
 from layerscan.ledger.reclaim import Reclaimer
 from layerscan.stores.holdings import Category
