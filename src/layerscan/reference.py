@@ -7,6 +7,7 @@ The grammar is that of distribution/reference as Docker uses it (``reference.go`
 
 import re
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from functools import total_ordering
 from typing import NoReturn
 
@@ -176,8 +177,19 @@ def _check_name(what: str, text: str, grammar: re.Pattern[str]) -> None:
         raise ReferenceSyntaxError(f"{shown(text)} is no {what} name")
 
 
+def is_like(name: str, pattern: str) -> bool:
+    """Whether an image's name, as people type it or in full, is like a pattern as in a shell."""
+    if fnmatchcase(name, pattern):
+        return True
+    try:
+        parsed = parse(name, default_tag=False)
+    except ReferenceSyntaxError:  # some stores take any text
+        return False
+    return fnmatchcase(parsed.familiar, pattern) or fnmatchcase(str(parsed), pattern)
+
+
 def hint_at_names(text: str, names: Iterable[str]) -> str:
-    """Which of the images' `names` may be meant by a `text` that is none of them.
+    """Which of the images' `names` the user may have meant by a `text` that is not among them.
 
     Those of other registries, or of another tag there, or else one that is spelt much like
     it. It is what a message ends with, empty if no name comes near.

@@ -35,8 +35,9 @@ def is_harmless(text: str) -> bool:
 
 def _disarmed(text: str) -> str:
     """`text` in which a CI system finds no command."""
-    if text.startswith(_COMMAND_FIRST):
-        text = rf"\x3a{text[1:]}"
+    # Blanks before it do not count.
+    if text.lstrip().startswith(_COMMAND_FIRST):
+        text = text.replace(":", r"\x3a", 1)
     return text.replace(_COMMAND, r"#\x23[") if _COMMAND in text else text
 
 

@@ -128,6 +128,12 @@ def test_budgets(
         assert one["origin"] == options[0]
 
 
+def test_a_budget_names_images_in_full_too(tmp_path: Path, release: Release) -> None:
+    (tmp_path / "b.toml").write_text('[[image]]\nname = "docker.io/library/fresh:*"\nusage = 1\n')
+    found = release.compared("--budget", tmp_path / "b.toml", status=1)
+    assert [one["image"] for one in found["exceeded"]] == ["fresh:1"]
+
+
 def test_a_limit_may_be_reached(release: Release) -> None:
     usage = release.compared()["totals"]["usage"]
     assert release.scan("--max-usage", f"all={usage}").status == 0

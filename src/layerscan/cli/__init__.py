@@ -81,9 +81,7 @@ def _where(error: Exception) -> str:
 
     # What the error says may come from a store or a registry.
     lines = "".join(traceback.format_exception(error)).splitlines()
-    safe = (printable(line, longest=None) for line in lines)
-    # To GitHub Actions, a line that begins with colons is a command.
-    return "".join(f"|{line}\n" if line.lstrip().startswith("::") else f"{line}\n" for line in safe)
+    return "".join(f"{printable(line, longest=None)}\n" for line in lines)
 
 
 def _run(arguments: list[str]) -> int:

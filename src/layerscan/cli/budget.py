@@ -6,15 +6,15 @@ images. docs/guides/budget.md shows both.
 
 import argparse
 from collections.abc import Iterable, Iterator, Mapping
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from layerscan.cli.amounts import GrowthLimit, growth, size
 from layerscan.cli.comparison import Comparison
-from layerscan.cli.report import Report
+from layerscan.cli.report import Report, ReportedImage
 from layerscan.cli.tables import human
 from layerscan.errors import DocumentError, LayerscanError
 from layerscan.jsondoc import Place, mapping, read_file
+from layerscan.reference import is_like
 from layerscan.text import printable
 
 _MOST = 1 << 20  # bytes of a file of budgets
@@ -131,12 +131,16 @@ def exceeded(
             yield from _of(budget, None, report.totals["usage"], before)
             continue
         for image in report.images:
-            names = image.names or (image.label,)
-            if not any(fnmatchcase(name, budget.pattern) for name in names):
+            if not _is_for(budget, image):
                 continue
             old = None if comparison is None else comparison.before.get(image.image_id)
             usage = report.costs(image).usage
             yield from _of(budget, image.label, usage, None if old is None else old.usage)
+
+
+def _is_for(budget: Budget, image: ReportedImage) -> bool:
+    names = image.names or (image.label,)
+    return any(is_like(name, budget.pattern or _ANY) for name in names)
 
 
 def _of(budget: Budget, label: str | None, usage: int, before: int | None) -> Iterator[Excess]:
@@ -155,8 +159,6 @@ def _of(budget: Budget, label: str | None, usage: int, before: int | None) -> It
 def unmet(report: Report, budgets: Iterable[Budget]) -> Iterator[str]:
     """A line for each budget that is for no image of the report."""
     for budget in budgets:
-        if budget.pattern in (None, _ANY):
-            continue
-        names = [name for image in report.images for name in image.names or (image.label,)]
-        if not any(fnmatchcase(name, str(budget.pattern)) for name in names):
+        is_named = budget.pattern not in (None, _ANY)
+        if is_named and not any(_is_for(budget, image) for image in report.images):
             yield f"{budget.origin}: no image has a name like {budget.pattern}"

@@ -60,26 +60,15 @@ class Comparison(NamedTuple):
             f"layers gone: {len(self.gone_layers):,} ({human(gone)})",
             f"images gone: {len(self.gone_images):,}",
         )
-        return f"since {printable_path(self.old.file)}: {human_change(self.growth)}; " + ", ".join(
-            parts
-        )
+        since = f"since {printable_path(self.old.file)}: {human_change(self.growth)}"
+        return f"{since}; {', '.join(parts)}"
 
     def plain(self) -> dict[str, object]:
         """It as JSON."""
         return {
             "since": self.old.file,
             "usage": self.growth,
-            "images": [
-                {
-                    "image_id": one.image_id,
-                    "names": list(one.names),
-                    "before": self.before[one.image_id].usage
-                    if one.image_id in self.before
-                    else None,
-                    "growth": self.changes[one.image_id],
-                }
-                for one in self.images
-            ],
+            "images": [self._plain_image(one) for one in self.images],
             "gone_images": [
                 {"image_id": one.image_id, "names": list(one.names), "usage": one.usage}
                 for one in self.gone_images

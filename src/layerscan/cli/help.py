@@ -74,7 +74,7 @@ def _examples(epilog: str) -> Iterator[str]:
 
 
 class _ShortFormatter(argparse.RawDescriptionHelpFormatter):
-    """Of an option, its first short name and its first long one, and its value once."""
+    """Shows an option by its first short and first long name, with its value once."""
 
     def __init__(self, prog: str, width: int | None = None) -> None:
         super().__init__(prog, max_help_position=28, width=width)

@@ -20,7 +20,7 @@ def add_html_argument(parser: "Arguments") -> None:
 def check_html(path: str | None, *others: str | None) -> None:
     """Refuse what cannot be written before the work, and what one of the `others` writes, too.
 
-    Of these ``-`` is stdout, and None is nothing.
+    An output that is ``-`` goes to stdout; None stands for no output.
     """
     if path is None:
         return

@@ -1,4 +1,4 @@
-"""What the user may have meant by a word that is none. Loaded on the way to an error only."""
+"""Guesses what the user meant by a word that layerscan does not know. Loaded for errors only."""
 
 import os
 import shlex

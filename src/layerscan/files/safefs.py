@@ -155,7 +155,7 @@ class Folder:
             raise Fault(self.where(name), reason(error)) from error
 
     def link(self, name: str) -> str | None:
-        """What the symbolic link `name` in this folder says; None if it is none."""
+        """What the symbolic link `name` in this folder says; None if it is not a link."""
         try:
             return os.readlink(name, dir_fd=self.fd)
         except OSError:

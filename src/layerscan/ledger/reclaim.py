@@ -6,11 +6,11 @@ by the blocks that the walk counted, hard links from elsewhere left out. It remo
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import NamedTuple
 
 from layerscan.ledger.model import Item
+from layerscan.reference import is_like
 from layerscan.stores.holdings import Category, Holding, kept_by
 
 _SHORTEST_ID = 4
@@ -331,7 +331,7 @@ def _made(group: Iterable[Holding]) -> float:
 
 
 def _matches(pattern: str, group: ImageGroup, names: Sequence[str]) -> bool:
-    if any(fnmatchcase(name, pattern) for name in names):
+    if any(is_like(name, pattern) for name in names):
         return True
     hexed = pattern.removeprefix("sha256:")
     ids = [one.image_id.removeprefix("sha256:") for one in group]

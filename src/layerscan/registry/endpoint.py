@@ -102,7 +102,7 @@ class Endpoint:
         is_own = self._owns(request.url)
         with self._redacted(), ExitStack() as opened:
             used = self._auth.current(request.scopes) if is_own else None
-            certificates = self._certificates if is_own else self._certificates.abroad()
+            certificates = self._certificates if is_own else self._certificates.for_other_host()
             answer = opened.enter_context(self._transport.send(request, used, certificates))
             said = None
             if answer.status == HTTPStatus.BAD_REQUEST and request.url.startswith("http:"):

@@ -23,20 +23,20 @@ class Certificates(NamedTuple):
     registry: str  # as references name it
     authorities: tuple[str, ...] = ()  # files
     client: tuple[str, str] | None = None  # files with this client's certificate and with its key
-    are_abroad: bool = False  # for another host than the registry and its token service
+    are_foreign: bool = False  # for another host than the registry and its token service
 
     @property
     def are_any(self) -> bool:
         """Whether there is anything at all."""
         return bool(self.authorities) or self.client is not None
 
-    def abroad(self) -> "Certificates":
+    def for_other_host(self) -> "Certificates":
         """Those for a host that only the registry trusts: its authorities."""
-        return self._replace(client=None, are_abroad=True)
+        return self._replace(client=None, are_foreign=True)
 
     def peer(self, host: str) -> Peer:
         """What messages say of a connection to `host` with them."""
-        return Peer(host, self.registry, self.client and self.client[0], self.are_abroad)
+        return Peer(host, self.registry, self.client and self.client[0], self.are_foreign)
 
 
 def folders(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:

@@ -136,7 +136,7 @@ class Transport:
                 return
             if origin(target) != home:
                 is_home, authorization = False, None
-                certificates = certificates.abroad()
+                certificates = certificates.for_other_host()
             url = target
         raise RegistryError(
             f"{printable(home)}: redirects more than {MOST_REDIRECTS} times, last to "

@@ -6,7 +6,6 @@ default. It reads no store; it chooses among the images that a store gave.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from layerscan import reference
@@ -185,8 +184,7 @@ class _ImagesByName:
         """The images with a name, in full or as people type it, that `pattern` matches."""
         places: dict[int, list[Reference | str]] = {}
         for name, found in self._by_name.items():
-            familiar = name.familiar if isinstance(name, Reference) else name
-            if fnmatchcase(familiar, pattern) or fnmatchcase(str(name), pattern):
+            if reference.is_like(str(name), pattern):
                 for place in found:
                     places.setdefault(place, []).append(name)
         return {place: _repositories(names) for place, names in places.items()}

@@ -17,7 +17,7 @@ class Value:
     def is_bucket(self) -> bool: ...
     @property
     def root(self) -> int:
-        """Of a bucket, the page at its top; 0 where it is inside."""
+        """The page at the top of a bucket; 0 for a bucket that is stored in its parent."""
 
     def content(self) -> bytes:
         """Its bytes."""
